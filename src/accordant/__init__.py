@@ -1,0 +1,1 @@
+"""Accordant keeps billing, CRM, ERP and support in agreement, and can prove it."""

@@ -1,0 +1,1 @@
+"""The hub's own nouns: entities, observations, business events, facts, write intents and receipts. Values only."""

@@ -1,0 +1,159 @@
+"""The charter: how a company describes its systems, who owns what, and which flows may write. Typed, immutable, versioned by digest.
+
+These are the words of the folder of YAML; `governance.charter` checks what the types cannot say.
+"""
+
+from enum import StrEnum
+
+import msgspec
+
+from accordant.canonical.refs import EntityKind
+from accordant.kernel.hashing import fingerprint
+
+
+class Phase(StrEnum):
+    """How far a flow may go. A wider phase includes what the narrower allows."""
+
+    DRAFT = "draft"
+    READ_ONLY = "read_only"
+    CONTROLLED = "controlled"
+    AUTOMATED = "automated"
+
+
+class SyncMode(StrEnum):
+    """Whether a flow runs on each event or on a schedule."""
+
+    REAL_TIME = "real_time"
+    BATCH = "batch"
+
+
+class Winner(StrEnum):
+    """Which value stays when two systems changed one field."""
+
+    SYSTEM_OF_RECORD = "system_of_record"
+    LATEST = "latest"
+    PERSON = "person"
+
+
+class FieldType(StrEnum):
+    """How a value is spelled in the target field."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    CURRENCY = "currency"
+    FLAG = "flag"
+    DATE = "date"
+    INSTANT = "instant"
+    LOOKUP = "lookup"
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Every part refuses keys it does not know: a misspelt setting must not silently do nothing."""
+
+
+class SystemPart(_Part, kw_only=True):
+    """One connected system. ``settings`` belong to the connector; a value ``env:NAME`` is read from the environment when it starts.
+
+    ``rate_per_s`` is the highest rate of calls the hub may make.
+    """
+
+    connector: str
+    owner: str
+    stakeholders: tuple[str, ...] = ()
+    settings: dict[str, str | int | bool | tuple[str, ...]] = {}
+    rate_per_s: int = 20
+
+
+class OwnershipPart(_Part, kw_only=True):
+    """Who owns an entity. ``fields`` are exceptions: canonical field -> system of record. ``purpose`` is the one written sentence."""
+
+    entity: EntityKind
+    system_of_record: str
+    readers: tuple[str, ...]
+    purpose: str
+    winner: Winner = Winner.SYSTEM_OF_RECORD
+    fields: dict[str, str] = {}
+
+
+class FieldPart(_Part, kw_only=True):
+    """One target field. ``source`` is a canonical field; text longer than ``length`` is cut there only when ``truncate`` says so.
+
+    ``values`` translates canonical words into the target's picklist. A ``lookup`` field finds its record by ``lookup_object`` and ``lookup_key``.
+    """
+
+    source: str
+    type: FieldType = FieldType.TEXT
+    length: int | None = None
+    truncate: bool = False
+    values: dict[str, str] = {}
+    lookup_object: str | None = None
+    lookup_key: str | None = None
+
+
+class MappingPart(_Part, kw_only=True):
+    """What one target object is made of. ``key_field`` is the target's external-id field and ``key_source`` the fact that fills it."""
+
+    entity: EntityKind
+    object: str
+    key_field: str
+    key_source: str = "external_id"
+    fields: dict[str, FieldPart]
+
+
+class FlowPart(_Part, kw_only=True):
+    """One route: an entity of one system to an object of another.
+
+    ``write_fields`` are the target fields a controlled flow may write; empty means none. Lags in seconds.
+    """
+
+    name: str
+    entity: EntityKind
+    source: str
+    target: str
+    object: str
+    phase: Phase
+    write_fields: tuple[str, ...] = ()
+    sync: SyncMode = SyncMode.REAL_TIME
+    expected_lag_s: int = 60
+    incident_lag_s: int = 900
+    verify: str = ""
+    paused: bool = False
+
+
+class AlertsPart(_Part, kw_only=True):
+    """Where alerts go: the address of a Slack-compatible incoming webhook, usually ``env:NAME``."""
+
+    slack_webhook: str | None = None
+
+
+class CourierPart(_Part, kw_only=True):
+    """How stubborn the courier is. Delays in seconds; after ``attempts_max`` tries the lane parks."""
+
+    attempts_max: int = 8
+    backoff_base_s: int = 1
+    backoff_max_s: int = 300
+
+
+class Charter(_Part, kw_only=True):
+    """A company's rules, whole."""
+
+    company: str
+    timezone: str = "UTC"
+    systems: dict[str, SystemPart]
+    ownership: tuple[OwnershipPart, ...]
+    mappings: dict[str, tuple[MappingPart, ...]]
+    flows: tuple[FlowPart, ...]
+    alerts: AlertsPart = AlertsPart()
+    courier: CourierPart = CourierPart()
+
+    @property
+    def version(self) -> str:
+        """The first twelve digits of the charter's fingerprint: equal rules, equal version."""
+        return fingerprint(msgspec.to_builtins(self))[:12]
+
+    def mapping_of(self, flow: FlowPart) -> MappingPart | None:
+        """The mapping that serves a flow, or None when the charter has none (the check refuses that)."""
+        for mapping in self.mappings.get(flow.target, ()):
+            if mapping.object == flow.object and mapping.entity == flow.entity:
+                return mapping
+        return None

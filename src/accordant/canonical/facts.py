@@ -1,0 +1,69 @@
+"""Facts: the canonical fields a mapping may name, with their types. The only vocabulary between the hub and a target's fields.
+
+A fact is unknown (None) until somebody said it; unknown is never written over a value in a target.
+"""
+
+from datetime import date, datetime
+from enum import StrEnum
+
+from accordant.canonical.refs import EntityKind
+from accordant.kernel.money import Money
+
+Fact = str | int | bool | Money | date | datetime | None
+
+
+class FactType(StrEnum):
+    """The type of a fact, which says what it may be written as."""
+
+    TEXT = "text"
+    NUMBER = "number"
+    FLAG = "flag"
+    MONEY = "money"
+    DAY = "day"
+    INSTANT = "instant"
+
+
+#: Canonical field -> type, per kind of entity that flows out. `accordant check` refuses a mapping that names another.
+FACTS: dict[EntityKind, dict[str, FactType]] = {
+    EntityKind.ACCOUNT: {
+        "external_id": FactType.TEXT,
+        "name": FactType.TEXT,
+        "email": FactType.TEXT,
+        "country": FactType.TEXT,
+        "currency": FactType.TEXT,
+        "status": FactType.TEXT,
+        "mrr": FactType.MONEY,
+        "at_risk_mrr": FactType.MONEY,
+        "plan_name": FactType.TEXT,
+        "billing_cycle": FactType.TEXT,
+        "next_renewal_on": FactType.DAY,
+        "subscription_count": FactType.NUMBER,
+        "last_payment_on": FactType.DAY,
+        "last_payment_amount": FactType.MONEY,
+        "payment_method_status": FactType.TEXT,
+        "failed_payment_count": FactType.NUMBER,
+        "days_to_first_payment": FactType.NUMBER,
+        "lifetime_value": FactType.MONEY,
+        "discount": FactType.TEXT,
+        "past_due_amount": FactType.MONEY,
+        "customer_since": FactType.DAY,
+        "deleted": FactType.FLAG,
+    },
+    EntityKind.SUBSCRIPTION: {
+        "external_id": FactType.TEXT,
+        "account": FactType.TEXT,
+        "name": FactType.TEXT,
+        "status": FactType.TEXT,
+        "plan_name": FactType.TEXT,
+        "mrr": FactType.MONEY,
+        "currency": FactType.TEXT,
+        "quantity": FactType.NUMBER,
+        "billing_cycle": FactType.TEXT,
+        "started_on": FactType.DAY,
+        "trial_ends_on": FactType.DAY,
+        "next_renewal_on": FactType.DAY,
+        "cancel_at_period_end": FactType.FLAG,
+        "ended_on": FactType.DAY,
+        "discount": FactType.TEXT,
+    },
+}

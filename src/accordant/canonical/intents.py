@@ -1,0 +1,164 @@
+"""Write intents and receipts: what the hub decided to write, durable before the call, and what the target answered, stored after."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from accordant.canonical.refs import EntityKind, EntityRef
+from accordant.kernel.hashing import fingerprint
+from accordant.kernel.ids import IntentId, derived_id
+
+#: A value as a target field holds it: text, whole number, flag or nothing. Amounts and dates are text in their canonical spelling.
+WireValue = str | int | bool | None
+
+IDEMPOTENCY_KEY_LENGTH_MAX = 255  # the least any provider we write to allows for its own header
+
+
+class IntentState(StrEnum):
+    """The life of an intent; drawn in docs/explanation/states.md."""
+
+    PENDING = "pending"
+    LEASED = "leased"
+    UNCERTAIN = "uncertain"
+    APPLIED = "applied"
+    ALREADY_APPLIED = "already_applied"
+    SHADOWED = "shadowed"
+    HELD = "held"
+    SUPERSEDED = "superseded"
+    CANCELLED = "cancelled"
+    DEAD = "dead"
+
+
+class FieldChange(msgspec.Struct, frozen=True, order=True):
+    """One field, what it was and what it becomes. ``before`` is None where nothing was known of it."""
+
+    field: str
+    before: WireValue
+    after: WireValue
+
+
+class WriteIntent(msgspec.Struct, frozen=True, kw_only=True):
+    """A decided, not yet performed change of one target record.
+
+    ``fields`` is the whole desired record of the owned fields; ``changes`` is what differs from the record last desired. The
+    courier sends only what differs from what the target holds when it gets there. ``cause`` is the inbox sequence number, or
+    None for a repair. ``step`` orders writes of one lane: lower steps must be confirmed first.
+    """
+
+    id: IntentId
+    idempotency_key: str
+    flow: str
+    target: str
+    object: str
+    key_field: str
+    key: str
+    entity: EntityRef
+    lane: str
+    step: int
+    fields: dict[str, WireValue]
+    changes: tuple[FieldChange, ...]
+    input_digest: str
+    cause: int | None
+    planned_at: datetime
+    revision: int
+
+
+def plan_intent(
+    *,
+    flow: str,
+    target: str,
+    object_name: str,
+    key_field: str,
+    key: str,
+    entity: EntityRef,
+    lane: str,
+    step: int,
+    fields: dict[str, WireValue],
+    changes: tuple[FieldChange, ...],
+    cause: int | None,
+    planned_at: datetime,
+    revision: int,
+) -> WriteIntent:
+    """Name an intent by what it does: target record and revision of the desired record, never by the attempt.
+
+    The same revision planned twice is the same intent; the fingerprint of its input is kept beside the key, so a key that
+    comes back with another input is recognised as key reuse.
+    """
+    name = derived_id("int", target, object_name, key, str(revision))
+    return WriteIntent(
+        id=IntentId(name),
+        idempotency_key=f"accordant-{name}",
+        flow=flow,
+        target=target,
+        object=object_name,
+        key_field=key_field,
+        key=key,
+        entity=entity,
+        lane=lane,
+        step=step,
+        fields=fields,
+        changes=changes,
+        input_digest=fingerprint(fields),
+        cause=cause,
+        planned_at=planned_at,
+        revision=revision,
+    )
+
+
+class RefusalClass(StrEnum):
+    """Why a target refused: decides what happens next (requirement 108)."""
+
+    TRANSIENT = "transient"
+    DATA_QUALITY = "data_quality"
+    BUSINESS_RULE = "business_rule"
+    AUTHORIZATION = "authorization"
+
+
+class Applied(msgspec.Struct, frozen=True, tag=True):
+    """The target took the write. ``created`` tells a new record from a changed one."""
+
+    target_id: str
+    created: bool
+
+
+class AlreadyApplied(msgspec.Struct, frozen=True, tag=True):
+    """The target held every desired value already: success, and nothing was sent. ``probed`` after an unknown outcome."""
+
+    target_id: str
+    probed: bool = False
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """The target said no; nothing was written. Units: ``retry_after_s`` in seconds where the target named a time."""
+
+    cause: RefusalClass
+    code: str
+    message: str
+    fields: tuple[str, ...] = ()
+    retry_after_s: float | None = None
+
+
+class Uncertain(msgspec.Struct, frozen=True, tag=True):
+    """The request may have been carried out and the answer was lost: probe before anything else."""
+
+    reason: str
+
+
+WriteOutcome = Applied | AlreadyApplied | Refused | Uncertain
+
+
+class WriteReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one attempt at one intent, with the owned fields before and after. Kept for ever."""
+
+    intent_id: IntentId
+    attempt: int
+    outcome: WriteOutcome
+    before: dict[str, WireValue] | None
+    after: dict[str, WireValue] | None
+    request_id: str | None
+    settled_at: datetime
+
+
+#: In which order the kinds of one account are written: a subscription looks up its account.
+STEP_OF_KIND: dict[EntityKind, int] = {EntityKind.ACCOUNT: 0, EntityKind.SUBSCRIPTION: 1}

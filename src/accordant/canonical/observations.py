@@ -1,0 +1,58 @@
+"""Observations: what one source said about one object at one moment, with its lineage. The interpreter makes them, the registry folds them."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from accordant.canonical.entities import Entity
+from accordant.canonical.events import BusinessEvent
+from accordant.canonical.refs import ExternalRef
+
+
+class Standpoint(StrEnum):
+    """How an observation was made.
+
+    A notice is a snapshot inside an event, stamped by the provider to its own grain. A reading is the object as its owner
+    returned it when asked: it is as new as the moment of asking, so it settles ties between notices.
+    """
+
+    NOTICE = "notice"
+    READING = "reading"
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """One state of one object.
+
+    ``root`` is the object whose lane this belongs to (the customer, for everything a customer has; else the object itself).
+    ``observed_at`` is the provider's stamp of a notice, or the moment a reading was asked for.
+    """
+
+    ref: ExternalRef
+    root: ExternalRef
+    entity: Entity
+    observed_at: datetime
+    standpoint: Standpoint = Standpoint.NOTICE
+
+
+class Interpreted(msgspec.Struct, frozen=True, tag=True):
+    """The event was understood. Both tuples may be empty: some events say nothing the hub keeps."""
+
+    observations: tuple[Observation, ...]
+    business_events: tuple[BusinessEvent, ...] = ()
+
+
+class Parked(msgspec.Struct, frozen=True, tag=True):
+    """The event's type or shape is not supported yet: kept, shown, and processed once it is."""
+
+    reason: str
+
+
+class Quarantined(msgspec.Struct, frozen=True, tag=True):
+    """The event is authentic but unusable: kept with its reason for a person. ``where`` is a path inside the body."""
+
+    reason: str
+    where: str = ""
+
+
+Interpretation = Interpreted | Parked | Quarantined

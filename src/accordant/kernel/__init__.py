@@ -1,0 +1,1 @@
+"""What everything else stands on: money, ids, instants, canonical hashing, the five error roots. No business."""

@@ -1,0 +1,32 @@
+"""Names of things, derived from what they are: the same cause always gets the same id, so a repeat is recognised by its name.
+
+An id reads ``<prefix>_<26 characters>``: 130 bits of SHA-256 in Crockford's base32, without look-alike letters.
+"""
+
+import hashlib
+from typing import NewType
+
+EntityId = NewType("EntityId", str)
+IntentId = NewType("IntentId", str)
+BusinessEventId = NewType("BusinessEventId", str)
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_LENGTH = 26
+# A separator that no identifier may contain keeps ("ab", "c") and ("a", "bc") apart.
+_SEPARATOR = "\x1f"
+
+
+def derived_id(prefix: str, *parts: str) -> str:
+    """The id of the thing that ``parts`` describe, for example ``derived_id("acc", "stripe", "cus_1")``."""
+    raw = hashlib.sha256(_SEPARATOR.join(parts).encode("utf-8", "surrogatepass")).digest()
+    number = int.from_bytes(raw[:17], "big")
+    letters = []
+    for _ in range(_LENGTH):
+        number, index = divmod(number, 32)
+        letters.append(_ALPHABET[index])
+    return f"{prefix}_{''.join(letters)}"
+
+
+def partition_of(lane: str, partitions: int) -> int:
+    """The partition, from 0 to ``partitions`` - 1, that a lane belongs to: stable across processes and versions."""
+    return int.from_bytes(hashlib.blake2b(lane.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big") % partitions

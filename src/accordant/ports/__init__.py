@@ -1,0 +1,1 @@
+"""Protocols for everything outside the pure core, with the obligations an implementation must keep."""

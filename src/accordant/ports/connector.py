@@ -1,0 +1,200 @@
+"""What a connector offers. Inbound is pure; the reader and outbound touch the world. Declared in the connector's manifest.
+
+Vendor errors are translated inside the connector: nothing above it ever sees a vendor's class.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from accordant.canonical.charter import FieldType
+from accordant.canonical.intents import WireValue, WriteOutcome
+from accordant.canonical.observations import Interpretation
+from accordant.canonical.refs import ExternalRef
+from accordant.kernel.errors import HoldError, RejectedError, TransientError
+
+
+class RateLimited(TransientError):
+    """The other side asks us to slow down."""
+
+
+class TargetUnavailable(TransientError):
+    """The other side cannot be reached or is not working. Nothing was sent, or what was sent only reads."""
+
+
+class AnswerLost(TransientError):
+    """A write was sent and its answer never came: it may have been carried out."""
+
+    remedy = "The record is read before anything is sent again."
+
+
+class AuthorizationExpired(HoldError):
+    """The other side no longer accepts our credentials."""
+
+    remedy = "Renew the credentials of this connection in its settings; its writes wait until then."
+
+
+class SignatureInvalid(RejectedError):
+    """The delivery is not signed by its provider."""
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """What the inbox must know of a delivery before anybody interprets it.
+
+    ``lane`` is the provider's root object of the event, for example ``customer/cus_1``; ``occurred_at`` the provider's stamp.
+    ``defect`` says why an authentic body cannot be interpreted (then ``external_id`` is derived from its bytes).
+    """
+
+    external_id: str
+    event_type: str
+    lane: str
+    occurred_at: datetime
+    defect: str | None = None
+
+
+class Inbound(Protocol):
+    """The inbound half: pure functions over bytes."""
+
+    def verify(self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes], now: datetime) -> None:
+        """Prove that the provider signed these very bytes, recently. Header names are lower case.
+
+        Raises: SignatureInvalid, whatever is wrong, with a reason for the operator's log and never for the sender.
+        """
+        ...
+
+    def read_envelope(self, body: bytes) -> Envelope:
+        """Identify a verified delivery. Never raises: a body that cannot be read gets an envelope with its ``defect``."""
+        ...
+
+    def interpret(self, *, system: str, body: bytes) -> Interpretation:
+        """Turn a stored event into observations and business events. Makes no call; the same bytes give the same answer."""
+        ...
+
+    def interpret_object(self, *, ref: ExternalRef, body: bytes, read_at: datetime) -> Interpretation:
+        """Turn an object as its owner returned it into one observation with the standpoint of a reading.
+
+        An empty ``body`` means that the owner no longer has the object.
+        """
+        ...
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """One page of objects as the owner returned them, raw, each with its reference."""
+
+    objects: tuple[tuple[ExternalRef, bytes], ...]
+    read_at: datetime
+
+
+class Reader(Protocol):
+    """Reads objects from their owner."""
+
+    async def read(self, ref: ExternalRef) -> tuple[bytes, datetime]:
+        """One object's JSON and the moment it was asked for; empty bytes when the owner no longer has it.
+
+        Raises: RateLimited, TargetUnavailable, AuthorizationExpired.
+        """
+        ...
+
+    def pages(self, object_type: str, *, created_since: datetime | None = None) -> AsyncIterator[Page]:
+        """Every object of a type, page by page, newest first. Raises as ``read``."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """How a target field is written and read. ``scale`` is the number of decimal places of a currency field, None where it varies."""
+
+    type: FieldType
+    lookup_object: str | None = None
+    lookup_key: str | None = None
+
+
+class ObjectSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """One target object as the charter maps it."""
+
+    name: str
+    key_field: str
+    fields: dict[str, FieldSpec]
+
+
+class CurrentRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target holds of one record now, in wire values of the mapped fields."""
+
+    target_id: str
+    fields: dict[str, WireValue]
+
+
+class RecordWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """One record to create or change. ``fields`` holds only what must change; ``idempotency_key`` goes along where the target takes one."""
+
+    key: str
+    fields: dict[str, WireValue]
+    idempotency_key: str
+
+
+class WriteResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one ``RecordWrite``, in the same order."""
+
+    outcome: WriteOutcome
+    request_id: str | None
+
+
+class DescribedField(msgspec.Struct, frozen=True, kw_only=True):
+    """A field as the target describes it."""
+
+    name: str
+    type: str
+    writable: bool
+    external_id: bool
+    length: int | None
+    picklist: tuple[str, ...] | None
+
+
+class DestinationClass(StrEnum):
+    """What a target offers against writing twice (reliability.md 3.3)."""
+
+    NATIVE_UPSERT = "A"
+    IDEMPOTENCY_KEY = "B"
+    UNIQUE_NUMBER = "C"
+    SEARCH_ONLY = "D"
+    NOTHING = "E"
+
+
+class Outbound(Protocol):
+    """The outbound half. At most ``batch_max`` records a call; all of one object."""
+
+    batch_max: int
+    destination_class: DestinationClass
+
+    async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
+        """What the target holds under these keys now; a key without a record is absent from the answer.
+
+        Raises: RateLimited, TargetUnavailable, AuthorizationExpired, RejectedError (an unknown field or object, named).
+        """
+        ...
+
+    async def write(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
+        """Create or change records by their key, one result each, in order. Never touches a field that is not given.
+
+        Raises: RateLimited and TargetUnavailable when nothing was carried out for certain, AnswerLost when that is unknown,
+        AuthorizationExpired.
+        """
+        ...
+
+    async def describe(self, object_name: str) -> tuple[DescribedField, ...]:
+        """The target's own description of an object. Raises as ``read``."""
+        ...
+
+    def keys(self, spec: ObjectSpec) -> AsyncIterator[tuple[str, CurrentRecord]]:
+        """Every record that has a key, for reconciliation. Raises as ``read``."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
