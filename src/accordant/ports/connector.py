@@ -10,10 +10,10 @@ from typing import Protocol
 
 import msgspec
 
-from accordant.canonical.charter import FieldType
 from accordant.canonical.intents import WireValue, WriteOutcome
 from accordant.canonical.observations import Interpretation
 from accordant.canonical.refs import ExternalRef
+from accordant.canonical.targets import CurrentRecord, ObjectSpec
 from accordant.kernel.errors import HoldError, RejectedError, TransientError
 
 
@@ -105,29 +105,6 @@ class Reader(Protocol):
     async def close(self) -> None:
         """Release connections."""
         ...
-
-
-class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """How a target field is written and read. ``scale`` is the number of decimal places of a currency field, None where it varies."""
-
-    type: FieldType
-    lookup_object: str | None = None
-    lookup_key: str | None = None
-
-
-class ObjectSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One target object as the charter maps it."""
-
-    name: str
-    key_field: str
-    fields: dict[str, FieldSpec]
-
-
-class CurrentRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a target holds of one record now, in wire values of the mapped fields."""
-
-    target_id: str
-    fields: dict[str, WireValue]
 
 
 class RecordWrite(msgspec.Struct, frozen=True, kw_only=True):
