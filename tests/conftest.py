@@ -115,7 +115,7 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def contracts() -> Path:
-    """The folder of the vendors' own specifications. Optional everywhere, also in CI: it is not part of the checkout."""
+    """The folder of the vendors' own specifications. It is no part of the checkout, so its absence skips even in CI."""
     named = os.environ.get("ACCORDANT_CONTRACTS")
     folder = Path(named) if named else REPOSITORY.parent / "shared" / "contracts"
     if not folder.is_dir():

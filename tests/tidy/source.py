@@ -1,0 +1,87 @@
+"""The tree as the tidy tests read it: parsed modules, findings, and one way to report them.
+
+Every finding names a file, a line and a rule. Rules are pure, so that test_planted.py can show each a violation.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "accordant"
+
+
+@dataclass(frozen=True, slots=True)
+class Module:
+    """One parsed file. ``path`` is relative to the repository; ``name`` is dotted, and empty outside src."""
+
+    path: str
+    name: str
+    text: str
+    tree: ast.Module
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One place that breaks one rule."""
+
+    path: str
+    line: int
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.rule}"
+
+
+Rule = Callable[[Module], Iterable[Finding]]
+
+
+def parse(path: str, text: str) -> Module:
+    """A module from its text; ``path`` decides its dotted name."""
+    name = ""
+    if path.startswith("src/"):
+        name = path.removeprefix("src/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    return Module(path=path, name=name, text=text, tree=ast.parse(text, filename=path))
+
+
+@cache
+def modules(*folders: str) -> tuple[Module, ...]:
+    """Every Python file below the folders, in a stable order."""
+    paths = sorted(
+        path for folder in folders for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts
+    )
+    return tuple(parse(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths)
+
+
+def check(rule: Rule, *folders: str) -> None:
+    """Apply a rule to every module below the folders and fail with all findings at once."""
+    report(finding for module in modules(*folders) for finding in rule(module))
+
+
+def report(findings: Iterable[Finding]) -> None:
+    """Fail when there is any finding, one line each."""
+    found = sorted(set(findings))
+    if found:
+        pytest.fail("\n" + "\n".join(map(str, found)), pytrace=False)
+
+
+def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Every function and method, nested ones too."""
+    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def is_built() -> bool:
+    """Whether the package is complete enough to be walked from its entry points."""
+    return (PACKAGE / "cli" / "main.py").is_file() and (PACKAGE / "bootstrap.py").is_file()
+
+
+def need_the_whole() -> None:
+    """Skip a rule that can only be told from the finished package."""
+    if not is_built():
+        pytest.skip("src/accordant/cli/main.py or src/accordant/bootstrap.py does not exist yet.")
