@@ -1,0 +1,1 @@
+"""One folder per outside system, and the kit they share."""
