@@ -64,7 +64,7 @@ clean:
 requirements:
 	uv export --frozen --quiet --no-emit-project --no-dev --no-header --format requirements-txt --output-file requirements/run.txt
 	uv export --frozen --quiet --no-emit-project --no-header --format requirements-txt --output-file requirements/dev.txt
-	echo 'hatchling>=1.27' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file requirements/build.txt -
+	printf 'hatchling>=1.27\neditables\n' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --output-file requirements/build.txt -
 
 $(STAMP_RUN): $(SOURCES) $(EXPORTS)
 	@VENV="$(VENV)" PYTHON="$(PYTHON)" sh requirements/install.sh run
