@@ -44,7 +44,7 @@ class Discounts:
             months = coupon["duration_in_months"] or 1
             end = next_boundary(book.now, "month", months, book.now)
         subscribed = holder["object"] == "subscription"
-        return shapes.discount(
+        made = shapes.discount(
             book.new_id("di"),
             book.now,
             coupon_record=coupon,
@@ -52,6 +52,7 @@ class Discounts:
             subscription_id=holder["id"] if subscribed else None,
             end=end,
         )
+        return book.add(made)
 
     def drop_ended(self, subscription: Record) -> None:
         discount = subscription["discount"]

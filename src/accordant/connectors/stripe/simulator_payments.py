@@ -273,6 +273,11 @@ class Payments:
     def currencies(self) -> Sequence[str]:
         return tuple(self._unpaid_out)
 
+    def balance_of(self, currency: str) -> tuple[int, int]:
+        """Available and pending, net of fees."""
+        available = sum(entry["net"] for entry in self.available(currency))
+        return available, sum(entry["net"] for entry in self._unpaid_out.get(currency, ())) - available
+
     def create_payout(self, currency: str, *, automatic: bool = True, amount: int | None = None) -> Record | None:
         """Pay out everything available in one currency; None when nothing positive is there.
 
