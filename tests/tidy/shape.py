@@ -30,6 +30,7 @@ MAY_NAME_VENDORS: tuple[tuple[str, str], ...] = (
         r"src/accordant/(cli|testing|operations|bootstrap)(/.*)?(demo|story)\w*(/.*)?(\.py)?",
         "the demo plays one named company",
     ),
+    (r"src/accordant/connectors/\w+/simulator\w*\.py", "a stand-in's example company names fields after its neighbors"),
     (r"src/accordant/cli/init\w*\.py", "`accordant init` asks which systems the company has"),
     (r"src/accordant/(cli/)?bench\w*(/.*)?(\.py)?", "a benchmark measures one real pair of connectors"),
 )
