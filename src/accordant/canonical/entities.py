@@ -226,7 +226,9 @@ class Payout(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=En
     created_at: datetime | None = None
 
 
-class BalanceMovement(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.BALANCE_MOVEMENT.value):
+class BalanceMovement(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.BALANCE_MOVEMENT.value
+):
     """One movement on the processor's balance: ``net`` = ``amount`` - ``fee``, all in the settlement currency."""
 
     external_id: str

@@ -145,7 +145,13 @@ class Uncertain(msgspec.Struct, frozen=True, tag=True):
     reason: str
 
 
-WriteOutcome = Applied | AlreadyApplied | Refused | Uncertain
+class Compared(msgspec.Struct, frozen=True, tag=True):
+    """The flow may not write: the target was read and compared, and nothing was sent. ``differing`` names the fields."""
+
+    differing: tuple[str, ...]
+
+
+WriteOutcome = Applied | AlreadyApplied | Refused | Uncertain | Compared
 
 
 class WriteReceipt(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import msgspec
 
 from accordant.canonical.entities import Entity
 from accordant.canonical.events import BusinessEvent
-from accordant.canonical.refs import ExternalRef
+from accordant.canonical.refs import EntityKind, ExternalRef
 
 
 class Standpoint(StrEnum):
@@ -25,11 +25,13 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """One state of one object.
 
     ``root`` is the object whose lane this belongs to (the customer, for everything a customer has; else the object itself).
+    ``root_kind`` says what the root is where it is another object.
     ``observed_at`` is the provider's stamp of a notice, or the moment a reading was asked for.
     """
 
     ref: ExternalRef
     root: ExternalRef
+    root_kind: EntityKind = EntityKind.ACCOUNT
     entity: Entity
     observed_at: datetime
     standpoint: Standpoint = Standpoint.NOTICE

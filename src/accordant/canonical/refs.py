@@ -36,6 +36,13 @@ class ExternalRef(msgspec.Struct, frozen=True, order=True):
     def __str__(self) -> str:
         return f"{self.system}:{self.object_type}/{self.id}"
 
+    @classmethod
+    def parse(cls, text: str) -> "ExternalRef":
+        """The reference printed as ``system:object_type/id``; only the id may itself hold a colon or a slash."""
+        system, _, rest = text.partition(":")
+        object_type, _, external_id = rest.partition("/")
+        return cls(system, object_type, external_id)
+
 
 class EntityRef(msgspec.Struct, frozen=True, order=True):
     """One entity of the hub."""

@@ -1,6 +1,6 @@
 """Where an account stands: everything "are they paying us?" needs, folded from its subscriptions, invoices and payments.
 
-It is computed only from entities and may be rebuilt from them at any time.
+It is computed only from entities and may be rebuilt from them at any time; `analytics.standing` does both.
 """
 
 from datetime import datetime
@@ -20,6 +20,15 @@ class PaymentMark(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
+class MethodMark(msgspec.Struct, frozen=True, kw_only=True):
+    """The payment that last showed what this account pays with; one that ``succeeded`` outranks any that did not."""
+
+    payment_id: str
+    at: datetime
+    succeeded: bool
+    method: PaymentMethod
+
+
 class OpenInvoice(msgspec.Struct, frozen=True, kw_only=True):
     """An invoice that still wants money. ``due_at`` is when it was to be paid: the due date, else the day it was finalized."""
 
@@ -27,13 +36,16 @@ class OpenInvoice(msgspec.Struct, frozen=True, kw_only=True):
     remaining: Money
     due_at: datetime
     attempt_count: int
+    subscription_id: str | None = None
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """An account's position.
 
-    ``subscriptions`` holds those that have not ended and the one that ended last. ``collected`` and ``refunded`` are running
-    totals, one per currency, sorted by currency.
+    ``subscriptions`` holds those that have not ended and the one that ended last, by id. ``collected`` and ``refunded`` are
+    running totals, one per currency, sorted by currency. ``open_invoices`` are sorted oldest first. ``rebuild_due`` says that
+    something remembered was taken back (a payment that had succeeded, an end that was none), so that what stood behind it has to
+    be read from the entities; until then the remembered fields, not the totals, may lag.
     """
 
     subscriptions: tuple[Subscription, ...] = ()
@@ -45,7 +57,13 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     last_failure: PaymentMark | None = None
     failed_payment_count: int = 0
     open_dispute_ids: tuple[str, ...] = ()
-    method: PaymentMethod | None = None
+    method_mark: MethodMark | None = None
+    rebuild_due: bool = False
+
+    @property
+    def method(self) -> PaymentMethod | None:
+        """What the account pays with: the method of its latest payment that succeeded, else of its latest payment."""
+        return None if self.method_mark is None else self.method_mark.method
 
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

@@ -31,5 +31,7 @@ def read_business_event(data: bytes, upcasters: dict[tuple[EventType, int], Upca
         version += 1
         stored["version"] = version
     if version > current:
-        raise InvariantBroken(f"{event_type} of version {version} was stored by a newer Accordant; this one knows {current}.")
+        raise InvariantBroken(
+            f"{event_type} of version {version} was stored by a newer Accordant; this one knows {current}."
+        )
     return msgspec.convert(stored, BusinessEvent)

@@ -1,0 +1,84 @@
+"""Rooms 3 to 6 for one batch: interpret, register, decide, plan; then one commit of everything, or of nothing.
+
+Pure functions see one thing at a time; the batch has one load and one commit, which is where the speed comes from.
+Next: `pipeline/deliver.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from accordant.canonical.observations import Interpreted, Parked, Quarantined
+from accordant.canonical.refs import EntityKind, ExternalRef
+from accordant.pipeline.interpret import Understood, interpret
+from accordant.pipeline.plan import Rulebook, plan
+from accordant.pipeline.register import load_for, register
+from accordant.pipeline.workbench import Workbench
+from accordant.ports.connector import Inbound
+from accordant.ports.inbox import InboxEvent, WorkState
+from accordant.ports.state import Changes, LanePark, Settlement, State
+
+#: An account that nobody has told us of is asked for after this pause: its own event is usually on the way.
+PARENT_GRACE = timedelta(seconds=2)
+
+
+def process(
+    events: Sequence[InboxEvent],
+    *,
+    connectors: Mapping[str, Inbound],
+    rulebook: Rulebook,
+    state: State,
+    now: datetime,
+) -> Changes:
+    """Take a batch of events to decided, uncommitted changes. Raises only for defects of ours; see ``set_aside``."""
+    bench = Workbench(state, now)
+    understood = [interpret(event, connectors) for event in events]
+    load_for(understood, bench)
+    doubts = {one.event.seq: register(one, bench) for one in understood}
+    plan(bench, rulebook)
+    for one in understood:
+        doubt = doubts[one.event.seq]
+        ask = str(doubt[0].ref) if doubt is not None else _missing_account(one, bench)
+        bench.changes.settlements.append(_settle(one, ask, immediately=doubt is not None, bench=bench))
+    return bench.collect()
+
+
+def set_aside(event: InboxEvent, problem: str, *, now: datetime) -> Changes:
+    """The changes that put a single event aside, and stop its lane, when processing it failed."""
+    reason = f"Accordant could not process this event: {problem}"
+    bench_changes = Changes()
+    bench_changes.settlements.append(Settlement(seq=event.seq, state=WorkState.DEAD, reason=reason, due_at=now))
+    bench_changes.parks.append(LanePark(lane=event.lane, direction="inbound", cause=f"event/{event.seq}", reason=reason))
+    return bench_changes
+
+
+def _settle(one: Understood, ask: str | None, *, immediately: bool, bench: Workbench) -> Settlement:
+    event, now = one.event, bench.now
+    match one.interpretation:
+        case Parked(reason=reason):
+            bench.note("interpreter.event.parked", f"event/{event.seq}", event.seq, {"reason": reason})
+            return Settlement(seq=event.seq, state=WorkState.PARKED, reason=reason, due_at=now)
+        case Quarantined(reason=reason, where=where):
+            text = f"{reason} (at {where})" if where else reason
+            bench.note("interpreter.event.quarantined", f"event/{event.seq}", event.seq, {"reason": text})
+            return Settlement(seq=event.seq, state=WorkState.QUARANTINED, reason=text, due_at=now)
+        case Interpreted():
+            if ask is None:
+                return Settlement(seq=event.seq, state=WorkState.PROCESSED, reason=None, due_at=now)
+            due = now if immediately else now + PARENT_GRACE
+            return Settlement(seq=event.seq, state=WorkState.AWAITING_REREAD, reason=ask, due_at=due)
+
+
+def _missing_account(one: Understood, bench: Workbench) -> str | None:
+    """The account this event belongs to, where nobody has described it yet: its owner must be asked."""
+    if not isinstance(one.interpretation, Interpreted):
+        return None
+    for seen in one.interpretation.observations:
+        root = bench.links.get(seen.root)
+        if root is not None and root.kind is EntityKind.ACCOUNT and bench.account(root.id) is None:
+            return str(seen.root)
+    return None
+
+
+def asked_for(reason: str | None) -> ExternalRef:
+    """The object an event that awaits a reading needs."""
+    return ExternalRef.parse(reason or "")

@@ -1,0 +1,144 @@
+"""Room 8, the archive: an answer becomes a verdict with its receipt, before and after, and the line of the trail.
+
+True when you leave: the intent is done, waits with a time, or stands in the dead-letter view with its reason. One match
+over outcomes; under each arm stands what happens next.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from accordant.canonical.charter import CourierPart
+from accordant.canonical.intents import (
+    AlreadyApplied,
+    Applied,
+    Compared,
+    IntentState,
+    RefusalClass,
+    Refused,
+    Uncertain,
+    WireValue,
+    WriteReceipt,
+)
+from accordant.canonical.refs import ExternalRef
+from accordant.kernel.hashing import fingerprint
+from accordant.pipeline.deliver import Delivered
+from accordant.ports.audit import AuditEntry
+from accordant.ports.outbox import Verdict
+from accordant.ports.state import LanePark, Link
+
+#: The pause after try number n, with the time the target asked for: injected, since it draws jitter.
+Pause = Callable[[int, float | None], timedelta]
+
+
+def settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: datetime) -> Verdict:
+    """The verdict on one delivery."""
+    leased = delivered.leased
+    outcome = delivered.outcome
+    if outcome is None:
+        wait = now + pause(1, delivered.wait_s)
+        return Verdict(leased=leased, state=_waiting_state(delivered), due_at=wait, reason=delivered.stopped)
+    receipt = _receipt(delivered, now)
+    match outcome:
+        case Applied(target_id=target_id) | AlreadyApplied(target_id=target_id):
+            state = IntentState.APPLIED if isinstance(outcome, Applied) else IntentState.ALREADY_APPLIED
+            return Verdict(
+                leased=leased,
+                state=state,
+                due_at=now,
+                receipt=receipt,
+                target_id=target_id,
+                link=_link(delivered, target_id),
+                audit=_audit(delivered, f"archive.write.{state.value}", receipt, now),
+            )
+        case Compared():
+            target_id = delivered.before.target_id if delivered.before is not None else None
+            return Verdict(leased=leased, state=IntentState.SHADOWED, due_at=now, receipt=receipt, target_id=target_id)
+        case Uncertain(reason=reason):
+            return _try_again(delivered, IntentState.UNCERTAIN, reason, receipt, courier, pause, None, now)
+        case Refused(cause=RefusalClass.TRANSIENT | RefusalClass.AUTHORIZATION, message=message, retry_after_s=wait_s):
+            return _try_again(delivered, _waiting_state(delivered), message, receipt, courier, pause, wait_s, now)
+        case Refused(cause=RefusalClass.DATA_QUALITY | RefusalClass.BUSINESS_RULE, message=message):
+            return _give_up(delivered, message, receipt, now)
+        case _:
+            assert_never(outcome)
+
+
+def _waiting_state(delivered: Delivered) -> IntentState:
+    """What waits is pending, unless an earlier try may have arrived and nobody has looked since."""
+    unknown = delivered.leased.was in {IntentState.LEASED, IntentState.UNCERTAIN} and delivered.before is None
+    return IntentState.UNCERTAIN if unknown else IntentState.PENDING
+
+
+def _try_again(
+    delivered: Delivered,
+    state: IntentState,
+    reason: str,
+    receipt: WriteReceipt,
+    courier: CourierPart,
+    pause: Pause,
+    wait_s: float | None,
+    now: datetime,
+) -> Verdict:
+    """Later, with growing pauses; after the last try the lane waits for a person."""
+    leased = delivered.leased
+    if leased.attempt >= courier.attempts_max:
+        return _give_up(delivered, f"{reason} Tried {leased.attempt} times.", receipt, now)
+    return Verdict(leased=leased, state=state, due_at=now + pause(leased.attempt, wait_s), reason=reason, receipt=receipt)
+
+
+def _give_up(delivered: Delivered, reason: str, receipt: WriteReceipt, now: datetime) -> Verdict:
+    intent = delivered.leased.intent
+    return Verdict(
+        leased=delivered.leased,
+        state=IntentState.DEAD,
+        due_at=now,
+        reason=reason,
+        receipt=receipt,
+        target_id=delivered.before.target_id if delivered.before is not None else None,
+        park=LanePark(lane=intent.lane, direction="outbound", cause=f"intent/{intent.id}", reason=reason),
+        audit=_audit(delivered, "archive.write.refused", receipt, now),
+    )
+
+
+def _receipt(delivered: Delivered, now: datetime) -> WriteReceipt:
+    leased, outcome = delivered.leased, delivered.outcome
+    assert outcome is not None  # noqa: S101  the caller has looked; said for the type checker
+    before = dict(delivered.before.fields) if delivered.before is not None else None
+    after: dict[str, WireValue] | None = None
+    if isinstance(outcome, Applied | AlreadyApplied):
+        after = {**(before or {}), **leased.intent.fields}
+    return WriteReceipt(
+        intent_id=leased.intent.id,
+        attempt=leased.attempt,
+        outcome=outcome,
+        before=before,
+        after=after,
+        request_id=delivered.request_id,
+        settled_at=now,
+    )
+
+
+def _link(delivered: Delivered, target_id: str) -> Link:
+    intent = delivered.leased.intent
+    return Link(source=ExternalRef(intent.target, intent.object, target_id), entity=intent.entity)
+
+
+def _audit(delivered: Delivered, kind: str, receipt: WriteReceipt, now: datetime) -> AuditEntry:
+    intent = delivered.leased.intent
+    return AuditEntry(
+        kind=kind,
+        actor="accordant",
+        subject=f"{intent.target}:{intent.object}/{intent.key}",
+        cause=intent.cause,
+        at=now,
+        body={
+            "intent": intent.id,
+            "key": intent.idempotency_key,
+            "attempt": receipt.attempt,
+            "outcome": type(receipt.outcome).__name__,
+            "before": fingerprint(receipt.before) if receipt.before is not None else None,
+            "after": fingerprint(receipt.after) if receipt.after is not None else None,
+            "request": receipt.request_id,
+        },
+    )

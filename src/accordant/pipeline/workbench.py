@@ -1,0 +1,112 @@
+"""The workbench of one batch: what was loaded, what changed since, and everything to commit. In memory only.
+
+Rooms 3 to 6 read from it and lay their results on it; `State.commit` takes them from it, whole.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from accordant.analytics.standing import advance
+from accordant.canonical.entities import Account, Entity
+from accordant.canonical.refs import EntityRef, ExternalRef
+from accordant.canonical.standing import Standing
+from accordant.ports.audit import AuditEntry
+from accordant.ports.state import Changes, DesiredRecord, Link, State, StoredEntity, StoredStanding
+
+ACTOR = "accordant"
+
+
+class Workbench:
+    """One batch's view of the state."""
+
+    def __init__(self, state: State, now: datetime) -> None:
+        self.now = now
+        self.changes = Changes()
+        #: Accounts whose records may have to change, with the event that touched each last.
+        self.touched: dict[str, int] = {}
+        self._state = state
+        self._links: dict[ExternalRef, EntityRef] = {}
+        self._entities: dict[str, StoredEntity] = {}
+        self._standings: dict[str, StoredStanding] = {}
+        self._desired: dict[str, DesiredRecord] = {}
+        self._base_versions: dict[str, int] = {}
+
+    @property
+    def links(self) -> dict[ExternalRef, EntityRef]:
+        """The crosswalk as this batch sees it."""
+        return self._links
+
+    def load_links(self, refs: Iterable[ExternalRef]) -> None:
+        """Fetch crosswalk entries, once for the batch."""
+        self._links.update(self._state.links(refs))
+
+    def load_entities(self, ids: Iterable[str]) -> None:
+        """Fetch entities, once for the batch."""
+        missing = {entity_id for entity_id in ids if entity_id not in self._entities}
+        self._entities.update(self._state.entities(missing))
+
+    def load_standings(self, account_ids: Iterable[str]) -> None:
+        """Fetch standings, once for the batch."""
+        self._standings.update(self._state.standings(account_ids))
+
+    def load_desired(self, refs: Iterable[str]) -> None:
+        """Fetch desired records, once for the batch."""
+        self._desired.update(self._state.desired(refs))
+
+    def entity(self, entity_id: str) -> StoredEntity | None:
+        """An entity as it is now, changes of this batch included."""
+        return self._entities.get(entity_id)
+
+    def account(self, account_id: str) -> Account | None:
+        """The account of a lane, or None when nobody has said anything of it yet."""
+        stored = self._entities.get(account_id)
+        return stored.entity if stored is not None and isinstance(stored.entity, Account) else None
+
+    def standing(self, account_id: str) -> Standing:
+        """An account's standing as it is now."""
+        stored = self._standings.get(account_id)
+        return stored.standing if stored is not None else Standing()
+
+    def desired(self, ref: str) -> DesiredRecord | None:
+        """A desired record as it is now."""
+        return self._desired.get(ref)
+
+    def link(self, source: ExternalRef, entity: EntityRef) -> None:
+        """Add a crosswalk entry."""
+        self._links[source] = entity
+        self.changes.links.append(Link(source=source, entity=entity))
+
+    def put_entity(self, stored: StoredEntity) -> None:
+        """Lay down the next state of an entity."""
+        self._entities[stored.ref.id] = stored
+
+    def version_to_write(self, entity_id: str, loaded_version: int) -> int:
+        """Several states of one entity in one batch are one row: its version follows the one that was loaded."""
+        return self._base_versions.setdefault(entity_id, loaded_version) + 1
+
+    def advance_standing(self, account_id: str, before: Entity | None, after: Entity) -> None:
+        """Let one entity's change count towards its account."""
+        stored = self._standings.get(account_id)
+        old = stored.standing if stored is not None else Standing()
+        new = advance(old, before, after)
+        if new != old:
+            version = self.version_to_write(f"standing/{account_id}", stored.version if stored is not None else 0)
+            self._standings[account_id] = StoredStanding(account_id=account_id, version=version, standing=new)
+
+    def put_desired(self, wanted: DesiredRecord) -> None:
+        """Lay down the next revision of a desired record."""
+        self._desired[wanted.ref] = wanted
+        self.changes.desired.append(wanted)
+
+    def note(self, kind: str, subject: str, cause: int | None, body: dict[str, str | int | bool | None | list[str]]) -> None:
+        """Write a line of the audit trail."""
+        self.changes.audit.append(AuditEntry(kind=kind, actor=ACTOR, subject=subject, cause=cause, at=self.now, body=body))
+
+    def collect(self) -> Changes:
+        """Everything to commit: of each entity and standing only its last state in this batch."""
+        for name in self._base_versions:
+            if name.startswith("standing/"):
+                self.changes.standings.append(self._standings[name.removeprefix("standing/")])
+            else:
+                self.changes.entities.append(self._entities[name])
+        return self.changes

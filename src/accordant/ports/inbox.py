@@ -1,0 +1,82 @@
+"""The inbox: where deliveries become durable before anybody answers them, and where work is claimed from."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from accordant.ports.connector import Envelope
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """One verified delivery, not yet stored. ``digest`` is the SHA-256 of the body; ``headers`` the delivery's headers as JSON."""
+
+    connection: str
+    envelope: Envelope
+    headers: bytes
+    body: bytes
+    digest: bytes
+    received_at: datetime
+
+
+class Reception(StrEnum):
+    """What became of a delivery. All three are answered with success: a retry would change nothing."""
+
+    NEW = "new"
+    REPEAT = "repeat"
+    CONFLICT = "conflict"
+
+
+class WorkState(StrEnum):
+    """Where an inbox event is; drawn in docs/explanation/states.md."""
+
+    RECEIVED = "received"
+    AWAITING_REREAD = "awaiting_reread"
+    PROCESSED = "processed"
+    PARKED = "parked"
+    QUARANTINED = "quarantined"
+    DEAD = "dead"
+
+
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
+    """An object as its owner returned it when asked because of an event; kept beside it, so that a replay never calls out."""
+
+    ref: str
+    read_at: datetime
+    body: bytes
+
+
+class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One stored event, decrypted, with the readings made for it. ``attempts`` counts this try."""
+
+    seq: int
+    connection: str
+    external_id: str
+    event_type: str
+    lane: str
+    occurred_at: datetime
+    received_at: datetime
+    body: bytes
+    readings: tuple[Reading, ...] = ()
+    attempts: int = 1
+
+
+class Inbox(Protocol):
+    """Obligations: ``accept`` returns only when everything it reports is on disk; a repeat changes nothing but the record of it."""
+
+    def accept(self, arrivals: Sequence[Arrival]) -> tuple[Reception, ...]:
+        """Store a group of deliveries in one commit. Raises TransientError when the store cannot; then nothing was stored."""
+        ...
+
+    def claim(self, *, limit: int, now: datetime, partitions: frozenset[int] | None = None) -> tuple[InboxEvent, ...]:
+        """The oldest received events whose lane is open, in order of arrival; their attempt is counted before they are returned.
+
+        An event claimed more often than its bound without being settled is put aside as dead, its lane parked.
+        """
+        ...
+
+    def keep_reading(self, seq: int, reading: Reading, *, now: datetime) -> None:
+        """Store a reading beside its event and make the event ready again."""
+        ...

@@ -1,0 +1,55 @@
+"""The outbox: intents wait here, are leased to one courier at a time, and leave with a receipt."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from accordant.canonical.intents import IntentState, WriteIntent, WriteReceipt
+from accordant.ports.audit import AuditEntry
+from accordant.ports.state import LanePark, Link
+
+
+class LeasedIntent(msgspec.Struct, frozen=True, kw_only=True):
+    """An intent in the hands of a courier. ``attempt`` counts this try, ``was`` is its state before the lease.
+
+    ``was`` leased or uncertain means that an earlier try may have reached the target.
+    """
+
+    intent: WriteIntent
+    shadow: bool
+    attempt: int
+    was: IntentState
+    token: int
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of a leased intent. ``receipt`` is None when nothing was tried (the policy changed, the rate was spent).
+
+    ``park`` stops the lane, ``link`` is the crosswalk entry of a record met for the first time, ``target_id`` the target's id.
+    """
+
+    leased: LeasedIntent
+    state: IntentState
+    due_at: datetime
+    reason: str | None = None
+    receipt: WriteReceipt | None = None
+    target_id: str | None = None
+    link: Link | None = None
+    park: LanePark | None = None
+    audit: AuditEntry | None = None
+
+
+class Outbox(Protocol):
+    """Obligations: an attempt is on disk before ``claim`` returns; a verdict of a lease that was lost is refused."""
+
+    def claim(
+        self, *, target: str, limit: int, now: datetime, lease_until: datetime, paused_flows: frozenset[str]
+    ) -> tuple[LeasedIntent, ...]:
+        """Lease due intents of open lanes, oldest first, one courier a lane; older revisions of a record become superseded."""
+        ...
+
+    def settle(self, verdicts: Sequence[Verdict], *, now: datetime) -> None:
+        """Store verdicts, receipts, confirmed records and audit in one transaction. Raises LeaseLost."""
+        ...

@@ -1,0 +1,148 @@
+"""What rooms 3 to 6 read and write: entities, standings, crosswalk, desired records. One load and one commit a batch."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from accordant.canonical.entities import Entity
+from accordant.canonical.events import BusinessEvent
+from accordant.canonical.intents import WireValue, WriteIntent
+from accordant.canonical.observations import Standpoint
+from accordant.canonical.refs import EntityRef, ExternalRef
+from accordant.canonical.standing import Standing
+from accordant.ports.audit import AuditEntry
+from accordant.ports.inbox import WorkState
+
+
+class StoredEntity(msgspec.Struct, frozen=True, kw_only=True):
+    """An entity as it is kept. ``root_id`` is the account it belongs to, or itself; ``version`` counts from 1."""
+
+    ref: EntityRef
+    source: ExternalRef
+    root_id: str
+    version: int
+    observed_at: datetime
+    standpoint: Standpoint
+    digest: bytes
+    entity: Entity
+    cause: int
+
+
+class StoredStanding(msgspec.Struct, frozen=True, kw_only=True):
+    """An account's standing as it is kept."""
+
+    account_id: str
+    version: int
+    standing: Standing
+
+
+class DesiredRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What one target record should hold. ``notes`` say which fields were left out or shadowed, and by which rule."""
+
+    ref: str
+    flow: str
+    target: str
+    object: str
+    key: str
+    entity_id: str
+    lane: str
+    revision: int
+    input_digest: str
+    fields: dict[str, WireValue]
+    notes: tuple[str, ...]
+    cause: int | None
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """A crosswalk entry: this object of this system is that entity."""
+
+    source: ExternalRef
+    entity: EntityRef
+
+
+class ObservationRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one observation, with the reason where it changed nothing."""
+
+    seq: int
+    entity_id: str
+    outcome: str
+    reason: str | None
+    version: int
+    observed_at: datetime
+
+
+class PlannedIntent(msgspec.Struct, frozen=True, kw_only=True):
+    """An intent with the decision that allowed it. A shadow intent is computed and compared, never sent."""
+
+    intent: WriteIntent
+    shadow: bool
+    decision: bytes
+    charter: str
+    held: str | None = None
+
+
+class Settlement(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of one inbox event."""
+
+    seq: int
+    state: WorkState
+    reason: str | None
+    due_at: datetime
+
+
+class LanePark(msgspec.Struct, frozen=True, kw_only=True):
+    """A lane that stops until a person has looked."""
+
+    lane: str
+    direction: str
+    cause: str
+    reason: str
+
+
+class Changes(msgspec.Struct, kw_only=True):
+    """Everything a batch decided. It is committed whole or not at all."""
+
+    links: list[Link] = []
+    entities: list[StoredEntity] = []
+    standings: list[StoredStanding] = []
+    observations: list[ObservationRecord] = []
+    business_events: list[tuple[int, str, BusinessEvent]] = []
+    desired: list[DesiredRecord] = []
+    intents: list[PlannedIntent] = []
+    settlements: list[Settlement] = []
+    parks: list[LanePark] = []
+    audit: list[AuditEntry] = []
+
+
+class State(Protocol):
+    """Obligations: ``commit`` is atomic and refuses, with ConcurrentChange, an entity that is not at the version before."""
+
+    def links(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, EntityRef]:
+        """The crosswalk entries among ``refs``."""
+        ...
+
+    def entities(self, ids: Iterable[str]) -> dict[str, StoredEntity]:
+        """Stored entities by id."""
+        ...
+
+    def standings(self, account_ids: Iterable[str]) -> dict[str, StoredStanding]:
+        """Stored standings by account."""
+        ...
+
+    def desired(self, refs: Iterable[str]) -> dict[str, DesiredRecord]:
+        """Desired records by reference (``target:object/key``)."""
+        ...
+
+    def commit(self, changes: Changes, *, now: datetime) -> None:
+        """Store everything in one transaction, audit included.
+
+        Raises: ConcurrentChange when another worker was quicker (nothing is stored; read and decide again), TransientError
+        when the store cannot.
+        """
+        ...
+
+    def switches(self) -> frozenset[str]:
+        """Names of the switches that are thrown (paused flows, systems, classes)."""
+        ...

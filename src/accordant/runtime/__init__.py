@@ -1,0 +1,1 @@
+"""Workers, group commit, backoff, leases: knows jobs, not business."""

@@ -1,0 +1,89 @@
+"""Group commit: many callers wait, one thread stores what they brought in one commit, all are answered after the fsync.
+
+The thread takes whatever has gathered while the last commit ran, so a lone caller pays one commit and a crowd shares one.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from accordant.kernel.errors import TransientError
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+#: One commit takes at most this many; more would make the first wait for the last.
+GROUP_MAX = 512
+
+
+class QueueFull(TransientError):
+    """More is waiting to be stored than the configured bound; the sender should come back in a moment."""
+
+
+class Stopping(TransientError):
+    """The process is shutting down; the sender should come back in a moment."""
+
+
+class GroupCommit(Generic[Item, Answer]):
+    """Stores items in groups. ``store`` is called in one thread of its own and answers each item in order, or raises for all."""
+
+    def __init__(self, store: Callable[[Sequence[Item]], Sequence[Answer]], *, waiting_max: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._store = store
+        self._waiting_max = waiting_max
+        self._loop = loop
+        self._queue: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
+
+    def start(self) -> None:
+        """Start the storing thread."""
+        self._thread.start()
+
+    async def submit(self, item: Item) -> Answer:
+        """Wait until ``item`` is stored. Raises QueueFull, Stopping, or what ``store`` raised."""
+        if len(self._queue) >= self._waiting_max:
+            raise QueueFull(retry_after_s=1.0)
+        future: asyncio.Future[Answer] = self._loop.create_future()
+        with self._wake:
+            if self._stopping:
+                raise Stopping(retry_after_s=2.0)
+            self._queue.append((item, future))
+            self._wake.notify()
+        return await future
+
+    def stop(self) -> None:
+        """Store what waits, then end the thread; blocks until it has."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._queue and not self._stopping:
+                    self._wake.wait()
+                if not self._queue:
+                    return
+                group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_MAX))]
+            self._commit(group)
+
+    def _commit(self, group: list[tuple[Item, "asyncio.Future[Answer]"]]) -> None:
+        try:
+            answers: Sequence[Answer] | Exception = self._store([item for item, _ in group])
+        except Exception as error:  # noqa: BLE001  whoever waits must be told, whatever went wrong
+            answers = error
+        self._loop.call_soon_threadsafe(_answer, [future for _, future in group], answers)
+
+
+def _answer(futures: list["asyncio.Future[Answer]"], answers: "Sequence[Answer] | Exception") -> None:
+    for index, future in enumerate(futures):
+        if future.done():  # the caller went away meanwhile; what it brought is stored all the same
+            continue
+        if isinstance(answers, Exception):
+            future.set_exception(answers)
+        else:
+            future.set_result(answers[index])

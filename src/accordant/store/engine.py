@@ -1,0 +1,121 @@
+"""Opening the database and running one transaction in it. SQLite: WAL, `synchronous=FULL`, `BEGIN IMMEDIATE` for writers.
+
+A deferred transaction that reads and then writes fails at once with a stale snapshot, whatever the busy timeout; a commit at
+`synchronous=NORMAL` is not on disk when it returns. Hence the two settings. Writers of one process queue on a lock of our
+own: SQLite's busy handler sleeps and polls, a lock hands over at once.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from accordant.kernel.errors import ConfigurationError, TransientError
+
+_BUSY_TIMEOUT_MS = 10_000
+_POOL_SIZE = 10
+
+
+class StoreUnavailable(TransientError):
+    """The database cannot be reached or written just now."""
+
+
+class Database:
+    """A database and its transactions; thread-safe."""
+
+    def __init__(self, url: str) -> None:
+        """Open ``url``: ``sqlite:////path/file.db`` or ``postgresql://user@host/name``. Raises ConfigurationError for another kind."""
+        parsed = make_url(url)
+        match parsed.get_backend_name():
+            case "sqlite":
+                self.engine = _open_sqlite(url)
+            case "postgresql":
+                self.engine = _open_postgres(url)
+            case other:
+                raise ConfigurationError(
+                    f"The store {other!r} is not supported.", remedy="Set ACCORDANT_STORE to a sqlite:/// or postgresql:// address."
+                )
+        self._writers = threading.Lock() if self.is_sqlite else None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """True for the embedded default."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read transaction: one snapshot on SQLite, one statement's view each on PostgreSQL. Raises StoreUnavailable."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A write transaction: commits when the block ends, rolls back when it raises. Raises StoreUnavailable."""
+        with _translated():
+            if self._writers is None:
+                with self.engine.begin() as connection:
+                    yield connection
+                return
+            with self._writers, self.engine.connect() as connection:
+                connection = connection.execution_options(accordant_writes=True)  # noqa: PLW2901
+                with connection.begin():
+                    yield connection
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise StoreUnavailable(f"The store is not available: {_first_line(error)}", retry_after_s=1.0) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreUnavailable(f"The store went away: {_first_line(error)}", retry_after_s=1.0) from error
+        raise
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+
+
+def _open_sqlite(url: str) -> Engine:
+    engine = create_engine(url, poolclass=QueuePool, pool_size=_POOL_SIZE, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:  # noqa: ANN401  the driver's own class
+        # The driver must not open transactions by itself: we say which kind.
+        connection.isolation_level = None
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"busy_timeout={_BUSY_TIMEOUT_MS}",
+            "cache_size=-65536",
+            "wal_autocheckpoint=4000",
+            "temp_store=MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("accordant_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _open_postgres(url: str) -> Engine:
+    address = make_url(url).set(drivername="postgresql+psycopg")
+    return create_engine(
+        address,
+        pool_size=_POOL_SIZE,
+        pool_pre_ping=False,
+        connect_args={"prepare_threshold": 2, "application_name": "accordant"},
+    )

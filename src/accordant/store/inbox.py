@@ -1,0 +1,250 @@
+"""The inbox on SQL: one commit for a group of deliveries, work claimed in order of arrival.
+
+"Seen" and "done" are two facts: `inbox_event` says an event arrived and never changes, `inbox_work` says how far it got.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, func, select, update
+
+from accordant.kernel.clock import from_micros, to_micros
+from accordant.kernel.ids import partition_of
+from accordant.ports.inbox import Arrival, InboxEvent, Reading, Reception, WorkState
+from accordant.store import bulk
+from accordant.store.alerts import raise_alert
+from accordant.store.engine import Database
+from accordant.store.schema import delivery, inbox_event, inbox_reading, inbox_twin, inbox_work, parked_lane
+from accordant.store.vault import Vault
+
+PARTITIONS = 64
+#: A crash counts as an attempt: an event that kills its worker again and again is put aside after this many.
+CLAIMS_MAX = 5
+
+_EVENT = (
+    "seq", "connection", "external_id", "event_type", "lane", "occurred_at", "received_at", "digest", "key_id", "headers", "body",
+)  # fmt: skip
+_WORK = ("seq", "connection", "lane", "partition", "state", "attempts", "due_at")
+_DELIVERY = ("connection", "external_id", "outcome", "received_at")
+_TWIN = ("connection", "external_id", "digest", "received_at", "key_id", "headers", "body")
+
+
+class SqlInbox:
+    """`ports.inbox.Inbox` on a database."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    def accept(self, arrivals: Sequence[Arrival]) -> tuple[Reception, ...]:
+        """See the port. Bytes are compressed and sealed before the write transaction begins: it holds the only writer's place."""
+        if not arrivals:
+            return ()
+        key_id = self._vault.current_key(arrivals[0].received_at)
+        sealed = [self._seal(key_id, arrival) for arrival in arrivals]
+        with self._database.write() as connection:
+            known = _digests(connection, arrivals)
+            verdicts: list[Reception] = []
+            fresh: list[int] = []
+            for index, arrival in enumerate(arrivals):
+                name = (arrival.connection, arrival.envelope.external_id)
+                held = known.get(name)
+                if held is None:
+                    known[name] = arrival.digest
+                    fresh.append(index)
+                    verdicts.append(Reception.NEW)
+                else:
+                    verdicts.append(Reception.REPEAT if held == arrival.digest else Reception.CONFLICT)
+            _store_new(connection, [(arrivals[index], sealed[index]) for index in fresh], key_id)
+            _record_others(connection, arrivals, sealed, verdicts, key_id)
+        return tuple(verdicts)
+
+    def _seal(self, key_id: str, arrival: Arrival) -> tuple[bytes, bytes]:
+        context = _context(arrival.connection, arrival.envelope.external_id)
+        return self._vault.seal(key_id, arrival.headers, context), self._vault.seal(key_id, arrival.body, context)
+
+    def claim(self, *, limit: int, now: datetime, partitions: frozenset[int] | None = None) -> tuple[InboxEvent, ...]:
+        """See the port. The attempt is committed before the events are handed out, so that a crash counts."""
+        with self._database.write() as connection:
+            work = _ready(connection, limit, now, partitions)
+            exhausted = [row for row in work if row[1] >= CLAIMS_MAX]
+            for seq, attempts, lane in exhausted:
+                _give_up(connection, seq, attempts, lane, now)
+            seqs = [row[0] for row in work if row[1] < CLAIMS_MAX]
+            if seqs:
+                _count_attempt(connection, seqs)
+        return self.load(seqs)
+
+    def load(self, seqs: Sequence[int]) -> tuple[InboxEvent, ...]:
+        """Stored events by number, opened, in order, with their readings."""
+        columns = ("seq", "connection", "external_id", "event_type", "lane", "occurred_at", "received_at", "key_id", "body")
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, inbox_event, columns, "seq", seqs)
+            readings = bulk.select_by_keys(connection, inbox_reading, ("seq", "ref", "read_at", "key_id", "body"), "seq", seqs)
+            attempts = dict(bulk.select_by_keys(connection, inbox_work, ("seq", "attempts"), "seq", seqs))
+        by_seq: dict[int, list[Reading]] = {}
+        for seq, ref, read_at, key_id, body in readings:
+            opened = self._vault.open(key_id, body, f"reading/{seq}/{ref}")
+            by_seq.setdefault(seq, []).append(Reading(ref=ref, read_at=from_micros(read_at), body=opened))
+        rows.sort()
+        return tuple(
+            InboxEvent(
+                seq=seq,
+                connection=name,
+                external_id=external_id,
+                event_type=event_type,
+                lane=lane,
+                occurred_at=from_micros(occurred_at),
+                received_at=from_micros(received_at),
+                body=self._vault.open(key_id, body, _context(name, external_id)),
+                readings=tuple(by_seq.get(seq, ())),
+                attempts=attempts.get(seq, 1),
+            )
+            for seq, name, external_id, event_type, lane, occurred_at, received_at, key_id, body in rows
+        )
+
+    def keep_reading(self, seq: int, reading: Reading, *, now: datetime) -> None:
+        """See the port."""
+        key_id = self._vault.current_key(now)
+        sealed = self._vault.seal(key_id, reading.body, f"reading/{seq}/{reading.ref}")
+        with self._database.write() as connection:
+            connection.execute(
+                inbox_reading.insert().values(
+                    seq=seq, ref=reading.ref, read_at=to_micros(reading.read_at), key_id=key_id, body=sealed
+                )
+            )
+            connection.execute(
+                update(inbox_work).where(inbox_work.c.seq == seq).values(state=WorkState.RECEIVED, reason=None, due_at=to_micros(now))
+            )
+
+    def awaiting_reread(self, *, now: datetime, limit: int) -> tuple[tuple[int, str], ...]:
+        """Events that wait for an object to be read again: (seq, the reference named in the reason)."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(inbox_work.c.seq, inbox_work.c.reason)
+                .where(inbox_work.c.state == WorkState.AWAITING_REREAD, inbox_work.c.due_at <= to_micros(now))
+                .order_by(inbox_work.c.seq)
+                .limit(limit)
+            )
+            return tuple((row.seq, str(row.reason)) for row in rows)
+
+    def postpone(self, seqs: Sequence[int], *, until: datetime) -> None:
+        """Leave events where they are and look at them again at ``until``."""
+        with self._database.write() as connection:
+            connection.execute(update(inbox_work).where(inbox_work.c.seq.in_(seqs)).values(due_at=to_micros(until)))
+
+
+def _context(connection: str, external_id: str) -> str:
+    return f"{connection}/{external_id}"
+
+
+def _digests(connection: Connection, arrivals: Sequence[Arrival]) -> dict[tuple[str, str], bytes]:
+    """Digests of the events among ``arrivals`` that are stored already."""
+    ids = {arrival.envelope.external_id for arrival in arrivals}
+    rows = bulk.select_by_keys(connection, inbox_event, ("connection", "external_id", "digest"), "external_id", ids)
+    return {(name, external_id): bytes(stored) for name, external_id, stored in rows}
+
+
+def _store_new(connection: Connection, fresh: list[tuple[Arrival, tuple[bytes, bytes]]], key_id: str) -> None:
+    """Insert new events with their work rows. Numbers are drawn first, so that both inserts are one statement each."""
+    if not fresh:
+        return
+    numbers = _draw_numbers(connection, len(fresh))
+    events, work = [], []
+    for seq, (arrival, (headers, body)) in zip(numbers, fresh, strict=True):
+        envelope = arrival.envelope
+        received = to_micros(arrival.received_at)
+        lane = f"{arrival.connection}:{envelope.lane}"
+        events.append(
+            (seq, arrival.connection, envelope.external_id, envelope.event_type, lane, to_micros(envelope.occurred_at),
+             received, arrival.digest, key_id, headers, body)
+        )  # fmt: skip
+        work.append((seq, arrival.connection, lane, partition_of(lane, PARTITIONS), WorkState.RECEIVED.value, 0, received))
+    bulk.insert(connection, inbox_event, _EVENT, events)
+    bulk.insert(connection, inbox_work, _WORK, work)
+
+
+def _draw_numbers(connection: Connection, count: int) -> list[int]:
+    if connection.dialect.name == "sqlite":
+        last = connection.exec_driver_sql("SELECT coalesce(max(seq), 0) FROM inbox_event").scalar_one()
+        return list(range(last + 1, last + 1 + count))
+    rows = connection.exec_driver_sql("SELECT nextval('inbox_event_seq_seq') FROM generate_series(1, %s)", (count,))
+    return [row[0] for row in rows]
+
+
+def _record_others(
+    connection: Connection,
+    arrivals: Sequence[Arrival],
+    sealed: list[tuple[bytes, bytes]],
+    verdicts: list[Reception],
+    key_id: str,
+) -> None:
+    """A repeat leaves a line; the same id with other bytes is kept whole beside the first, and flagged."""
+    lines, twins = [], []
+    for arrival, (headers, body), verdict in zip(arrivals, sealed, verdicts, strict=True):
+        if verdict is Reception.NEW:
+            continue
+        received = to_micros(arrival.received_at)
+        name = (arrival.connection, arrival.envelope.external_id)
+        lines.append((*name, verdict.value, received))
+        if verdict is Reception.CONFLICT:
+            twins.append((*name, arrival.digest, received, key_id, headers, body))
+    bulk.insert(connection, delivery, _DELIVERY, lines)
+    if bulk.insert_new(connection, inbox_twin, _TWIN, twins):
+        for twin in twins:
+            raise_alert(
+                connection,
+                kind="inbox.twin",
+                subject=f"{twin[0]}/{twin[1]}",
+                body=f"The event {twin[1]} of {twin[0]} arrived again with other content. The first stays in force; both are kept.",
+                at=from_micros(twin[3]),
+            )
+
+
+def _ready(connection: Connection, limit: int, now: datetime, partitions: frozenset[int] | None) -> list[tuple[int, int, str]]:
+    parked = select(parked_lane.c.lane)
+    query = (
+        select(inbox_work.c.seq, inbox_work.c.attempts, inbox_work.c.lane)
+        .where(inbox_work.c.state == WorkState.RECEIVED, inbox_work.c.due_at <= to_micros(now), inbox_work.c.lane.not_in(parked))
+        .order_by(inbox_work.c.seq)
+        .limit(limit)
+    )
+    if partitions is not None:
+        query = query.where(inbox_work.c.partition.in_(sorted(partitions)))
+    return [(row.seq, row.attempts, row.lane) for row in connection.execute(query)]
+
+
+def _count_attempt(connection: Connection, seqs: list[int]) -> None:
+    if connection.dialect.name == "sqlite":
+        sql = "UPDATE inbox_work SET attempts = attempts + 1 WHERE seq = ?"
+        connection.exec_driver_sql(sql, [(seq,) for seq in seqs])
+    else:
+        connection.exec_driver_sql("UPDATE inbox_work SET attempts = attempts + 1 WHERE seq = ANY(%s::bigint[])", (seqs,))
+
+
+def _give_up(connection: Connection, seq: int, attempts: int, lane: str, now: datetime) -> None:
+    reason = f"Processing stopped {attempts} times without an answer; the event is set aside and its lane waits."
+    connection.execute(
+        update(inbox_work).where(inbox_work.c.seq == seq).values(state=WorkState.DEAD, reason=reason, settled_at=to_micros(now))
+    )
+    bulk.insert_new(
+        connection,
+        parked_lane,
+        ("lane", "direction", "cause", "reason", "parked_at"),
+        [(lane, "inbound", f"event/{seq}", reason, to_micros(now))],
+    )
+    raise_alert(connection, kind="lane.parked", subject=lane, body=reason, at=now)
+
+
+def header_bytes(headers: dict[str, str]) -> bytes:
+    """Headers of a delivery as they are kept: JSON with sorted names."""
+    return msgspec.json.encode(headers, order="sorted")
+
+
+def count_open(connection: Connection) -> dict[str, int]:
+    """Inbox events that are not processed, by state."""
+    rows = connection.execute(
+        select(inbox_work.c.state, func.count()).where(inbox_work.c.state != WorkState.PROCESSED).group_by(inbox_work.c.state)
+    )
+    return {str(state): int(count) for state, count in rows}

@@ -1,0 +1,54 @@
+"""Leases: a named right to do something alone, for a while. The token grows with every change of owner and fences the old one off.
+
+Time is the database's business only in what it stores: the caller says what time it is, so a stepped clock is the caller's.
+"""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, select, update
+
+from accordant.kernel.clock import to_micros
+from accordant.kernel.errors import TransientError
+from accordant.store import bulk
+from accordant.store.engine import Database
+from accordant.store.schema import lease
+
+
+class LeaseTaken(TransientError):
+    """Somebody else holds the lease."""
+
+
+class Leases:
+    """Takes, renews and returns leases."""
+
+    def __init__(self, database: Database, owner: str) -> None:
+        self._database = database
+        self._owner = owner
+
+    def acquire(self, name: str, *, ttl: timedelta, now: datetime) -> int:
+        """Take the lease, or renew our own; its token. Raises LeaseTaken while another owner's has not expired."""
+        micros, expires = to_micros(now), to_micros(now + ttl)
+        with self._database.write() as connection:
+            held = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one_or_none()
+            if held is None:
+                if not bulk.insert_new(connection, lease, ("name", "owner", "token", "expires_at"), [(name, self._owner, 1, expires)]):
+                    raise LeaseTaken(f"The lease {name} was just taken by another process.")
+                return 1
+            if held.owner != self._owner and held.expires_at > micros:
+                raise LeaseTaken(f"The lease {name} is held by {held.owner}.", retry_after_s=(held.expires_at - micros) / 1e6)
+            token = int(held.token) + (held.owner != self._owner)
+            connection.execute(update(lease).where(lease.c.name == name).values(owner=self._owner, token=token, expires_at=expires))
+            return token
+
+    def release(self, name: str, *, token: int) -> None:
+        """Give the lease back, if it is still ours: the next owner need not wait."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(lease).where(lease.c.name == name, lease.c.owner == self._owner, lease.c.token == token).values(expires_at=0)
+            )
+
+
+def holds(connection: Connection, name: str, token: int) -> bool:
+    """Whether ``token`` is still the current one, checked inside the committing transaction: nobody can take over before it ends."""
+    query = select(lease.c.token).where(lease.c.name == name).with_for_update(read=True)
+    return connection.execute(query).scalar() == token

@@ -1,0 +1,212 @@
+"""The outbox on SQL. A claim is one transaction, a settlement is one transaction; the call to the target lies between them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from accordant.canonical.intents import Applied, AlreadyApplied, IntentState, WriteIntent
+from accordant.kernel.clock import to_micros
+from accordant.kernel.errors import TransientError
+from accordant.ports.outbox import LeasedIntent, Verdict
+from accordant.store import audit, bulk
+from accordant.store.alerts import raise_alert
+from accordant.store.engine import Database
+from accordant.store.schema import confirmed_record, crosswalk, parked_lane, write_intent, write_receipt
+from accordant.store.state import record_ref
+
+_OPEN = (IntentState.PENDING.value, IntentState.LEASED.value, IntentState.UNCERTAIN.value)
+_RECEIPT = ("intent_id", "attempt", "outcome", "body", "settled_at")
+_CONFIRMED = ("ref", "target", "object", "key", "target_id", "fields", "intent_id", "confirmed_at")
+_INTENT_DECODER = msgspec.json.Decoder(WriteIntent)
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+class LeaseLost(TransientError):
+    """Another courier took the intent over: this one came back too late with its answer."""
+
+
+class SqlOutbox:
+    """`ports.outbox.Outbox` on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def claim(
+        self, *, target: str, limit: int, now: datetime, lease_until: datetime, paused_flows: frozenset[str]
+    ) -> tuple[LeasedIntent, ...]:
+        """See the port."""
+        micros = to_micros(now)
+        with self._database.read() as connection:
+            # Most rounds find nothing: look before taking the only writer's place.
+            if connection.execute(_due(target, micros, 1, paused_flows)).first() is None:
+                return ()
+        with self._database.write() as connection:
+            rows = connection.execute(_due(target, micros, limit, paused_flows).with_for_update(skip_locked=True, of=write_intent)).all()
+            newest: dict[str, int] = {}
+            attempts: dict[str, int] = {}
+            for row in rows:
+                newest[row.record] = max(newest.get(row.record, 0), row.revision)
+                attempts[row.record] = max(attempts.get(row.record, 0), row.attempts)
+            superseded = [row.id for row in rows if row.revision < newest[row.record]]
+            _supersede(connection, superseded, micros)
+            token = micros
+            kept = [row for row in rows if row.revision == newest[row.record]]
+            _lease(connection, [(row.id, attempts[row.record] + 1) for row in kept], token, to_micros(lease_until))
+        return tuple(
+            LeasedIntent(
+                intent=_INTENT_DECODER.decode(row.body),
+                shadow=bool(row.shadow),
+                attempt=attempts[row.record] + 1,
+                was=IntentState(row.state),
+                token=token,
+            )
+            for row in kept
+        )
+
+    def settle(self, verdicts: Sequence[Verdict], *, now: datetime) -> None:
+        """See the port. The lease token is compared in the same statement that changes the state."""
+        if not verdicts:
+            return
+        with self._database.write() as connection:
+            _close(connection, verdicts, to_micros(now))
+            _keep_receipts(connection, verdicts)
+            _confirm(connection, verdicts)
+            for verdict in verdicts:
+                _park(connection, verdict, now)
+            audit.append(connection, [verdict.audit for verdict in verdicts if verdict.audit is not None], now=now)
+
+
+def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> "select[tuple[object, ...]]":
+    waiting = write_intent.alias("waiting")
+    blocked = (
+        select(waiting.c.lane)
+        .where(
+            waiting.c.target == target,
+            waiting.c.state.in_(_OPEN),
+            (waiting.c.due_at > micros) | ((waiting.c.state == IntentState.LEASED.value) & (waiting.c.lease_expires_at > micros)),
+        )
+    )
+    query = (
+        select(
+            write_intent.c.id,
+            write_intent.c.record,
+            write_intent.c.revision,
+            write_intent.c.state,
+            write_intent.c.attempts,
+            write_intent.c.shadow,
+            write_intent.c.body,
+        )
+        .where(
+            write_intent.c.target == target,
+            write_intent.c.state.in_(_OPEN),
+            write_intent.c.due_at <= micros,
+            write_intent.c.lane.not_in(blocked),
+            write_intent.c.lane.not_in(select(parked_lane.c.lane)),
+        )
+        .order_by(write_intent.c.due_at, write_intent.c.id)
+        .limit(limit)
+    )
+    return query.where(write_intent.c.flow.not_in(sorted(paused_flows))) if paused_flows else query
+
+
+def _supersede(connection: Connection, ids: list[str], micros: int) -> None:
+    rows = [(IntentState.SUPERSEDED.value, "A newer revision of the record carries this change.", micros, intent_id) for intent_id in ids]
+    _update(connection, "state = {}, reason = {}, settled_at = {}", ("text", "text", "bigint"), rows)
+
+
+def _lease(connection: Connection, leases: list[tuple[str, int]], token: int, expires_at: int) -> None:
+    rows = [(IntentState.LEASED.value, attempts, token, expires_at, intent_id) for intent_id, attempts in leases]
+    _update(
+        connection,
+        "state = {}, attempts = {}, lease_token = {}, lease_expires_at = {}",
+        ("text", "integer", "bigint", "bigint"),
+        rows,
+    )
+
+
+def _close(connection: Connection, verdicts: Sequence[Verdict], micros: int) -> None:
+    final = {IntentState.PENDING, IntentState.UNCERTAIN}
+    rows = [
+        (
+            verdict.state.value,
+            verdict.reason,
+            to_micros(verdict.due_at),
+            None if verdict.state in final else micros,
+            verdict.leased.attempt if verdict.receipt is not None else verdict.leased.attempt - 1,
+            verdict.leased.token,
+            verdict.leased.intent.id,
+        )
+        for verdict in verdicts
+    ]
+    done = _update(
+        connection,
+        "state = {}, reason = {}, due_at = {}, settled_at = {}, attempts = {}",
+        ("text", "text", "bigint", "bigint", "integer"),
+        rows,
+        guard="lease_token",
+    )
+    if done != len(rows):
+        raise LeaseLost(f"{len(rows) - done} of {len(rows)} leases were taken over before their answers came.")
+
+
+def _update(
+    connection: Connection, assignments: str, types: tuple[str, ...], rows: list[bulk.Row], guard: str | None = None
+) -> int:
+    """Update intents by id (the last value of a row), optionally only where ``guard`` equals the value before the id."""
+    if not rows:
+        return 0
+    if connection.dialect.name == "sqlite":
+        where = f"{guard} = ? AND id = ?" if guard else "id = ?"
+        sql = f"UPDATE write_intent SET {assignments.format(*['?'] * len(types))} WHERE {where}"  # noqa: S608  our own names
+        return connection.exec_driver_sql(sql, rows).rowcount
+    names = [f"v.c{index}" for index in range(len(types))]
+    every = (*types, *(("bigint",) if guard else ()), "text")
+    arrays = ", ".join(f"%s::{name}[]" for name in every)
+    columns = ", ".join(f"c{index}" for index in range(len(every)))
+    where = f"write_intent.{guard} = v.c{len(types)} AND " if guard else ""
+    sql = (
+        f"UPDATE write_intent SET {assignments.format(*names)} FROM unnest({arrays}) AS v({columns}) "  # noqa: S608
+        f"WHERE {where}write_intent.id = v.c{len(every) - 1}"
+    )
+    return connection.exec_driver_sql(sql, tuple([row[index] for row in rows] for index in range(len(every)))).rowcount
+
+
+def _keep_receipts(connection: Connection, verdicts: Sequence[Verdict]) -> None:
+    receipts = [verdict.receipt for verdict in verdicts if verdict.receipt is not None]
+    rows = [
+        (kept.intent_id, kept.attempt, type(kept.outcome).__name__, _ENCODER.encode(kept), to_micros(kept.settled_at))
+        for kept in receipts
+    ]
+    bulk.insert(connection, write_receipt, _RECEIPT, rows)
+
+
+def _confirm(connection: Connection, verdicts: Sequence[Verdict]) -> None:
+    """What the target is known to hold now; what it held is in the receipts. A new record gets its crosswalk entry."""
+    confirmed, links = [], []
+    for verdict in verdicts:
+        receipt, intent = verdict.receipt, verdict.leased.intent
+        held = None if receipt is None else receipt.after if receipt.after is not None else receipt.before
+        if receipt is not None and held is not None and verdict.target_id is not None:
+            ref = record_ref(intent.target, intent.object, intent.key)
+            settled = to_micros(receipt.settled_at)
+            written = intent.id if isinstance(receipt.outcome, Applied | AlreadyApplied) else None
+            confirmed.append(
+                (ref, intent.target, intent.object, intent.key, verdict.target_id, _ENCODER.encode(held), written, settled)
+            )
+        if verdict.link is not None and receipt is not None:
+            source, target = verdict.link.source, verdict.link.entity
+            since = to_micros(receipt.settled_at)
+            links.append((str(source), source.system, source.object_type, source.id, target.kind.value, target.id, since))
+    bulk.upsert(connection, confirmed_record, _CONFIRMED, confirmed)
+    bulk.insert_new(connection, crosswalk, ("ref", "system", "object_type", "external_id", "kind", "entity_id", "since"), links)
+
+
+def _park(connection: Connection, verdict: Verdict, now: datetime) -> None:
+    park = verdict.park
+    if park is None:
+        return
+    row = (park.lane, park.direction, park.cause, park.reason, to_micros(now))
+    if bulk.insert_new(connection, parked_lane, ("lane", "direction", "cause", "reason", "parked_at"), [row]):
+        raise_alert(connection, kind="lane.parked", subject=park.lane, body=park.reason, at=now)

@@ -1,0 +1,252 @@
+"""Entities, standings, crosswalk and desired records on SQL; `commit` is transaction 2: everything a batch decided, or nothing."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from accordant.canonical.entities import decode_entity, encode_entity
+from accordant.canonical.intents import IntentState, WireValue
+from accordant.canonical.observations import Standpoint
+from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
+from accordant.canonical.standing import decode_standing, encode_standing
+from accordant.kernel.clock import from_micros, to_micros
+from accordant.kernel.ids import EntityId
+from accordant.ports.state import Changes, DesiredRecord, PlannedIntent, StoredEntity, StoredStanding
+from accordant.store import audit, bulk
+from accordant.store.alerts import raise_alert
+from accordant.store.engine import Database
+from accordant.store.schema import (
+    business_event,
+    crosswalk,
+    desired_record,
+    entity,
+    inbox_work,
+    observation,
+    parked_lane,
+    standing,
+    switch,
+    write_intent,
+)
+
+_ENTITY = ("id", "kind", "ref", "root_id", "version", "observed_at", "standpoint", "digest", "state", "cause", "updated_at")
+_LINK = ("ref", "system", "object_type", "external_id", "kind", "entity_id", "since")
+_DESIRED = (
+    "ref", "flow", "target", "object", "key", "entity_id", "lane", "revision", "input_digest", "fields", "notes", "cause", "updated_at",
+)  # fmt: skip
+_INTENT = (
+    "id", "idempotency_key", "flow", "target", "object", "record", "lane", "step", "revision", "shadow", "input_digest", "body",
+    "decision", "charter", "cause", "planned_at", "state", "attempts", "due_at", "reason", "settled_at",
+)  # fmt: skip
+_OBSERVATION = ("seq", "entity_id", "outcome", "reason", "version", "observed_at", "recorded_at")
+_EVENT = ("id", "type", "root_id", "occurred_at", "recorded_at", "seq", "body")
+
+_FIELDS_DECODER = msgspec.json.Decoder(dict[str, WireValue])
+_NOTES_DECODER = msgspec.json.Decoder(tuple[str, ...])
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+class SqlState:
+    """`ports.state.State` on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def links(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, EntityRef]:
+        """See the port."""
+        by_name = {str(ref): ref for ref in refs}
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, crosswalk, ("ref", "kind", "entity_id"), "ref", by_name)
+        return {by_name[name]: EntityRef(EntityKind(kind), EntityId(entity_id)) for name, kind, entity_id in rows}
+
+    def entities(self, ids: Iterable[str]) -> dict[str, StoredEntity]:
+        """See the port."""
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, entity, _ENTITY, "id", ids)
+        return {row[0]: read_entity(row) for row in rows}
+
+    def standings(self, account_ids: Iterable[str]) -> dict[str, StoredStanding]:
+        """See the port."""
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, standing, ("account_id", "version", "state"), "account_id", account_ids)
+        return {
+            account_id: StoredStanding(account_id=account_id, version=version, standing=decode_standing(state))
+            for account_id, version, state in rows
+        }
+
+    def desired(self, refs: Iterable[str]) -> dict[str, DesiredRecord]:
+        """See the port."""
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, desired_record, _DESIRED, "ref", refs)
+        return {row[0]: read_desired(row) for row in rows}
+
+    def switches(self) -> frozenset[str]:
+        """See the port."""
+        with self._database.read() as connection:
+            return frozenset(connection.execute(select(switch.c.name)).scalars())
+
+    def commit(self, changes: Changes, *, now: datetime) -> None:
+        """See the port. The audit comes last: it locks the head of the chain until the commit."""
+        micros = to_micros(now)
+        with self._database.write() as connection:
+            _commit_entities(connection, changes, micros)
+            _commit_history(connection, changes, micros)
+            _commit_plans(connection, changes, micros)
+            _commit_work(connection, changes, now)
+            audit.append(connection, changes.audit, now=now)
+
+
+def read_entity(row: bulk.Row) -> StoredEntity:
+    """The entity in a row of the columns ``id`` to ``updated_at`` of the entity table."""
+    entity_id, kind, ref, root_id, version, observed_at, standpoint, digest, state, cause, _ = row
+    return StoredEntity(
+        ref=EntityRef(EntityKind(kind), EntityId(entity_id)),
+        source=ExternalRef.parse(ref),
+        root_id=root_id,
+        version=version,
+        observed_at=from_micros(observed_at),
+        standpoint=Standpoint(standpoint),
+        digest=bytes(digest),
+        entity=decode_entity(state),
+        cause=cause,
+    )
+
+
+def read_desired(row: bulk.Row) -> DesiredRecord:
+    """The desired record in a row of the columns ``ref`` to ``updated_at``."""
+    ref, flow, target, object_name, key, entity_id, lane, revision, input_digest, fields, notes, cause, _ = row
+    return DesiredRecord(
+        ref=ref,
+        flow=flow,
+        target=target,
+        object=object_name,
+        key=key,
+        entity_id=entity_id,
+        lane=lane,
+        revision=revision,
+        input_digest=input_digest,
+        fields=_FIELDS_DECODER.decode(fields),
+        notes=_NOTES_DECODER.decode(notes),
+        cause=cause,
+    )
+
+
+def _commit_entities(connection: Connection, changes: Changes, micros: int) -> None:
+    links = [
+        (str(link.source), link.source.system, link.source.object_type, link.source.id, link.entity.kind.value, link.entity.id, micros)
+        for link in changes.links
+    ]
+    if bulk.insert_new(connection, crosswalk, _LINK, links) != len(links):
+        raise bulk.ConcurrentChange("Another worker linked one of these objects meanwhile.")
+    entities = [
+        (
+            stored.ref.id,
+            stored.ref.kind.value,
+            str(stored.source),
+            stored.root_id,
+            stored.version,
+            to_micros(stored.observed_at),
+            stored.standpoint.value,
+            stored.digest,
+            encode_entity(stored.entity),
+            stored.cause,
+            micros,
+        )
+        for stored in changes.entities
+    ]
+    bulk.upsert(connection, entity, _ENTITY, entities, only_if_version_follows=True)
+    standings = [(kept.account_id, kept.version, encode_standing(kept.standing), micros) for kept in changes.standings]
+    bulk.upsert(
+        connection, standing, ("account_id", "version", "state", "updated_at"), standings, only_if_version_follows=True
+    )
+
+
+def _commit_history(connection: Connection, changes: Changes, micros: int) -> None:
+    seen = [
+        (seen.seq, seen.entity_id, seen.outcome, seen.reason, seen.version, to_micros(seen.observed_at), micros)
+        for seen in changes.observations
+    ]
+    bulk.insert(connection, observation, _OBSERVATION, seen)
+    # One change may be told by several notices; the first to arrive is kept, the id is the change's own.
+    events = [
+        (event.id, event.type.value, root_id, to_micros(event.occurred_at), micros, seq, _ENCODER.encode(event))
+        for seq, root_id, event in changes.business_events
+    ]
+    bulk.insert_new(connection, business_event, _EVENT, events)
+
+
+def _commit_plans(connection: Connection, changes: Changes, micros: int) -> None:
+    desired = [
+        (
+            wanted.ref,
+            wanted.flow,
+            wanted.target,
+            wanted.object,
+            wanted.key,
+            wanted.entity_id,
+            wanted.lane,
+            wanted.revision,
+            wanted.input_digest,
+            _ENCODER.encode(wanted.fields),
+            _ENCODER.encode(wanted.notes),
+            wanted.cause,
+            micros,
+        )
+        for wanted in changes.desired
+    ]
+    bulk.upsert(connection, desired_record, _DESIRED, desired)
+    bulk.insert(connection, write_intent, _INTENT, [intent_row(planned) for planned in changes.intents])
+
+
+def intent_row(planned: PlannedIntent) -> bulk.Row:
+    """The row of a planned intent: pending, or held with its reason."""
+    intent, planned_at = planned.intent, to_micros(planned.intent.planned_at)
+    return (
+        intent.id,
+        intent.idempotency_key,
+        intent.flow,
+        intent.target,
+        intent.object,
+        record_ref(intent.target, intent.object, intent.key),
+        intent.lane,
+        intent.step,
+        intent.revision,
+        planned.shadow,
+        intent.input_digest,
+        _ENCODER.encode(intent),
+        planned.decision,
+        planned.charter,
+        intent.cause,
+        planned_at,
+        (IntentState.HELD if planned.held else IntentState.PENDING).value,
+        0,
+        planned_at,
+        planned.held,
+        None,
+    )
+
+
+def record_ref(target: str, object_name: str, key: str) -> str:
+    """How a target record is named everywhere: ``target:object/key``."""
+    return f"{target}:{object_name}/{key}"
+
+
+def _commit_work(connection: Connection, changes: Changes, now: datetime) -> None:
+    micros = to_micros(now)
+    rows = [(done.state.value, done.reason, to_micros(done.due_at), micros, done.seq) for done in changes.settlements]
+    if connection.dialect.name == "sqlite":
+        sql = "UPDATE inbox_work SET state = ?, reason = ?, due_at = ?, settled_at = ? WHERE seq = ?"
+        if rows:
+            connection.exec_driver_sql(sql, rows)
+    elif rows:
+        sql = (
+            "UPDATE inbox_work SET state = s.state, reason = s.reason, due_at = s.due_at, settled_at = s.settled_at FROM "
+            "unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[]) AS s(state, reason, due_at, settled_at, seq) "
+            "WHERE inbox_work.seq = s.seq"
+        )
+        connection.exec_driver_sql(sql, tuple([row[index] for row in rows] for index in range(5)))
+    for park in changes.parks:
+        parked = [(park.lane, park.direction, park.cause, park.reason, micros)]
+        if bulk.insert_new(connection, parked_lane, ("lane", "direction", "cause", "reason", "parked_at"), parked):
+            raise_alert(connection, kind="lane.parked", subject=park.lane, body=park.reason, at=now)

@@ -1,0 +1,144 @@
+"""The vault: bytes at rest are compressed, then sealed with AES-256-GCM under a data key that a master key wraps.
+
+Each sealed row names its key. A key belongs to a subject: today that is the installation and the month, so one key never
+seals more than a month's events; keys per person find their place here without another format. Destroying a key erases
+what it sealed, and the audit chain, which holds digests only, stays whole.
+"""
+
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import select
+
+from accordant.kernel.clock import to_micros
+from accordant.kernel.errors import ConfigurationError, RejectedError
+from accordant.store.engine import Database
+from accordant.store.schema import data_key
+
+_NONCE_BYTES = 12
+_KEY_BYTES = 32
+_COMPRESSION_LEVEL = 1
+#: Refuse to unpack more than the door ever admits: a damaged row must not exhaust the memory.
+_PLAIN_BYTES_MAX = 16 * 1024 * 1024
+
+RandomBytes = Callable[[int], bytes]
+
+
+class KeyDestroyed(RejectedError):
+    """The bytes were erased: their key was destroyed on purpose."""
+
+
+class SealBroken(RejectedError):
+    """The stored bytes were altered, or belong to another row."""
+
+
+def read_master_key(path: Path) -> bytes:
+    """The 32-byte master key in ``path``, made with owner-only rights on first use.
+
+    Raises: ConfigurationError when the file is not a key or others may read it.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        pass
+    else:
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    if path.stat().st_mode & 0o077:
+        raise ConfigurationError(f"The master key {path} can be read by others.", remedy=f"Run: chmod 600 {path}")
+    try:
+        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
+    except ValueError:
+        key = b""
+    if len(key) != _KEY_BYTES:
+        raise ConfigurationError(f"The master key {path} is not 64 hexadecimal digits.", remedy="Restore it from your backup of the key.")
+    return key
+
+
+class Vault:
+    """Seals and opens bytes; thread-safe. Keys are kept in the database, wrapped."""
+
+    def __init__(self, database: Database, master_key: bytes, random_bytes: RandomBytes = os.urandom) -> None:
+        self._database = database
+        self._master = AESGCM(master_key)
+        self._random = random_bytes
+        self._opened: dict[str, AESGCM] = {}
+        self._current: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._local = threading.local()
+
+    def current_key(self, now: datetime) -> str:
+        """The id of the key that seals today; made and stored on the first use of a month."""
+        subject = f"installation/{now:%Y-%m}"
+        with self._lock:
+            if subject not in self._current:
+                self._current[subject] = self._find_or_make(subject, now)
+            return self._current[subject]
+
+    def seal(self, key_id: str, data: bytes, context: str) -> bytes:
+        """Compress and seal ``data``; ``context`` names the row it belongs to and must be given again to open it."""
+        packed = self._compressor().compress(data)
+        nonce = self._random(_NONCE_BYTES)
+        return nonce + self._cipher(key_id).encrypt(nonce, packed, context.encode("utf-8", "surrogatepass"))
+
+    def open(self, key_id: str, sealed: bytes, context: str) -> bytes:
+        """The bytes sealed before. Raises KeyDestroyed, SealBroken."""
+        try:
+            packed = self._cipher(key_id).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context.encode("utf-8", "surrogatepass"))
+        except InvalidTag:
+            raise SealBroken(f"The bytes stored for {context} do not match their seal.") from None
+        return self._decompressor().decompress(packed, max_output_size=_PLAIN_BYTES_MAX)
+
+    def _compressor(self) -> zstandard.ZstdCompressor:
+        if not hasattr(self._local, "compressor"):
+            self._local.compressor = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL)
+        compressor: zstandard.ZstdCompressor = self._local.compressor
+        return compressor
+
+    def _decompressor(self) -> zstandard.ZstdDecompressor:
+        if not hasattr(self._local, "decompressor"):
+            self._local.decompressor = zstandard.ZstdDecompressor()
+        decompressor: zstandard.ZstdDecompressor = self._local.decompressor
+        return decompressor
+
+    def _cipher(self, key_id: str) -> AESGCM:
+        cipher = self._opened.get(key_id)
+        if cipher is None:
+            cipher = self._opened[key_id] = self._unwrap(key_id)
+        return cipher
+
+    def _unwrap(self, key_id: str) -> AESGCM:
+        with self._database.read() as connection:
+            wrapped = connection.execute(select(data_key.c.wrapped).where(data_key.c.key_id == key_id)).scalar()
+        if wrapped is None:
+            raise KeyDestroyed(f"The key {key_id} is gone: what it sealed was erased.")
+        try:
+            return AESGCM(self._master.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], key_id.encode()))
+        except InvalidTag:
+            raise ConfigurationError(
+                f"The master key does not open the data key {key_id}.", remedy="Put back the master key this store was made with."
+            ) from None
+
+    def _find_or_make(self, subject: str, now: datetime) -> str:
+        with self._database.write() as connection:
+            found = connection.execute(
+                select(data_key.c.key_id).where(data_key.c.subject == subject, data_key.c.wrapped.is_not(None)).order_by(data_key.c.created_at)
+            ).scalar()
+            if found is not None:
+                return str(found)
+            key_id = f"key_{self._random(8).hex()}"
+            nonce, key = self._random(_NONCE_BYTES), self._random(_KEY_BYTES)
+            wrapped = nonce + self._master.encrypt(nonce, key, key_id.encode())
+            connection.execute(
+                data_key.insert().values(key_id=key_id, subject=subject, wrapped=wrapped, created_at=to_micros(now), destroyed_at=None)
+            )
+            return key_id
