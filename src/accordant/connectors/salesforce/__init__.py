@@ -1,0 +1,1 @@
+"""Salesforce: customer records, opportunities and custom objects over REST."""
