@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NoReturn
 from urllib.parse import urlsplit, urlunsplit
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -24,6 +25,10 @@ from psycopg import sql
 REPOSITORY = Path(__file__).resolve().parent.parent
 POSTGRES_DEFAULT = "postgresql://postgres@127.0.0.1:5432/postgres"
 CREATE_ATTEMPTS_MAX = 5
+
+# No deadline: a shared machine is slow at random, and a slow example is no counterexample.
+hypothesis.settings.register_profile("accordant", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("accordant")
 
 
 def in_ci() -> bool:

@@ -31,6 +31,7 @@ MAY_NAME_VENDORS: tuple[tuple[str, str], ...] = (
         "the demo plays one named company",
     ),
     (r"src/accordant/connectors/\w+/simulator\w*\.py", "a stand-in's example company names fields after its neighbors"),
+    (r"src/accordant/(bootstrap|connectors/registry)\.py", "the one place that knows every name"),
     (r"src/accordant/cli/init\w*\.py", "`accordant init` asks which systems the company has"),
     (r"src/accordant/(cli/)?bench\w*(/.*)?(\.py)?", "a benchmark measures one real pair of connectors"),
 )

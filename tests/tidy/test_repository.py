@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.tidy.source import ROOT, Finding, need_the_whole, report
+from tests.tidy.source import PACKAGE, ROOT, Finding, need_the_whole, report
 
 DECISIONS = ROOT / "docs" / "decisions"
 ADR_HEADINGS = ("Status", "Context", "Decision", "Consequences", "Alternatives", "Check")
@@ -216,18 +216,28 @@ def test_links_between_documents_lead_somewhere() -> None:
     )
 
 
-PATH_IN_DOCUMENT = re.compile(r"(?:src|tests|docs|requirements|\.ci)/[\w./-]*\w")
+def path_findings(path: str, text: str, packages: set[str]) -> Iterator[Finding]:
+    """Paths in back-ticks, from the root or the package, that lead nowhere. A placeholder marks an example."""
+    for number, code in code_of(text):
+        if re.search(r"[<*{…]|NNNN", code):
+            continue
+        for found in re.findall(r"(?<![\w./])(?:src|tests|docs|requirements|\.ci)/[\w./-]*\w", code):
+            if not (ROOT / found).exists():
+                yield Finding(path, number, f"`{found}` does not exist")
+        first = code.split("/", 1)[0]
+        if re.fullmatch(r"\w+/[\w./]*", code) and first in packages and not (PACKAGE / code).exists():
+            yield Finding(path, number, f"`{code}` does not exist in the package")
 
 
 def test_paths_in_documents_exist() -> None:
     need_the_whole()
-    report(
-        Finding(path, number, f"`{found}` does not exist")
-        for path, text in documents().items()
-        for number, code in code_of(text)
-        for found in PATH_IN_DOCUMENT.findall(code)
-        if "NNNN" not in code and not re.search(r"[<*{…]", code) and not (ROOT / found).exists()
-    )
+    packages = {folder.name for folder in PACKAGE.iterdir() if folder.is_dir()}
+    report(finding for path, text in documents().items() for finding in path_findings(path, text, packages))
+
+
+def test_a_path_that_leads_nowhere_is_found() -> None:
+    text = "`src/accordant/kernel`\n`src/gone.py`\n`kernel/money.py`\n`kernel/gone.py`\n`kernel/*/x.py`, `a/b.py`\n"
+    assert [finding.line for finding in path_findings("x.md", text, {"kernel"})] == [2, 4]
 
 
 GLOSSARY_CODE = re.compile(r"^\| \*\*(?P<term>[^*]+)\*\* \| .* \| (?P<code>[^|]*) \|$")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from accordant.canonical.events import EventType
 from tests.tidy import shape
-from tests.tidy.source import PACKAGE, ROOT, check, modules, need_the_whole, parse, report
+from tests.tidy.source import PACKAGE, ROOT, Finding, check, modules, need_the_whole, parse, report
 
 TEXT_SUFFIXES = frozenset({".html", ".j2", ".jinja", ".sql", ".css", ".js", ".yaml", ".yml", ".toml", ".svg"})
 
@@ -37,6 +38,16 @@ def test_vendors_are_named_in_no_template() -> None:
         if path.suffix in TEXT_SUFFIXES
     }
     report(shape.vendor_names_in_text(files, vendors()))
+
+
+def test_every_business_event_has_a_producer() -> None:
+    need_the_whole()
+    said = "\n".join(module.text for module in modules("src") if ".connectors." in module.name)
+    report(
+        Finding("src/accordant/canonical/events.py", 1, f"no connector produces {event_type.name}")
+        for event_type in EventType
+        if f"EventType.{event_type.name}" not in said
+    )
 
 
 # -- plants ----------------------------------------------------------------------------------------------------------
