@@ -28,7 +28,8 @@ BANNED_MODULES = frozenset(
 BANNED_CLASS_ENDINGS = ("Manager", "Helper", "Util", "Utils", "Data", "Info", "Service")
 DOCUMENTED_PACKAGES = ("kernel", "canonical", "ports", "connectors.sdk", "testing")
 
-MAY_CATCH_EVERYTHING = re.compile(r"src/accordant/(runtime/worker\.py|web/.*|cli/main\.py)")
+# The edges answer whatever happens; the group commit hands every error to those who wait for it.
+MAY_CATCH_EVERYTHING = re.compile(r"src/accordant/(runtime/(worker|group_commit)\.py|web/.*|cli/main\.py)")
 
 MONEY_PARTS = frozenset(
     {
