@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from accordant.connectors.stripe.simulator_account import SimulatedAccount
 from accordant.connectors.stripe.simulator_commands import Commands
@@ -33,7 +34,7 @@ class StripeSimulator:
     `now` is the first second of its clock (Unix seconds); the clock moves only by `advance`, `advance_to` or, when
     asked for with `follow_wall_clock`, with real time. `signing_clock` gives the second in a webhook's signature:
     by default this clock, so that a test that controls both sides agrees with itself; give `time.time` (as an
-    integer) when the receiver checks against real time.
+    integer) when the receiver checks against real time. `middlewares` see every exchange: a contract judge sits there.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class StripeSimulator:
         signing_clock: Callable[[], int] | None = None,
         delivery_concurrency: int = 1,
         dunning_outcome: str = "canceled",
+        middlewares: Sequence[Middleware] = (),
     ) -> None:
         if api_version not in VERSIONS:
             raise ValueError(f"The stand-in speaks {' and '.join(VERSIONS)}, not {api_version}.")
@@ -58,6 +60,7 @@ class StripeSimulator:
         self.commands = Commands(self.account, self.deliveries)
         self.door = Door(self.book, self.commands, Reading(self.account), api_key=api_key)
         self.url = ""
+        self._middlewares = tuple(middlewares)
         self._runner: web.AppRunner | None = None
         self._follower: asyncio.Task[None] | None = None
         if webhook_url is not None:
@@ -69,7 +72,7 @@ class StripeSimulator:
         """Listen, and return the base address (`http://127.0.0.1:54321`). Port 0 is a free one. Loopback only."""
         if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
             raise ValueError(f"The stand-in listens on loopback only, not on {host}.")
-        application = web.Application(client_max_size=1 << 22)
+        application = web.Application(client_max_size=1 << 22, middlewares=self._middlewares)
         application.router.add_route("*", "/v1/{path:.*}", self.door.answer)
         application.router.add_route("*", "/_sim/{path:.*}", Control(self).answer)
         self._runner = web.AppRunner(application, access_log=None)
@@ -197,7 +200,7 @@ class StripeSimulator:
 
     # faults of the API
 
-    def fail_next(self, kind: str, times: int = 1, **narrow: Any) -> None:  # noqa: ANN401 - the fields of Fault
+    def fail_next(self, kind: str, times: int = 1, **narrow: Any) -> None:
         """Let the next requests suffer: see `simulator_http.FAULTS`; narrow by `method` and `path`."""
         if kind not in FAULTS:
             raise ValueError(f"A fault is one of {', '.join(FAULTS)}, not {kind!r}.")

@@ -31,7 +31,7 @@ def unfold(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     return {key: _listed(value) for key, value in tree.items()}
 
 
-def _listed(value: Any) -> Any:  # noqa: ANN401 - a tree of text, dicts and lists
+def _listed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if value and all(key.isdigit() for key in value):

@@ -79,6 +79,15 @@ _NAMED_KINDS = {
     "refund": "refund",
     "subscription": "subscription",
 }
+_ALWAYS_EMPTY = (
+    "application",
+    "default_source",
+    "on_behalf_of",
+    "pending_setup_intent",
+    "quote",
+    "schedule",
+    "test_clock",
+)
 _SOURCE_KINDS = {"ch": "charge", "re": "refund", "po": "payout", "dp": "dispute"}
 _ACCOUNT: Record = {
     "id": "acct_1Simulated",
@@ -135,7 +144,7 @@ class Reading:
             answer = self._expanded(answer, parts, version, path)
         return answer
 
-    def _expanded(self, node: Any, parts: list[str], version: str, path: str) -> Any:  # noqa: ANN401 - JSON
+    def _expanded(self, node: Any, parts: list[str], version: str, path: str) -> Any:
         if isinstance(node, list):
             return [self._expanded(entry, parts, version, path) for entry in node]
         if not parts or node is None:
@@ -147,8 +156,8 @@ class Reading:
         fetched = self._fetched(name, value, version, path) if not isinstance(value, dict) else value
         return {**node, name: self._expanded(fetched, rest, version, path) if rest else fetched}
 
-    def _fetched(self, name: str, value: Any, version: str, path: str) -> Any:  # noqa: ANN401 - JSON
-        if value is None:
+    def _fetched(self, name: str, value: Any, version: str, path: str) -> Any:
+        if value is None and name in (*_NAMED_KINDS, *_ALWAYS_EMPTY, "source"):
             return None
         if isinstance(value, list):
             return [self._fetched(name, entry, version, path) for entry in value]
@@ -160,7 +169,7 @@ class Reading:
         found = self.book.table(kind).get(value) or self.book.table(f"deleted_{kind}").get(value)
         return value if found is None else render(found, version)
 
-    def _extra(self, node: Record, name: str, version: str, path: str) -> Any:  # noqa: ANN401 - JSON
+    def _extra(self, node: Record, name: str, version: str, path: str) -> Any:
         """Lists that exist only when asked for: refunds of a charge, subscriptions of a customer, and so on."""
         wanted = {
             ("charge", "refunds"): ("refund", "charge"),
@@ -242,7 +251,8 @@ class Reading:
         self, table: dict[str, T], given: Params, kind: str, tests: Sequence[Callable[[T], bool]]
     ) -> tuple[list[T], bool]:
         """One page of a table that is kept oldest first and shown newest first."""
-        limit = given.integer("limit") or 10
+        asked = given.integer("limit")
+        limit = 10 if asked is None else asked
         if not 1 <= limit <= 100:
             raise SimulatedRefusal(400, "Limit is between 1 and 100.", param="limit", code="parameter_invalid_integer")
         after, before = given.text("starting_after"), given.text("ending_before")

@@ -145,7 +145,7 @@ class Book:
         finally:
             self._request_id = self._idempotency_key = None
 
-    def change(self, record: Record, event_type: str | None = None, **fields: Any) -> Record:  # noqa: ANN401 - a field of a JSON object holds anything
+    def change(self, record: Record, event_type: str | None = None, **fields: Any) -> Record:
         """Set fields and, when something changed and a type is named, say `*.updated` with the old values."""
         previous = {name: record.get(name) for name, value in fields.items() if record.get(name) != value}
         record.update(fields)
