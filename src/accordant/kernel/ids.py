@@ -29,4 +29,7 @@ def derived_id(prefix: str, *parts: str) -> str:
 
 def partition_of(lane: str, partitions: int) -> int:
     """The partition, from 0 to ``partitions`` - 1, that a lane belongs to: stable across processes and versions."""
-    return int.from_bytes(hashlib.blake2b(lane.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big") % partitions
+    return (
+        int.from_bytes(hashlib.blake2b(lane.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big")
+        % partitions
+    )

@@ -10,7 +10,15 @@ from itertools import groupby
 import msgspec
 
 from accordant.canonical.charter import MappingPart
-from accordant.canonical.intents import AlreadyApplied, Compared, IntentState, Refused, Uncertain, WireValue, WriteOutcome
+from accordant.canonical.intents import (
+    AlreadyApplied,
+    Compared,
+    IntentState,
+    Refused,
+    Uncertain,
+    WireValue,
+    WriteOutcome,
+)
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, object_spec
 from accordant.kernel.errors import HoldError, RejectedError, TransientError
 from accordant.ports.connector import AnswerLost, Outbound, RecordWrite
@@ -48,19 +56,27 @@ async def deliver(
     done: list[Delivered] = []
     failed: set[str] = set()
     ordered = sorted(batch, key=lambda leased: (leased.intent.step, leased.intent.object, leased.intent.flow))
-    for (_, _, flow), group in groupby(ordered, key=lambda leased: (leased.intent.step, leased.intent.object, leased.intent.flow)):
+    for (_, _, flow), group in groupby(
+        ordered, key=lambda leased: (leased.intent.step, leased.intent.object, leased.intent.flow)
+    ):
         members = list(group)
         ready = [leased for leased in members if leased.intent.lane not in failed]
         done += [Delivered(leased=leased, outcome=None) for leased in members if leased.intent.lane in failed]
         spec = object_spec(mappings[flow])
         for start in range(0, len(ready), outbound.batch_max):
             results = await _deliver_records(ready[start : start + outbound.batch_max], spec, outbound, gate)
-            failed |= {one.leased.intent.lane for one in results if one.outcome is None or isinstance(one.outcome, Refused | Uncertain)}
+            failed |= {
+                one.leased.intent.lane
+                for one in results
+                if one.outcome is None or isinstance(one.outcome, Refused | Uncertain)
+            }
             done += results
     return tuple(done)
 
 
-async def _deliver_records(batch: list[LeasedIntent], spec: ObjectSpec, outbound: Outbound, gate: Gate) -> list[Delivered]:
+async def _deliver_records(
+    batch: list[LeasedIntent], spec: ObjectSpec, outbound: Outbound, gate: Gate
+) -> list[Delivered]:
     try:
         held = await outbound.read(spec, [leased.intent.key for leased in batch])
     except (TransientError, HoldError, RejectedError) as error:
@@ -74,7 +90,9 @@ async def _deliver_records(batch: list[LeasedIntent], spec: ObjectSpec, outbound
             done.append(Delivered(leased=leased, outcome=Compared(tuple(sorted(differing))), before=before))
         elif before is not None and not differing:
             probed = leased.was in {IntentState.LEASED, IntentState.UNCERTAIN}
-            done.append(Delivered(leased=leased, outcome=AlreadyApplied(before.target_id, probed=probed), before=before))
+            done.append(
+                Delivered(leased=leased, outcome=AlreadyApplied(before.target_id, probed=probed), before=before)
+            )
         elif (sentence := gate(leased)) is not None:
             done.append(Delivered(leased=leased, outcome=None, before=before, stopped=sentence))
         else:
@@ -84,7 +102,10 @@ async def _deliver_records(batch: list[LeasedIntent], spec: ObjectSpec, outbound
 
 
 async def _write(
-    to_write: list[tuple[LeasedIntent, RecordWrite]], spec: ObjectSpec, outbound: Outbound, held: Mapping[str, CurrentRecord]
+    to_write: list[tuple[LeasedIntent, RecordWrite]],
+    spec: ObjectSpec,
+    outbound: Outbound,
+    held: Mapping[str, CurrentRecord],
 ) -> list[Delivered]:
     if not to_write:
         return []
@@ -96,12 +117,16 @@ async def _write(
     except (TransientError, HoldError, RejectedError) as error:
         return [_not_tried(leased, error, held.get(leased.intent.key)) for leased, _ in to_write]
     return [
-        Delivered(leased=leased, outcome=result.outcome, before=held.get(leased.intent.key), request_id=result.request_id)
+        Delivered(
+            leased=leased, outcome=result.outcome, before=held.get(leased.intent.key), request_id=result.request_id
+        )
         for (leased, _), result in zip(to_write, results, strict=True)
     ]
 
 
-def _not_tried(leased: LeasedIntent, error: TransientError | HoldError | RejectedError, before: CurrentRecord | None) -> Delivered:
+def _not_tried(
+    leased: LeasedIntent, error: TransientError | HoldError | RejectedError, before: CurrentRecord | None
+) -> Delivered:
     """A whole call that did not go through says nothing about a single record: it waits, without losing an attempt."""
     wait_s = error.retry_after_s if isinstance(error, TransientError) else None
     return Delivered(leased=leased, outcome=None, before=before, stopped=str(error), outage=True, wait_s=wait_s)
@@ -112,4 +137,3 @@ def _differing(desired: Mapping[str, WireValue], before: CurrentRecord | None) -
     if before is None:
         return {name: value for name, value in desired.items() if value is not None}
     return {name: value for name, value in desired.items() if before.fields.get(name) != value}
-

@@ -28,18 +28,24 @@ def interpret(event: InboxEvent, connectors: Mapping[str, Inbound]) -> Understoo
     """
     connector = connectors.get(event.connection)
     if connector is None:
-        return Understood(event=event, interpretation=Parked(f"The charter has no connection named {event.connection}."))
+        return Understood(
+            event=event, interpretation=Parked(f"The charter has no connection named {event.connection}.")
+        )
     meaning = connector.interpret(system=event.connection, body=event.body)
     if not isinstance(meaning, Interpreted) or not event.readings:
         return Understood(event=event, interpretation=meaning)
     observations = {str(seen.ref): seen for seen in meaning.observations}
     for reading in event.readings:
-        answer = connector.interpret_object(ref=ExternalRef.parse(reading.ref), body=reading.body, read_at=reading.read_at)
+        answer = connector.interpret_object(
+            ref=ExternalRef.parse(reading.ref), body=reading.body, read_at=reading.read_at
+        )
         match answer:
             case Interpreted(observations=(Observation() as seen, *_)):
                 observations[reading.ref] = seen
             case Quarantined(reason=reason, where=where):
-                return Understood(event=event, interpretation=Quarantined(f"The object read again is unusable: {reason}", where))
+                return Understood(
+                    event=event, interpretation=Quarantined(f"The object read again is unusable: {reason}", where)
+                )
             case Parked() | Interpreted():
                 pass
     return Understood(

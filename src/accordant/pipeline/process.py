@@ -47,7 +47,9 @@ def set_aside(event: InboxEvent, problem: str, *, now: datetime) -> Changes:
     reason = f"Accordant could not process this event: {problem}"
     bench_changes = Changes()
     bench_changes.settlements.append(Settlement(seq=event.seq, state=WorkState.DEAD, reason=reason, due_at=now))
-    bench_changes.parks.append(LanePark(lane=event.lane, direction="inbound", cause=f"event/{event.seq}", reason=reason))
+    bench_changes.parks.append(
+        LanePark(lane=event.lane, direction="inbound", cause=f"event/{event.seq}", reason=reason)
+    )
     return bench_changes
 
 

@@ -17,7 +17,9 @@ from accordant.pipeline.workbench import Workbench
 from accordant.ports.state import ObservationRecord, StoredEntity
 
 #: What else a change of these kinds moves: the standing of the account, and so its records.
-COUNTED = frozenset({EntityKind.ACCOUNT, EntityKind.SUBSCRIPTION, EntityKind.INVOICE, EntityKind.PAYMENT, EntityKind.DISPUTE})
+COUNTED = frozenset(
+    {EntityKind.ACCOUNT, EntityKind.SUBSCRIPTION, EntityKind.INVOICE, EntityKind.PAYMENT, EntityKind.DISPUTE}
+)
 
 
 def load_for(understood: Iterable[Understood], bench: Workbench) -> None:

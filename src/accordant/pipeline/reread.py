@@ -30,7 +30,12 @@ class RereadQueue(Protocol):
 
 
 async def reread(
-    waiting: Sequence[tuple[int, str]], *, readers: Mapping[str, Reader], queue: RereadQueue, now: datetime, pause: timedelta
+    waiting: Sequence[tuple[int, str]],
+    *,
+    readers: Mapping[str, Reader],
+    queue: RereadQueue,
+    now: datetime,
+    pause: timedelta,
 ) -> tuple[str, ...]:
     """Ask the owner of each object once and keep the answer for every event that waits for it; the problems, in words."""
     by_ref: dict[str, list[int]] = {}
@@ -41,7 +46,9 @@ async def reread(
         ref = ExternalRef.parse(name)
         reader = readers.get(ref.system)
         if reader is None:
-            problems.append(f"{ref.system} has no API key in the charter, so {name} cannot be read again; its events wait.")
+            problems.append(
+                f"{ref.system} has no API key in the charter, so {name} cannot be read again; its events wait."
+            )
             queue.postpone(seqs, until=now + pause)
             continue
         try:

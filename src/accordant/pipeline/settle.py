@@ -84,7 +84,9 @@ def _try_again(
     leased = delivered.leased
     if leased.attempt >= courier.attempts_max:
         return _give_up(delivered, f"{reason} Tried {leased.attempt} times.", receipt, now)
-    return Verdict(leased=leased, state=state, due_at=now + pause(leased.attempt, wait_s), reason=reason, receipt=receipt)
+    return Verdict(
+        leased=leased, state=state, due_at=now + pause(leased.attempt, wait_s), reason=reason, receipt=receipt
+    )
 
 
 def _give_up(delivered: Delivered, reason: str, receipt: WriteReceipt, now: datetime) -> Verdict:

@@ -98,9 +98,13 @@ class Workbench:
         self._desired[wanted.ref] = wanted
         self.changes.desired.append(wanted)
 
-    def note(self, kind: str, subject: str, cause: int | None, body: dict[str, str | int | bool | None | list[str]]) -> None:
+    def note(
+        self, kind: str, subject: str, cause: int | None, body: dict[str, str | int | bool | None | list[str]]
+    ) -> None:
         """Write a line of the audit trail."""
-        self.changes.audit.append(AuditEntry(kind=kind, actor=ACTOR, subject=subject, cause=cause, at=self.now, body=body))
+        self.changes.audit.append(
+            AuditEntry(kind=kind, actor=ACTOR, subject=subject, cause=cause, at=self.now, body=body)
+        )
 
     def collect(self) -> Changes:
         """Everything to commit: of each entity and standing only its last state in this batch."""

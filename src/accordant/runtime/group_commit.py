@@ -29,7 +29,9 @@ class Stopping(TransientError):
 class GroupCommit(Generic[Item, Answer]):
     """Stores items in groups. ``store`` is called in one thread of its own and answers each item in order, or raises for all."""
 
-    def __init__(self, store: Callable[[Sequence[Item]], Sequence[Answer]], *, waiting_max: int, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, store: Callable[[Sequence[Item]], Sequence[Answer]], *, waiting_max: int, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._store = store
         self._waiting_max = waiting_max
         self._loop = loop

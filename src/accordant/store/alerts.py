@@ -13,7 +13,9 @@ def raise_alert(connection: Connection, *, kind: str, subject: str, body: str, a
     """Put an alert into the current transaction."""
     micros = to_micros(at)
     connection.execute(
-        alert.insert().values(kind=kind, subject=subject, body=body, raised_at=micros, attempts=0, due_at=micros, sent_at=None)
+        alert.insert().values(
+            kind=kind, subject=subject, body=body, raised_at=micros, attempts=0, due_at=micros, sent_at=None
+        )
     )
 
 
@@ -37,9 +39,17 @@ class AlertQueue:
     def mark_sent(self, alert_id: int, *, now: datetime) -> None:
         """The webhook took it."""
         with self._database.write() as connection:
-            connection.execute(update(alert).where(alert.c.id == alert_id).values(sent_at=to_micros(now), attempts=alert.c.attempts + 1))
+            connection.execute(
+                update(alert)
+                .where(alert.c.id == alert_id)
+                .values(sent_at=to_micros(now), attempts=alert.c.attempts + 1)
+            )
 
     def postpone(self, alert_id: int, *, until: datetime) -> None:
         """The webhook did not take it; try again at ``until``."""
         with self._database.write() as connection:
-            connection.execute(update(alert).where(alert.c.id == alert_id).values(due_at=to_micros(until), attempts=alert.c.attempts + 1))
+            connection.execute(
+                update(alert)
+                .where(alert.c.id == alert_id)
+                .values(due_at=to_micros(until), attempts=alert.c.attempts + 1)
+            )

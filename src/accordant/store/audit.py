@@ -67,7 +67,9 @@ def append(connection: Connection, entries: Sequence[AuditEntry], *, now: dateti
         ("number", "first_position", "count", "root", "previous", "hash", "sealed_at"),
         [(batch + 1, position + 1, len(rows), root, previous, chained, sealed_at)],
     )
-    bulk.upsert(connection, audit_head, ("id", "batch", "position", "hash"), [(1, batch + 1, position + len(rows), chained)])
+    bulk.upsert(
+        connection, audit_head, ("id", "batch", "position", "hash"), [(1, batch + 1, position + len(rows), chained)]
+    )
 
 
 def _lock_head(connection: Connection) -> tuple[int, int, bytes]:
@@ -112,17 +114,25 @@ def verify_chain(connection: Connection, *, faults_max: int = 100) -> ChainRepor
     return ChainReport(batches=number, entries=entries, head=previous.hex(), faults=tuple(faults[:faults_max]))
 
 
-def _check_batch(connection: Connection, batch: Row[Any], number: int, position: int, previous: bytes) -> Iterator[ChainFault]:
+def _check_batch(
+    connection: Connection, batch: Row[Any], number: int, position: int, previous: bytes
+) -> Iterator[ChainFault]:
     if batch.number != number:
-        yield ChainFault(position=position, problem=f"batch {number} is missing: the next one is numbered {batch.number}")
+        yield ChainFault(
+            position=position, problem=f"batch {number} is missing: the next one is numbered {batch.number}"
+        )
     if batch.first_position != position:
-        yield ChainFault(position=position, problem=f"batch {batch.number} should begin at {position}, not {batch.first_position}")
+        yield ChainFault(
+            position=position, problem=f"batch {batch.number} should begin at {position}, not {batch.first_position}"
+        )
     if bytes(batch.previous) != previous:
         yield ChainFault(position=position, problem=f"batch {batch.number} is not chained to the batch before it")
     leaves = []
     found = connection.execute(
         select(audit_entry)
-        .where(audit_entry.c.position >= batch.first_position, audit_entry.c.position < batch.first_position + batch.count)
+        .where(
+            audit_entry.c.position >= batch.first_position, audit_entry.c.position < batch.first_position + batch.count
+        )
         .order_by(audit_entry.c.position)
     )
     for entry in found:
@@ -132,10 +142,16 @@ def _check_batch(connection: Connection, batch: Row[Any], number: int, position:
             yield ChainFault(position=entry.position, problem="the entry was altered after it was written")
         leaves.append(leaf)
     if len(leaves) != batch.count:
-        yield ChainFault(position=batch.first_position, problem=f"batch {batch.number} has {len(leaves)} entries of {batch.count}")
+        yield ChainFault(
+            position=batch.first_position, problem=f"batch {batch.number} has {len(leaves)} entries of {batch.count}"
+        )
     if merkle_root(leaves) != bytes(batch.root):
-        yield ChainFault(position=batch.first_position, problem=f"the entries of batch {batch.number} do not add up to its root")
-    expected = batch_hash(batch.number, batch.first_position, batch.count, bytes(batch.root), bytes(batch.previous), batch.sealed_at)
+        yield ChainFault(
+            position=batch.first_position, problem=f"the entries of batch {batch.number} do not add up to its root"
+        )
+    expected = batch_hash(
+        batch.number, batch.first_position, batch.count, bytes(batch.root), bytes(batch.previous), batch.sealed_at
+    )
     if expected != bytes(batch.hash):
         yield ChainFault(position=batch.first_position, problem=f"the seal of batch {batch.number} was altered")
 
@@ -147,7 +163,12 @@ def _check_head(connection: Connection, number: int, position: int, previous: by
             yield ChainFault(position=position, problem="the head of the trail is missing")
         return
     if (head.batch, head.position, bytes(head.hash)) != (number, position, previous):
-        yield ChainFault(position=position, problem=f"the trail ends at batch {number}, its head says {head.batch}: the end was cut or added to")
-    beyond = connection.execute(select(audit_entry.c.position).where(audit_entry.c.position > position).limit(1)).scalar()
+        yield ChainFault(
+            position=position,
+            problem=f"the trail ends at batch {number}, its head says {head.batch}: the end was cut or added to",
+        )
+    beyond = connection.execute(
+        select(audit_entry.c.position).where(audit_entry.c.position > position).limit(1)
+    ).scalar()
     if beyond is not None:
         yield ChainFault(position=int(beyond), problem="an entry stands behind the last batch: it was inserted by hand")

@@ -30,7 +30,9 @@ def insert_new(connection: Connection, table: Table, columns: tuple[str, ...], r
     """Insert the rows whose key is not there yet; how many were."""
     if not rows:
         return 0
-    return _execute(connection, _insert_sql(connection.dialect.name, table, columns, "ON CONFLICT DO NOTHING"), columns, rows)
+    return _execute(
+        connection, _insert_sql(connection.dialect.name, table, columns, "ON CONFLICT DO NOTHING"), columns, rows
+    )
 
 
 def upsert(
@@ -48,12 +50,16 @@ def upsert(
     """
     if not rows:
         return
-    done = _execute(connection, _upsert_sql(connection.dialect.name, table, columns, only_if_version_follows), columns, rows)
+    done = _execute(
+        connection, _upsert_sql(connection.dialect.name, table, columns, only_if_version_follows), columns, rows
+    )
     if done != len(rows):
         raise ConcurrentChange(f"{len(rows) - done} of {len(rows)} rows of {table.name} changed meanwhile.")
 
 
-def select_by_keys(connection: Connection, table: Table, columns: tuple[str, ...], key: str, keys: Iterable[str | int]) -> list[Row]:
+def select_by_keys(
+    connection: Connection, table: Table, columns: tuple[str, ...], key: str, keys: Iterable[str | int]
+) -> list[Row]:
     """The rows whose column ``key`` is one of ``keys``, in no order."""
     wanted = list(keys)
     if not wanted:

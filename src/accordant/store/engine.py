@@ -37,7 +37,8 @@ class Database:
                 self.engine = _open_postgres(url)
             case other:
                 raise ConfigurationError(
-                    f"The store {other!r} is not supported.", remedy="Set ACCORDANT_STORE to a sqlite:/// or postgresql:// address."
+                    f"The store {other!r} is not supported.",
+                    remedy="Set ACCORDANT_STORE to a sqlite:/// or postgresql:// address.",
                 )
         self._writers = threading.Lock() if self.is_sqlite else None
 

@@ -78,10 +78,22 @@ class SqlInbox:
 
     def load(self, seqs: Sequence[int]) -> tuple[InboxEvent, ...]:
         """Stored events by number, opened, in order, with their readings."""
-        columns = ("seq", "connection", "external_id", "event_type", "lane", "occurred_at", "received_at", "key_id", "body")
+        columns = (
+            "seq",
+            "connection",
+            "external_id",
+            "event_type",
+            "lane",
+            "occurred_at",
+            "received_at",
+            "key_id",
+            "body",
+        )
         with self._database.read() as connection:
             rows = bulk.select_by_keys(connection, inbox_event, columns, "seq", seqs)
-            readings = bulk.select_by_keys(connection, inbox_reading, ("seq", "ref", "read_at", "key_id", "body"), "seq", seqs)
+            readings = bulk.select_by_keys(
+                connection, inbox_reading, ("seq", "ref", "read_at", "key_id", "body"), "seq", seqs
+            )
             attempts = dict(bulk.select_by_keys(connection, inbox_work, ("seq", "attempts"), "seq", seqs))
         by_seq: dict[int, list[Reading]] = {}
         for seq, ref, read_at, key_id, body in readings:
@@ -115,7 +127,9 @@ class SqlInbox:
                 )
             )
             connection.execute(
-                update(inbox_work).where(inbox_work.c.seq == seq).values(state=WorkState.RECEIVED, reason=None, due_at=to_micros(now))
+                update(inbox_work)
+                .where(inbox_work.c.seq == seq)
+                .values(state=WorkState.RECEIVED, reason=None, due_at=to_micros(now))
             )
 
     def awaiting_reread(self, *, now: datetime, limit: int) -> tuple[tuple[int, str], ...]:
@@ -160,7 +174,9 @@ def _store_new(connection: Connection, fresh: list[tuple[Arrival, tuple[bytes, b
             (seq, arrival.connection, envelope.external_id, envelope.event_type, lane, to_micros(envelope.occurred_at),
              received, arrival.digest, key_id, headers, body)
         )  # fmt: skip
-        work.append((seq, arrival.connection, lane, partition_of(lane, PARTITIONS), WorkState.RECEIVED.value, 0, received))
+        work.append(
+            (seq, arrival.connection, lane, partition_of(lane, PARTITIONS), WorkState.RECEIVED.value, 0, received)
+        )
     bulk.insert(connection, inbox_event, _EVENT, events)
     bulk.insert(connection, inbox_work, _WORK, work)
 
@@ -202,11 +218,17 @@ def _record_others(
             )
 
 
-def _ready(connection: Connection, limit: int, now: datetime, partitions: frozenset[int] | None) -> list[tuple[int, int, str]]:
+def _ready(
+    connection: Connection, limit: int, now: datetime, partitions: frozenset[int] | None
+) -> list[tuple[int, int, str]]:
     parked = select(parked_lane.c.lane)
     query = (
         select(inbox_work.c.seq, inbox_work.c.attempts, inbox_work.c.lane)
-        .where(inbox_work.c.state == WorkState.RECEIVED, inbox_work.c.due_at <= to_micros(now), inbox_work.c.lane.not_in(parked))
+        .where(
+            inbox_work.c.state == WorkState.RECEIVED,
+            inbox_work.c.due_at <= to_micros(now),
+            inbox_work.c.lane.not_in(parked),
+        )
         .order_by(inbox_work.c.seq)
         .limit(limit)
     )
@@ -220,13 +242,17 @@ def _count_attempt(connection: Connection, seqs: list[int]) -> None:
         sql = "UPDATE inbox_work SET attempts = attempts + 1 WHERE seq = ?"
         connection.exec_driver_sql(sql, [(seq,) for seq in seqs])
     else:
-        connection.exec_driver_sql("UPDATE inbox_work SET attempts = attempts + 1 WHERE seq = ANY(%s::bigint[])", (seqs,))
+        connection.exec_driver_sql(
+            "UPDATE inbox_work SET attempts = attempts + 1 WHERE seq = ANY(%s::bigint[])", (seqs,)
+        )
 
 
 def _give_up(connection: Connection, seq: int, attempts: int, lane: str, now: datetime) -> None:
     reason = f"Processing stopped {attempts} times without an answer; the event is set aside and its lane waits."
     connection.execute(
-        update(inbox_work).where(inbox_work.c.seq == seq).values(state=WorkState.DEAD, reason=reason, settled_at=to_micros(now))
+        update(inbox_work)
+        .where(inbox_work.c.seq == seq)
+        .values(state=WorkState.DEAD, reason=reason, settled_at=to_micros(now))
     )
     bulk.insert_new(
         connection,
@@ -245,6 +271,8 @@ def header_bytes(headers: dict[str, str]) -> bytes:
 def count_open(connection: Connection) -> dict[str, int]:
     """Inbox events that are not processed, by state."""
     rows = connection.execute(
-        select(inbox_work.c.state, func.count()).where(inbox_work.c.state != WorkState.PROCESSED).group_by(inbox_work.c.state)
+        select(inbox_work.c.state, func.count())
+        .where(inbox_work.c.state != WorkState.PROCESSED)
+        .group_by(inbox_work.c.state)
     )
     return {str(state): int(count) for state, count in rows}

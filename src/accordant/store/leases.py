@@ -31,20 +31,28 @@ class Leases:
         with self._database.write() as connection:
             held = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one_or_none()
             if held is None:
-                if not bulk.insert_new(connection, lease, ("name", "owner", "token", "expires_at"), [(name, self._owner, 1, expires)]):
+                if not bulk.insert_new(
+                    connection, lease, ("name", "owner", "token", "expires_at"), [(name, self._owner, 1, expires)]
+                ):
                     raise LeaseTaken(f"The lease {name} was just taken by another process.")
                 return 1
             if held.owner != self._owner and held.expires_at > micros:
-                raise LeaseTaken(f"The lease {name} is held by {held.owner}.", retry_after_s=(held.expires_at - micros) / 1e6)
+                raise LeaseTaken(
+                    f"The lease {name} is held by {held.owner}.", retry_after_s=(held.expires_at - micros) / 1e6
+                )
             token = int(held.token) + (held.owner != self._owner)
-            connection.execute(update(lease).where(lease.c.name == name).values(owner=self._owner, token=token, expires_at=expires))
+            connection.execute(
+                update(lease).where(lease.c.name == name).values(owner=self._owner, token=token, expires_at=expires)
+            )
             return token
 
     def release(self, name: str, *, token: int) -> None:
         """Give the lease back, if it is still ours: the next owner need not wait."""
         with self._database.write() as connection:
             connection.execute(
-                update(lease).where(lease.c.name == name, lease.c.owner == self._owner, lease.c.token == token).values(expires_at=0)
+                update(lease)
+                .where(lease.c.name == name, lease.c.owner == self._owner, lease.c.token == token)
+                .values(expires_at=0)
             )
 
 

@@ -43,7 +43,9 @@ class SqlOutbox:
             if connection.execute(_due(target, micros, 1, paused_flows)).first() is None:
                 return ()
         with self._database.write() as connection:
-            rows = connection.execute(_due(target, micros, limit, paused_flows).with_for_update(skip_locked=True, of=write_intent)).all()
+            rows = connection.execute(
+                _due(target, micros, limit, paused_flows).with_for_update(skip_locked=True, of=write_intent)
+            ).all()
             newest: dict[str, int] = {}
             attempts: dict[str, int] = {}
             for row in rows:
@@ -80,13 +82,11 @@ class SqlOutbox:
 
 def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> "select[tuple[object, ...]]":
     waiting = write_intent.alias("waiting")
-    blocked = (
-        select(waiting.c.lane)
-        .where(
-            waiting.c.target == target,
-            waiting.c.state.in_(_OPEN),
-            (waiting.c.due_at > micros) | ((waiting.c.state == IntentState.LEASED.value) & (waiting.c.lease_expires_at > micros)),
-        )
+    blocked = select(waiting.c.lane).where(
+        waiting.c.target == target,
+        waiting.c.state.in_(_OPEN),
+        (waiting.c.due_at > micros)
+        | ((waiting.c.state == IntentState.LEASED.value) & (waiting.c.lease_expires_at > micros)),
     )
     query = (
         select(
@@ -112,7 +112,10 @@ def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> 
 
 
 def _supersede(connection: Connection, ids: list[str], micros: int) -> None:
-    rows = [(IntentState.SUPERSEDED.value, "A newer revision of the record carries this change.", micros, intent_id) for intent_id in ids]
+    rows = [
+        (IntentState.SUPERSEDED.value, "A newer revision of the record carries this change.", micros, intent_id)
+        for intent_id in ids
+    ]
     _update(connection, "state = {}, reason = {}, settled_at = {}", ("text", "text", "bigint"), rows)
 
 
@@ -193,14 +196,27 @@ def _confirm(connection: Connection, verdicts: Sequence[Verdict]) -> None:
             settled = to_micros(receipt.settled_at)
             written = intent.id if isinstance(receipt.outcome, Applied | AlreadyApplied) else None
             confirmed.append(
-                (ref, intent.target, intent.object, intent.key, verdict.target_id, _ENCODER.encode(held), written, settled)
+                (
+                    ref,
+                    intent.target,
+                    intent.object,
+                    intent.key,
+                    verdict.target_id,
+                    _ENCODER.encode(held),
+                    written,
+                    settled,
+                )
             )
         if verdict.link is not None and receipt is not None:
             source, target = verdict.link.source, verdict.link.entity
             since = to_micros(receipt.settled_at)
-            links.append((str(source), source.system, source.object_type, source.id, target.kind.value, target.id, since))
+            links.append(
+                (str(source), source.system, source.object_type, source.id, target.kind.value, target.id, since)
+            )
     bulk.upsert(connection, confirmed_record, _CONFIRMED, confirmed)
-    bulk.insert_new(connection, crosswalk, ("ref", "system", "object_type", "external_id", "kind", "entity_id", "since"), links)
+    bulk.insert_new(
+        connection, crosswalk, ("ref", "system", "object_type", "external_id", "kind", "entity_id", "since"), links
+    )
 
 
 def _park(connection: Connection, verdict: Verdict, now: datetime) -> None:

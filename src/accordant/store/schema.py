@@ -53,7 +53,12 @@ inbox_work = Table(
     Column("due_at", BigInteger, nullable=False),
     Column("settled_at", BigInteger),
 )
-Index("ix_inbox_work_ready", inbox_work.c.seq, postgresql_where=text("state = 'received'"), sqlite_where=text("state = 'received'"))
+Index(
+    "ix_inbox_work_ready",
+    inbox_work.c.seq,
+    postgresql_where=text("state = 'received'"),
+    sqlite_where=text("state = 'received'"),
+)
 Index(
     "ix_inbox_work_open",
     inbox_work.c.state,

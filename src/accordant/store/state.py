@@ -30,7 +30,19 @@ from accordant.store.schema import (
     write_intent,
 )
 
-_ENTITY = ("id", "kind", "ref", "root_id", "version", "observed_at", "standpoint", "digest", "state", "cause", "updated_at")
+_ENTITY = (
+    "id",
+    "kind",
+    "ref",
+    "root_id",
+    "version",
+    "observed_at",
+    "standpoint",
+    "digest",
+    "state",
+    "cause",
+    "updated_at",
+)
 _LINK = ("ref", "system", "object_type", "external_id", "kind", "entity_id", "since")
 _DESIRED = (
     "ref", "flow", "target", "object", "key", "entity_id", "lane", "revision", "input_digest", "fields", "notes", "cause", "updated_at",
@@ -69,7 +81,9 @@ class SqlState:
     def standings(self, account_ids: Iterable[str]) -> dict[str, StoredStanding]:
         """See the port."""
         with self._database.read() as connection:
-            rows = bulk.select_by_keys(connection, standing, ("account_id", "version", "state"), "account_id", account_ids)
+            rows = bulk.select_by_keys(
+                connection, standing, ("account_id", "version", "state"), "account_id", account_ids
+            )
         return {
             account_id: StoredStanding(account_id=account_id, version=version, standing=decode_standing(state))
             for account_id, version, state in rows
@@ -134,7 +148,15 @@ def read_desired(row: bulk.Row) -> DesiredRecord:
 
 def _commit_entities(connection: Connection, changes: Changes, micros: int) -> None:
     links = [
-        (str(link.source), link.source.system, link.source.object_type, link.source.id, link.entity.kind.value, link.entity.id, micros)
+        (
+            str(link.source),
+            link.source.system,
+            link.source.object_type,
+            link.source.id,
+            link.entity.kind.value,
+            link.entity.id,
+            micros,
+        )
         for link in changes.links
     ]
     if bulk.insert_new(connection, crosswalk, _LINK, links) != len(links):

@@ -1,4 +1,4 @@
-"""The vault: bytes at rest are compressed, then sealed with AES-256-GCM under a data key that a master key wraps.
+"""The vault: bytes at rest are compressed, then sealed with AES-256-GCM under a data key that a wrapping key wraps.
 
 Each sealed row names its key. A key belongs to a subject: today that is the installation and the month, so one key never
 seals more than a month's events; keys per person find their place here without another format. Destroying a key erases
@@ -39,8 +39,8 @@ class SealBroken(RejectedError):
     """The stored bytes were altered, or belong to another row."""
 
 
-def read_master_key(path: Path) -> bytes:
-    """The 32-byte master key in ``path``, made with owner-only rights on first use.
+def read_wrapping_key(path: Path) -> bytes:
+    """The 32-byte wrapping key in ``path``, made with owner-only rights on first use.
 
     Raises: ConfigurationError when the file is not a key or others may read it.
     """
@@ -54,22 +54,24 @@ def read_master_key(path: Path) -> bytes:
             file.flush()
             os.fsync(file.fileno())
     if path.stat().st_mode & 0o077:
-        raise ConfigurationError(f"The master key {path} can be read by others.", remedy=f"Run: chmod 600 {path}")
+        raise ConfigurationError(f"The wrapping key {path} can be read by others.", remedy=f"Run: chmod 600 {path}")
     try:
         key = bytes.fromhex(path.read_text(encoding="ascii").strip())
     except ValueError:
         key = b""
     if len(key) != _KEY_BYTES:
-        raise ConfigurationError(f"The master key {path} is not 64 hexadecimal digits.", remedy="Restore it from your backup of the key.")
+        raise ConfigurationError(
+            f"The wrapping key {path} is not 64 hexadecimal digits.", remedy="Restore it from your backup of the key."
+        )
     return key
 
 
 class Vault:
     """Seals and opens bytes; thread-safe. Keys are kept in the database, wrapped."""
 
-    def __init__(self, database: Database, master_key: bytes, random_bytes: RandomBytes = os.urandom) -> None:
+    def __init__(self, database: Database, wrapping_key: bytes, random_bytes: RandomBytes = os.urandom) -> None:
         self._database = database
-        self._master = AESGCM(master_key)
+        self._master = AESGCM(wrapping_key)
         self._random = random_bytes
         self._opened: dict[str, AESGCM] = {}
         self._current: dict[str, str] = {}
@@ -93,7 +95,9 @@ class Vault:
     def open(self, key_id: str, sealed: bytes, context: str) -> bytes:
         """The bytes sealed before. Raises KeyDestroyed, SealBroken."""
         try:
-            packed = self._cipher(key_id).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context.encode("utf-8", "surrogatepass"))
+            packed = self._cipher(key_id).decrypt(
+                sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context.encode("utf-8", "surrogatepass")
+            )
         except InvalidTag:
             raise SealBroken(f"The bytes stored for {context} do not match their seal.") from None
         return self._decompressor().decompress(packed, max_output_size=_PLAIN_BYTES_MAX)
@@ -125,13 +129,16 @@ class Vault:
             return AESGCM(self._master.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], key_id.encode()))
         except InvalidTag:
             raise ConfigurationError(
-                f"The master key does not open the data key {key_id}.", remedy="Put back the master key this store was made with."
+                f"The wrapping key does not open the data key {key_id}.",
+                remedy="Put back the wrapping key this store was made with.",
             ) from None
 
     def _find_or_make(self, subject: str, now: datetime) -> str:
         with self._database.write() as connection:
             found = connection.execute(
-                select(data_key.c.key_id).where(data_key.c.subject == subject, data_key.c.wrapped.is_not(None)).order_by(data_key.c.created_at)
+                select(data_key.c.key_id)
+                .where(data_key.c.subject == subject, data_key.c.wrapped.is_not(None))
+                .order_by(data_key.c.created_at)
             ).scalar()
             if found is not None:
                 return str(found)
@@ -139,6 +146,8 @@ class Vault:
             nonce, key = self._random(_NONCE_BYTES), self._random(_KEY_BYTES)
             wrapped = nonce + self._master.encrypt(nonce, key, key_id.encode())
             connection.execute(
-                data_key.insert().values(key_id=key_id, subject=subject, wrapped=wrapped, created_at=to_micros(now), destroyed_at=None)
+                data_key.insert().values(
+                    key_id=key_id, subject=subject, wrapped=wrapped, created_at=to_micros(now), destroyed_at=None
+                )
             )
             return key_id

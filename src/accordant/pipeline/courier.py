@@ -1,0 +1,77 @@
+"""One round of rooms 7 and 8 for one target: lease, deliver, settle. Concurrency is one batch a round; lanes are independent.
+
+A target that is not working at all is left alone for a growing while (a circuit breaker), and its intents lose no attempt.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import partial
+
+from accordant.canonical.charter import CourierPart, MappingPart
+from accordant.kernel.clock import Clock
+from accordant.pipeline.deliver import Delivered, Gate, deliver
+from accordant.pipeline.settle import Pause, settle
+from accordant.ports.connector import Outbound
+from accordant.ports.outbox import Outbox
+
+#: Intents leased in one round.
+ROUND_MAX = 1000
+#: A lease outlasts every time-out of one round; what is still leased after it was left behind by a crash.
+LEASE = timedelta(seconds=120)
+
+
+class Breaker:
+    """How long a target is left alone. Opens at the first call that fails as a whole, closes at the first that works."""
+
+    def __init__(self, pause: Pause) -> None:
+        self.failures = 0
+        self.reason: str | None = None
+        self._pause = pause
+        self._closed_until: datetime | None = None
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether the target is left alone now."""
+        return self._closed_until is not None and now < self._closed_until
+
+    def learn(self, results: tuple[Delivered, ...], now: datetime) -> None:
+        """Count an outage, or end one."""
+        outages = [one for one in results if one.outage]
+        if outages:
+            self.failures += 1
+            self.reason = outages[0].stopped
+            asked = max((one.wait_s or 0.0 for one in outages), default=0.0)
+            self._closed_until = now + self._pause(self.failures, asked or None)
+        elif any(one.outcome is not None for one in results):
+            self.failures, self.reason, self._closed_until = 0, None, None
+
+
+async def courier(
+    *,
+    target: str,
+    outbox: Outbox,
+    outbound: Outbound,
+    mappings: Mapping[str, MappingPart],
+    settings: CourierPart,
+    paused_flows: Callable[[], frozenset[str]],
+    gate: Gate,
+    breaker: Breaker,
+    pause: Pause,
+    clock: Clock,
+) -> int:
+    """Deliver what is due; how many intents were leased. Raises TransientError when the store cannot go on."""
+    now = clock()
+    if breaker.is_open(now):
+        return 0
+    claim = partial(
+        outbox.claim, target=target, limit=ROUND_MAX, now=now, lease_until=now + LEASE, paused_flows=paused_flows()
+    )
+    leased = await asyncio.to_thread(claim)
+    if not leased:
+        return 0
+    results = await deliver(leased, outbound=outbound, mappings=mappings, gate=gate)
+    settled_at = clock()
+    breaker.learn(results, settled_at)
+    verdicts = [settle(one, courier=settings, pause=pause, now=settled_at) for one in results]
+    await asyncio.to_thread(partial(outbox.settle, verdicts, now=settled_at))
+    return len(leased)

@@ -1,0 +1,1 @@
+"""What the network reaches: the door for webhooks, the console, the health page."""
