@@ -22,13 +22,10 @@ _CODES: dict[RefusalClass, frozenset[str]] = {
     RefusalClass.TRANSIENT: frozenset(
         {
             "API_CURRENTLY_DISABLED",
-            "LOGIN_CHALLENGE_PENDING",
             "QUERY_TIMEOUT",
             "REQUEST_LIMIT_EXCEEDED",
             "REQUEST_RUNNING_TOO_LONG",
-            "ROW_LOCK_CONTENTION",
             "SERVER_UNAVAILABLE",
-            "TXN_SECURITY_RUNTIME_EXCEPTION",
             "UNABLE_TO_LOCK_ROW",
             "UNKNOWN_EXCEPTION",
         }
@@ -69,6 +66,8 @@ _CODES: dict[RefusalClass, frozenset[str]] = {
             "ENTITY_IS_LOCKED",
             "FIELD_CUSTOM_VALIDATION_EXCEPTION",
             "FIELD_FILTER_VALIDATION_EXCEPTION",
+            "INACTIVE_OWNER_OR_USER",
+            "INSUFFICIENT_ACCESS",
             "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY",
             "INSUFFICIENT_ACCESS_OR_READONLY",
             "NOT_FOUND",
@@ -79,9 +78,6 @@ _CODES: dict[RefusalClass, frozenset[str]] = {
         {
             "API_DISABLED_FOR_ORG",
             "CLIENT_NOT_ACCESSIBLE_FOR_USER",
-            "FUNCTIONALITY_NOT_ENABLED",
-            "INACTIVE_OWNER_OR_USER",
-            "INSUFFICIENT_ACCESS",
             "INVALID_AUTH_HEADER",
             "INVALID_LOGIN",
             "INVALID_OPERATION_WITH_EXPIRED_PASSWORD",
@@ -116,7 +112,7 @@ def classify(code: str) -> RefusalClass:
 
 
 def read_faults(rows: Json) -> tuple[Fault, ...]:
-    """The errors of a list as Salesforce sends it (``statusCode`` in a row, ``errorCode`` in a call); unreadable members are left out."""
+    """The errors in a list (``statusCode`` in a row, ``errorCode`` in a call); what is no error is left out."""
     if not isinstance(rows, list):
         return ()
     return tuple(fault for row in rows if (fault := _read_fault(row)) is not None)
@@ -134,7 +130,9 @@ def call_fault(status: int, body: bytes) -> Fault:
     return Fault(f"HTTP_{status}", f"status {status} without a reason" + (f": {said}" if said else ""))
 
 
-def refused(object_name: str, faults: Sequence[Fault], *, key_field: str, retry_after_s: float | None = None) -> Refused:
+def refused(
+    object_name: str, faults: Sequence[Fault], *, key_field: str, retry_after_s: float | None = None
+) -> Refused:
     """The hub's refusal of one record. The first error decides; the others are told in the message.
 
     Two writers that create one record in the same moment are both taken for the first, and Salesforce refuses one with
@@ -156,7 +154,7 @@ def refused(object_name: str, faults: Sequence[Fault], *, key_field: str, retry_
 
 
 def limit_pause_s(message: str) -> float:
-    """How long to wait after a used-up limit, in seconds: the one of calls at once ends soon, the daily one does not."""
+    """Seconds to wait after a used-up limit: that of calls at once ends soon, the daily one does not."""
     return CONCURRENT_PAUSE_S if "concurrent" in message.lower() else DAILY_PAUSE_S
 
 

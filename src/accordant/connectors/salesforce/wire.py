@@ -1,5 +1,5 @@
 """Wire values to Salesforce's JSON and back: numbers without floats, text as Salesforce will have kept it.
-Guarantees that a value written and read again compares equal: `to_wire(type, to_salesforce(type, x)) == canonical(type, x)`.
+Guarantees that a value written and read again compares equal to its `canonical` form.
 Next: outbound.py, which puts the values into records.
 """
 
@@ -55,7 +55,7 @@ def canonical(kind: FieldType, value: WireValue) -> WireValue:
 
 
 def to_salesforce(kind: FieldType, value: WireValue) -> Json:
-    """What stands in the request for a wire value; a lookup's external id is spelled like text. Raises ValueUnreadable."""
+    """What stands in the request for a wire value; a lookup's external id is text. Raises ValueUnreadable."""
     if kind is FieldType.FLAG:
         return _flag(value)
     if value is None:
@@ -118,7 +118,7 @@ def _number(value: Json) -> Decimal | None:
         raise ValueUnreadable(f"{_shown(value)} has more digits than an amount can have.")
     # Printed plainly: 1E+3 is a JSON number too, but not every reader takes it.
     plain = Decimal(format(number, "f"))
-    return plain if plain else Decimal(0)
+    return plain or Decimal(0)
 
 
 def _spelled(kind: FieldType, number: Decimal) -> str | int:
@@ -135,7 +135,7 @@ def _flag(value: Json) -> bool:
     if isinstance(value, bool):
         return value
     if value in ("true", "false"):
-        return value == "true"
+        return bool(value == "true")
     raise ValueUnreadable(f"{_shown(value)} is neither true nor false.")
 
 

@@ -1,0 +1,170 @@
+"""The Salesforce connector put together: settings of a connection to its outbound half, and the shipped mapping.
+Guarantees that a wrong setting is named with its remedy before anything is called, and that no message holds a secret.
+Next: outbound.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from accordant.canonical.charter import MappingPart
+from accordant.connectors.salesforce.authorize import Authorizer, ClientCredentials, Grant, JwtBearer
+from accordant.connectors.salesforce.outbound import SalesforceOutbound
+from accordant.connectors.sdk.addresses import AddressPolicy
+from accordant.connectors.sdk.http import HttpClient, Recorder, Timeouts
+from accordant.kernel.clock import Clock
+from accordant.kernel.errors import ConfigurationError, InvariantBroken
+
+API_VERSION = "59.0"
+API_VERSION_MIN = 46  # older ones do not say whether an upsert created
+LOGIN_URL = "https://login.salesforce.com"
+SANDBOX_LOGIN_URL = "https://test.salesforce.com"
+KEY_BITS_MIN = 2048
+RATE_PER_S = 20
+LOGINS_PER_S = 1
+_TIMEOUTS = Timeouts()
+_PUBLIC_ONLY = AddressPolicy()
+_FLOWS = ("jwt", "client_credentials")
+_KNOWN = frozenset(
+    {
+        "instance_url",
+        "login_url",
+        "flow",
+        "client_id",
+        "client_secret",
+        "username",
+        "private_key",
+        "audience",
+        "api_version",
+    }
+)
+
+SettingValue = str | int | bool | tuple[str, ...]
+
+
+def outbound(
+    settings: Mapping[str, SettingValue],
+    clock: Clock,
+    *,
+    rate_per_s: float = RATE_PER_S,
+    timeouts: Timeouts = _TIMEOUTS,
+    addresses: AddressPolicy = _PUBLIC_ONLY,
+    recorder: Recorder | None = None,
+) -> SalesforceOutbound:
+    """The outbound half of one connection; makes no call. ``manifest.toml`` lists the settings.
+
+    ``recorder`` sees the calls to the org, never those to the login service. Raises ConfigurationError.
+    """
+    unknown = sorted(settings.keys() - _KNOWN)
+    if unknown:
+        raise ConfigurationError(
+            f"Salesforce has no setting {unknown[0]!r}.", remedy=f"Choose among {', '.join(sorted(_KNOWN))}."
+        )
+    flow = _text(settings, "flow", "jwt")
+    if flow not in _FLOWS:
+        raise _wrong("flow", f"{flow!r} is no way to log in", f"Choose {' or '.join(_FLOWS)}.")
+    instance_url = _required(settings, "instance_url", "Give the My Domain address, https://NAME.my.salesforce.com.")
+    # Client credentials are granted by the org itself; the general login service refuses them.
+    login_url = _text(settings, "login_url", LOGIN_URL if flow == "jwt" else instance_url)
+    version = _version(settings)
+    grant = _jwt(settings, login_url) if flow == "jwt" else _client_credentials(settings)
+    login = HttpClient(
+        _host_only("login_url", login_url),
+        clock=clock,
+        rate_per_s=LOGINS_PER_S,
+        burst=3,
+        timeouts=timeouts,
+        addresses=addresses,
+    )
+    authorizer = Authorizer(login=login, grant=grant, clock=clock)
+    http = HttpClient(
+        _host_only("instance_url", instance_url),
+        clock=clock,
+        rate_per_s=rate_per_s,
+        timeouts=timeouts,
+        authorize=authorizer,
+        recorder=recorder,
+        addresses=addresses,
+    )
+    return SalesforceOutbound(http=http, authorizer=authorizer, clock=clock, api_version=version)
+
+
+def default_mappings() -> tuple[MappingPart, ...]:
+    """The shipped mapping: an account to an Account, a subscription to a Billing_Subscription__c."""
+    text = files("accordant.connectors.salesforce").joinpath("default_mapping.yaml").read_text(encoding="utf-8")
+    try:
+        return msgspec.convert(yaml.safe_load(text), tuple[MappingPart, ...])
+    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        raise InvariantBroken(f"The mapping shipped for Salesforce cannot be read: {error}.") from error
+
+
+def _jwt(settings: Mapping[str, SettingValue], login_url: str) -> Grant:
+    sandbox = re.search(r"(^|[.-])(test|sandbox)([.-]|$)", urlsplit(login_url).hostname or "") is not None
+    return JwtBearer(
+        client_id=_required(settings, "client_id", "Give the consumer key of the connected app."),
+        username=_required(settings, "username", "Give the integration user's name."),
+        audience=_text(settings, "audience", SANDBOX_LOGIN_URL if sandbox else LOGIN_URL),
+        private_key=_private_key(settings),
+    )
+
+
+def _client_credentials(settings: Mapping[str, SettingValue]) -> Grant:
+    return ClientCredentials(
+        client_id=_required(settings, "client_id", "Give the consumer key of the connected app."),
+        client_secret=_required(
+            settings, "client_secret", "Give the consumer secret of the connected app, by reference."
+        ),
+    )
+
+
+def _private_key(settings: Mapping[str, SettingValue]) -> RSAPrivateKey:
+    text = _required(settings, "private_key", "Give the PEM text of the key whose certificate the connected app holds.")
+    remedy = f"Give an unencrypted RSA key of at least {KEY_BITS_MIN} bits in PEM form."
+    try:
+        # An environment variable on one line spells its line ends.
+        key = load_pem_private_key(text.replace("\\n", "\n").encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise _wrong("private_key", "it is no private key that can be read", remedy) from None  # the cause may quote it
+    if not isinstance(key, RSAPrivateKey) or key.key_size < KEY_BITS_MIN:
+        raise _wrong("private_key", "it is of a kind or size Salesforce does not take", remedy)
+    return key
+
+
+def _version(settings: Mapping[str, SettingValue]) -> str:
+    text = _text(settings, "api_version", API_VERSION).removeprefix("v")
+    if not re.fullmatch(r"\d{2,3}\.0", text) or int(text[:-2]) < API_VERSION_MIN:
+        raise _wrong("api_version", f"{text!r} is no version it can speak", f"Give {API_VERSION}, or none.")
+    return text
+
+
+def _host_only(name: str, url: str) -> str:
+    if urlsplit(url).path.strip("/"):
+        raise _wrong(name, f"{url!r} holds a path", "Give the address up to the host name only.")
+    return url
+
+
+def _text(settings: Mapping[str, SettingValue], name: str, default: str) -> str:
+    value = settings.get(name, default)
+    if not isinstance(value, str):
+        raise _wrong(name, "it is not text", "Write it in quotes.")
+    return value.strip() or default
+
+
+def _required(settings: Mapping[str, SettingValue], name: str, remedy: str) -> str:
+    value = _text(settings, name, "")
+    if not value:
+        raise _wrong(name, "it is missing", remedy)
+    return value
+
+
+def _wrong(name: str, reason: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError(f"The setting {name!r} of the Salesforce connection: {reason}.", remedy=remedy)

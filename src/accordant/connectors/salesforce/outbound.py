@@ -1,0 +1,418 @@
+"""Records into Salesforce: upsert by external id, 200 a call, each row with its own outcome; and reading them back.
+Guarantees that a record is never written twice over, and that one bad row does not stop its neighbors.
+Next: wire.py for values, soql.py for questions, errors.py for refusals.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import ClassVar
+
+import msgspec
+
+from accordant.canonical.charter import FieldType
+from accordant.canonical.intents import Applied, RefusalClass, Refused, Uncertain, WireValue, WriteOutcome
+from accordant.canonical.targets import CurrentRecord, ObjectSpec
+from accordant.connectors.salesforce import errors, soql
+from accordant.connectors.salesforce.authorize import Authorizer
+from accordant.connectors.salesforce.wire import Json, ValueUnreadable, canonical, decode, encode, to_salesforce
+from accordant.connectors.sdk.http import HttpAnswer, HttpClient
+from accordant.connectors.sdk.rates import parse_http_date, parse_retry_after
+from accordant.kernel.clock import Clock
+from accordant.kernel.errors import HoldError, InvariantBroken, RejectedError, TransientError
+from accordant.ports.connector import (
+    AnswerLost,
+    AuthorizationExpired,
+    DescribedField,
+    DestinationClass,
+    RateLimited,
+    RecordWrite,
+    TargetUnavailable,
+    WriteResult,
+)
+
+JSON = "application/json"
+NOT_BEGUN = frozenset({"API_CURRENTLY_DISABLED", "SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW"})
+# A whole call is refused for one row that cannot be read, or for its size: halves of it tell which.
+HALVED = frozenset({"HTTP_413", "INVALID_INPUT", "JSON_PARSER_ERROR"})
+_USAGE = re.compile(r"api-usage=(\d{1,12})/(\d{1,12})")
+
+
+class LimitUsage(msgspec.Struct, frozen=True):
+    """API calls of the whole org in the last 24 hours, ours and everybody's, and how many it may make."""
+
+    used: int
+    allowed: int
+
+
+class SalesforceOutbound:
+    """An ``accordant.ports.connector.Outbound``. Use it inside one event loop; ``close`` it there."""
+
+    batch_max: ClassVar[int] = 200
+    destination_class: ClassVar[DestinationClass] = DestinationClass.NATIVE_UPSERT
+
+    def __init__(self, *, http: HttpClient, authorizer: Authorizer, clock: Clock, api_version: str) -> None:
+        """``http`` calls the org with ``authorizer``'s headers; ``api_version`` reads ``59.0``."""
+        self._http = http
+        self._authorizer = authorizer
+        self._clock = clock
+        self._base = f"/services/data/v{api_version}"
+        self._usage: LimitUsage | None = None
+        # Keys last read that another record holds in other letters: an upsert would overwrite that one.
+        self._twins: dict[tuple[str, str], str] = {}
+
+    def __repr__(self) -> str:
+        return f"SalesforceOutbound({self._http!r})"
+
+    @property
+    def limit_usage(self) -> LimitUsage | None:
+        """How much of the org's daily allowance was used at the last answer; None before the first."""
+        return self._usage
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._http.close()
+        await self._authorizer.close()
+
+    def canonical(self, spec: ObjectSpec, fields: dict[str, WireValue]) -> dict[str, WireValue]:
+        """Desired values as ``read`` will give them back: compare these. Raises RejectedError for a wrong type."""
+        return {name: canonical(spec.fields[name].type, value) for name, value in fields.items()}
+
+    # -- reading ------------------------------------------------------------------------------------------------------
+
+    async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
+        """See the port. A record whose key differs from the asked one only in letter case is not that record."""
+        asked = dict.fromkeys(key for key in keys if key)
+        paths = soql.columns(spec)
+        found: dict[str, CurrentRecord] = {}
+        others: dict[str, str] = {}
+        for question in soql.by_keys(spec, asked):
+            async for row in self._rows(spec, question):
+                key, record = soql.read_row(spec, paths, row)
+                if key in asked:
+                    found.setdefault(key, record)
+                else:
+                    others[key.casefold()] = key
+        for key in asked:
+            twin = None if key in found else others.get(key.casefold())
+            if twin is None:
+                self._twins.pop((spec.name, key), None)
+            else:
+                self._twins[spec.name, key] = twin
+        return found
+
+    async def keys(self, spec: ObjectSpec) -> AsyncIterator[tuple[str, CurrentRecord]]:
+        """See the port. Pages are fetched as they are asked for."""
+        paths = soql.columns(spec)
+        async for row in self._rows(spec, soql.every_key(spec)):
+            yield soql.read_row(spec, paths, row)
+
+    async def describe(self, object_name: str) -> tuple[DescribedField, ...]:
+        """See the port. ``picklist`` is None where Salesforce takes any text, listed or not."""
+        path = f"{self._base}/sobjects/{soql.checked_name(object_name)}/describe"
+        answer = await self._call("GET", path)
+        if answer.status != 200:
+            raise self._read_error(object_name, answer)
+        body = _decoded(answer)
+        fields = body.get("fields") if isinstance(body, dict) else None
+        if not isinstance(fields, list):
+            raise TargetUnavailable(f"Salesforce described {object_name} in a form that cannot be read.")
+        return tuple(_described(field) for field in fields if isinstance(field, dict) and "name" in field)
+
+    async def _rows(self, spec: ObjectSpec, question: str) -> AsyncIterator[Json]:
+        """Every row of an answer, page after page. Raises as ``read``."""
+        answer = await self._call("GET", f"{self._base}/query", query=(("q", question),))
+        seen: set[str] = set()
+        while True:
+            if answer.status != 200:
+                raise self._read_error(spec.name, answer)
+            page = _decoded(answer)
+            rows = page.get("records") if isinstance(page, dict) else None
+            if not isinstance(page, dict) or not isinstance(rows, list):
+                raise TargetUnavailable(
+                    f"Salesforce answered a question for {spec.name} with something else than rows."
+                )
+            for row in rows:
+                yield row
+            following = page.get("nextRecordsUrl")
+            if page.get("done") is not False and following is None:
+                return
+            if not isinstance(following, str) or not following.startswith("/services/data/") or following in seen:
+                raise TargetUnavailable(f"Salesforce broke off its answer about {spec.name} before its last page.")
+            seen.add(following)
+            answer = await self._call("GET", following)
+
+    def _read_error(self, object_name: str, answer: HttpAnswer) -> TransientError | HoldError | RejectedError:
+        fault = errors.call_fault(answer.status, answer.body)
+        if fault.code in errors.LIMIT_CODES:
+            return self._limited(answer, fault)
+        if fault.code == "INVALID_QUERY_LOCATOR":
+            return TargetUnavailable(f"Salesforce forgot how far the reading of {object_name} had come.")
+        cause = errors.refused(object_name, (fault,), key_field="").cause
+        if cause is RefusalClass.TRANSIENT:
+            return TargetUnavailable(f"Salesforce could not read {object_name} now: {fault.message}")
+        if cause is RefusalClass.AUTHORIZATION:
+            return AuthorizationExpired(f"Salesforce does not let this connection read {object_name}: {fault.message}.")
+        said = " ".join(fault.message.split())
+        return RejectedError(
+            f"Salesforce cannot answer for {object_name}: {fault.code}: {said}.",
+            remedy="Compare the mapping with the fields this org has: an object or a field is missing or renamed.",
+        )
+
+    # -- writing ------------------------------------------------------------------------------------------------------
+
+    async def write(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
+        """See the port. A key that comes twice is written twice, in order, in two calls: Salesforce refuses it in one.
+
+        What Salesforce refuses as a whole for the sake of one row is sent again without that row. Once a part was
+        answered, a failure of a later part is an outcome of its rows and no longer an error of the call.
+        """
+        if len(records) > self.batch_max:
+            raise InvariantBroken(f"{len(records)} records in one call; Salesforce takes {self.batch_max}.")
+        results: dict[int, WriteResult] = {}
+        rows: dict[int, dict[str, Json]] = {}
+        for place, record in enumerate(records):
+            prepared = self._row(spec, record)
+            if isinstance(prepared, Refused):
+                results[place] = WriteResult(outcome=prepared, request_id=None)
+            else:
+                rows[place] = prepared
+        waiting = deque(_waves(records, rows))
+        answered = False
+        while waiting:
+            group = waiting.popleft()
+            try:
+                part = {place: rows[place] for place in group}
+                waiting.extendleft(reversed(await self._upsert(spec, part, records[group[0]], results)))
+                answered = True
+            except (TransientError, HoldError) as error:
+                if not answered:
+                    raise
+                _settle(results, group, _outcome_of(error))
+                for other in waiting:
+                    _settle(results, other, _unsent(error))
+                break
+        return tuple(results[place] for place in range(len(records)))
+
+    def _row(self, spec: ObjectSpec, record: RecordWrite) -> dict[str, Json] | Refused:
+        """The record as Salesforce takes it, or why it is not even sent."""
+        twin = self._twins.get((spec.name, record.key))
+        if twin is not None or not record.key:
+            return _refused_here(spec, record.key, twin)
+        row: dict[str, Json] = {"attributes": {"type": spec.name}}
+        for name, value in record.fields.items():
+            field = spec.fields.get(name)
+            if field is None:
+                raise InvariantBroken(f"{spec.name}.{name} is to be written and is not in the mapping.")
+            try:
+                sent = to_salesforce(field.type, value)
+            except ValueUnreadable as error:
+                said = f"{spec.name}.{name} was not sent: {error.message} {error.remedy}"
+                return Refused(cause=RefusalClass.DATA_QUALITY, code="VALUE_UNREADABLE", message=said, fields=(name,))
+            if field.type is FieldType.LOOKUP and sent is not None:
+                row[soql.relationship(name)] = {soql.lookup_key(name, field): sent}
+            else:
+                row[name] = sent
+        row[spec.key_field] = record.key
+        return row
+
+    async def _upsert(
+        self, spec: ObjectSpec, rows: dict[int, dict[str, Json]], first: RecordWrite, results: dict[int, WriteResult]
+    ) -> list[tuple[int, ...]]:
+        """Send some rows and note their results. Returns the groups to send again, if the whole call was refused."""
+        places = tuple(rows)
+        answer = await self._call(
+            "PATCH",
+            f"{self._base}/composite/sobjects/{soql.checked_name(spec.name)}/{soql.checked_name(spec.key_field)}",
+            body=encode({"allOrNone": False, "records": list(rows.values())}),
+            correlation_id=first.idempotency_key,
+        )
+        request_id = answer.headers.get("x-sfdc-request-id") or answer.headers.get("x-request-id")
+        if answer.status >= 400:
+            fault = errors.call_fault(answer.status, answer.body)
+            again, refused = self._refused_whole(answer, fault, rows)
+            refusal = errors.refused(spec.name, (fault,), key_field=spec.key_field)
+            _settle(results, refused, refusal, request_id)
+            return again
+        outcomes = _outcomes(spec, answer, len(places))
+        for place, outcome in zip(places, outcomes, strict=True):
+            results[place] = WriteResult(outcome=outcome, request_id=request_id)
+        return []
+
+    def _refused_whole(
+        self, answer: HttpAnswer, fault: errors.Fault, rows: dict[int, dict[str, Json]]
+    ) -> tuple[list[tuple[int, ...]], tuple[int, ...]]:
+        """Which rows to send again in which groups, and which are refused. Nothing of a refused call was carried out.
+
+        Raises RateLimited, TargetUnavailable, AnswerLost or AuthorizationExpired where the refusal is not about rows.
+        """
+        if fault.code in errors.LIMIT_CODES:
+            raise self._limited(answer, fault)
+        cause = errors.refused("record", (fault,), key_field="").cause
+        if cause is RefusalClass.AUTHORIZATION:
+            raise AuthorizationExpired(f"Salesforce does not let this connection write: {fault.message}.")
+        if cause is RefusalClass.TRANSIENT:
+            if fault.code in NOT_BEGUN:
+                raise TargetUnavailable(
+                    f"Salesforce takes no writes now: {fault.message}", retry_after_s=self._pause(answer)
+                )
+            raise AnswerLost(f"Salesforce broke off a write: {fault.code}: {fault.message}")
+        places = tuple(rows)
+        if len(places) > 1 and fault.code in HALVED:
+            middle = len(places) // 2
+            return [places[:middle], places[middle:]], ()
+        if fault.code == "INVALID_FIELD":
+            accused = tuple(place for place in places if _names(fault, rows[place]))
+            innocent = tuple(place for place in places if place not in accused)
+            if accused and innocent:
+                return [innocent], accused
+        return [], places
+
+    # -- calling ------------------------------------------------------------------------------------------------------
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Sequence[tuple[str, str]] = (),
+        body: bytes | None = None,
+        correlation_id: str = "",
+    ) -> HttpAnswer:
+        """One call. A session ended without a 401 is renewed once too: its refusal proves nothing was carried out."""
+        for last in (False, True):
+            answer = await self._http.send(
+                method,
+                path,
+                query=query,
+                body=body,
+                content_type=None if body is None else JSON,
+                headers={"Accept": JSON},
+                correlation_id=correlation_id,
+            )
+            self._note_usage(answer)
+            ended = answer.status >= 400 and errors.call_fault(answer.status, answer.body).code in errors.SESSION_CODES
+            if not ended:
+                return answer
+            if not last:
+                await self._authorizer(refused=self._authorizer.proof)
+        raise AuthorizationExpired("Salesforce ended the session of this connection again after it was renewed.")
+
+    def _note_usage(self, answer: HttpAnswer) -> None:
+        told = _USAGE.search(answer.headers.get("sforce-limit-info", ""))
+        if told:
+            self._usage = LimitUsage(int(told[1]), int(told[2]))
+
+    def _pause(self, answer: HttpAnswer) -> float | None:
+        now = parse_http_date(answer.headers.get("date")) or self._clock()
+        return parse_retry_after(answer.headers.get("retry-after"), now=now)
+
+    def _limited(self, answer: HttpAnswer, fault: errors.Fault) -> RateLimited:
+        told = self._pause(answer)
+        used = "" if self._usage is None else f" ({self._usage.used} of {self._usage.allowed} calls used)"
+        return RateLimited(
+            f"The API allowance of this Salesforce org is used up{used}: {fault.message}",
+            retry_after_s=errors.limit_pause_s(fault.message) if told is None else told,
+        )
+
+
+def _waves(records: Sequence[RecordWrite], rows: dict[int, dict[str, Json]]) -> Iterator[tuple[int, ...]]:
+    """Places of rows in groups that hold no key twice, in order."""
+    waves: list[list[int]] = []
+    times: dict[str, int] = {}
+    for place in rows:
+        turn = times.get(records[place].key, 0)
+        times[records[place].key] = turn + 1
+        if turn == len(waves):
+            waves.append([])
+        waves[turn].append(place)
+    return (tuple(wave) for wave in waves)
+
+
+def _outcomes(spec: ObjectSpec, answer: HttpAnswer, count: int) -> tuple[WriteOutcome, ...]:
+    """The outcome of each row. Raises AnswerLost when the answer is not one of Salesforce's to so many rows."""
+    lost = f"Salesforce answered a write of {count} {spec.name} records with something that cannot be read"
+    try:
+        listed = decode(answer.body)
+    except msgspec.DecodeError:
+        listed = None
+    if answer.status not in (200, 201) or not isinstance(listed, list):
+        raise AnswerLost(f"{lost} (status {answer.status}, {len(answer.body)} bytes).")
+    if len(listed) != count:
+        raise AnswerLost(f"{lost}: {len(listed)} results.")
+    outcomes: list[WriteOutcome] = []
+    for result in listed:
+        success = result.get("success") if isinstance(result, dict) else None
+        if success is True and isinstance(result.get("id"), str):
+            outcomes.append(Applied(target_id=result["id"], created=result.get("created") is True))
+        elif success is False:
+            faults = errors.read_faults(result.get("errors"))
+            outcomes.append(errors.refused(spec.name, faults, key_field=spec.key_field))
+        else:
+            raise AnswerLost(f"{lost}: a result that says neither yes nor no.")
+    return tuple(outcomes)
+
+
+def _settle(
+    results: dict[int, WriteResult], places: Sequence[int], outcome: WriteOutcome, request_id: str | None = None
+) -> None:
+    for place in places:
+        results[place] = WriteResult(outcome=outcome, request_id=request_id)
+
+
+def _outcome_of(error: TransientError | HoldError) -> WriteOutcome:
+    """The outcome of rows whose call failed, after other rows of the same batch were answered."""
+    return Uncertain(reason=error.message) if isinstance(error, AnswerLost) else _unsent(error)
+
+
+def _unsent(error: TransientError | HoldError) -> Refused:
+    authorization = isinstance(error, HoldError)
+    return Refused(
+        cause=RefusalClass.AUTHORIZATION if authorization else RefusalClass.TRANSIENT,
+        code="NOT_SENT",
+        message=f"Not sent: {error}",
+        retry_after_s=None if isinstance(error, HoldError) else error.retry_after_s,
+    )
+
+
+def _refused_here(spec: ObjectSpec, key: str, twin: str | None) -> Refused:
+    if twin is None:
+        said = f"A {spec.name} without a {spec.key_field} was not sent. Correct the mapping of its key."
+        return Refused(cause=RefusalClass.DATA_QUALITY, code="KEY_MISSING", message=said, fields=(spec.key_field,))
+    said = (
+        f"Salesforce holds a {spec.name} under {twin!r}, which it takes for {key!r} because {spec.key_field} does not "
+        f"tell letter case apart. Make that field case-sensitive in Salesforce, then redrive this record."
+    )
+    return Refused(cause=RefusalClass.BUSINESS_RULE, code="KEY_DIFFERS_IN_CASE", message=said, fields=(spec.key_field,))
+
+
+def _names(fault: errors.Fault, row: dict[str, Json]) -> bool:
+    """Whether a whole call's refusal names a field of this row."""
+    if fault.fields:
+        return not row.keys().isdisjoint(fault.fields)
+    return any(re.search(rf"\b{re.escape(name)}\b", fault.message) for name in row if name != "attributes")
+
+
+def _decoded(answer: HttpAnswer) -> Json:
+    """The body of an answer to a call that only reads. Raises TargetUnavailable when it is no JSON."""
+    try:
+        return decode(answer.body)
+    except msgspec.DecodeError:
+        raise TargetUnavailable(f"Salesforce answered with {len(answer.body)} bytes that are no JSON.") from None
+
+
+def _described(field: dict[str, Json]) -> DescribedField:
+    values = field.get("picklistValues") if field.get("restrictedPicklist") is True else None
+    length = field.get("length")
+    return DescribedField(
+        name=str(field["name"]),
+        type=str(field.get("type", "")),
+        writable=field.get("createable") is True and field.get("updateable") is True,
+        external_id=field.get("externalId") is True,
+        length=length if isinstance(length, int) and length > 0 else None,
+        picklist=None
+        if not isinstance(values, list)
+        else tuple(str(one["value"]) for one in values if isinstance(one, dict) and one.get("active") is not False),
+    )

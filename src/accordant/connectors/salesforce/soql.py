@@ -1,0 +1,137 @@
+"""Questions to Salesforce in SOQL, and its rows as records of the mapped fields.
+Guarantees that no key or name can change the question, and that a question fits into an address.
+Next: outbound.py, which asks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import quote_plus
+
+from accordant.canonical.charter import FieldType
+from accordant.canonical.intents import WireValue
+from accordant.canonical.targets import CurrentRecord, FieldSpec, ObjectSpec
+from accordant.connectors.salesforce.wire import Json, ValueUnreadable, to_wire
+from accordant.kernel.errors import ConfigurationError, RejectedError
+
+KEYS_MAX = 200
+QUESTION_BYTES_MAX = 12_000  # Salesforce refuses 16,384 bytes of address and headers together
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
+_ESCAPED = {
+    "\\": "\\\\",
+    "'": "\\'",
+    '"': '\\"',
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\b": "\\b",
+    "\f": "\\f",
+}
+_ESCAPES = str.maketrans(_ESCAPED)
+
+
+class NameInvalid(ConfigurationError):
+    """The charter names an object or a field that Salesforce cannot have."""
+
+    remedy = "Correct the name in the mapping; an API name holds letters, digits and underscores only."
+
+
+def checked_name(name: str) -> str:
+    """``name`` if it can be an API name. Raises NameInvalid: nothing else may stand in an address or a question."""
+    if not _NAME.fullmatch(name):
+        raise NameInvalid(f"{name[:80]!r} is not the API name of a Salesforce object or field.")
+    return name
+
+
+def quoted(text: str) -> str:
+    """``text`` as a SOQL string."""
+    return f"'{text.translate(_ESCAPES)}'"
+
+
+def relationship(field: str) -> str:
+    """How a lookup leads on: ``Account__c`` over ``Account__r``, ``AccountId`` over ``Account``. Raises NameInvalid."""
+    checked_name(field)
+    if field.endswith("__c"):
+        return f"{field[:-3]}__r"
+    if field.endswith("Id") and len(field) > 2:
+        return field[:-2]
+    raise NameInvalid(f"The lookup field {field!r} ends neither in __c nor in Id, so it leads nowhere.")
+
+
+def lookup_key(field: str, spec: FieldSpec) -> str:
+    """The external-id field a lookup finds its record by. Raises NameInvalid when the mapping names none."""
+    if not spec.lookup_key:
+        raise NameInvalid(
+            f"The lookup field {field!r} has no lookup_key.",
+            remedy="Name in the mapping the external-id field of the object it looks up.",
+        )
+    return checked_name(spec.lookup_key)
+
+
+def columns(spec: ObjectSpec) -> dict[str, tuple[str, ...]]:
+    """The path each mapped field is read by; a lookup is read as the external id of the record it leads to."""
+    paths: dict[str, tuple[str, ...]] = {}
+    for name, field in spec.fields.items():
+        if field.type is FieldType.LOOKUP:
+            paths[name] = (relationship(name), lookup_key(name, field))
+        else:
+            paths[name] = (checked_name(name),)
+    return paths
+
+
+def select(spec: ObjectSpec) -> str:
+    """The question up to its condition."""
+    key = checked_name(spec.key_field)
+    names = dict.fromkeys(["Id", key, *(".".join(path) for path in columns(spec).values())])
+    # Every name went through checked_name, every value goes through quoted.
+    return f"SELECT {', '.join(names)} FROM {checked_name(spec.name)} WHERE {key}"  # noqa: S608
+
+
+def by_keys(spec: ObjectSpec, keys: Iterable[str]) -> Iterator[str]:
+    """Questions for the records of ``keys``, each for at most KEYS_MAX of them and short enough for an address."""
+    head = f"{select(spec)} IN ("
+    base = len(quote_plus(head)) + len(quote_plus(") ORDER BY Id"))
+    chunk: list[str] = []
+    size = base
+    for key in keys:
+        text = quoted(key)
+        cost = len(quote_plus(text)) + 3  # its comma, encoded
+        if chunk and (len(chunk) == KEYS_MAX or size + cost > QUESTION_BYTES_MAX):
+            yield f"{head}{','.join(chunk)}) ORDER BY Id"
+            chunk, size = [], base
+        chunk.append(text)
+        size += cost
+    if chunk:
+        yield f"{head}{','.join(chunk)}) ORDER BY Id"
+
+
+def every_key(spec: ObjectSpec) -> str:
+    """The question for all records that have a key."""
+    return f"{select(spec)} != null ORDER BY Id"
+
+
+def read_row(spec: ObjectSpec, paths: dict[str, tuple[str, ...]], row: Json) -> tuple[str, CurrentRecord]:
+    """Key and record of one row. Raises RejectedError naming the field that holds another type than mapped."""
+    key = _value(row, (spec.key_field,))
+    target_id = _value(row, ("Id",))
+    if not isinstance(target_id, str):
+        raise RejectedError(f"Salesforce answered with a {spec.name} that has no Id.")
+    fields: dict[str, WireValue] = {}
+    for name, path in paths.items():
+        try:
+            fields[name] = to_wire(spec.fields[name].type, _value(row, path))
+        except ValueUnreadable as error:
+            said = f"{spec.name}.{name} is mapped as {spec.fields[name].type}, but {error.message}"
+            raise RejectedError(said, remedy=error.remedy) from error
+    return str(key or ""), CurrentRecord(target_id=target_id, fields=fields)
+
+
+def _value(row: Json, path: Sequence[str]) -> Json:
+    node = row
+    for step in path:
+        if not isinstance(node, dict):
+            return None
+        # Salesforce takes a name in any case and answers with its own spelling.
+        node = node[step] if step in node else {name.lower(): item for name, item in node.items()}.get(step.lower())
+    return node
