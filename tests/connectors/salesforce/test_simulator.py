@@ -203,6 +203,7 @@ def test_soql_parents_order_limit_and_errors(simulator: SalesforceSimulator) -> 
         ("SELECT Id FROM Account WHERE Name = 5", "INVALID_FIELD"),
         ("SELECT Id, COUNT(Id) FROM Account GROUP BY Id", "MALFORMED_QUERY"),
         ("SELECT Id FROM Account; DROP", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Account WHERE " + "(" * 21 + "Name = 'x'" + ")" * 21, "MALFORMED_QUERY"),
     ):
         status, answer = ask(text)
         assert (status, answer[0]["errorCode"]) == (400, code), text
@@ -295,6 +296,9 @@ def test_upsert_answers_by_version_and_by_what_is_there(simulator: SalesforceSim
     status, _, answer = send(simulator, "PATCH", f"{V}/sobjects/Account/Old_Key__c/1", {"Name": "x"})
     assert status == 300
     assert len(answer) == 2
+    twins = {"records": [{"attributes": {"type": "Account"}, "Old_Key__c": "1", "Name": "x"}]}
+    _, _, answer = send(simulator, "PATCH", f"{V}/composite/sobjects/Account/Old_Key__c", twins)
+    assert answer[0]["errors"][0]["statusCode"] == "DUPLICATE_EXTERNAL_ID"
     status, _, answer = send(simulator, "PATCH", f"{V}/sobjects/Account/Name/1", {"Name": "x"})
     assert (status, answer[0]["errorCode"]) == (404, "NOT_FOUND")
     assert send(simulator, "GET", f"{V}/sobjects/Account/{EXTERNAL}/cus_9")[0] == 404
@@ -470,6 +474,8 @@ def test_hostile_bodies_are_refused_not_crashed_on(simulator: SalesforceSimulato
 
 
 def test_unreadable_bodies_and_unknown_places(simulator: SalesforceSimulator) -> None:
+    status, _, answer = send(simulator, "POST", f"{V}/sobjects/Account", "[" * 100_000)
+    assert (status, answer[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
     status, _, answer = send(simulator, "POST", f"{V}/sobjects/Account", "{not json")
     assert (status, answer[0]["errorCode"]) == (400, "JSON_PARSER_ERROR")
     assert send(simulator, "GET", f"{V}/nowhere")[0] == 404

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from http.client import HTTPConnection
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -43,7 +44,7 @@ def simulator(clock: Clock, key: RSAPrivateKey) -> Iterator[SalesforceSimulator]
 # -- tokens and limits ------------------------------------------------------------------------------------------------
 
 
-def assertion(key: RSAPrivateKey, clock: Clock, **changes: Any) -> str:
+def assertion(key: RSAPrivateKey, clock: Clock, algorithm: str = "RS256", **changes: Any) -> str:
     claims = {
         "iss": "EXAMPLE-CLIENT",
         "sub": "integration@example.com",
@@ -54,7 +55,7 @@ def assertion(key: RSAPrivateKey, clock: Clock, **changes: Any) -> str:
     def part(raw: bytes) -> str:
         return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
-    signed = f"{part(json.dumps({'alg': 'RS256'}).encode())}.{part(json.dumps(claims).encode())}"
+    signed = f"{part(json.dumps({'alg': algorithm}).encode())}.{part(json.dumps(claims).encode())}"
     return f"{signed}.{part(key.sign(signed.encode(), PKCS1v15(), SHA256()))}"
 
 
@@ -106,7 +107,7 @@ def test_bad_signatures_and_secrets_are_refused(
 ) -> None:
     forged = assertion(generate_private_key(public_exponent=65537, key_size=2048), clock)
     unsigned = ".".join(assertion(key, clock).split(".")[:2]) + "."
-    for text in (forged, unsigned, "nonsense", ""):
+    for text in (forged, unsigned, assertion(key, clock, "none"), "nonsense", ""):
         assert ask_token(simulator, **JWT, assertion=text) == (
             400,
             {"error": "invalid_grant", "error_description": "invalid assertion"},
@@ -183,6 +184,18 @@ def test_faults_that_lie(simulator: SalesforceSimulator, kind: str) -> None:
 def test_an_unknown_fault_is_refused(simulator: SalesforceSimulator) -> None:
     with pytest.raises(ValueError, match="is no fault"):
         simulator.fault("gremlins")
+
+
+def test_down_also_cuts_connections_from_before(simulator: SalesforceSimulator) -> None:
+    split = urlsplit(simulator.url)
+    held = HTTPConnection(split.hostname or "", split.port, timeout=5)
+    held.request("GET", f"{V}/limits")
+    held.getresponse().read()
+    assert control(simulator, "go_down", seconds=0.2) == 200
+    held.request("GET", f"{V}/limits")
+    with pytest.raises(ConnectionError):
+        held.getresponse()
+    held.close()
 
 
 def test_down_refuses_connections_and_comes_back_on_the_same_port(simulator: SalesforceSimulator) -> None:

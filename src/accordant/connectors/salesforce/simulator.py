@@ -252,7 +252,7 @@ class SalesforceSimulator:
             decoded = json.loads(body, parse_float=Decimal) if body else None
             call = read_call(request.method, request.raw_path, self.org.user_id(user), decoded, headers)
             answer = self.rest.handle(call)
-        except ValueError as problem:
+        except (ValueError, RecursionError) as problem:
             answer = Answer(400, [{"message": str(problem), "errorCode": "JSON_PARSER_ERROR"}])
         except Refusal as refusal:
             answer = Answer(refusal.status, [refusal.as_call_error()])
