@@ -20,6 +20,7 @@ from accordant.connectors.stripe.simulator_account import SimulatedAccount
 from accordant.connectors.stripe.simulator_commands import Commands
 from accordant.connectors.stripe.simulator_control import Control
 from accordant.connectors.stripe.simulator_events import Attempt, Deliveries
+from accordant.connectors.stripe.simulator_history import play_history
 from accordant.connectors.stripe.simulator_http import FAULTS, Door, Fault
 from accordant.connectors.stripe.simulator_reading import Reading
 from accordant.connectors.stripe.simulator_state import START_AT, Record, SaidEvent
@@ -150,6 +151,14 @@ class StripeSimulator:
 
     def fail_payout(self, payout_id: str) -> Record:
         return self.account.payments.fail_payout(self.book.get("payout", payout_id))
+
+    def play_history(self, *, accounts: int, months: int, seed: int = 0, deliver: bool = False) -> None:
+        """Live a company's past up to a later `now`; its events are in the events API, delivered only when asked."""
+        self.deliveries.is_muted = not deliver
+        try:
+            play_history(self.account, accounts=accounts, months=months, seed=seed)
+        finally:
+            self.deliveries.is_muted = False
 
     # webhooks
 

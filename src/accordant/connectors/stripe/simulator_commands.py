@@ -59,6 +59,7 @@ class Commands:
             "POST subscription_items/{}": self.update_subscription_item,
             "DELETE subscription_items/{}": self.delete_subscription_item,
             "POST invoiceitems": self.create_invoice_item,
+            "DELETE invoiceitems/{}": lambda one, _: self.invoices.delete_item(self.book.get("invoiceitem", one)),
             "POST invoices": self.create_invoice,
             "POST invoices/{}": self.update_invoice,
             "DELETE invoices/{}": lambda one, _: self.invoices.delete_draft(self.book.get("invoice", one)),

@@ -31,6 +31,7 @@ class Control:
             "dispute/close": self._close_dispute,
             "drain": self._drain,
             "fault": self._fault,
+            "history": self._history,
             "hold": self._hold,
             "lose": self._lose,
             "payout": self._payout,
@@ -111,6 +112,15 @@ class Control:
     async def _roll(self, given: Record) -> Record:
         self.simulator.roll_secret(given["endpoint"], given["secret"], overlap_s=int(given.get("overlap_s", 86_400)))
         return {}
+
+    async def _history(self, given: Record) -> Record:
+        self.simulator.play_history(
+            accounts=int(given["accounts"]),
+            months=int(given["months"]),
+            seed=int(given.get("seed", 0)),
+            deliver=bool(given.get("deliver")),
+        )
+        return {"now": self.simulator.now}
 
     async def _hold(self, given: Record) -> Record:
         self.simulator.hold_deliveries()

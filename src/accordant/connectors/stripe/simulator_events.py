@@ -86,6 +86,7 @@ class Deliveries:
         self._held = False
         self._lose = 0
         self._delay_s = 0
+        self.is_muted = False
         book.listeners.append(self._accept)
 
     # endpoints
@@ -143,6 +144,10 @@ class Deliveries:
     # the loop
 
     def _accept(self, event: SaidEvent) -> None:
+        if self.is_muted:  # as if no endpoint had been registered yet
+            event.waiting.clear()
+            event.undelivered.clear()
+            return
         for endpoint_id in sorted(event.waiting):
             self._waiting.append(_Parcel(event, endpoint_id, self.book.now + self._delay_s))
         self.pump()

@@ -53,9 +53,12 @@ class HistoryEvent:
 class Company:
     """A past that unfolds on one account: sign-ups spread over the months, then what customers do."""
 
-    def __init__(self, account: SimulatedAccount, *, accounts: int, months: int, seed: int) -> None:
+    def __init__(
+        self, account: SimulatedAccount, *, accounts: int, months: int, seed: int, forgets: bool = True
+    ) -> None:
         self.account = account
         self.book = account.book
+        self.forgets = forgets
         self.dice = Random(seed)
         self.until = add_intervals(self.book.now, "month", months)
         self._prices: dict[tuple[str, str], list[Record]] = {}
@@ -73,7 +76,7 @@ class Company:
             self.account.book.advance_to(min(self.book.now + STEP_S, self.until))
             if self.book.now % (7 * DAY_S) < STEP_S:
                 self.account.pay_out_everything()
-            if self.book.now >= next_forget:
+            if self.forgets and self.book.now >= next_forget:
                 self._forget()
                 next_forget = self.book.now + KEPT_S // 3
             yield
@@ -253,7 +256,7 @@ def history(
 def play_history(account: SimulatedAccount, *, accounts: int, months: int, seed: int = 0) -> None:
     """Live a past on an account that is being served, so that a demo begins with a company of some age.
 
-    Its events are said as usual: register webhooks after it, or hold deliveries, to keep it from being delivered.
+    Everything it made stays, for a backfill to read; its events are said as usual.
     """
-    for _ in Company(account, accounts=accounts, months=months, seed=seed).unfold():
+    for _ in Company(account, accounts=accounts, months=months, seed=seed, forgets=False).unfold():
         pass

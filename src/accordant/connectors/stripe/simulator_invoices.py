@@ -73,6 +73,8 @@ class Invoices:
         )
         for line in lines:
             line["invoice"] = invoice["id"]
+            if "invoice_item" in line:
+                book.get("invoiceitem", line["invoice_item"])["invoice"] = invoice["id"]
         for name in ("description", "metadata", "auto_advance", "footer"):
             if name in given:
                 invoice[name] = given[name]
@@ -159,6 +161,16 @@ class Invoices:
         self.total_up(invoice)
         book.say("invoice.updated", invoice, {"lines": None})
         return item
+
+    def delete_item(self, item: Record) -> Record:
+        """Take back a line that still waits for its invoice."""
+        if item["invoice"] is not None:
+            raise SimulatedRefusal(400, f"Invoice item {item['id']} is already on invoice {item['invoice']}.")
+        waiting = self.book.private_of(item["customer"]).get("pending_items", [])
+        waiting[:] = [one for one in waiting if one is not item]
+        self.book.say("invoiceitem.deleted", item)
+        self.book.forget("invoiceitem", (item["id"],))
+        return {"id": item["id"], "object": "invoiceitem", "deleted": True}
 
     def line_of(self, item: Record, invoice_id: str | None) -> Record:
         """The invoice line an invoice item becomes."""

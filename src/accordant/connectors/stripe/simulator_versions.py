@@ -57,15 +57,28 @@ _GONE: dict[str, frozenset[str]] = {
     "credit_note_line_item": frozenset(("amount_excluding_tax", "tax_amounts", "unit_amount_excluding_tax")),
 }
 
+_ADDED: dict[str, Record] = {
+    "charge": {"source": None},
+    "customer": {"customer_account": None},
+    "dispute": {"enhanced_eligibility_types": []},
+    "payment_intent": {"customer_account": None, "excluded_payment_method_types": None, "source": None},
+    "payment_method": {"customer_account": None},
+    "refund": {"customer_account": None},
+    "payout": {"payout_method": None, "trace_id": None},
+}
+
+_REFUND_LATER = frozenset(("customer", "payment_method"))  # known from the charge, shown since later versions
+
 
 def render(record: Record, version: str) -> Record:
     """The object as this API version shows it. The answer may share parts with the record: only read it."""
-    if version == PINNED:
-        return record
     kind = record.get("object", "")
+    if version == PINNED:
+        return record if kind != "refund" else {n: value for n, value in record.items() if n not in _REFUND_LATER}
     renderer = _RENDERERS.get(kind)
     gone = _GONE.get(kind)
     shown = {name: value for name, value in record.items() if name not in gone} if gone else dict(record)
+    shown.update(_ADDED.get(kind, {}))
     if kind == "list":
         shown["data"] = [render(item, version) for item in record["data"]]
     if renderer is not None:
