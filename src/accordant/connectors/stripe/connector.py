@@ -1,0 +1,112 @@
+"""Puts the Stripe connector together from the settings of a connection; the registry calls these functions.
+Guarantees that a setting that is missing or does not fit is named with its remedy, and that no secret is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from accordant.connectors.sdk.addresses import AddressPolicy
+from accordant.connectors.sdk.http import PUBLIC_ONLY, HttpClient, Recorder
+from accordant.connectors.stripe.inbound import StripeInbound
+from accordant.connectors.stripe.reader import API_VERSION, StripeReader
+from accordant.kernel.clock import Clock
+from accordant.kernel.errors import ConfigurationError
+
+API_BASE = "https://api.stripe.com"
+RATE_LIVE_PER_S = 80.0  # of Stripe's 100, so that people and other programs can go on
+RATE_TEST_PER_S = 20.0  # of 25
+SETTINGS = frozenset(("api_key", "webhook_secrets", "api_base", "live_mode", "api_version"))
+_SECRET_LENGTH_MIN = 16
+
+
+class SettingInvalid(ConfigurationError):
+    """A setting of this Stripe connection is missing or does not fit."""
+
+
+def inbound(settings: Mapping[str, str]) -> StripeInbound:
+    """The inbound half. Raises: SettingInvalid, also where no webhook secret is set: then nothing could be verified."""
+    webhook_secrets(settings)
+    return StripeInbound(live=_live(settings))
+
+
+def webhook_secrets(settings: Mapping[str, str]) -> tuple[bytes, ...]:
+    """The signing secrets, newest first; two while one rolls. Raises: SettingInvalid."""
+    _check_names(settings)
+    given = settings.get("webhook_secrets", "").replace(",", " ").split()
+    if not given:
+        raise SettingInvalid(
+            "The setting webhook_secrets of a Stripe connection is missing.",
+            remedy="Copy the signing secret (whsec_...) of the webhook endpoint from Stripe's dashboard into it.",
+        )
+    for secret in given:
+        if not secret.startswith("whsec_") or not secret.isascii() or len(secret) < _SECRET_LENGTH_MIN:
+            raise SettingInvalid(
+                "The setting webhook_secrets of a Stripe connection holds something that is no signing secret.",
+                remedy="A signing secret starts with whsec_; several are separated by commas, the newest first.",
+            )
+    return tuple(secret.encode() for secret in given)
+
+
+def reader(
+    settings: Mapping[str, str],
+    clock: Clock,
+    *,
+    system: str,
+    addresses: AddressPolicy = PUBLIC_ONLY,
+    recorder: Recorder | None = None,
+) -> StripeReader:
+    """The reader. ``system`` is the connection's name in the charter. Raises: SettingInvalid, AddressForbidden."""
+    _check_names(settings)
+    live = _live(settings)
+    http = HttpClient(
+        settings.get("api_base") or API_BASE,
+        clock=clock,
+        rate_per_s=RATE_LIVE_PER_S if live else RATE_TEST_PER_S,
+        headers={"Authorization": f"Bearer {_api_key(settings, live=live)}", "Accept": "application/json"},
+        addresses=addresses,
+        recorder=recorder,
+    )
+    version = settings.get("api_version") or API_VERSION
+    if not (version.isascii() and version.isprintable() and version[:4].isdigit()):
+        raise SettingInvalid(
+            f"The setting api_version of a Stripe connection holds {version[:40]!r}.",
+            remedy=f"Stripe's versions read like {API_VERSION}; leave it out to use that one.",
+        )
+    return StripeReader(http, system=system, clock=clock, api_version=version)
+
+
+def _api_key(settings: Mapping[str, str], *, live: bool) -> str:
+    key = settings.get("api_key", "")
+    if not key:
+        raise SettingInvalid(
+            "The setting api_key of a Stripe connection is missing.",
+            remedy="Create a restricted key that may only read, and put a reference to it here.",
+        )
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise SettingInvalid("The setting api_key of a Stripe connection holds letters that no key has.")
+    mode = "live" if "_live_" in key[:10] else "test"
+    if key[:3] in {"sk_", "rk_"} and (mode == "live") is not live:
+        raise SettingInvalid(
+            f"The setting api_key of a Stripe connection is a {mode} key, and live_mode says otherwise.",
+            remedy="Use the key of the mode this connection is for, or correct live_mode.",
+        )
+    return key
+
+
+def _live(settings: Mapping[str, str]) -> bool:
+    said = settings.get("live_mode", "").strip().lower()
+    if said not in {"true", "false"}:
+        raise SettingInvalid(
+            "The setting live_mode of a Stripe connection is neither true nor false.",
+            remedy="Write true for the real account and false for a sandbox: their events never mix.",
+        )
+    return said == "true"
+
+
+def _check_names(settings: Mapping[str, str]) -> None:
+    unknown = sorted(settings.keys() - SETTINGS)
+    if unknown:
+        raise SettingInvalid(
+            f"A Stripe connection has no setting {unknown[0]!r}.", remedy=f"It has: {', '.join(sorted(SETTINGS))}."
+        )

@@ -1,0 +1,156 @@
+"""Reads objects from Stripe, one or page by page, raw: what they mean is decided in inbound.py.
+Guarantees: only GET, a pinned API version, every page asked for once, and an end even if the other side repeats itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from urllib.parse import quote
+
+import msgspec
+
+from accordant.canonical.refs import ExternalRef
+from accordant.connectors.sdk.http import HttpAnswer, HttpClient
+from accordant.connectors.stripe.errors import refusal, translated
+from accordant.kernel.clock import Clock, to_micros
+from accordant.kernel.errors import InvariantBroken
+from accordant.ports.connector import Page, TargetUnavailable
+
+API_VERSION = "2026-10-28.endive"
+PAGE_SIZE = 100
+PAGES_MAX = 1_000_000
+# The version in which a discount's coupon moved into its source, where it has to be asked for.
+_COUPON_MOVED = "2025-09-30"
+
+#: Stripe's word for an object -> its collection.
+COLLECTIONS: dict[str, str] = {
+    "customer": "customers",
+    "product": "products",
+    "price": "prices",
+    "subscription": "subscriptions",
+    "invoice": "invoices",
+    "credit_note": "credit_notes",
+    "charge": "charges",
+    "refund": "refunds",
+    "dispute": "disputes",
+    "payout": "payouts",
+    "balance_transaction": "balance_transactions",
+}
+
+_Query = Sequence[tuple[str, str]]
+
+
+class _Listed(msgspec.Struct):
+    data: list[msgspec.Raw]
+    has_more: bool
+
+
+class _Head(msgspec.Struct):
+    id: str
+    deleted: bool = False
+
+
+_LISTED = msgspec.json.Decoder(_Listed)
+_HEAD = msgspec.json.Decoder(_Head)
+
+
+class StripeReader:
+    """The reader. ``system`` names the connection in the references it hands out."""
+
+    def __init__(self, http: HttpClient, *, system: str, clock: Clock, api_version: str = API_VERSION) -> None:
+        self._http = http
+        self._system = system
+        self._clock = clock
+        self._version = api_version
+
+    async def read(self, ref: ExternalRef) -> tuple[bytes, datetime]:
+        """One object and the moment it was asked for; see the port. Raises also ReadRefused."""
+        path = f"/v1/{_collection(ref.object_type)}/{_segment(ref.id)}"
+        asked_at = self._clock()
+        answer = await self._get(path, [("expand[]", field) for field in self._expanded(ref.object_type)])
+        if answer.status == 404 or _head(answer.body).deleted:
+            return b"", asked_at
+        return answer.body, asked_at
+
+    def pages(self, object_type: str, *, created_since: datetime | None = None) -> AsyncIterator[Page]:
+        """Every object of a type, newest first; see the port."""
+        query: list[tuple[str, str]] = []
+        if created_since is not None:
+            query.append(("created[gte]", str(to_micros(created_since) // 1_000_000)))
+        if object_type == "subscription":
+            query.append(("status", "all"))  # Stripe leaves out canceled ones otherwise
+        return self._pages(object_type, query)
+
+    def movements_of(self, payout_id: str) -> AsyncIterator[Page]:
+        """Every balance movement that one automatic payout settled. Raises as ``read``."""
+        return self._pages("balance_transaction", [("payout", payout_id)])
+
+    async def _pages(self, object_type: str, query: _Query) -> AsyncIterator[Page]:
+        path = f"/v1/{_collection(object_type)}"
+        expanded = [("expand[]", f"data.{field}") for field in self._expanded(object_type)]
+        after: list[tuple[str, str]] = []
+        for _ in range(PAGES_MAX):
+            asked_at = self._clock()
+            answer = await self._get(path, [("limit", str(PAGE_SIZE)), *query, *after, *expanded])
+            if answer.status == 404:
+                raise TargetUnavailable(f"Stripe does not list {object_type} objects at {path}.")
+            page = _listed(answer.body)
+            objects = tuple(
+                (ExternalRef(self._system, object_type, _head(bytes(raw)).id), bytes(raw)) for raw in page.data
+            )
+            if objects:
+                yield Page(objects=objects, read_at=asked_at)
+            if not page.has_more or not objects:
+                return
+            last = ("starting_after", objects[-1][0].id)
+            if after == [last]:
+                raise TargetUnavailable(f"Stripe repeats a page of {object_type} objects.")
+            after = [last]
+        raise InvariantBroken(f"A list of {object_type} objects has more than {PAGES_MAX} pages.")
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._http.close()
+
+    @translated
+    async def _get(self, path: str, query: _Query) -> HttpAnswer:
+        answer = await self._http.send("GET", path, query=query, headers={"Stripe-Version": self._version})
+        if answer.status in {200, 404}:
+            return answer
+        raise refusal(answer)
+
+    def _expanded(self, object_type: str) -> tuple[str, ...]:
+        """What an entity needs and Stripe sends only when asked."""
+        if object_type == "customer":
+            return ("tax_ids",)
+        if object_type == "subscription":
+            return ("discounts.source.coupon",) if self._version >= _COUPON_MOVED else ("discounts",)
+        return ()
+
+
+def _collection(object_type: str) -> str:
+    try:
+        return COLLECTIONS[object_type]
+    except KeyError:
+        raise InvariantBroken(f"Stripe's {object_type!r} is not among the objects this connector reads.") from None
+
+
+def _segment(name: str) -> str:
+    """The id as one segment of a path; an id of dots would be another path."""
+    encoded = quote(name, safe="")
+    return encoded.replace(".", "%2E") if not encoded.strip(".") else encoded
+
+
+def _head(body: bytes) -> _Head:
+    try:
+        return _HEAD.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise TargetUnavailable("Stripe's answer is no object with an id.") from None
+
+
+def _listed(body: bytes) -> _Listed:
+    try:
+        return _LISTED.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise TargetUnavailable("Stripe's answer is no list of objects.") from None
