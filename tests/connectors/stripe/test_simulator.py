@@ -450,6 +450,14 @@ def test_history_is_in_order_varied_and_of_real_size() -> None:
     assert events[0].signature(17, "whsec_x").startswith("t=17,v1=")
 
 
+def test_a_long_history_forgets_nothing_it_still_needs() -> None:
+    events = list(history(accounts=120, months=20, seed=3))
+    ended = events[0].created + 20 * 30 * DAY
+    assert events[-1].created > ended - 5 * DAY
+    yearly = [event for event in events if event.type == "invoiceitem.created" and b'"interval": "year"' in event.body]
+    assert yearly
+
+
 def test_the_current_version_moves_the_period_and_the_parent() -> None:
     shop = Shop(api_version=CURRENT)
     shop.subscribe()

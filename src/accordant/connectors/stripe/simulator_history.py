@@ -230,11 +230,17 @@ class Company:
             for one in self.book.table("invoice").values()
             if one["created"] < before and one["status"] in ("paid", "void") and one["id"] not in latest
         )
-        for kind in ("charge", "payment_intent", "invoice_payment", "invoiceitem", "balance_transaction", "refund"):
-            stamp = "date" if kind == "invoiceitem" else "created"
-            table = self.book.table(kind)
-            self.book.forget(kind, tuple(one["id"] for one in table.values() if one[stamp] < before - 40 * DAY_S))
+        open_charges = {one["charge"] for one in self.book.table("invoice").values() if one["id"] in latest}
+        for kind in ("charge", "payment_intent", "invoice_payment", "balance_transaction", "refund"):
+            self._forget_older(kind, before - 40 * DAY_S, open_charges)
+        items = self.book.table("invoiceitem").values()
+        billed = (one["id"] for one in items if one["date"] < before and one["invoice"] is not None)
+        self.book.forget("invoiceitem", tuple(billed))
         self.book.forget("invoice", done)
+
+    def _forget_older(self, kind: str, before: int, keep: set[str | None]) -> None:
+        table = self.book.table(kind).values()
+        self.book.forget(kind, tuple(one["id"] for one in table if one["created"] < before and one["id"] not in keep))
 
 
 def history(

@@ -93,6 +93,45 @@ def payment_intent(
     }
 
 
+def _card_details(amount: int, *, paid: bool) -> Record:
+    return {
+        "card": {
+            "amount_authorized": amount if paid else None,
+            "brand": "visa",
+            "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
+            "country": "US",
+            "exp_month": 8,
+            "exp_year": 2032,
+            "extended_authorization": {"status": "disabled"},
+            "fingerprint": "AOB934RVNwzk6xtn",
+            "funding": "credit",
+            "incremental_authorization": {"status": "unavailable"},
+            "installments": None,
+            "last4": "4242" if paid else "0341",
+            "mandate": None,
+            "multicapture": {"status": "unavailable"},
+            "network": "visa",
+            "network_token": {"used": False},
+            "overcapture": {"maximum_amount_capturable": amount, "status": "unavailable"},
+            "three_d_secure": None,
+            "wallet": None,
+        },
+        "type": "card",
+    }
+
+
+def _outcome(decline_code: str | None) -> Record:
+    paid = decline_code is None
+    return {
+        "network_status": "approved_by_network" if paid else "declined_by_network",
+        "reason": decline_code,
+        "risk_level": "normal",
+        "risk_score": 17,
+        "seller_message": "Payment complete." if paid else "The bank did not return any further details.",
+        "type": "authorized" if paid else "issuer_declined",
+    }
+
+
 def charge(
     record_id: str,
     now: int,
@@ -102,8 +141,7 @@ def charge(
     description: str | None,
     decline_code: str | None,
 ) -> Record:
-    paid = decline_code is None
-    amount = intent["amount"]
+    paid, amount = decline_code is None, intent["amount"]
     return {
         "id": record_id,
         "object": "charge",
@@ -135,41 +173,11 @@ def charge(
         "livemode": False,
         "metadata": {},
         "on_behalf_of": None,
-        "outcome": {
-            "network_status": "approved_by_network" if paid else "declined_by_network",
-            "reason": decline_code,
-            "risk_level": "normal",
-            "risk_score": 17,
-            "seller_message": "Payment complete." if paid else "The bank did not return any further details.",
-            "type": "authorized" if paid else "issuer_declined",
-        },
+        "outcome": _outcome(decline_code),
         "paid": paid,
         "payment_intent": intent["id"],
         "payment_method": intent["payment_method"],
-        "payment_method_details": {
-            "card": {
-                "amount_authorized": amount if paid else None,
-                "brand": "visa",
-                "checks": {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"},
-                "country": "US",
-                "exp_month": 8,
-                "exp_year": 2032,
-                "extended_authorization": {"status": "disabled"},
-                "fingerprint": "AOB934RVNwzk6xtn",
-                "funding": "credit",
-                "incremental_authorization": {"status": "unavailable"},
-                "installments": None,
-                "last4": "4242" if paid else "0341",
-                "mandate": None,
-                "multicapture": {"status": "unavailable"},
-                "network": "visa",
-                "network_token": {"used": False},
-                "overcapture": {"maximum_amount_capturable": amount, "status": "unavailable"},
-                "three_d_secure": None,
-                "wallet": None,
-            },
-            "type": "card",
-        },
+        "payment_method_details": _card_details(amount, paid=paid),
         "radar_options": {},
         "receipt_email": None,
         "receipt_number": None,
