@@ -101,6 +101,8 @@ def _open_sqlite(url: str) -> Engine:
             "cache_size=-65536",
             "wal_autocheckpoint=4000",
             "temp_store=MEMORY",
+            # Without it INSERT OR REPLACE removes a row past the triggers that keep the past unchanged.
+            "recursive_triggers=ON",
         ):
             connection.execute(f"PRAGMA {pragma}")
 

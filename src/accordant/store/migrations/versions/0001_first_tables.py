@@ -1,0 +1,448 @@
+"""The first tables, as they were when version 0001 was cut, and the triggers that keep what happened unchanged.
+
+A copy of `store.schema` on purpose: a version never changes once it has run somewhere; a test holds their sum
+to `store.schema`. There is no way down: the backup made before an upgrade is the way back.
+"""
+
+from alembic import op
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+_metadata = MetaData()
+
+# SQLite counts up by itself only in a column typed INTEGER; PostgreSQL needs eight bytes for a count that never wraps.
+_Serial = BigInteger().with_variant(Integer(), "sqlite")
+
+inbox_event = Table(
+    "inbox_event",
+    _metadata,
+    Column("seq", _Serial, primary_key=True, autoincrement=True),
+    Column("connection", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("headers", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("connection", "external_id", name="uq_inbox_event_external"),
+)
+
+inbox_work = Table(
+    "inbox_work",
+    _metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("connection", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("settled_at", BigInteger),
+)
+Index(
+    "ix_inbox_work_ready",
+    inbox_work.c.seq,
+    postgresql_where=text("state = 'received'"),
+    sqlite_where=text("state = 'received'"),
+)
+Index(
+    "ix_inbox_work_open",
+    inbox_work.c.state,
+    inbox_work.c.due_at,
+    postgresql_where=text("state <> 'processed'"),
+    sqlite_where=text("state <> 'processed'"),
+)
+Index("ix_inbox_work_lane", inbox_work.c.lane, inbox_work.c.seq)
+
+inbox_reading = Table(
+    "inbox_reading",
+    _metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("read_at", BigInteger, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+Index("ix_inbox_reading_seq", inbox_reading.c.seq)
+
+delivery = Table(
+    "delivery",
+    _metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("connection", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+)
+Index("ix_delivery_event", delivery.c.connection, delivery.c.external_id)
+
+inbox_twin = Table(
+    "inbox_twin",
+    _metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("connection", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("key_id", Text, nullable=False),
+    Column("headers", LargeBinary, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("connection", "external_id", "digest", name="uq_inbox_twin_digest"),
+)
+
+crosswalk = Table(
+    "crosswalk",
+    _metadata,
+    Column("ref", Text, primary_key=True),
+    Column("system", Text, nullable=False),
+    Column("object_type", Text, nullable=False),
+    Column("external_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("entity_id", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+Index("ix_crosswalk_entity", crosswalk.c.entity_id)
+Index("ix_crosswalk_external", crosswalk.c.external_id)
+
+entity = Table(
+    "entity",
+    _metadata,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("root_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("observed_at", BigInteger, nullable=False),
+    Column("standpoint", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("cause", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+Index("ix_entity_root", entity.c.root_id, entity.c.kind)
+Index("ix_entity_kind", entity.c.kind, entity.c.updated_at)
+
+standing = Table(
+    "standing",
+    _metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+observation = Table(
+    "observation",
+    _metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("entity_id", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("reason", Text),
+    Column("version", Integer, nullable=False),
+    Column("observed_at", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+Index("ix_observation_seq", observation.c.seq)
+Index("ix_observation_entity", observation.c.entity_id)
+
+business_event = Table(
+    "business_event",
+    _metadata,
+    Column("id", Text, primary_key=True),
+    Column("type", Text, nullable=False),
+    Column("root_id", Text, nullable=False),
+    Column("occurred_at", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+Index("ix_business_event_root", business_event.c.root_id, business_event.c.occurred_at)
+Index("ix_business_event_seq", business_event.c.seq)
+
+desired_record = Table(
+    "desired_record",
+    _metadata,
+    Column("ref", Text, primary_key=True),
+    Column("flow", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("entity_id", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("input_digest", Text, nullable=False),
+    Column("fields", LargeBinary, nullable=False),
+    Column("notes", LargeBinary, nullable=False),
+    Column("cause", BigInteger),
+    Column("updated_at", BigInteger, nullable=False),
+)
+Index("ix_desired_record_entity", desired_record.c.entity_id)
+Index("ix_desired_record_flow", desired_record.c.flow, desired_record.c.key)
+
+write_intent = Table(
+    "write_intent",
+    _metadata,
+    Column("id", Text, primary_key=True),
+    Column("idempotency_key", Text, nullable=False, unique=True),
+    Column("flow", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("lane", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("shadow", Boolean, nullable=False),
+    Column("input_digest", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("decision", LargeBinary, nullable=False),
+    Column("charter", Text, nullable=False),
+    Column("cause", BigInteger),
+    Column("planned_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("lease_token", BigInteger),
+    Column("lease_expires_at", BigInteger),
+    Column("reason", Text),
+    Column("settled_at", BigInteger),
+)
+_OPEN = "state IN ('pending', 'leased', 'uncertain')"
+Index(
+    "ix_write_intent_open",
+    write_intent.c.target,
+    write_intent.c.due_at,
+    postgresql_where=text(_OPEN),
+    sqlite_where=text(_OPEN),
+)
+Index("ix_write_intent_record", write_intent.c.record, write_intent.c.revision)
+Index("ix_write_intent_lane", write_intent.c.lane, write_intent.c.state)
+Index("ix_write_intent_cause", write_intent.c.cause)
+Index(
+    "ix_write_intent_trouble",
+    write_intent.c.state,
+    postgresql_where=text("state IN ('dead', 'held', 'uncertain')"),
+    sqlite_where=text("state IN ('dead', 'held', 'uncertain')"),
+)
+
+write_receipt = Table(
+    "write_receipt",
+    _metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("intent_id", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("settled_at", BigInteger, nullable=False),
+)
+Index("ix_write_receipt_intent", write_receipt.c.intent_id)
+Index("ix_write_receipt_settled", write_receipt.c.settled_at)
+
+confirmed_record = Table(
+    "confirmed_record",
+    _metadata,
+    Column("ref", Text, primary_key=True),
+    Column("target", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("target_id", Text, nullable=False),
+    Column("fields", LargeBinary, nullable=False),
+    Column("intent_id", Text),
+    Column("confirmed_at", BigInteger, nullable=False),
+)
+Index("ix_confirmed_record_target", confirmed_record.c.target, confirmed_record.c.target_id)
+
+parked_lane = Table(
+    "parked_lane",
+    _metadata,
+    Column("lane", Text, primary_key=True),
+    Column("direction", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("parked_at", BigInteger, nullable=False),
+)
+
+lease = Table(
+    "lease",
+    _metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+audit_head = Table(
+    "audit_head",
+    _metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("batch", BigInteger, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+)
+
+audit_batch = Table(
+    "audit_batch",
+    _metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("first_position", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("root", LargeBinary, nullable=False),
+    Column("previous", LargeBinary, nullable=False),
+    Column("hash", LargeBinary, nullable=False),
+    Column("sealed_at", BigInteger, nullable=False),
+)
+
+audit_entry = Table(
+    "audit_entry",
+    _metadata,
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("cause", BigInteger),
+    Column("at", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("leaf", LargeBinary, nullable=False),
+)
+Index("ix_audit_entry_subject", audit_entry.c.subject)
+Index("ix_audit_entry_cause", audit_entry.c.cause)
+
+data_key = Table(
+    "data_key",
+    _metadata,
+    Column("key_id", Text, primary_key=True),
+    Column("subject", Text, nullable=False),
+    Column("wrapped", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("destroyed_at", BigInteger),
+)
+Index("ix_data_key_subject", data_key.c.subject)
+
+charter_version = Table(
+    "charter_version",
+    _metadata,
+    Column("version", Text, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("loaded_at", BigInteger, nullable=False),
+)
+
+switch = Table(
+    "switch",
+    _metadata,
+    Column("name", Text, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("thrown_by", Text, nullable=False),
+    Column("thrown_at", BigInteger, nullable=False),
+)
+
+alert = Table(
+    "alert",
+    _metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("kind", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("raised_at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("sent_at", BigInteger),
+)
+Index("ix_alert_unsent", alert.c.due_at, postgresql_where=text("sent_at IS NULL"), sqlite_where=text("sent_at IS NULL"))
+
+reconcile_run = Table(
+    "reconcile_run",
+    _metadata,
+    Column("id", Text, primary_key=True),
+    Column("flow", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("records", BigInteger, nullable=False),
+    Column("fields", BigInteger, nullable=False),
+    Column("discrepancies", BigInteger, nullable=False),
+)
+Index("ix_reconcile_run_flow", reconcile_run.c.flow, reconcile_run.c.started_at)
+
+discrepancy = Table(
+    "discrepancy",
+    _metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("run_id", Text, nullable=False),
+    Column("flow", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("field", Text),
+    Column("body", LargeBinary, nullable=False),
+    Column("exposure_minor", BigInteger),
+    Column("currency", Text),
+    Column("found_at", BigInteger, nullable=False),
+)
+Index("ix_discrepancy_run", discrepancy.c.run_id)
+
+_APPEND_ONLY = (
+    "inbox_event",
+    "inbox_reading",
+    "delivery",
+    "inbox_twin",
+    "observation",
+    "business_event",
+    "write_receipt",
+    "audit_batch",
+    "audit_entry",
+    "charter_version",
+    "discrepancy",
+)
+_SENTENCE = "is append-only: what happened is never changed or removed. Add a new row that corrects it."
+
+
+def upgrade() -> None:
+    """Create every table, then close those of the past to change."""
+    bind = op.get_bind()
+    _metadata.create_all(bind, checkfirst=False)
+    if bind.dialect.name == "sqlite":
+        _guard_sqlite()
+    else:
+        _guard_postgres()
+
+
+def _guard_sqlite() -> None:
+    for table in _APPEND_ONLY:
+        for verb in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER append_only_{table}_{verb.lower()} BEFORE {verb} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, 'The table {table} {_SENTENCE}'); END"
+            )
+
+
+def _guard_postgres() -> None:
+    # For each statement, so that TRUNCATE and an UPDATE that meets no row are refused as well.
+    op.execute(
+        "CREATE FUNCTION accordant_append_only() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"RAISE EXCEPTION 'The table % {_SENTENCE}', TG_TABLE_NAME USING ERRCODE = 'restrict_violation'; "
+        "END $$"
+    )
+    for table in _APPEND_ONLY:
+        op.execute(
+            f"CREATE TRIGGER append_only_{table} BEFORE UPDATE OR DELETE OR TRUNCATE ON {table} "
+            "FOR EACH STATEMENT EXECUTE FUNCTION accordant_append_only()"
+        )
