@@ -1,4 +1,5 @@
-"""The charter: how a company describes its systems, who owns what, and which flows may write. Typed, immutable, versioned by digest.
+"""The charter: how a company describes its systems, who owns what, and which flows may write. Typed, immutable,
+versioned by digest.
 
 These are the words of the folder of YAML; `governance.charter` checks what the types cannot say.
 """
@@ -51,10 +52,12 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Every part refuses keys it does not know: a misspelt setting must not silently do nothing."""
 
 
-class SystemPart(_Part, kw_only=True):
-    """One connected system. ``settings`` belong to the connector; a value ``env:NAME`` is read from the environment when it starts.
+class SystemPart(_Part, frozen=True, kw_only=True):
+    """One connected system. ``settings`` belong to the connector; a value ``env:NAME`` is read from the environment
+    when it starts.
 
-    ``rate_per_s`` is the highest rate of calls the hub may make.
+    ``rate_per_s`` is the highest rate of calls the hub may make. ``stand_in`` says that this is a simulator on the same
+    machine: only then may the hub call a loopback address.
     """
 
     connector: str
@@ -62,10 +65,13 @@ class SystemPart(_Part, kw_only=True):
     stakeholders: tuple[str, ...] = ()
     settings: dict[str, str | int | bool | tuple[str, ...]] = {}
     rate_per_s: int = 20
+    stand_in: bool = False
 
 
-class OwnershipPart(_Part, kw_only=True):
-    """Who owns an entity. ``fields`` are exceptions: canonical field -> system of record. ``purpose`` is the one written sentence."""
+class OwnershipPart(_Part, frozen=True, kw_only=True):
+    """Who owns an entity. ``fields`` are exceptions: canonical field -> system of record. ``purpose`` is the one
+    written sentence.
+    """
 
     entity: EntityKind
     system_of_record: str
@@ -75,10 +81,12 @@ class OwnershipPart(_Part, kw_only=True):
     fields: dict[str, str] = {}
 
 
-class FieldPart(_Part, kw_only=True):
-    """One target field. ``source`` is a canonical field; text longer than ``length`` is cut there only when ``truncate`` says so.
+class FieldPart(_Part, frozen=True, kw_only=True):
+    """One target field. ``source`` is a canonical field; text longer than ``length`` is cut there only when
+    ``truncate`` says so.
 
-    ``values`` translates canonical words into the target's picklist. A ``lookup`` field finds its record by ``lookup_object`` and ``lookup_key``.
+    ``values`` translates canonical words into the target's picklist. A ``lookup`` field finds its record by
+    ``lookup_object`` and ``lookup_key``.
     """
 
     source: str
@@ -90,8 +98,10 @@ class FieldPart(_Part, kw_only=True):
     lookup_key: str | None = None
 
 
-class MappingPart(_Part, kw_only=True):
-    """What one target object is made of. ``key_field`` is the target's external-id field and ``key_source`` the fact that fills it."""
+class MappingPart(_Part, frozen=True, kw_only=True):
+    """What one target object is made of. ``key_field`` is the target's external-id field and ``key_source`` the fact
+    that fills it.
+    """
 
     entity: EntityKind
     object: str
@@ -100,7 +110,7 @@ class MappingPart(_Part, kw_only=True):
     fields: dict[str, FieldPart]
 
 
-class FlowPart(_Part, kw_only=True):
+class FlowPart(_Part, frozen=True, kw_only=True):
     """One route: an entity of one system to an object of another.
 
     ``write_fields`` are the target fields a controlled flow may write; empty means none. Lags in seconds.
@@ -120,13 +130,13 @@ class FlowPart(_Part, kw_only=True):
     paused: bool = False
 
 
-class AlertsPart(_Part, kw_only=True):
+class AlertsPart(_Part, frozen=True, kw_only=True):
     """Where alerts go: the address of a Slack-compatible incoming webhook, usually ``env:NAME``."""
 
     slack_webhook: str | None = None
 
 
-class CourierPart(_Part, kw_only=True):
+class CourierPart(_Part, frozen=True, kw_only=True):
     """How stubborn the courier is. Delays in seconds; after ``attempts_max`` tries the lane parks."""
 
     attempts_max: int = 8
@@ -134,7 +144,7 @@ class CourierPart(_Part, kw_only=True):
     backoff_max_s: int = 300
 
 
-class Charter(_Part, kw_only=True):
+class Charter(_Part, frozen=True, kw_only=True):
     """A company's rules, whole."""
 
     company: str

@@ -1,7 +1,7 @@
 """Entities: what the owning systems said last, in the hub's words. Money in minor units, instants UTC, days as dates.
 
-References between entities are the owner's ids (``customer_id`` is the billing system's customer id): the crosswalk turns
-them into entities. A value that the owner did not state is None, never zero or an empty string.
+References between entities are the owner's ids (``customer_id`` is the billing system's customer id): the crosswalk
+turns them into entities. A value that the owner did not state is None, never zero or an empty string.
 """
 
 from datetime import date, datetime
@@ -25,7 +25,9 @@ class PaymentMethod(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.ACCOUNT.value):
-    """The commercial party: a billing customer. ``balance_minor`` follows the owner's sign: negative is credit for the customer."""
+    """The commercial party: a billing customer. ``balance_minor`` follows the owner's sign: negative is credit for the
+    customer.
+    """
 
     external_id: str
     name: str | None = None
@@ -51,7 +53,9 @@ class Product(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=E
 
 
 class RecurringPrice(msgspec.Struct, frozen=True, kw_only=True):
-    """What recurs. ``unit_minor`` is a decimal string of minor units, since prices may be finer than a minor unit ("0.5")."""
+    """What recurs. ``unit_minor`` is a decimal string of minor units, since prices may be finer than a minor unit
+    ("0.5").
+    """
 
     currency: str
     unit_minor: str | None
@@ -86,7 +90,9 @@ class SubscriptionItem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Discount(msgspec.Struct, frozen=True, kw_only=True):
-    """A reduction in force. ``duration`` is forever, repeating or once; ``percent`` a decimal string; ``ends_at`` exclusive."""
+    """A reduction in force. ``duration`` is forever, repeating or once; ``percent`` a decimal string; ``ends_at``
+    exclusive.
+    """
 
     coupon_id: str
     duration: str
@@ -96,7 +102,9 @@ class Discount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subscription(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.SUBSCRIPTION.value):
-    """A recurring agreement. ``status`` is one of trialing, active, past_due, unpaid, paused, incomplete, incomplete_expired, canceled."""
+    """A recurring agreement. ``status`` is one of trialing, active, past_due, unpaid, paused, incomplete,
+    incomplete_expired, canceled.
+    """
 
     external_id: str
     customer_id: str
@@ -133,7 +141,9 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Invoice(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.INVOICE.value):
-    """A bill. ``status`` is one of draft, open, paid, void, uncollectible; ``lines_complete`` is False when the owner sent only the first page."""
+    """A bill. ``status`` is one of draft, open, paid, void, uncollectible; ``lines_complete`` is False when the owner
+    sent only the first page.
+    """
 
     external_id: str
     customer_id: str | None
@@ -201,7 +211,9 @@ class CreditNote(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
 
 
 class Dispute(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.DISPUTE.value):
-    """A payment contested by the card holder; ``status`` is the owner's word (needs_response, under_review, won, lost, ...)."""
+    """A payment contested by the card holder; ``status`` is the owner's word (needs_response, under_review, won, lost,
+    ...).
+    """
 
     external_id: str
     status: str
@@ -262,7 +274,7 @@ _DECODER: msgspec.json.Decoder[Entity] = msgspec.json.Decoder(Entity)
 
 def kind_of(entity: Entity) -> EntityKind:
     """The kind of an entity."""
-    return EntityKind(type(entity).__struct_config__.tag)
+    return EntityKind(str(type(entity).__struct_config__.tag))
 
 
 def encode_entity(entity: Entity) -> bytes:

@@ -1,4 +1,4 @@
-"""Business events: what happened, in the past tense, once each. They drive what must happen once; states drive the rest.
+"""Business events: what happened, in the past tense, once each. They drive what must happen once; states the rest.
 
 The id is derived from the change itself (system, object, change), so two notices of one change are one business event.
 A new field with a default keeps the version; any other change needs a new version and an upcaster in ``upcasters.py``.
@@ -37,8 +37,8 @@ class EventType(StrEnum):
 class BusinessEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened in business.
 
-    ``subject`` is the object it happened to, ``root`` the customer or object whose lane it belongs to, ``amount`` the money
-    it moved, where it moved any.
+    ``subject`` is the object it happened to, ``root`` the customer or object whose lane it belongs to, ``amount`` the
+    money it moved, where it moved any.
     """
 
     id: BusinessEventId
@@ -65,7 +65,9 @@ def business_event(
     amount: Money | None = None,
     note: str | None = None,
 ) -> BusinessEvent:
-    """Build the event with its derived id. ``change`` tells apart several changes of one kind on one subject (an attempt number)."""
+    """Build the event with its derived id. ``change`` tells apart several changes of one kind on one subject (an
+    attempt number).
+    """
     name = derived_id("bev", event_type, subject.system, subject.object_type, subject.id, change)
     return BusinessEvent(
         id=BusinessEventId(name),

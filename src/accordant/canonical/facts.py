@@ -1,6 +1,6 @@
-"""Facts: the canonical fields a mapping may name, with their types. The only vocabulary between the hub and a target's fields.
+"""Facts: the canonical fields a mapping may name, with their types: all that a target can be told.
 
-A fact is unknown (None) until somebody said it; unknown is never written over a value in a target.
+A fact nobody said is unknown: it is absent, and never written over a value. None is known to be empty: it clears.
 """
 
 from datetime import date, datetime

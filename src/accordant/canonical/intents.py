@@ -1,4 +1,4 @@
-"""Write intents and receipts: what the hub decided to write, durable before the call, and what the target answered, stored after."""
+"""Write intents and receipts: what the hub decided to write, kept before the call, and what came of it, after."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ from accordant.canonical.refs import EntityKind, EntityRef
 from accordant.kernel.hashing import fingerprint
 from accordant.kernel.ids import IntentId, derived_id
 
-#: A value as a target field holds it: text, whole number, flag or nothing. Amounts and dates are text in their canonical spelling.
+#: A value as a target field holds it: text, whole number, flag or nothing. Amounts and days are text.
 WireValue = str | int | bool | None
 
 IDEMPOTENCY_KEY_LENGTH_MAX = 255  # the least any provider we write to allows for its own header
@@ -41,9 +41,9 @@ class FieldChange(msgspec.Struct, frozen=True, order=True):
 class WriteIntent(msgspec.Struct, frozen=True, kw_only=True):
     """A decided, not yet performed change of one target record.
 
-    ``fields`` is the whole desired record of the owned fields; ``changes`` is what differs from the record last desired. The
-    courier sends only what differs from what the target holds when it gets there. ``cause`` is the inbox sequence number, or
-    None for a repair. ``step`` orders writes of one lane: lower steps must be confirmed first.
+    ``fields`` is the whole desired record of the owned fields; ``changes`` is what differs from the record last
+    desired. The courier sends only what differs from what the target holds when it gets there. ``cause`` is the inbox
+    sequence number, or None for a repair. ``step`` orders writes of one lane: lower steps must be confirmed first.
     """
 
     id: IntentId
@@ -82,8 +82,8 @@ def plan_intent(
 ) -> WriteIntent:
     """Name an intent by what it does: target record and revision of the desired record, never by the attempt.
 
-    The same revision planned twice is the same intent; the fingerprint of its input is kept beside the key, so a key that
-    comes back with another input is recognised as key reuse.
+    The same revision planned twice is the same intent; the fingerprint of its input is kept beside the key, so a key
+    that comes back with another input is recognised as key reuse.
     """
     name = derived_id("int", target, object_name, key, str(revision))
     return WriteIntent(
@@ -146,7 +146,7 @@ class Uncertain(msgspec.Struct, frozen=True, tag=True):
 
 
 class Compared(msgspec.Struct, frozen=True, tag=True):
-    """The flow may not write: the target was read and compared, and nothing was sent. ``differing`` names the fields."""
+    """The flow may not write: the target was read and compared, nothing was sent. ``differing`` names the fields."""
 
     differing: tuple[str, ...]
 

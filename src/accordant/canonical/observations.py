@@ -1,4 +1,4 @@
-"""Observations: what one source said about one object at one moment, with its lineage. The interpreter makes them, the registry folds them."""
+"""Observations: what one source said about one object at one moment, as the registry folds it."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,8 +13,8 @@ from accordant.canonical.refs import EntityKind, ExternalRef
 class Standpoint(StrEnum):
     """How an observation was made.
 
-    A notice is a snapshot inside an event, stamped by the provider to its own grain. A reading is the object as its owner
-    returned it when asked: it is as new as the moment of asking, so it settles ties between notices.
+    A notice is a snapshot inside an event, stamped by the provider to its own grain. A reading is the object as its
+    owner returned it when asked: it is as new as the moment of asking, so it settles ties between notices.
     """
 
     NOTICE = "notice"
@@ -24,9 +24,9 @@ class Standpoint(StrEnum):
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """One state of one object.
 
-    ``root`` is the object whose lane this belongs to (the customer, for everything a customer has; else the object itself).
-    ``root_kind`` says what the root is where it is another object.
-    ``observed_at`` is the provider's stamp of a notice, or the moment a reading was asked for.
+    ``root`` is the object whose lane this belongs to (the customer, for everything a customer has; else the object
+    itself). ``root_kind`` says what the root is where it is another object. ``observed_at`` is the provider's stamp of
+    a notice, or the moment a reading was asked for.
     """
 
     ref: ExternalRef

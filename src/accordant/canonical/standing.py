@@ -1,4 +1,4 @@
-"""Where an account stands: everything "are they paying us?" needs, folded from its subscriptions, invoices and payments.
+"""Where an account stands: all that "are they paying us?" needs, folded from subscriptions, invoices and payments.
 
 It is computed only from entities and may be rebuilt from them at any time; `analytics.standing` does both.
 """
@@ -30,7 +30,9 @@ class MethodMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenInvoice(msgspec.Struct, frozen=True, kw_only=True):
-    """An invoice that still wants money. ``due_at`` is when it was to be paid: the due date, else the day it was finalized."""
+    """An invoice that still wants money. ``due_at`` is when it was to be paid: the due date, else the day it was
+    finalized.
+    """
 
     invoice_id: str
     remaining: Money
@@ -42,10 +44,10 @@ class OpenInvoice(msgspec.Struct, frozen=True, kw_only=True):
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """An account's position.
 
-    ``subscriptions`` holds those that have not ended and the one that ended last, by id. ``collected`` and ``refunded`` are
-    running totals, one per currency, sorted by currency. ``open_invoices`` are sorted oldest first. ``rebuild_due`` says that
-    something remembered was taken back (a payment that had succeeded, an end that was none), so that what stood behind it has to
-    be read from the entities; until then the remembered fields, not the totals, may lag.
+    ``subscriptions`` holds those that have not ended and the one that ended last, by id. ``collected`` and ``refunded``
+    are running totals, one per currency, sorted by currency. ``open_invoices`` are sorted oldest first. ``rebuild_due``
+    says that something remembered was taken back (a payment that had succeeded, an end that was none), so that what
+    stood behind it has to be read from the entities; until then the remembered fields, not the totals, may lag.
     """
 
     subscriptions: tuple[Subscription, ...] = ()

@@ -7,7 +7,9 @@ from accordant.canonical.intents import WireValue
 
 
 class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """How a target field is written and read; a lookup names the object and the external-id field it finds its record by."""
+    """How a target field is written and read; a lookup names the object and the external-id field it finds its record
+    by.
+    """
 
     type: FieldType
     lookup_object: str | None = None

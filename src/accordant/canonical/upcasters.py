@@ -1,4 +1,4 @@
-"""Upcasters: from an old version of a stored business event to the next, one step each. Stored events are never rewritten."""
+"""Upcasters: from an old version of a stored business event to the next. Stored events are never rewritten."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from accordant.kernel.errors import InvariantBroken
 Stored = dict[str, object]
 Upcaster = Callable[[Stored], Stored]
 
-#: (type, version) -> function to version + 1. Every type is at version 1 today, so the table is empty; the walk below is what reads it.
+#: (type, version) -> function to version + 1. Every type is at version 1 today, so the table is empty.
 UPCASTERS: dict[tuple[EventType, int], Upcaster] = {}
 
 
@@ -20,8 +20,12 @@ def read_business_event(data: bytes, upcasters: dict[tuple[EventType, int], Upca
     Raises: InvariantBroken when it was written by a newer version than this one, or a step is missing.
     """
     stored: Stored = msgspec.json.decode(data, type=dict[str, object])
-    event_type = EventType(str(stored["type"]))
-    version = int(str(stored["version"]))
+    name, version = stored.get("type"), stored.get("version")
+    if name not in set(EventType) or type(version) is not int:
+        raise InvariantBroken(
+            f"A stored event of type {name!r}, version {version!r}, is none that this Accordant knows."
+        )
+    event_type = EventType(str(name))
     current = CURRENT_VERSION[event_type]
     while version < current:
         step = upcasters.get((event_type, version))

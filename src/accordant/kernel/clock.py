@@ -1,4 +1,4 @@
-"""Instants are aware UTC datetimes; they are stored as whole microseconds since 1970. The time itself is always an argument.
+"""Instants are aware UTC datetimes, stored as whole microseconds since 1970. The time itself is always an argument.
 
 Only the runtime, the command line and the web edge read a real clock; everything below is told what time it is.
 """
@@ -33,7 +33,7 @@ def from_micros(micros: int) -> datetime:
 
 
 def from_unix_seconds(seconds: int) -> datetime:
-    """The instant of a provider's Unix stamp. Units: whole seconds. Raises InstantInvalid outside the years 1970 to 9999."""
+    """The instant of a provider's Unix stamp. Units: whole seconds. Raises InstantInvalid outside 1970 to 9999."""
     if not 0 <= seconds <= _SECONDS_MAX:
         raise InstantInvalid(f"{seconds} is not a Unix time in seconds between the years 1970 and 9999.")
     return _EPOCH + timedelta(seconds=seconds)

@@ -1,6 +1,6 @@
 """One canonical form of a value, one digest of it: what idempotency, compare-and-set and the audit chain stand on.
 
-The form is RFC 8785 restricted to what we store: no floats, sorted keys, no insignificant white space, UTF-8.
+The form is RFC 8785 restricted to what we store: no floats, keys sorted by code point, no white space, UTF-8.
 """
 
 import hashlib
@@ -31,8 +31,13 @@ def fingerprint(value: Any) -> str:  # noqa: ANN401
 
 
 def _holds_float(value: Any) -> bool:  # noqa: ANN401
-    if type(value) is dict:
-        return any(_holds_float(item) for item in value.values())
-    if type(value) in {list, tuple}:
+    kind = type(value)
+    if kind is str or kind is int:
+        return False
+    if isinstance(value, dict):
+        return any(_holds_float(item) for item in value.values()) or any(isinstance(key, float) for key in value)
+    if isinstance(value, (list, tuple, set, frozenset)):
         return any(_holds_float(item) for item in value)
-    return type(value) is float
+    if isinstance(value, msgspec.Struct):
+        return any(_holds_float(getattr(value, name)) for name in value.__struct_fields__)
+    return isinstance(value, float)

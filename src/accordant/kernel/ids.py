@@ -1,4 +1,4 @@
-"""Names of things, derived from what they are: the same cause always gets the same id, so a repeat is recognised by its name.
+"""Names of things, derived from what they are: the same cause gets the same id, so a repeat is recognized by it.
 
 An id reads ``<prefix>_<26 characters>``: 130 bits of SHA-256 in Crockford's base32, without look-alike letters.
 """

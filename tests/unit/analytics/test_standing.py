@@ -309,78 +309,71 @@ def fold(history: Sequence[Entity], *, repeated: bool = False) -> tuple[Standing
     return standing, states
 
 
+def dated(item: Payment) -> datetime:
+    assert item.created_at is not None
+    return item.created_at
+
+
+def mark_of(item: Payment) -> PaymentMark:
+    return PaymentMark(payment_id=item.external_id, at=dated(item), amount=item.amount, reason=item.failure_code)
+
+
+def method_of(payments: Sequence[Payment]) -> MethodMark | None:
+    shown = [
+        MethodMark(
+            payment_id=item.external_id, at=dated(item), succeeded=item.status == "succeeded", method=item.method
+        )
+        for item in payments
+        if item.method is not None
+    ]
+    return max(shown, key=lambda mark: (mark.succeeded, mark.at, mark.payment_id), default=None)
+
+
+def totals_of(amounts: Sequence[Money]) -> tuple[Money, ...]:
+    sums = {code: sum(amount.amount_minor for amount in amounts if amount.currency == code) for code in ("EUR", "JPY")}
+    return tuple(Money(total, code) for code, total in sums.items() if total)
+
+
+def owed_of(entities: Sequence[Entity]) -> tuple[OpenInvoice, ...]:
+    owed = [item for item in entities if isinstance(item, Invoice) and item.status == "open"]
+    return tuple(
+        OpenInvoice(
+            invoice_id=item.external_id,
+            remaining=item.amount_remaining,
+            due_at=item.due_at or T0,
+            attempt_count=item.attempt_count,
+            subscription_id=item.subscription_id,
+        )
+        for item in sorted(owed, key=lambda item: (item.due_at or T0, item.external_id))
+        if item.amount_remaining.amount_minor
+    )
+
+
 def by_definition(entities: Sequence[Entity]) -> Standing:
     """What each field means, said once more without any folding."""
-    payments = [item for item in entities if isinstance(item, Payment)]
-    paid = sorted(
-        (item for item in payments if item.status == "succeeded"),
-        key=lambda item: (str(item.created_at), item.external_id),
+    payments = sorted(
+        (item for item in entities if isinstance(item, Payment)), key=lambda item: (dated(item), item.external_id)
     )
-    failed = sorted(
-        (item for item in payments if item.status == "failed"),
-        key=lambda item: (str(item.created_at), item.external_id),
-    )
-    shown = sorted(
-        (item for item in payments if item.method),
-        key=lambda item: (item.status == "succeeded", str(item.created_at), item.external_id),
-    )
+    paid = [item for item in payments if item.status == "succeeded"]
+    failed = [item for item in payments if item.status == "failed"]
     subscriptions = [item for item in entities if isinstance(item, Subscription)]
     ended = sorted(
         (item for item in subscriptions if item.status == "canceled"),
-        key=lambda item: (str(item.ended_at), item.external_id),
+        key=lambda item: (item.ended_at or T0, item.external_id),
     )
     live = [item for item in subscriptions if item.status not in {"canceled", "incomplete_expired"}]
-    owed = [
-        item
-        for item in entities
-        if isinstance(item, Invoice) and item.status == "open" and item.amount_remaining.amount_minor
-    ]
-    totals: dict[str, list[int]] = {}
-    for item in paid:
-        into = totals.setdefault(item.amount.currency, [0, 0])
-        into[0] += item.amount.amount_minor
-        into[1] += item.refunded.amount_minor
-
-    def mark(item: Payment) -> PaymentMark:
-        assert item.created_at
-        return PaymentMark(
-            payment_id=item.external_id, at=item.created_at, amount=item.amount, reason=item.failure_code
-        )
-
-    last_shown = shown[-1] if shown else None
+    disputes = [item for item in entities if isinstance(item, Dispute) and item.status not in {"won", "lost"}]
     return Standing(
         subscriptions=tuple(sorted([*live, *ended[-1:]], key=lambda item: item.external_id)),
-        collected=tuple(Money(sums[0], code) for code, sums in sorted(totals.items()) if sums[0]),
-        refunded=tuple(Money(sums[1], code) for code, sums in sorted(totals.items()) if sums[1]),
-        open_invoices=tuple(
-            OpenInvoice(
-                invoice_id=item.external_id,
-                remaining=item.amount_remaining,
-                due_at=item.due_at or T0,
-                attempt_count=item.attempt_count,
-                subscription_id=item.subscription_id,
-            )
-            for item in sorted(owed, key=lambda item: (str(item.due_at), item.external_id))
-        ),
-        last_payment=mark(paid[-1]) if paid else None,
-        first_payment=mark(paid[0]) if paid else None,
-        last_failure=mark(failed[-1]) if failed else None,
+        collected=totals_of([item.amount for item in paid]),
+        refunded=totals_of([item.refunded for item in paid]),
+        open_invoices=owed_of(entities),
+        last_payment=mark_of(paid[-1]) if paid else None,
+        first_payment=mark_of(paid[0]) if paid else None,
+        last_failure=mark_of(failed[-1]) if failed else None,
         failed_payment_count=len(failed),
-        open_dispute_ids=tuple(
-            sorted(
-                item.external_id
-                for item in entities
-                if isinstance(item, Dispute) and item.status not in {"won", "lost"}
-            )
-        ),
-        method_mark=None
-        if last_shown is None or last_shown.created_at is None or last_shown.method is None
-        else MethodMark(
-            payment_id=last_shown.external_id,
-            at=last_shown.created_at,
-            succeeded=last_shown.status == "succeeded",
-            method=last_shown.method,
-        ),
+        open_dispute_ids=tuple(sorted(item.external_id for item in disputes)),
+        method_mark=method_of(payments),
     )
 
 
