@@ -148,9 +148,13 @@ class Deliveries:
             event.waiting.clear()
             event.undelivered.clear()
             return
+        straight = bool(self._workers) and not self._held and self._delay_s == 0
         for endpoint_id in sorted(event.waiting):
-            self._waiting.append(_Parcel(event, endpoint_id, self.book.now + self._delay_s))
-        self.pump()
+            parcel = _Parcel(event, endpoint_id, self.book.now + self._delay_s)
+            if straight:  # past the waiting ones, which may be many while a receiver is down
+                self._queue.put_nowait(parcel)
+            else:
+                self._waiting.append(parcel)
 
     def pump(self) -> None:
         """Move everything that is due to the workers. Called whenever the clock or the holding changes."""
