@@ -56,7 +56,8 @@ class SystemPart(_Part, frozen=True, kw_only=True):
     """One connected system. ``settings`` belong to the connector; a value ``env:NAME`` is read from the environment
     when it starts.
 
-    ``rate_per_s`` is the highest rate of calls the hub may make. ``stand_in`` says that this is a simulator on the same
+    ``rate_per_s`` is the highest rate of calls the hub may make, ``deliveries_per_s`` of signed deliveries it takes in
+    before it asks the sender to slow down. ``stand_in`` says that this is a simulator on the same
     machine: only then may the hub call a loopback address.
     """
 
@@ -65,6 +66,7 @@ class SystemPart(_Part, frozen=True, kw_only=True):
     stakeholders: tuple[str, ...] = ()
     settings: dict[str, str | int | bool | tuple[str, ...]] = {}
     rate_per_s: int = 20
+    deliveries_per_s: int = 50_000
     stand_in: bool = False
 
 

@@ -123,7 +123,7 @@ class Applied(msgspec.Struct, frozen=True, tag=True):
 
 
 class AlreadyApplied(msgspec.Struct, frozen=True, tag=True):
-    """The target held every desired value already: success, and nothing was sent. ``probed`` after an unknown outcome."""
+    """The target held every desired value already: success, nothing was sent. ``probed`` after an unknown outcome."""
 
     target_id: str
     probed: bool = False

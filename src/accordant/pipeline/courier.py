@@ -10,7 +10,7 @@ from functools import partial
 
 from accordant.canonical.charter import CourierPart, MappingPart
 from accordant.kernel.clock import Clock
-from accordant.pipeline.deliver import Delivered, Gate, deliver
+from accordant.pipeline.deliver import Delivered, OpenGate, deliver
 from accordant.pipeline.settle import Pause, settle
 from accordant.ports.connector import Outbound
 from accordant.ports.outbox import Outbox
@@ -53,8 +53,8 @@ async def courier(
     outbound: Outbound,
     mappings: Mapping[str, MappingPart],
     settings: CourierPart,
-    paused_flows: Callable[[], frozenset[str]],
-    gate: Gate,
+    resting_flows: Callable[[], frozenset[str]],
+    open_gate: OpenGate,
     breaker: Breaker,
     pause: Pause,
     clock: Clock,
@@ -64,12 +64,12 @@ async def courier(
     if breaker.is_open(now):
         return 0
     claim = partial(
-        outbox.claim, target=target, limit=ROUND_MAX, now=now, lease_until=now + LEASE, paused_flows=paused_flows()
+        outbox.claim, target=target, limit=ROUND_MAX, now=now, lease_until=now + LEASE, paused_flows=resting_flows()
     )
     leased = await asyncio.to_thread(claim)
     if not leased:
         return 0
-    results = await deliver(leased, outbound=outbound, mappings=mappings, gate=gate)
+    results = await deliver(leased, outbound=outbound, mappings=mappings, open_gate=open_gate)
     settled_at = clock()
     breaker.learn(results, settled_at)
     verdicts = [settle(one, courier=settings, pause=pause, now=settled_at) for one in results]

@@ -21,11 +21,14 @@ from accordant.canonical.intents import (
 )
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, object_spec
 from accordant.kernel.errors import HoldError, RejectedError, TransientError
+from accordant.pipeline.dispatch import Stop
 from accordant.ports.connector import AnswerLost, Outbound, RecordWrite
 from accordant.ports.outbox import LeasedIntent
 
-#: Asked for each intent right before its write: None lets it pass, a sentence stops it.
-Gate = Callable[[LeasedIntent], str | None]
+#: Asked for each intent right before its write: None lets it pass.
+Gate = Callable[[LeasedIntent], Stop | None]
+#: Opens a gate with the policy of this very moment; called once for each call to the target.
+OpenGate = Callable[[], Gate]
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,7 +36,8 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
 
     ``outcome`` is None when the record itself was not tried: the gate stopped it, an earlier step of its lane failed, or the
     whole call failed (``outage``: the target is not working, does not know us, or no longer knows an object or field).
-    ``stopped`` says which; ``wait_s`` is the pause the target asked for, in seconds. None of these counts as an attempt.
+    ``stopped`` says which, ``cancelled`` that the rules changed for good; ``wait_s`` is the pause the target asked for, in
+    seconds. None of these counts as an attempt.
     """
 
     leased: LeasedIntent
@@ -41,12 +45,13 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     before: CurrentRecord | None = None
     request_id: str | None = None
     stopped: str | None = None
+    cancelled: bool = False
     outage: bool = False
     wait_s: float | None = None
 
 
 async def deliver(
-    batch: Sequence[LeasedIntent], *, outbound: Outbound, mappings: Mapping[str, MappingPart], gate: Gate
+    batch: Sequence[LeasedIntent], *, outbound: Outbound, mappings: Mapping[str, MappingPart], open_gate: OpenGate
 ) -> tuple[Delivered, ...]:
     """Deliver intents of one target, at most one of each lane and step at a time.
 
@@ -64,7 +69,7 @@ async def deliver(
         done += [Delivered(leased=leased, outcome=None) for leased in members if leased.intent.lane in failed]
         spec = object_spec(mappings[flow])
         for start in range(0, len(ready), outbound.batch_max):
-            results = await _deliver_records(ready[start : start + outbound.batch_max], spec, outbound, gate)
+            results = await _deliver_records(ready[start : start + outbound.batch_max], spec, outbound, open_gate)
             failed |= {
                 one.leased.intent.lane
                 for one in results
@@ -75,12 +80,13 @@ async def deliver(
 
 
 async def _deliver_records(
-    batch: list[LeasedIntent], spec: ObjectSpec, outbound: Outbound, gate: Gate
+    batch: list[LeasedIntent], spec: ObjectSpec, outbound: Outbound, open_gate: OpenGate
 ) -> list[Delivered]:
     try:
         held = await outbound.read(spec, [leased.intent.key for leased in batch])
     except (TransientError, HoldError, RejectedError) as error:
         return [_not_tried(leased, error, None) for leased in batch]
+    gate = open_gate()
     done: list[Delivered] = []
     to_write: list[tuple[LeasedIntent, RecordWrite]] = []
     for leased in batch:
@@ -93,8 +99,10 @@ async def _deliver_records(
             done.append(
                 Delivered(leased=leased, outcome=AlreadyApplied(before.target_id, probed=probed), before=before)
             )
-        elif (sentence := gate(leased)) is not None:
-            done.append(Delivered(leased=leased, outcome=None, before=before, stopped=sentence))
+        elif (stop := gate(leased)) is not None:
+            done.append(
+                Delivered(leased=leased, outcome=None, before=before, stopped=stop.sentence, cancelled=stop.final)
+            )
         else:
             write = RecordWrite(key=leased.intent.key, fields=differing, idempotency_key=leased.intent.idempotency_key)
             to_write.append((leased, write))

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from accordant.canonical.observations import Interpreted, Parked, Quarantined
 from accordant.canonical.refs import EntityKind, ExternalRef
+from accordant.governance.decide import Switches
 from accordant.pipeline.interpret import Understood, interpret
 from accordant.pipeline.plan import Rulebook, plan
 from accordant.pipeline.register import load_for, register
@@ -34,7 +35,7 @@ def process(
     understood = [interpret(event, connectors) for event in events]
     load_for(understood, bench)
     doubts = {one.event.seq: register(one, bench) for one in understood}
-    plan(bench, rulebook)
+    plan(bench, rulebook, Switches.thrown(state.switches()))
     for one in understood:
         doubt = doubts[one.event.seq]
         ask = str(doubt[0].ref) if doubt is not None else _missing_account(one, bench)

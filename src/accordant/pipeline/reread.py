@@ -39,8 +39,8 @@ async def reread(
 ) -> tuple[str, ...]:
     """Ask the owner of each object once and keep the answer for every event that waits for it; the problems, in words."""
     by_ref: dict[str, list[int]] = {}
-    for seq, ref in waiting:
-        by_ref.setdefault(ref, []).append(seq)
+    for seq, name in waiting:
+        by_ref.setdefault(name, []).append(seq)
     problems = []
     for name, seqs in by_ref.items():
         ref = ExternalRef.parse(name)

@@ -27,6 +27,8 @@ from accordant.ports.audit import AuditEntry
 from accordant.ports.outbox import Verdict
 from accordant.ports.state import LanePark, Link
 
+#: Refusals that another try may cure; the others need a person.
+_PASSING = frozenset({RefusalClass.TRANSIENT, RefusalClass.AUTHORIZATION})
 #: The pause after try number n, with the time the target asked for: injected, since it draws jitter.
 Pause = Callable[[int, float | None], timedelta]
 
@@ -36,8 +38,10 @@ def settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: dat
     leased = delivered.leased
     outcome = delivered.outcome
     if outcome is None:
-        wait = now + pause(1, delivered.wait_s)
-        return Verdict(leased=leased, state=_waiting_state(delivered), due_at=wait, reason=delivered.stopped)
+        if delivered.cancelled:
+            return Verdict(leased=leased, state=IntentState.CANCELLED, due_at=now, reason=delivered.stopped)
+        due_at = now + pause(1, delivered.wait_s)
+        return Verdict(leased=leased, state=_waiting_state(delivered), due_at=due_at, reason=delivered.stopped)
     receipt = _receipt(delivered, now)
     match outcome:
         case Applied(target_id=target_id) | AlreadyApplied(target_id=target_id):
@@ -54,12 +58,14 @@ def settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: dat
         case Compared():
             target_id = delivered.before.target_id if delivered.before is not None else None
             return Verdict(leased=leased, state=IntentState.SHADOWED, due_at=now, receipt=receipt, target_id=target_id)
-        case Uncertain(reason=reason):
-            return _try_again(delivered, IntentState.UNCERTAIN, reason, receipt, courier, pause, None, now)
-        case Refused(cause=RefusalClass.TRANSIENT | RefusalClass.AUTHORIZATION, message=message, retry_after_s=wait_s):
-            return _try_again(delivered, _waiting_state(delivered), message, receipt, courier, pause, wait_s, now)
-        case Refused(cause=RefusalClass.DATA_QUALITY | RefusalClass.BUSINESS_RULE, message=message):
-            return _give_up(delivered, message, receipt, now)
+        case Uncertain():
+            wait = pause(leased.attempt, None)
+            return _try_again(delivered, IntentState.UNCERTAIN, outcome.reason, receipt, courier, wait, now)
+        case Refused() if outcome.cause in _PASSING:
+            wait = pause(leased.attempt, outcome.retry_after_s)
+            return _try_again(delivered, _waiting_state(delivered), outcome.message, receipt, courier, wait, now)
+        case Refused():
+            return _give_up(delivered, outcome.message, receipt, now)
         case _:
             assert_never(outcome)
 
@@ -76,17 +82,14 @@ def _try_again(
     reason: str,
     receipt: WriteReceipt,
     courier: CourierPart,
-    pause: Pause,
-    wait_s: float | None,
+    wait: timedelta,
     now: datetime,
 ) -> Verdict:
     """Later, with growing pauses; after the last try the lane waits for a person."""
     leased = delivered.leased
     if leased.attempt >= courier.attempts_max:
         return _give_up(delivered, f"{reason} Tried {leased.attempt} times.", receipt, now)
-    return Verdict(
-        leased=leased, state=state, due_at=now + pause(leased.attempt, wait_s), reason=reason, receipt=receipt
-    )
+    return Verdict(leased=leased, state=state, due_at=now + wait, reason=reason, receipt=receipt)
 
 
 def _give_up(delivered: Delivered, reason: str, receipt: WriteReceipt, now: datetime) -> Verdict:

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from accordant.analytics.standing import advance
 from accordant.canonical.entities import Account, Entity
-from accordant.canonical.refs import EntityRef, ExternalRef
+from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
 from accordant.ports.audit import AuditEntry
 from accordant.ports.state import Changes, DesiredRecord, Link, State, StoredEntity, StoredStanding
@@ -23,12 +23,13 @@ class Workbench:
         self.now = now
         self.changes = Changes()
         #: Accounts whose records may have to change, with the event that touched each last.
-        self.touched: dict[str, int] = {}
+        self.touched: dict[str, int | None] = {}
         self._state = state
         self._links: dict[ExternalRef, EntityRef] = {}
         self._entities: dict[str, StoredEntity] = {}
         self._standings: dict[str, StoredStanding] = {}
         self._desired: dict[str, DesiredRecord] = {}
+        self._named: dict[tuple[str, EntityKind, str], StoredEntity] = {}
         self._base_versions: dict[str, int] = {}
 
     @property
@@ -52,6 +53,22 @@ class Workbench:
     def load_desired(self, refs: Iterable[str]) -> None:
         """Fetch desired records, once for the batch."""
         self._desired.update(self._state.desired(refs))
+
+    def load_named(self, names: Iterable[tuple[str, EntityKind, str]]) -> None:
+        """Fetch entities by (system, kind, owner's id), once for the batch."""
+        known = {(link.system, entity.kind, link.id): entity.id for link, entity in self._links.items()}
+        wanted = set(names)
+        here = {name: known[name] for name in wanted if name in known}
+        self.load_entities(here.values())
+        self._named.update(
+            {name: stored for name, entity_id in here.items() if (stored := self.entity(entity_id)) is not None}
+        )
+        self._named.update(self._state.named(wanted - self._named.keys()))
+
+    def named(self, system: str, kind: EntityKind, external_id: str) -> StoredEntity | None:
+        """An entity by its owner's name, among those that were loaded."""
+        stored = self._named.get((system, kind, external_id))
+        return None if stored is None else self._entities.get(stored.ref.id, stored)
 
     def entity(self, entity_id: str) -> StoredEntity | None:
         """An entity as it is now, changes of this batch included."""

@@ -10,7 +10,7 @@ from accordant.canonical.entities import Entity
 from accordant.canonical.events import BusinessEvent
 from accordant.canonical.intents import WireValue, WriteIntent
 from accordant.canonical.observations import Standpoint
-from accordant.canonical.refs import EntityRef, ExternalRef
+from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
 from accordant.ports.audit import AuditEntry
 from accordant.ports.inbox import WorkState
@@ -125,6 +125,10 @@ class State(Protocol):
 
     def entities(self, ids: Iterable[str]) -> dict[str, StoredEntity]:
         """Stored entities by id."""
+        ...
+
+    def named(self, names: Iterable[tuple[str, EntityKind, str]]) -> dict[tuple[str, EntityKind, str], StoredEntity]:
+        """Stored entities by (system, kind, owner's id)."""
         ...
 
     def standings(self, account_ids: Iterable[str]) -> dict[str, StoredStanding]:

@@ -341,6 +341,14 @@ charter_version = Table(
     Column("loaded_at", BigInteger, nullable=False),
 )
 
+hub_fact = Table(
+    "hub_fact",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
 switch = Table(
     "switch",
     metadata,

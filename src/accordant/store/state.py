@@ -78,6 +78,16 @@ class SqlState:
             rows = bulk.select_by_keys(connection, entity, _ENTITY, "id", ids)
         return {row[0]: read_entity(row) for row in rows}
 
+    def named(self, names: Iterable[tuple[str, EntityKind, str]]) -> dict[tuple[str, EntityKind, str], StoredEntity]:
+        """See the port."""
+        wanted = set(names)
+        columns = ("system", "kind", "external_id", "entity_id")
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, crosswalk, columns, "external_id", {name[2] for name in wanted})
+        ids = {(system, EntityKind(kind), external_id): entity_id for system, kind, external_id, entity_id in rows}
+        found = self.entities(ids[name] for name in wanted & ids.keys())
+        return {name: found[ids[name]] for name in wanted & ids.keys() if ids[name] in found}
+
     def standings(self, account_ids: Iterable[str]) -> dict[str, StoredStanding]:
         """See the port."""
         with self._database.read() as connection:
@@ -94,6 +104,12 @@ class SqlState:
         with self._database.read() as connection:
             rows = bulk.select_by_keys(connection, desired_record, _DESIRED, "ref", refs)
         return {row[0]: read_desired(row) for row in rows}
+
+    def account_ids(self) -> tuple[str, ...]:
+        """Every account, oldest first."""
+        query = select(entity.c.id).where(entity.c.kind == EntityKind.ACCOUNT.value).order_by(entity.c.updated_at, entity.c.id)
+        with self._database.read() as connection:
+            return tuple(connection.execute(query).scalars())
 
     def switches(self) -> frozenset[str]:
         """See the port."""

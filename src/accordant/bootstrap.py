@@ -1,0 +1,242 @@
+"""The composition root: the only module that knows every name. It builds the hub from settings and charter and wires its rooms.
+
+`Hub` is what the edges hold: the server runs its rounds in loops, the command line and the tests call them one by one.
+"""
+
+import random
+import secrets
+import socket
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import msgspec
+
+from accordant.canonical.charter import Charter, Phase, SystemPart
+from accordant.connectors import registry
+from accordant.connectors.sdk.addresses import AddressPolicy
+from accordant.connectors.sdk.alerts import AlertWebhook
+from accordant.governance.decide import Switches
+from accordant.kernel.clock import Clock
+from accordant.kernel.errors import AccordantError
+from accordant.pipeline.courier import Breaker, courier
+from accordant.pipeline.deliver import Gate
+from accordant.pipeline.dispatch import resting_flows, stop_of
+from accordant.pipeline.plan import Rulebook, write_rulebook
+from accordant.pipeline.replan import replan
+from accordant.pipeline.reread import reread
+from accordant.pipeline.work import work
+from accordant.ports.connector import Inbound, Outbound, Reader
+from accordant.runtime.backoff import backoff
+from accordant.runtime.worker import shielded
+from accordant.settings import Settings, resolve_secrets
+from accordant.store.alerts import AlertQueue
+from accordant.store.charters import CharterShelf
+from accordant.store.engine import Database
+from accordant.store.inbox import SqlInbox
+from accordant.store.leases import Leases
+from accordant.store.migrate import migrate
+from accordant.store.outbox import SqlOutbox
+from accordant.store.state import SqlState
+from accordant.store.vault import Vault, read_wrapping_key
+
+_REREAD_PAUSE = timedelta(seconds=10)
+_REREADS_MAX = 200
+_ALERTS_MAX = 20
+_ALERT_PAUSE = timedelta(seconds=30)
+_REPLAN_BATCH = 500
+
+
+class AdmittedConnection(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection the door may admit: its inbound half and its signing secrets, never none."""
+
+    name: str
+    inbound: Inbound
+    secrets: tuple[bytes, ...]
+    deliveries_per_s: int
+
+
+def system_clock() -> datetime:
+    """The real time, for the edges."""
+    return datetime.now(UTC)
+
+
+class Hub:
+    """One installation, wired. Rounds raise TransientError when the store cannot go on; everything else is settled inside."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        charter: Charter,
+        *,
+        environment: Mapping[str, str],
+        clock: Clock = system_clock,
+        randomness: random.Random | None = None,
+    ) -> None:
+        """Open the store, bring it up to date, and build the connections. Raises ConfigurationError with the setting's name."""
+        self.settings = settings
+        self.clock = clock
+        settings.home.mkdir(parents=True, exist_ok=True)
+        self.database = Database(settings.store)
+        migrate(self.database)
+        self.vault = Vault(self.database, read_wrapping_key(settings.home / "wrapping.key"))
+        self.inbox = SqlInbox(self.database, self.vault)
+        self.state = SqlState(self.database)
+        self.outbox = SqlOutbox(self.database)
+        self.alerts = AlertQueue(self.database)
+        self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}")
+        self.shelf = CharterShelf(self.database)
+        self.breakers: dict[str, Breaker] = {}
+        self.inbounds: dict[str, Inbound] = {}
+        self.readers: dict[str, Reader] = {}
+        self.outbounds: dict[str, Outbound] = {}
+        self.connections: dict[str, AdmittedConnection] = {}
+        self._random = randomness or random.Random()  # noqa: S311  jitter, not secrecy
+        self._webhook: AlertWebhook | None = None
+        self._adopt(charter, environment)
+
+    def _adopt(self, charter: Charter, environment: Mapping[str, str]) -> None:
+        """Put a checked charter into force."""
+        self.charter = charter
+        self.rulebook: Rulebook = write_rulebook(charter, self._caps(charter))
+        for name, system in charter.systems.items():
+            self._connect(name, system, environment)
+        if charter.alerts.slack_webhook is not None:
+            url = resolve_secrets(charter.alerts.slack_webhook, environment, "alerts.slack_webhook")
+            loopback = any(system.stand_in for system in charter.systems.values())
+            self._webhook = AlertWebhook(str(url), clock=self.clock, addresses=AddressPolicy(allow_loopback=loopback))
+
+    def _caps(self, charter: Charter) -> dict[str, Phase]:
+        return {
+            name: registry.connector(system.connector, where=f"systems.{name}").cap
+            for name, system in charter.systems.items()
+        }
+
+    def _connect(self, name: str, system: SystemPart, environment: Mapping[str, str]) -> None:
+        """Build the halves of one system that its settings allow: a system without an API key cannot be read, only listened to."""
+        connector = registry.connector(system.connector, where=f"systems.{name}")
+        resolved = resolve_secrets(dict(system.settings), environment, f"systems.{name}.settings")
+        settings = _as_text(resolved if isinstance(resolved, dict) else {})
+        addresses = AddressPolicy(allow_loopback=system.stand_in)
+        if connector.inbound is not None and connector.webhook_secrets is not None:
+            self.inbounds[name] = connector.inbound(settings)
+            self.connections[name] = AdmittedConnection(
+                name=name,
+                inbound=self.inbounds[name],
+                secrets=connector.webhook_secrets(settings),
+                deliveries_per_s=system.deliveries_per_s,
+            )
+        if connector.reader is not None and "api_key" in settings:
+            self.readers[name] = connector.reader(settings, self.clock, system=name, addresses=addresses)
+        if connector.outbound is not None:
+            self.outbounds[name] = connector.outbound(
+                settings, self.clock, rate_per_s=float(system.rate_per_s), addresses=addresses
+            )
+            self.breakers[name] = Breaker(self.pause)
+
+    def pause(self, attempt: int, asked_s: float | None) -> timedelta:
+        """How long to wait after try number ``attempt``."""
+        part = self.charter.courier
+        return backoff(
+            attempt,
+            base_s=part.backoff_base_s,
+            max_s=part.backoff_max_s,
+            randomness=self._random,
+            retry_after_s=asked_s,
+        )
+
+    def switches(self) -> Switches:
+        """The switches as they stand this moment."""
+        return Switches.thrown(self.state.switches())
+
+    def process_round(self, partitions: frozenset[int] | None = None) -> int:
+        """One batch through rooms 3 to 6; how many events were taken."""
+        return work(
+            inbox=self.inbox,
+            state=self.state,
+            connectors=self.inbounds,
+            rulebook=self.rulebook,
+            now=self.clock(),
+            shield=shielded,
+            partitions=partitions,
+        )
+
+    async def deliver_round(self, target: str) -> int:
+        """One round of rooms 7 and 8 for one target; how many intents were taken."""
+        return await courier(
+            target=target,
+            outbox=self.outbox,
+            outbound=self.outbounds[target],
+            mappings={route.flow.name: route.mapping for routes in self.rulebook.routes.values() for route in routes},
+            settings=self.charter.courier,
+            resting_flows=lambda: resting_flows(self.rulebook, self.switches()),
+            open_gate=self._open_gate,
+            breaker=self.breakers[target],
+            pause=self.pause,
+            clock=self.clock,
+        )
+
+    def _open_gate(self) -> Gate:
+        return partial(stop_of, rulebook=self.rulebook, switches=self.switches())
+
+    async def reread_round(self) -> int:
+        """Ask the owners of objects in doubt; how many events waited for an answer."""
+        now = self.clock()
+        waiting = self.inbox.awaiting_reread(now=now, limit=_REREADS_MAX)
+        if waiting:
+            await reread(waiting, readers=self.readers, queue=self.inbox, now=now, pause=_REREAD_PAUSE)
+        return len(waiting)
+
+    async def alert_round(self) -> int:
+        """Send alerts that wait; how many there were. Without a webhook they stay in the console's trouble list."""
+        if self._webhook is None:
+            return 0
+        due = self.alerts.due(now=self.clock(), limit=_ALERTS_MAX)
+        for alert_id, _, subject, body, attempts in due:
+            try:
+                await self._webhook.send(f"{self.charter.company}: {subject}\n{body}")
+            except AccordantError:
+                self.alerts.postpone(alert_id, until=self.clock() + _ALERT_PAUSE * min(2**attempts, 120))
+            else:
+                self.alerts.mark_sent(alert_id, now=self.clock())
+        return len(due)
+
+    def replan_accounts(
+        self, *, repair: frozenset[str] = frozenset(), account_ids: tuple[str, ...] | None = None
+    ) -> int:
+        """Decide again for all accounts, or for these; how many were looked at. Commits batch by batch, so it can be run again."""
+        ids = self.state.account_ids() if account_ids is None else account_ids
+        for start in range(0, len(ids), _REPLAN_BATCH):
+            batch = ids[start : start + _REPLAN_BATCH]
+            changes = replan(batch, rulebook=self.rulebook, state=self.state, now=self.clock(), repair=repair)
+            self.state.commit(changes, now=self.clock())
+        return len(ids)
+
+    def enforce_charter(self) -> bool:
+        """Remember the charter in force; when it is not the one of last time, decide everything again. True when it was new."""
+        if not self.shelf.remember(self.charter, now=self.clock()):
+            return False
+        self.replan_accounts()
+        return True
+
+    async def close(self) -> None:
+        """Release connections and the store."""
+        for half in (*self.readers.values(), *self.outbounds.values()):
+            await half.close()
+        if self._webhook is not None:
+            await self._webhook.close()
+        self.database.close()
+
+
+def _as_text(settings: Mapping[str, object]) -> dict[str, str]:
+    """Connectors take settings as text: lists joined by commas, switches as true and false."""
+    spelled = {}
+    for name, value in settings.items():
+        match value:
+            case bool():
+                spelled[name] = "true" if value else "false"
+            case tuple() | list():
+                spelled[name] = ",".join(str(item) for item in value)
+            case _:
+                spelled[name] = str(value)
+    return spelled

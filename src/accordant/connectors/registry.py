@@ -1,0 +1,83 @@
+"""Every connector that is installed, found by its manifest. No list to edit: a folder with a manifest is a connector."""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib import import_module, resources
+from importlib.resources.abc import Traversable
+from types import ModuleType
+from typing import Protocol
+
+import msgspec
+
+from accordant.canonical.charter import MappingPart, Phase
+from accordant.connectors.sdk.addresses import AddressPolicy
+from accordant.connectors.sdk.manifest import MANIFEST_NAME, Manifest, load_manifest, load_quality
+from accordant.connectors.sdk.tiers import phase_cap
+from accordant.kernel.clock import Clock
+from accordant.kernel.errors import ConfigurationError
+from accordant.ports.connector import Inbound, Outbound, Reader
+
+Settings = Mapping[str, str]
+
+
+class MakeReader(Protocol):
+    """Builds a reader; raises ConfigurationError naming the setting."""
+
+    def __call__(self, settings: Settings, clock: Clock, *, system: str, addresses: AddressPolicy) -> Reader:
+        """``system`` is the connection's name in the charter."""
+        ...
+
+
+class MakeOutbound(Protocol):
+    """Builds an outbound half; raises ConfigurationError naming the setting."""
+
+    def __call__(self, settings: Settings, clock: Clock, *, rate_per_s: float, addresses: AddressPolicy) -> Outbound:
+        """``rate_per_s`` is the highest rate of calls."""
+        ...
+
+
+class Connector(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connector offers; a part it does not have is None. ``cap`` is the widest phase its scorecard earned."""
+
+    manifest: Manifest
+    cap: Phase
+    inbound: Callable[[Settings], Inbound] | None
+    webhook_secrets: Callable[[Settings], tuple[bytes, ...]] | None
+    reader: MakeReader | None
+    outbound: MakeOutbound | None
+    default_mappings: Callable[[], tuple[MappingPart, ...]] | None
+
+
+@cache
+def installed() -> dict[str, Connector]:
+    """Connectors by name."""
+    package = resources.files("accordant.connectors")
+    found = {}
+    for folder in package.iterdir():
+        if folder.is_dir() and (folder / MANIFEST_NAME).is_file():
+            found[folder.name] = _read(folder)
+    return found
+
+
+def connector(name: str, *, where: str) -> Connector:
+    """One connector. Raises ConfigurationError naming ``where`` it was asked for and what there is."""
+    try:
+        return installed()[name]
+    except KeyError:
+        raise ConfigurationError(
+            f"{where} names the connector {name!r}, which is not installed.",
+            remedy=f"Installed are: {', '.join(sorted(installed()))}.",
+        ) from None
+
+
+def _read(folder: Traversable) -> Connector:
+    module: ModuleType = import_module(f"accordant.connectors.{folder.name}.connector")
+    return Connector(
+        manifest=load_manifest(folder),
+        cap=phase_cap(load_quality(folder)),
+        inbound=getattr(module, "inbound", None),
+        webhook_secrets=getattr(module, "webhook_secrets", None),
+        reader=getattr(module, "reader", None),
+        outbound=getattr(module, "outbound", None),
+        default_mappings=getattr(module, "default_mappings", None),
+    )

@@ -1,0 +1,248 @@
+"""Rooms 5 and 6, the court and the desk: for each account a batch touched, what should each target hold, and may we write it?
+
+The desired record is a pure function of entity, mapping and ownership; only a difference from the record last desired makes
+an intent, so a replay makes none. Next: the commit in `pipeline/process.py`, then `pipeline/deliver.py`.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import msgspec
+
+from accordant.analytics.facts import Facts, account_facts, subscription_facts
+from accordant.canonical.charter import Charter, FlowPart, MappingPart, Phase
+from accordant.canonical.entities import Account, Product, Subscription
+from accordant.canonical.intents import STEP_OF_KIND, WireValue, plan_intent
+from accordant.canonical.refs import EntityKind, EntityRef
+from accordant.governance.decide import (
+    Case,
+    CompiledFlow,
+    Decision,
+    Effect,
+    Switches,
+    compile_flow,
+    decide,
+    encode_decision,
+)
+from accordant.governance.ownership import OwnershipMatrix
+from accordant.kernel.hashing import fingerprint
+from accordant.mapping.difference import difference
+from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, translate
+from accordant.pipeline.workbench import Workbench
+from accordant.ports.state import DesiredRecord, PlannedIntent, StoredEntity
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow made ready: its mapping and its rules compiled once per charter."""
+
+    flow: FlowPart
+    mapping: MappingPart
+    compiled: CompiledMapping
+    rules: CompiledFlow
+
+
+class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
+    """A charter made ready for the desk. ``routes`` is keyed by (source system, kind of entity)."""
+
+    charter: Charter
+    version: str
+    routes: dict[tuple[str, EntityKind], tuple[Route, ...]]
+
+    def route(self, flow: str) -> Route | None:
+        """The route of a flow by name."""
+        return next((route for routes in self.routes.values() for route in routes if route.flow.name == flow), None)
+
+
+def write_rulebook(charter: Charter, tier_caps: Mapping[str, Phase]) -> Rulebook:
+    """Compile a charter that has passed its check. ``tier_caps`` says how far each target's connector may go."""
+    owners = OwnershipMatrix.from_charter(charter)
+    routes: dict[tuple[str, EntityKind], tuple[Route, ...]] = {}
+    for flow in charter.flows:
+        mapping = charter.mapping_of(flow)
+        if mapping is None:
+            continue
+        rules = compile_flow(flow, mapping=mapping, owners=owners, tier_cap=tier_caps[flow.target])
+        route = Route(flow=flow, mapping=mapping, compiled=compile_mapping(mapping), rules=rules)
+        place = (flow.source, flow.entity)
+        routes[place] = (*routes.get(place, ()), route)
+    return Rulebook(charter=charter, version=charter.version, routes=routes)
+
+
+class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """One record some target should hold, before anybody asked whether it may."""
+
+    route: Route
+    entity: EntityRef
+    account_id: str
+    translation: Translation
+    facts: Facts
+    ref: str
+    cause: int | None
+
+
+def plan(bench: Workbench, rulebook: Rulebook, switches: Switches, *, repair: frozenset[str] = frozenset()) -> None:
+    """Lay desired records and intents on the bench for every account the batch touched.
+
+    Records named in ``repair`` get an intent even if they should hold what they should have held before.
+    """
+    accounts = [
+        (stored, cause)
+        for account_id, cause in bench.touched.items()
+        if (stored := bench.entity(account_id)) is not None and isinstance(stored.entity, Account)
+    ]
+    bench.load_named(_names_needed(accounts, bench))
+    wanted = [record for stored, cause in accounts for record in _wanted(stored, cause, bench, rulebook)]
+    bench.load_desired(record.ref for record in wanted)
+    for record in wanted:
+        _decide_and_lay(record, bench, rulebook, switches, repair=record.ref in repair)
+
+
+def _names_needed(
+    accounts: Iterable[tuple[StoredEntity, int | None]], bench: Workbench
+) -> set[tuple[str, EntityKind, str]]:
+    names: set[tuple[str, EntityKind, str]] = set()
+    for stored, _ in accounts:
+        system = stored.source.system
+        for subscription in bench.standing(stored.ref.id).subscriptions:
+            names.add((system, EntityKind.SUBSCRIPTION, subscription.external_id))
+            names |= {(system, EntityKind.PRODUCT, item.product_id) for item in subscription.items if item.product_id}
+    return names
+
+
+def _wanted(stored: StoredEntity, cause: int | None, bench: Workbench, rulebook: Rulebook) -> Iterator[_Wanted]:
+    """The records of one account: its own, and one for each of its subscriptions."""
+    account, system = stored.entity, stored.source.system
+    assert isinstance(account, Account)  # noqa: S101  the caller has looked; said for the type checker
+    standing = bench.standing(stored.ref.id)
+    names = _product_names(standing.subscriptions, system, bench)
+    if routes := rulebook.routes.get((system, EntityKind.ACCOUNT)):
+        facts = account_facts(account, standing, as_of=bench.now, product_names=names)
+        for route in routes:
+            yield _record(route, stored.ref, stored.ref.id, facts, cause)
+    routes = rulebook.routes.get((system, EntityKind.SUBSCRIPTION), ())
+    for subscription in standing.subscriptions if routes else ():
+        entity = bench.named(system, EntityKind.SUBSCRIPTION, subscription.external_id)
+        if entity is None:
+            continue
+        facts = subscription_facts(subscription, standing, as_of=bench.now, product_names=names)
+        for route in routes:
+            yield _record(route, entity.ref, stored.ref.id, facts, cause)
+
+
+def _product_names(subscriptions: Iterable[Subscription], system: str, bench: Workbench) -> dict[str, str]:
+    names = {}
+    for product_id in {item.product_id for one in subscriptions for item in one.items if item.product_id}:
+        stored = bench.named(system, EntityKind.PRODUCT, product_id)
+        if stored is not None and isinstance(stored.entity, Product) and stored.entity.name:
+            names[product_id] = stored.entity.name
+    return names
+
+
+def _record(route: Route, entity: EntityRef, account_id: str, facts: Facts, cause: int | None) -> _Wanted:
+    translation = translate(facts.values, route.compiled)
+    ref = f"{route.flow.target}:{route.flow.object}/{translation.key}"
+    return _Wanted(
+        route=route, entity=entity, account_id=account_id, translation=translation, facts=facts, ref=ref, cause=cause
+    )
+
+
+def _decide_and_lay(record: _Wanted, bench: Workbench, rulebook: Rulebook, switches: Switches, *, repair: bool) -> None:
+    """Ask the court about one record; lay down what it allows, and note what it does not."""
+    fields = record.translation.fields
+    decision = decide(
+        Case(
+            flow=record.route.rules,
+            fields=frozenset(fields),
+            switches=switches,
+            problems=frozenset(problem.field for problem in record.translation.problems),
+        )
+    )
+    # What is held is planned all the same: the intent waits in the outbox until the switch is released.
+    writes = {name: value for name, value in fields.items() if name in decision.write or name in decision.held}
+    notes = (*_notes(record), *(reason.text for reason in decision.reasons if reason.effect is not Effect.ALLOW))
+    shadow = not writes
+    input_digest = fingerprint({"fields": fields, "writes": sorted(writes)})
+    if record.translation.key is None:
+        bench.note(
+            "court.record.held",
+            str(record.entity),
+            record.cause,
+            {"flow": record.route.flow.name, "reasons": list(notes)},
+        )
+        return
+    old = bench.desired(record.ref)
+    same_values = old is not None and old.input_digest == input_digest and not repair
+    if old is not None and same_values and old.notes == notes:
+        return
+    revision = (old.revision if old is not None else 0) + (0 if same_values else 1)
+    wanted = DesiredRecord(
+        ref=record.ref,
+        flow=record.route.flow.name,
+        target=record.route.flow.target,
+        object=record.route.flow.object,
+        key=record.translation.key,
+        entity_id=record.entity.id,
+        lane=f"{record.route.flow.target}:{record.account_id}",
+        revision=revision,
+        input_digest=input_digest,
+        fields=fields,
+        notes=notes,
+        cause=record.cause,
+    )
+    bench.put_desired(wanted)
+    if not same_values and decision.effect is not Effect.REFUSE:
+        compared = {name: value for name, value in fields.items() if name not in decision.refused}
+        chosen = compared if shadow else writes
+        _lay_intent(record, wanted, old, chosen, decision, shadow=shadow, bench=bench, rulebook=rulebook)
+
+
+def _notes(record: _Wanted) -> Iterator[str]:
+    for problem in record.facts.problems:
+        yield f"{problem.fact} is left out: {problem.reason}"
+    for field in record.translation.problems:
+        yield f"{field.field} is left out: {field.reason}"
+
+
+def _lay_intent(
+    record: _Wanted,
+    wanted: DesiredRecord,
+    old: DesiredRecord | None,
+    fields: dict[str, WireValue],
+    decision: Decision,
+    *,
+    shadow: bool,
+    bench: Workbench,
+    rulebook: Rulebook,
+) -> None:
+    changes = difference(old.fields if old is not None else None, fields)
+    intent = plan_intent(
+        flow=wanted.flow,
+        target=wanted.target,
+        object_name=wanted.object,
+        key_field=record.route.mapping.key_field,
+        key=wanted.key,
+        entity=record.entity,
+        lane=wanted.lane,
+        step=STEP_OF_KIND[record.entity.kind],
+        fields=fields,
+        changes=changes,
+        cause=record.cause,
+        planned_at=bench.now,
+        revision=wanted.revision,
+    )
+    bench.changes.intents.append(
+        PlannedIntent(intent=intent, shadow=shadow, decision=encode_decision(decision), charter=rulebook.version)
+    )
+    bench.note(
+        "desk.intent.shadowed" if shadow else "desk.intent.planned",
+        wanted.ref,
+        record.cause,
+        {
+            "intent": intent.id,
+            "revision": wanted.revision,
+            "flow": wanted.flow,
+            "charter": rulebook.version,
+            "input": wanted.input_digest,
+            "fields": [change.field for change in changes],
+            "rules": sorted({reason.rule for reason in decision.reasons}),
+        },
+    )

@@ -1,0 +1,25 @@
+"""The desk without a new event: decide again what targets should hold. The same path, started by a person or a schedule.
+
+Used when the charter changed, when a day passed (a status may depend on it), and to repair what reconciliation found.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from accordant.governance.decide import Switches
+from accordant.pipeline.plan import Rulebook, plan
+from accordant.pipeline.workbench import Workbench
+from accordant.ports.state import Changes, State
+
+
+def replan(
+    account_ids: Iterable[str], *, rulebook: Rulebook, state: State, now: datetime, repair: frozenset[str] = frozenset()
+) -> Changes:
+    """Decided, uncommitted changes for these accounts. Records named in ``repair`` are written even if nothing new was decided."""
+    bench = Workbench(state, now)
+    ids = tuple(account_ids)
+    bench.load_entities(ids)
+    bench.load_standings(ids)
+    bench.touched.update(dict.fromkeys(ids))
+    plan(bench, rulebook, Switches.thrown(state.switches()), repair=repair)
+    return bench.collect()

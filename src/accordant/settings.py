@@ -1,0 +1,117 @@
+"""The only reader of the environment. Everything the process needs to start, typed, checked, printable without secrets."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from accordant.kernel.errors import ConfigurationError
+
+DEFAULT_PORT = 8420
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How this process runs. What a company's rules are is the charter's business."""
+
+    home: Path
+    charter: Path
+    store: str
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    console_token: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    log_format: str = "text"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the console."""
+        return self.host in _LOOPBACK
+
+    def shown(self) -> dict[str, str]:
+        """The settings for a person to read: secrets and the password of the store left out."""
+        scheme, _, rest = self.store.partition("://")
+        credentials, at, place = rest.rpartition("@")
+        user = credentials.partition(":")[0]
+        return {
+            "home": str(self.home),
+            "charter": str(self.charter),
+            "store": f"{scheme}://{user}{at}{place}",
+            "address": f"http://{self.host}:{self.port}",
+            "console": "token required" if self.console_token else "open on this machine only",
+        }
+
+
+def read_settings(environment: Mapping[str, str], **overrides: str | int | Path | None) -> Settings:
+    """Settings from ``ACCORDANT_*`` variables; ``overrides`` (of the command line) win over them where they are not None.
+
+    Raises: ConfigurationError naming the variable and what it should be.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    home = Path(str(given.get("home") or environment.get("ACCORDANT_HOME") or ".accordant")).expanduser()
+    charter = Path(str(given.get("charter") or environment.get("ACCORDANT_CHARTER") or "charter")).expanduser()
+    store = str(
+        given.get("store") or environment.get("ACCORDANT_STORE") or f"sqlite:///{(home / 'store.db').absolute()}"
+    )
+    if not store.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        raise ConfigurationError(
+            f"ACCORDANT_STORE is {store.partition(':')[0]!r}, which is not a store Accordant knows.",
+            remedy="Set it to sqlite:////path/to/store.db or postgresql://user@host/database, or leave it out for SQLite.",
+        )
+    host = str(given.get("host") or environment.get("ACCORDANT_HOST") or "127.0.0.1")
+    settings = Settings(
+        home=home,
+        charter=charter,
+        store=store,
+        host=host,
+        port=_port(given.get("port") or environment.get("ACCORDANT_PORT") or DEFAULT_PORT),
+        console_token=environment.get("ACCORDANT_CONSOLE_TOKEN") or None,
+        allowed_hosts=tuple(
+            name.strip() for name in environment.get("ACCORDANT_ALLOWED_HOSTS", "").split(",") if name.strip()
+        ),
+        log_format=_choice(environment, "ACCORDANT_LOG_FORMAT", ("text", "json")),
+    )
+    if not settings.is_loopback and settings.console_token is None:
+        raise ConfigurationError(
+            f"The console would be open to everybody who can reach {host}.",
+            remedy="Set ACCORDANT_CONSOLE_TOKEN to a long random text, or bind to 127.0.0.1.",
+        )
+    return settings
+
+
+def resolve_secrets(value: object, environment: Mapping[str, str], where: str) -> object:
+    """Replace every ``env:NAME`` inside a system's settings by the variable's value.
+
+    Raises: ConfigurationError naming the place and the variable that is not set.
+    """
+    match value:
+        case str() if value.startswith("env:"):
+            name = value.removeprefix("env:")
+            if not environment.get(name):
+                raise ConfigurationError(
+                    f"{where} refers to the environment variable {name}, which is not set.",
+                    remedy=f"Set {name} and start again.",
+                )
+            return environment[name]
+        case tuple() | list():
+            return tuple(resolve_secrets(item, environment, where) for item in value)
+        case dict():
+            return {name: resolve_secrets(item, environment, f"{where}.{name}") for name, item in value.items()}
+        case _:
+            return value
+
+
+def _port(value: object) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and 0 <= int(text) < 65536):
+        raise ConfigurationError(
+            f"ACCORDANT_PORT is {text!r}.", remedy="Set it to a number from 0 to 65535; 0 picks a free port."
+        )
+    return int(text)
+
+
+def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str:
+    value = environment.get(name, choices[0])
+    if value not in choices:
+        raise ConfigurationError(f"{name} is {value!r}.", remedy=f"Set it to one of: {', '.join(choices)}.")
+    return value

@@ -1,0 +1,57 @@
+"""The charters that were in force, each whole under its version: a decision names the version it was made under."""
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import select
+
+from accordant.canonical.charter import Charter
+from accordant.kernel.clock import to_micros
+from accordant.ports.audit import AuditEntry
+from accordant.store import audit, bulk
+from accordant.store.engine import Database
+from accordant.store.schema import charter_version, hub_fact
+
+_IN_FORCE = "charter in force"
+
+
+class CharterShelf:
+    """Remembers charters."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def in_force(self) -> str | None:
+        """The version that was in force last, or None before the first."""
+        with self._database.read() as connection:
+            value = connection.execute(select(hub_fact.c.value).where(hub_fact.c.name == _IN_FORCE)).scalar()
+        return None if value is None else str(value)
+
+    def read(self, version: str) -> Charter | None:
+        """A charter of the past."""
+        with self._database.read() as connection:
+            body = connection.execute(
+                select(charter_version.c.body).where(charter_version.c.version == version)
+            ).scalar()
+        return None if body is None else msgspec.json.decode(body, type=Charter)
+
+    def remember(self, charter: Charter, *, now: datetime) -> bool:
+        """Put ``charter`` in force; False when it already was."""
+        version, before = charter.version, self.in_force()
+        if version == before:
+            return False
+        micros = to_micros(now)
+        with self._database.write() as connection:
+            body = msgspec.json.encode(charter, order="sorted")
+            bulk.insert_new(connection, charter_version, ("version", "body", "loaded_at"), [(version, body, micros)])
+            bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [(_IN_FORCE, version, micros)])
+            entry = AuditEntry(
+                kind="charter.version.adopted",
+                actor="accordant",
+                subject=f"charter/{version}",
+                cause=None,
+                at=now,
+                body={"before": before, "after": version},
+            )
+            audit.append(connection, [entry], now=now)
+        return True

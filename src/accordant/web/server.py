@@ -1,0 +1,136 @@
+"""Runs the hub as a server: the door and the console on one port, rooms 3 to 6 in a thread, the couriers as tasks.
+
+SIGTERM and SIGINT drain: the door stops taking deliveries, what was taken in is stored, running rounds end; a kill at any
+moment is just another crash. Next: `webhooks.py` for the door, `console/` for the pages.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import structlog
+from granian.constants import Interfaces
+from granian.log import LogLevels
+from granian.server.embed import Server
+
+from accordant.bootstrap import Hub
+from accordant.ports.inbox import Arrival, Reception
+from accordant.runtime.group_commit import GroupCommit
+from accordant.runtime.worker import AsyncLoop, Loop
+from accordant.web.app import front
+from accordant.web.webhooks import Door
+
+#: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
+WAITING_MAX = 4096
+_IDLE_S = 0.5
+_RARELY_S = 2.0
+_DRAIN_S = 20.0
+
+_log = structlog.get_logger("server")
+
+
+class HubServer:
+    """A running hub. ``start`` returns when it listens; ``stop`` drains."""
+
+    def __init__(self, hub: Hub, *, host: str, port: int) -> None:
+        self.hub = hub
+        self.host = host
+        self.port = port
+        self._loop = asyncio.get_running_loop()
+        self._intake: GroupCommit[Arrival, Reception] = GroupCommit(hub.inbox.accept, waiting_max=WAITING_MAX, loop=self._loop)
+        self._couriers = {
+            target: AsyncLoop(f"courier-{target}", partial(self._deliver, target), idle_s=_IDLE_S) for target in hub.outbounds
+        }
+        self._reread = AsyncLoop("reread", self._read_again, idle_s=_RARELY_S)
+        self._alerts = AsyncLoop("alerts", self._send_alerts, idle_s=_RARELY_S)
+        self._rooms = Loop("rooms", self._process, idle_s=_IDLE_S)
+        self.door = Door(lambda: hub.connections, self._intake.submit, hub.clock, self._rooms.wake)
+        self._server: Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen, and begin to work."""
+        await asyncio.to_thread(self.hub.enforce_charter)
+        self._intake.start()
+        self._rooms.start()
+        for loop in (*self._couriers.values(), self._reread, self._alerts):
+            loop.start()
+        app = front(self.door, self.hub, self)
+        self._server = Server(
+            app, address=self.host, port=self.port, interface=Interfaces.ASGI, log_enabled=False, log_level=LogLevels.warning
+        )
+        self._serving = asyncio.create_task(self._server.serve())
+        await self._until_listening()
+
+    async def _until_listening(self) -> None:
+        for _ in range(500):
+            if self._serving is not None and self._serving.done():
+                self._serving.result()
+            try:
+                _, writer = await asyncio.open_connection(self.host, self.port)
+            except OSError:
+                await asyncio.sleep(0.01)
+                continue
+            writer.close()
+            return
+
+    async def stop(self) -> None:
+        """Stop taking deliveries, store what was taken in, let running rounds end."""
+        if self._server is not None and self._serving is not None:
+            self._server.stop()
+            await asyncio.wait([self._serving], timeout=_DRAIN_S)
+        await asyncio.to_thread(self._intake.stop)
+        await asyncio.to_thread(self._rooms.stop, _DRAIN_S)
+        for loop in (*self._couriers.values(), self._reread, self._alerts):
+            await loop.stop(_DRAIN_S)
+        await self.hub.close()
+
+    def wake(self) -> None:
+        """There may be work everywhere: look now."""
+        self._rooms.wake()
+        for loop in (*self._couriers.values(), self._reread, self._alerts):
+            loop.wake()
+
+    def _process(self) -> bool:
+        found = self.hub.process_round() > 0
+        if found:
+            for loop in (*self._couriers.values(), self._reread):
+                loop.wake()
+        return found
+
+    async def _deliver(self, target: str) -> bool:
+        found = await self.hub.deliver_round(target) > 0
+        return found
+
+    async def _read_again(self) -> bool:
+        found = await self.hub.reread_round() > 0
+        if found:
+            self._rooms.wake()
+        # What could not be read is looked at again after its pause, not at once.
+        return False
+
+    async def _send_alerts(self) -> bool:
+        await self.hub.alert_round()
+        return False
+
+
+async def serve(hub: Hub, *, host: str, port: int, ready: Callable[[HubServer], None]) -> None:
+    """Run until a signal asks to stop. ``ready`` is called once the hub listens."""
+    server = HubServer(hub, host=host, port=port)
+    await server.start()
+    ready(server)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    await stopping.wait()
+    _log.info("draining")
+    await server.stop()
+
+
+def health(server: HubServer) -> Mapping[str, Any]:
+    """What a load balancer or a person asks first."""
+    targets = {target: ("left alone" if breaker.failures else "working") for target, breaker in server.hub.breakers.items()}
+    return {"status": "ok", "store": server.hub.database.engine.dialect.name, "targets": targets}
