@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from accordant.canonical.charter import MappingPart
 from accordant.connectors.salesforce.authorize import Authorizer, ClientCredentials, Grant, JwtBearer
 from accordant.connectors.salesforce.outbound import SalesforceOutbound
-from accordant.connectors.sdk.addresses import AddressPolicy
+from accordant.connectors.sdk.addresses import AddressForbidden, AddressPolicy
 from accordant.connectors.sdk.http import HttpClient, Recorder, Timeouts
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError, InvariantBroken
@@ -73,12 +73,14 @@ def outbound(
     if flow not in _FLOWS:
         raise _wrong("flow", f"{flow!r} is no way to log in", f"Choose {' or '.join(_FLOWS)}.")
     instance_url = _required(settings, "instance_url", "Give the My Domain address, https://NAME.my.salesforce.com.")
+    _check_address("instance_url", instance_url, addresses)
     # Client credentials are granted by the org itself; the general login service refuses them.
     login_url = _text(settings, "login_url", LOGIN_URL if flow == "jwt" else instance_url)
+    _check_address("login_url", login_url, addresses)
     version = _version(settings)
     grant = _jwt(settings, login_url) if flow == "jwt" else _client_credentials(settings)
     login = HttpClient(
-        _host_only("login_url", login_url),
+        login_url,
         clock=clock,
         rate_per_s=LOGINS_PER_S,
         burst=3,
@@ -87,7 +89,7 @@ def outbound(
     )
     authorizer = Authorizer(login=login, grant=grant, clock=clock)
     http = HttpClient(
-        _host_only("instance_url", instance_url),
+        instance_url,
         clock=clock,
         rate_per_s=rate_per_s,
         timeouts=timeouts,
@@ -146,10 +148,13 @@ def _version(settings: Mapping[str, SettingValue]) -> str:
     return text
 
 
-def _host_only(name: str, url: str) -> str:
+def _check_address(name: str, url: str, addresses: AddressPolicy) -> None:
+    try:
+        addresses.check_url(url)
+    except AddressForbidden as error:
+        raise _wrong(name, error.message.rstrip("."), error.remedy) from error
     if urlsplit(url).path.strip("/"):
         raise _wrong(name, f"{url!r} holds a path", "Give the address up to the host name only.")
-    return url
 
 
 def _text(settings: Mapping[str, SettingValue], name: str, default: str) -> str:

@@ -155,7 +155,7 @@ class SalesforceOutbound:
             return TargetUnavailable(f"Salesforce could not read {object_name} now: {fault.message}")
         if cause is RefusalClass.AUTHORIZATION:
             return AuthorizationExpired(f"Salesforce does not let this connection read {object_name}: {fault.message}.")
-        said = " ".join(fault.message.split())
+        said = " ".join(fault.message.split()).rstrip(".")
         return RejectedError(
             f"Salesforce cannot answer for {object_name}: {fault.code}: {said}.",
             remedy="Compare the mapping with the fields this org has: an object or a field is missing or renamed.",

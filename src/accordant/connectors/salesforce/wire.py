@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 import msgspec
@@ -20,8 +20,8 @@ from accordant.kernel.errors import RejectedError
 Json: TypeAlias = Any
 
 DIGITS_MAX = 40  # Salesforce holds 18; what is longer is nobody's amount, and would cost time to print
-_PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
-_DAY = re.compile(r"\d{4}-\d\d-\d\d")
+_PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # Every space Python knows and every control character below: the wider of the two trims Salesforce could mean.
 _TRIMMED = "".join(chr(code) for code in range(0x3001) if code <= 0x20 or chr(code).isspace())
 
@@ -41,8 +41,11 @@ def encode(value: Json) -> bytes:
 
 
 def decode(body: bytes) -> Json:
-    """The value of JSON bytes, fractions as Decimal. Raises msgspec.DecodeError (also for bytes that are not UTF-8)."""
-    return _DECODER.decode(body)
+    """The value of JSON bytes, fractions as Decimal. Raises msgspec.DecodeError, and nothing else."""
+    try:
+        return _DECODER.decode(body)
+    except (UnicodeDecodeError, RecursionError, InvalidOperation) as error:
+        raise msgspec.DecodeError(f"{len(body)} bytes that are no JSON of ours: {type(error).__name__}") from error
 
 
 def canonical(kind: FieldType, value: WireValue) -> WireValue:

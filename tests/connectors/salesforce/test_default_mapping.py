@@ -1,0 +1,199 @@
+"""The mapping that is shipped, what an org needs for it, and how an org that differs is found out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from accordant.canonical.charter import FieldPart, FieldType, MappingPart
+from accordant.canonical.facts import FACTS, FactType
+from accordant.canonical.refs import EntityKind
+from accordant.connectors.salesforce import connector
+from accordant.connectors.salesforce.connector import default_mappings
+from accordant.connectors.salesforce.objects import Drift, DriftKind, RequiredField, find_drift, required_fields
+from accordant.connectors.sdk.manifest import load_manifest, load_quality
+from accordant.kernel.errors import ConfigurationError
+from accordant.ports.connector import DescribedField
+from tests.connectors.salesforce.outbound_kit import Org, an_org
+
+FITTING: dict[FactType, frozenset[FieldType]] = {
+    FactType.TEXT: frozenset({FieldType.TEXT, FieldType.LOOKUP}),
+    FactType.NUMBER: frozenset({FieldType.NUMBER}),
+    FactType.FLAG: frozenset({FieldType.FLAG}),
+    FactType.MONEY: frozenset({FieldType.CURRENCY}),
+    FactType.DAY: frozenset({FieldType.DATE}),
+    FactType.INSTANT: frozenset({FieldType.INSTANT}),
+}
+# Requirements 90 to 93: what every team asks for, by the fact that fills it.
+ASKED_FOR = {
+    "status",
+    "mrr",
+    "plan_name",
+    "billing_cycle",
+    "next_renewal_on",
+    "last_payment_on",
+    "last_payment_amount",
+    "payment_method_status",
+    "lifetime_value",
+    "failed_payment_count",
+    "days_to_first_payment",
+    "discount",
+    "currency",
+    "past_due_amount",
+    "at_risk_mrr",
+}
+PARTS = [(mapping, name, part) for mapping in default_mappings() for name, part in mapping.fields.items()]
+
+
+@pytest.mark.parametrize(("mapping", "name", "part"), PARTS, ids=[f"{one.object}.{name}" for one, name, _ in PARTS])
+def test_every_field_is_filled_by_a_fact_of_its_type(mapping: MappingPart, name: str, part: FieldPart) -> None:
+    kind = FACTS[mapping.entity][part.source]
+    assert part.type in FITTING[kind]
+    if part.type is FieldType.TEXT:
+        assert bool(part.values) != (part.length is not None), "text has a length, or words to choose from"
+    assert len(name.removesuffix("__c")) <= 40, "Salesforce allows forty characters"
+    assert name.endswith("__c") or (mapping.object, name) == ("Account", "Name"), "custom fields only"
+
+
+def test_what_every_team_asks_for_is_there() -> None:
+    account, subscription = default_mappings()
+    assert (account.object, account.key_field, account.entity) == (
+        "Account",
+        "Billing_Customer_Id__c",
+        EntityKind.ACCOUNT,
+    )
+    assert {part.source for part in account.fields.values()} >= ASKED_FOR
+    assert 15 <= len(account.fields) <= 20
+    lookup = subscription.fields["Account__c"]
+    assert (lookup.lookup_object, lookup.lookup_key) == (account.object, account.key_field)
+
+
+def test_no_word_is_lost_to_the_yaml_reader() -> None:
+    values = default_mappings()[0].fields["Billing_Payment_Method_Status__c"].values
+    assert values["none"] == "None"
+
+
+def test_the_mapping_is_read_from_the_package() -> None:
+    packaged = Path(connector.__file__).with_name("default_mapping.yaml")
+    assert packaged.is_file()
+    assert (
+        msgspec.json.decode(msgspec.json.encode(default_mappings()), type=tuple[MappingPart, ...]) == default_mappings()
+    )
+
+
+def test_manifest_and_scorecard_tell_what_the_code_does() -> None:
+    folder = Path(connector.__file__).parent
+    manifest, quality = load_manifest(folder), load_quality(folder)
+    assert {one.name: one.natural_key for one in manifest.writes} == {
+        mapping.object: mapping.key_field for mapping in default_mappings()
+    }
+    assert {one.name for one in manifest.settings} == connector._KNOWN
+    assert {one.name for one in manifest.settings if one.secret} == {"client_secret", "private_key"}
+    assert (manifest.api_version, manifest.limits.rate_per_s) == (connector.API_VERSION, connector.RATE_PER_S)
+    assert quality.not_proved
+
+
+# -- what an org needs -------------------------------------------------------------------------------------------------
+
+
+def needed() -> dict[tuple[str, str], RequiredField]:
+    return {(one.object, one.name): one for one in required_fields(default_mappings())}
+
+
+def test_required_fields() -> None:
+    fields = needed()
+    assert len(fields) == len(PARTS) + 2
+    key = fields["Account", "Billing_Customer_Id__c"]
+    assert (key.type, key.unique, key.external_id, key.case_sensitive) == ("string", True, True, True)
+    lookup = fields["Billing_Subscription__c", "Account__c"]
+    assert (lookup.type, lookup.reference_to, lookup.relationship) == ("reference", "Account", "Account__r")
+    status = fields["Account", "Billing_Status__c"]
+    assert (status.type, status.length, status.picklist[:2]) == ("picklist", None, ("Active", "Trial"))
+    amount = fields["Account", "Billing_MRR__c"]
+    assert (amount.type, amount.precision, amount.scale) == ("currency", 18, 2)
+    assert not fields["Account", "Name"].custom
+
+
+def test_a_lookup_asks_for_the_key_it_finds_its_record_by() -> None:
+    _, subscription = default_mappings()
+    found = {(one.object, one.name): one for one in required_fields([subscription])}
+    assert found["Account", "Billing_Customer_Id__c"].external_id
+
+
+def test_a_name_no_org_can_have_is_a_wrong_setting() -> None:
+    mapping = MappingPart(
+        entity=EntityKind.ACCOUNT, object="Account", key_field="Key__c", fields={"a b": FieldPart(source="name")}
+    )
+    with pytest.raises(ConfigurationError, match="a b"):
+        required_fields([mapping])
+
+
+async def drift_of(org: Org) -> tuple[Drift, ...]:
+    objects = {one.object for one in required_fields(default_mappings())}
+    described = {
+        name: await org.outbound.describe(name) for name in objects if name.lower() in org.simulator.org.objects
+    }
+    return find_drift(required_fields(default_mappings()), described)
+
+
+async def test_a_prepared_org_has_no_drift() -> None:
+    async with an_org() as org:
+        assert await drift_of(org) == ()
+
+
+async def test_drift_is_found_before_a_write() -> None:
+    async with an_org() as org:
+        change = org.simulator.define_field
+        org.simulator.rename_field("Account", "Billing_MRR__c", "MRR_Old__c")
+        change("Account", "Billing_Next_Renewal__c", "string", length=255)
+        change("Account", "Billing_Discount__c", "string", length=80)
+        change("Account", "Billing_Customer_Id__c", "string", length=255)
+        change("Account", "Billing_Status__c", "picklist", picklist=("Active", "Trial"), restricted=True)
+        change("Account", "Billing_Lifetime_Value__c", "currency", scale=2, writable=False)
+        found = {one.field: one for one in await drift_of(org)}
+        assert {name: one.kind for name, one in found.items()} == {
+            "Billing_MRR__c": DriftKind.FIELD_MISSING,
+            "Billing_Next_Renewal__c": DriftKind.RETYPED,
+            "Billing_Discount__c": DriftKind.TOO_SHORT,
+            "Billing_Customer_Id__c": DriftKind.NO_EXTERNAL_ID,
+            "Billing_Status__c": DriftKind.VALUE_MISSING,
+            "Billing_Lifetime_Value__c": DriftKind.READ_ONLY,
+        }
+        assert found["Billing_Discount__c"].message == (
+            "Account.Billing_Discount__c holds 80 characters, and 255 are needed."
+        )
+        assert "'Past due'" in found["Billing_Status__c"].message
+        assert all(one.remedy for one in found.values())
+
+
+def test_a_missing_object_is_told_once() -> None:
+    drift = find_drift(required_fields([default_mappings()[1]]), {"Account": [described("Billing_Customer_Id__c")]})
+    assert [(one.kind, one.object, one.field) for one in drift] == [
+        (DriftKind.OBJECT_MISSING, "Billing_Subscription__c", "")
+    ]
+
+
+def described(name: str, kind: str = "string", **more: object) -> DescribedField:
+    return msgspec.structs.replace(
+        DescribedField(name=name, type=kind, writable=True, external_id=True, length=255, picklist=None), **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("held", "kind"),
+    [
+        (described("billing_customer_id__C"), None),
+        (described("Billing_Customer_Id__c", length=None), None),
+        (described("Billing_Customer_Id__c", length=300), None),
+        (described("Billing_Customer_Id__c", length=254), DriftKind.TOO_SHORT),
+        (described("Billing_Customer_Id__c", external_id=False), DriftKind.NO_EXTERNAL_ID),
+        (described("Billing_Customer_Id__c", "double"), DriftKind.RETYPED),
+        (described("Billing_Customer_Id__c", writable=False), DriftKind.READ_ONLY),
+        (described("Other__c"), DriftKind.FIELD_MISSING),
+    ],
+)
+def test_a_key_that_differs(held: DescribedField, kind: DriftKind | None) -> None:
+    key = needed()["Account", "Billing_Customer_Id__c"]
+    assert [one.kind for one in find_drift([key], {"Account": [held]})] == ([] if kind is None else [kind])
