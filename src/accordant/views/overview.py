@@ -1,0 +1,230 @@
+"""The first page: is it late, what is at risk, what is happening now. Agreement itself is counted in `agreement.py`."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import msgspec
+from sqlalchemy import Connection, func, select
+
+from accordant.canonical.charter import Charter
+from accordant.kernel.clock import from_micros, to_micros
+from accordant.kernel.money import Money
+from accordant.store.engine import Database
+from accordant.store.schema import inbox_event, inbox_work, write_intent, write_receipt
+from accordant.views.keyed import rows_by_key
+from accordant.views.status import OPEN_INTENT, TROUBLED_INTENT, TroubleCounts, trouble_counts
+from accordant.views.worth import accounts_of_lanes, accounts_of_records, parties, total
+
+#: Receipts that a flow's lag is taken from, the latest of all flows together.
+RECEIPTS_MAX = 1_000
+#: Troubled writes whose money is summed; more than these are named as "at least".
+RISK_RECORDS_MAX = 2_000
+FEED_MAX = 12
+MINUTES = 60
+_MINUTE = 60_000_000
+_DONE = ("Applied", "AlreadyApplied", "Compared")
+
+
+class FlowLag(msgspec.Struct, frozen=True, kw_only=True):
+    """How late a flow is, in seconds from received to confirmed; None where nothing was confirmed lately."""
+
+    flow: str
+    source: str
+    target: str
+    object: str
+    phase: str
+    expected_lag_s: int
+    incident_lag_s: int
+    settled: int
+    lag_p50_s: float | None
+    lag_p95_s: float | None
+    waiting: int
+    oldest_wait_s: float | None
+
+
+class FeedLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One event of the feed. ``writes`` are (state of intent, how many)."""
+
+    seq: int
+    connection: str
+    event_type: str
+    received_at: datetime
+    state: str
+    account_id: str | None
+    account_name: str | None
+    writes: tuple[tuple[str, int], ...]
+
+
+class Risk(msgspec.Struct, frozen=True, kw_only=True):
+    """Recurring revenue of the accounts behind writes that did not go through. ``partial`` says that there are more."""
+
+    accounts: int
+    worth: tuple[Money, ...]
+    partial: bool
+
+
+class Overview(msgspec.Struct, frozen=True, kw_only=True):
+    """The overview but for the agreement."""
+
+    counts: TroubleCounts
+    risk: Risk
+    flows: tuple[FlowLag, ...]
+    settled_per_minute: tuple[tuple[datetime, int], ...]
+    feed: tuple[FeedLine, ...]
+
+
+def overview(database: Database, charter: Charter, *, now: datetime, zone: tzinfo = UTC) -> Overview:
+    """Everything above, in one read."""
+    with database.read() as connection:
+        return Overview(
+            counts=trouble_counts(connection),
+            risk=_risk(connection, now, zone),
+            flows=_lags(connection, charter, now),
+            settled_per_minute=_throughput(connection, now),
+            feed=_feed(connection, now, zone),
+        )
+
+
+def feed(database: Database, *, now: datetime, zone: tzinfo = UTC) -> tuple[FeedLine, ...]:
+    """The latest events, newest first."""
+    with database.read() as connection:
+        return _feed(connection, now, zone)
+
+
+def _risk(connection: Connection, now: datetime, zone: tzinfo) -> Risk:
+    records = list(
+        connection.execute(select(write_intent.c.record).where(TROUBLED_INTENT).limit(RISK_RECORDS_MAX + 1)).scalars()
+    )
+    accounts = set(accounts_of_records(connection, records[:RISK_RECORDS_MAX]).values())
+    found = parties(connection, accounts, as_of=now, zone=zone)
+    return Risk(
+        accounts=len(accounts),
+        worth=total(amount for party in found.values() for amount in party.mrr),
+        partial=len(records) > RISK_RECORDS_MAX,
+    )
+
+
+def _lags(connection: Connection, charter: Charter, now: datetime) -> tuple[FlowLag, ...]:
+    waiting = {
+        row.flow: (row.waiting, row.oldest)
+        for row in connection.execute(
+            select(
+                write_intent.c.flow, func.count().label("waiting"), func.min(write_intent.c.planned_at).label("oldest")
+            )
+            .where(OPEN_INTENT)
+            .group_by(write_intent.c.flow)
+        )
+    }
+    samples = _lag_samples(connection)
+    lags = []
+    for flow in charter.flows:
+        lag = sorted(samples.get(flow.name, ()))
+        count, oldest = waiting.get(flow.name, (0, None))
+        lags.append(
+            FlowLag(
+                flow=flow.name,
+                source=flow.source,
+                target=flow.target,
+                object=flow.object,
+                phase=flow.phase.value,
+                expected_lag_s=flow.expected_lag_s,
+                incident_lag_s=flow.incident_lag_s,
+                settled=len(lag),
+                lag_p50_s=quantile(lag, 50),
+                lag_p95_s=quantile(lag, 95),
+                waiting=count,
+                oldest_wait_s=None if oldest is None else max(0.0, (to_micros(now) - oldest) / 1e6),
+            )
+        )
+    return tuple(lags)
+
+
+def _lag_samples(connection: Connection) -> dict[str, list[float]]:
+    latest = (
+        select(write_receipt.c.intent_id, write_receipt.c.settled_at, write_receipt.c.outcome)
+        .order_by(write_receipt.c.settled_at.desc())
+        .limit(RECEIPTS_MAX)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(write_intent.c.flow, latest.c.settled_at, inbox_event.c.received_at)
+        .select_from(
+            latest.join(write_intent, write_intent.c.id == latest.c.intent_id).join(
+                inbox_event, inbox_event.c.seq == write_intent.c.cause
+            )
+        )
+        .where(latest.c.outcome.in_(_DONE))
+    )
+    samples: dict[str, list[float]] = {}
+    for flow, settled_at, received_at in rows:
+        samples.setdefault(flow, []).append(max(0.0, (settled_at - received_at) / 1e6))
+    return samples
+
+
+def quantile(ordered: Sequence[float], percent: int) -> float | None:
+    """The value at least ``percent`` of the sorted values do not exceed; None of nothing."""
+    if not ordered:
+        return None
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
+
+
+def _throughput(connection: Connection, now: datetime) -> tuple[tuple[datetime, int], ...]:
+    """Receipts of each of the last sixty minutes; the last minute is not over yet."""
+    last = to_micros(now) // _MINUTE
+    bucket = write_receipt.c.settled_at // _MINUTE
+    counted = {
+        int(minute): count
+        for minute, count in connection.execute(
+            select(bucket.label("minute"), func.count())
+            .where(write_receipt.c.settled_at >= (last - MINUTES + 1) * _MINUTE)
+            .group_by(bucket)
+        )
+    }
+    start = from_micros((last - MINUTES + 1) * _MINUTE)
+    return tuple(
+        (start + timedelta(minutes=index), counted.get(last - MINUTES + 1 + index, 0)) for index in range(MINUTES)
+    )
+
+
+def _feed(connection: Connection, now: datetime, zone: tzinfo) -> tuple[FeedLine, ...]:
+    rows = connection.execute(
+        select(
+            inbox_event.c.seq,
+            inbox_event.c.connection,
+            inbox_event.c.event_type,
+            inbox_event.c.lane,
+            inbox_event.c.received_at,
+        )
+        .order_by(inbox_event.c.seq.desc())
+        .limit(FEED_MAX)
+    ).all()
+    seqs = [row.seq for row in rows]
+    states = {
+        row.seq: row.state
+        for row in rows_by_key(connection, (inbox_work.c.seq, inbox_work.c.state), inbox_work.c.seq, seqs)
+    }
+    writes: dict[int, dict[str, int]] = {}
+    for cause, state in rows_by_key(
+        connection, (write_intent.c.cause, write_intent.c.state), write_intent.c.cause, seqs
+    ):
+        counted = writes.setdefault(cause, {})
+        counted[state] = counted.get(state, 0) + 1
+    owners = accounts_of_lanes(connection, [row.lane for row in rows])
+    named = parties(connection, owners.values(), as_of=now, zone=zone)
+    lines = []
+    for row in rows:
+        account_id = owners.get(row.lane)
+        party = named.get(account_id) if account_id else None
+        lines.append(
+            FeedLine(
+                seq=row.seq,
+                connection=row.connection,
+                event_type=row.event_type,
+                received_at=from_micros(row.received_at),
+                state=states.get(row.seq, "received"),
+                account_id=party.account_id if party else None,
+                account_name=(party.name or party.external_id) if party else None,
+                writes=tuple(sorted(writes.get(row.seq, {}).items())),
+            )
+        )
+    return tuple(lines)

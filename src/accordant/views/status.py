@@ -1,0 +1,100 @@
+"""What every page shows around its own matter: switches that are thrown, and how much waits for a person."""
+
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, func, select, text
+
+from accordant.governance.decide import flow_switch
+from accordant.kernel.clock import from_micros
+from accordant.store.engine import Database
+from accordant.store.schema import inbox_event, inbox_twin, inbox_work, parked_lane, switch, write_intent, write_receipt
+
+# Written out, not bound: SQLite takes a partial index only when it can see the index's own condition in the query.
+TROUBLED_INTENT = text("write_intent.state IN ('dead', 'held', 'uncertain')")
+OPEN_INTENT = text("write_intent.state IN ('pending', 'leased', 'uncertain')")
+UNSETTLED_EVENT = text("inbox_work.state <> 'processed'")
+TROUBLED_EVENT = text("inbox_work.state <> 'processed' AND inbox_work.state IN ('dead', 'parked', 'quarantined')")
+
+
+class ThrownSwitch(msgspec.Struct, frozen=True, kw_only=True):
+    """Something a person stopped."""
+
+    name: str
+    reason: str
+    thrown_by: str
+    thrown_at: datetime
+
+
+class TroubleCounts(msgspec.Struct, frozen=True, kw_only=True):
+    """How much waits, by what it is."""
+
+    dead: int = 0
+    uncertain: int = 0
+    held: int = 0
+    dead_events: int = 0
+    quarantined: int = 0
+    parked_events: int = 0
+    parked_lanes: int = 0
+    twins: int = 0
+
+    @property
+    def for_a_person(self) -> int:
+        """What will not settle by itself: a parked lane is counted by what parked it."""
+        return self.dead + self.held + self.dead_events + self.quarantined + self.parked_events + self.twins
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """The frame of a page."""
+
+    switches: tuple[ThrownSwitch, ...]
+    counts: TroubleCounts
+
+    def is_paused(self, flow: str) -> bool:
+        """Whether the switch of this flow is thrown."""
+        return any(thrown.name == flow_switch(flow) for thrown in self.switches)
+
+
+def status(database: Database) -> Status:
+    """Switches and counts, in one read."""
+    with database.read() as connection:
+        thrown = connection.execute(select(switch).order_by(switch.c.thrown_at.desc()))
+        return Status(
+            switches=tuple(
+                ThrownSwitch(
+                    name=row.name,
+                    reason=row.reason,
+                    thrown_by=row.thrown_by,
+                    thrown_at=from_micros(row.thrown_at),
+                )
+                for row in thrown
+            ),
+            counts=trouble_counts(connection),
+        )
+
+
+def trouble_counts(connection: Connection) -> TroubleCounts:
+    """The counts, from the partial indexes of what is troubled."""
+    states = select(write_intent.c.state, func.count()).where(TROUBLED_INTENT).group_by(write_intent.c.state)
+    intents: dict[str, int] = {str(row[0]): int(row[1]) for row in connection.execute(states)}
+    open_events = select(inbox_work.c.state, func.count()).where(TROUBLED_EVENT).group_by(inbox_work.c.state)
+    events: dict[str, int] = {str(row[0]): int(row[1]) for row in connection.execute(open_events)}
+    return TroubleCounts(
+        dead=intents.get("dead", 0),
+        uncertain=intents.get("uncertain", 0),
+        held=intents.get("held", 0),
+        dead_events=events.get("dead", 0),
+        quarantined=events.get("quarantined", 0),
+        parked_events=events.get("parked", 0),
+        parked_lanes=connection.execute(select(func.count()).select_from(parked_lane)).scalar_one(),
+        twins=connection.execute(select(func.count()).select_from(inbox_twin)).scalar_one(),
+    )
+
+
+def pulse(database: Database) -> tuple[int, int, int]:
+    """Three numbers that change when something happened: last event, last receipt, troubled things."""
+    with database.read() as connection:
+        counts = trouble_counts(connection)
+        event = connection.execute(select(func.max(inbox_event.c.seq))).scalar_one()
+        receipt = connection.execute(select(func.max(write_receipt.c.id))).scalar_one()
+        return event or 0, receipt or 0, counts.for_a_person + counts.uncertain

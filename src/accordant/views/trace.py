@@ -1,0 +1,256 @@
+"""Everything that came of one inbox event, room by room, from its arrival to the receipts of its writes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from accordant.canonical.events import BusinessEvent
+from accordant.canonical.intents import WriteIntent, WriteReceipt
+from accordant.canonical.upcasters import read_business_event
+from accordant.kernel.clock import from_micros
+from accordant.store.engine import Database
+from accordant.store.schema import (
+    audit_entry,
+    business_event,
+    delivery,
+    entity,
+    inbox_event,
+    inbox_reading,
+    inbox_twin,
+    inbox_work,
+    observation,
+    parked_lane,
+    write_intent,
+    write_receipt,
+)
+from accordant.views.decision import Decided, read_decision
+from accordant.views.keyed import AnyRow, rows_by_key
+
+NEIGHBOURS = 6
+ROWS_MAX = 200
+_INTENT: msgspec.json.Decoder[WriteIntent] = msgspec.json.Decoder(WriteIntent)
+_RECEIPT: msgspec.json.Decoder[WriteReceipt] = msgspec.json.Decoder(WriteReceipt)
+
+
+class SeenObject(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one observation of the event."""
+
+    entity_id: str
+    kind: str | None
+    ref: str | None
+    root_id: str | None
+    outcome: str
+    reason: str | None
+    version: int
+    observed_at: datetime
+    recorded_at: datetime
+
+
+class Write(msgspec.Struct, frozen=True, kw_only=True):
+    """One intent of the event, the verdict it stands on, and every attempt at it."""
+
+    intent: WriteIntent
+    record: str
+    state: str
+    reason: str | None
+    shadow: bool
+    attempts: int
+    due_at: datetime
+    settled_at: datetime | None
+    charter: str
+    decision: Decided
+    receipts: tuple[WriteReceipt, ...]
+
+
+class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
+    """Another event of the same lane."""
+
+    seq: int
+    event_type: str
+    received_at: datetime
+    state: str
+
+
+class TrailLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the audit trail that names this event as its cause."""
+
+    position: int
+    kind: str
+    subject: str
+    at: datetime
+
+
+class Trace(msgspec.Struct, frozen=True, kw_only=True):
+    """One event and all it did. ``state`` is its inbox state; ``deliveries`` counts later arrivals of it."""
+
+    seq: int
+    connection: str
+    external_id: str
+    event_type: str
+    lane: str
+    occurred_at: datetime
+    received_at: datetime
+    digest: str
+    state: str
+    reason: str | None
+    attempts: int
+    settled_at: datetime | None
+    lane_parked: str | None
+    deliveries: int
+    twins: int
+    readings: tuple[tuple[str, datetime], ...]
+    observations: tuple[SeenObject, ...]
+    business_events: tuple[BusinessEvent, ...]
+    writes: tuple[Write, ...]
+    trail: tuple[TrailLine, ...]
+    neighbours: tuple[Neighbour, ...]
+
+
+def trace(database: Database, seq: int) -> Trace | None:
+    """The trace of inbox event ``seq``, or None when there is no such event."""
+    with database.read() as connection:
+        row = connection.execute(
+            select(
+                inbox_event.c.seq,
+                inbox_event.c.connection,
+                inbox_event.c.external_id,
+                inbox_event.c.event_type,
+                inbox_event.c.lane,
+                inbox_event.c.occurred_at,
+                inbox_event.c.received_at,
+                inbox_event.c.digest,
+            ).where(inbox_event.c.seq == seq)
+        ).one_or_none()
+        return None if row is None else _trace(connection, row)
+
+
+def _trace(connection: Connection, event: AnyRow) -> Trace:
+    seq = event.seq
+    work = connection.execute(select(inbox_work).where(inbox_work.c.seq == seq)).one_or_none()
+    parked = connection.execute(select(parked_lane.c.reason).where(parked_lane.c.lane == event.lane)).scalar()
+    readings = connection.execute(
+        select(inbox_reading.c.ref, inbox_reading.c.read_at)
+        .where(inbox_reading.c.seq == seq)
+        .order_by(inbox_reading.c.id)
+    )
+    events = connection.execute(
+        select(business_event.c.body).where(business_event.c.seq == seq).order_by(business_event.c.occurred_at)
+    ).scalars()
+    return Trace(
+        seq=seq,
+        connection=event.connection,
+        external_id=event.external_id,
+        event_type=event.event_type,
+        lane=event.lane,
+        occurred_at=from_micros(event.occurred_at),
+        received_at=from_micros(event.received_at),
+        digest=bytes(event.digest).hex(),
+        state=work.state if work else "received",
+        reason=work.reason if work else None,
+        attempts=work.attempts if work else 0,
+        settled_at=from_micros(work.settled_at) if work and work.settled_at is not None else None,
+        lane_parked=parked,
+        deliveries=_count(connection, delivery, event),
+        twins=_count(connection, inbox_twin, event),
+        readings=tuple((ref, from_micros(read_at)) for ref, read_at in readings),
+        observations=_observations(connection, seq),
+        business_events=tuple(read_business_event(body) for body in events),
+        writes=_writes(connection, seq),
+        trail=_trail(connection, seq),
+        neighbours=_neighbours(connection, event.lane, seq),
+    )
+
+
+def _count(connection: Connection, table: Any, event: AnyRow) -> int:  # noqa: ANN401  two tables of one shape
+    same = (table.c.connection == event.connection) & (table.c.external_id == event.external_id)
+    return len(connection.execute(select(table.c.id).where(same).limit(ROWS_MAX)).all())
+
+
+def _observations(connection: Connection, seq: int) -> tuple[SeenObject, ...]:
+    rows = connection.execute(
+        select(observation).where(observation.c.seq == seq).order_by(observation.c.id).limit(ROWS_MAX)
+    ).all()
+    columns = (entity.c.id, entity.c.kind, entity.c.ref, entity.c.root_id)
+    known = {row.id: row for row in rows_by_key(connection, columns, entity.c.id, [row.entity_id for row in rows])}
+    seen = []
+    for row in rows:
+        held = known.get(row.entity_id)
+        seen.append(
+            SeenObject(
+                entity_id=row.entity_id,
+                kind=held.kind if held else None,
+                ref=held.ref if held else None,
+                root_id=held.root_id if held else None,
+                outcome=row.outcome,
+                reason=row.reason,
+                version=row.version,
+                observed_at=from_micros(row.observed_at),
+                recorded_at=from_micros(row.recorded_at),
+            )
+        )
+    return tuple(seen)
+
+
+def _writes(connection: Connection, seq: int) -> tuple[Write, ...]:
+    rows = connection.execute(
+        select(write_intent)
+        .where(write_intent.c.cause == seq)
+        .order_by(write_intent.c.step, write_intent.c.record)
+        .limit(ROWS_MAX)
+    ).all()
+    return read_writes(connection, rows)
+
+
+def read_writes(connection: Connection, rows: Sequence[AnyRow]) -> tuple[Write, ...]:
+    """Intents with their receipts, in the order of ``rows``."""
+    receipts: dict[str, list[WriteReceipt]] = {}
+    columns = (write_receipt.c.id, write_receipt.c.intent_id, write_receipt.c.body)
+    for row in sorted(rows_by_key(connection, columns, write_receipt.c.intent_id, [row.id for row in rows])):
+        receipts.setdefault(row.intent_id, []).append(_RECEIPT.decode(row.body))
+    return tuple(
+        Write(
+            intent=_INTENT.decode(row.body),
+            record=row.record,
+            state=row.state,
+            reason=row.reason,
+            shadow=bool(row.shadow),
+            attempts=row.attempts,
+            due_at=from_micros(row.due_at),
+            settled_at=None if row.settled_at is None else from_micros(row.settled_at),
+            charter=row.charter,
+            decision=read_decision(row.decision),
+            receipts=tuple(receipts.get(row.id, ())),
+        )
+        for row in rows
+    )
+
+
+def _trail(connection: Connection, seq: int) -> tuple[TrailLine, ...]:
+    rows = connection.execute(
+        select(audit_entry.c.position, audit_entry.c.kind, audit_entry.c.subject, audit_entry.c.at)
+        .where(audit_entry.c.cause == seq)
+        .order_by(audit_entry.c.position)
+        .limit(ROWS_MAX)
+    )
+    return tuple(
+        TrailLine(position=row.position, kind=row.kind, subject=row.subject, at=from_micros(row.at)) for row in rows
+    )
+
+
+def _neighbours(connection: Connection, lane: str, seq: int) -> tuple[Neighbour, ...]:
+    columns = select(inbox_work.c.seq, inbox_work.c.state).where(inbox_work.c.lane == lane)
+    before = columns.where(inbox_work.c.seq < seq).order_by(inbox_work.c.seq.desc()).limit(NEIGHBOURS)
+    after = columns.where(inbox_work.c.seq > seq).order_by(inbox_work.c.seq).limit(NEIGHBOURS)
+    states = {row.seq: row.state for part in (before, after) for row in connection.execute(part)}
+    found = rows_by_key(
+        connection, (inbox_event.c.seq, inbox_event.c.event_type, inbox_event.c.received_at), inbox_event.c.seq, states
+    )
+    return tuple(
+        Neighbour(
+            seq=row.seq, event_type=row.event_type, received_at=from_micros(row.received_at), state=states[row.seq]
+        )
+        for row in sorted(found)
+    )
