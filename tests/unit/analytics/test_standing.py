@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -156,6 +157,7 @@ def test_the_method_is_that_of_the_latest_payment_that_worked(
         (an_invoice(status="void"), False),
         (an_invoice(status="uncollectible"), False),
         (an_invoice(remaining=0), False),
+        (msgspec.structs.replace(an_invoice(), deleted=True), False),
     ],
 )
 def test_which_invoices_are_open(invoice: Invoice, is_open: bool) -> None:
@@ -305,7 +307,7 @@ def fold(history: Sequence[Entity], *, repeated: bool = False) -> tuple[Standing
         standing = advance(standing, states.get(name_of(entity)), entity)
         states[name_of(entity)] = entity
         if repeated:
-            standing = advance(standing, entity, entity)
+            assert advance(standing, entity, entity) is standing
     return standing, states
 
 
