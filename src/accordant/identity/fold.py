@@ -10,13 +10,16 @@ import msgspec
 
 from accordant.canonical.entities import Entity, Subscription
 from accordant.canonical.observations import Observation, Standpoint
+from accordant.identity.lifecycle import is_later
 
+#: Which standpoint sees further within one second.
+_RANK = {Standpoint.CREATION: 0, Standpoint.NOTICE: 1, Standpoint.READING: 2}
 #: A subscription in one of these never lives again under the same id.
 _ENDED_STATUSES = frozenset({"canceled", "incomplete_expired"})
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
-    """The state that is held of one entity. ``version`` counts its changes from 1; ``digest`` is of its canonical bytes."""
+    """The state that is held of one entity. ``version`` counts its changes from 1, ``digest`` is of its bytes."""
 
     version: int
     observed_at: datetime
@@ -98,14 +101,29 @@ def _fold_notice(current: Held, notice: Observation, digest: bytes) -> Fold:
             return Tie(f"It had ended by {_say(held_at)}, and a notice of {_say(stamped_at)} says that it lives.")
         return Advanced(_state(current.version + 1, notice, digest))
     if stamped_at == held_at:
-        # Against a held reading too: the change may have come after the question and within its second.
-        return Tie(f"Two different states carry the stamp {_say(stamped_at)}.")
+        return _fold_same_second(current, notice, digest)
     if current.standpoint is Standpoint.READING:
         return Superseded(f"It was read from its owner at {_say(current.observed_at)}, after this notice.")
     if is_ended(notice.entity) and not is_ended(current.entity):
         # The same doubt as above with the two notices arriving the other way round.
         return Tie(f"It had ended by {_say(stamped_at)}, and a notice of {_say(held_at)} says that it lives.")
     return Superseded(f"A newer notice, of {_say(held_at)}, is held.")
+
+
+def _fold_same_second(current: Held, notice: Observation, digest: bytes) -> Fold:
+    """Two different states of one second: a birth comes first, and some steps of a life are never taken back."""
+    second = _say(_second(notice.observed_at))
+    if notice.standpoint is Standpoint.CREATION:
+        return Superseded(f"It is the notice of the creation, and another state of the same second, {second}, is held.")
+    if current.standpoint is Standpoint.CREATION:
+        return Advanced(_next(current.version, notice, digest))
+    if current.standpoint is Standpoint.NOTICE:
+        later = is_later(notice.entity, current.entity)
+        if later is not None:
+            earlier = f"Within the second {second} its state can only have come before the one that is held."
+            return Advanced(_next(current.version, notice, digest)) if later else Superseded(earlier)
+    # Against a held reading too: the change may have come after the question and within its second.
+    return Tie(f"Two different states carry the stamp {second}.")
 
 
 def is_ended(entity: Entity) -> bool:
@@ -116,12 +134,12 @@ def is_ended(entity: Entity) -> bool:
 
 
 def _is_newer(current: Held, observation: Observation) -> bool:
-    """Whether an observation's stamp outranks the held one: by second, then a reading over a notice, then the moment."""
+    """Whether a stamp outranks the held one: by second, then by standpoint, then by the moment."""
     held_second, seen_second = _second(current.observed_at), _second(observation.observed_at)
     if held_second != seen_second:
         return seen_second > held_second
     if observation.standpoint is not current.standpoint:
-        return observation.standpoint is Standpoint.READING
+        return _RANK[observation.standpoint] > _RANK[current.standpoint]
     return observation.observed_at > current.observed_at
 
 

@@ -1,0 +1,54 @@
+"""A phase widens one step at a time, narrows at once, and never goes beyond what the connectors have earned."""
+
+import pytest
+
+from accordant.canonical.charter import Phase
+from accordant.governance.phases import CAP_OF_TIER, Tier, cap_of, is_wider, may_become, narrower, next_phase
+
+DRAFT, READ_ONLY, CONTROLLED, AUTOMATED = Phase
+
+ALLOWED = {
+    None: {DRAFT, READ_ONLY},
+    DRAFT: {DRAFT, READ_ONLY},
+    READ_ONLY: {DRAFT, READ_ONLY, CONTROLLED},
+    CONTROLLED: {DRAFT, READ_ONLY, CONTROLLED, AUTOMATED},
+    AUTOMATED: {DRAFT, READ_ONLY, CONTROLLED, AUTOMATED},
+}
+
+
+@pytest.mark.parametrize("after", list(Phase))
+@pytest.mark.parametrize("before", [None, *Phase])
+def test_every_transition(before: Phase | None, after: Phase) -> None:
+    assert may_become(before, after) is (after in ALLOWED[before])
+
+
+def test_phases_are_a_ladder() -> None:
+    ladder = list(Phase)
+    assert ladder == [DRAFT, READ_ONLY, CONTROLLED, AUTOMATED]
+    for low, one in enumerate(ladder):
+        for high, other in enumerate(ladder):
+            assert is_wider(other, one) is (high > low)
+            assert narrower(one, other) is narrower(other, one) is ladder[min(low, high)]
+    assert [next_phase(phase) for phase in ladder] == [READ_ONLY, CONTROLLED, AUTOMATED, AUTOMATED]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "cap"),
+    [
+        (Tier.BRONZE, Tier.BRONZE, READ_ONLY),
+        (Tier.BRONZE, Tier.SILVER, CONTROLLED),
+        (Tier.BRONZE, Tier.GOLD, AUTOMATED),
+        (Tier.BRONZE, Tier.PLATINUM, AUTOMATED),
+        (Tier.GOLD, Tier.BRONZE, READ_ONLY),
+        (Tier.GOLD, Tier.UNPROVED, DRAFT),
+        (Tier.UNPROVED, Tier.GOLD, DRAFT),
+    ],
+)
+def test_what_two_connectors_have_earned(source: Tier, target: Tier, cap: Phase) -> None:
+    assert cap_of(source, target) is cap
+
+
+def test_every_tier_has_a_cap_and_a_better_tier_never_a_narrower_one() -> None:
+    assert set(CAP_OF_TIER) == set(Tier)
+    caps = [CAP_OF_TIER[tier] for tier in Tier]
+    assert caps == sorted(caps, key=list(Phase).index)
