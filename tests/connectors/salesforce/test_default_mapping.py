@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from accordant.analytics.facts import ACCOUNT_STATUSES, PAYMENT_METHOD_STATUSES
 from accordant.canonical.charter import FieldPart, FieldType, MappingPart
 from accordant.canonical.facts import FACTS, FactType
 from accordant.canonical.refs import EntityKind
@@ -14,7 +15,8 @@ from accordant.connectors.salesforce import connector
 from accordant.connectors.salesforce.connector import default_mappings
 from accordant.connectors.salesforce.objects import Drift, DriftKind, RequiredField, find_drift, required_fields
 from accordant.connectors.sdk.manifest import load_manifest, load_quality
-from accordant.kernel.errors import ConfigurationError
+from accordant.kernel.errors import RejectedError
+from accordant.mapping.translate import check_mapping
 from accordant.ports.connector import DescribedField
 from tests.connectors.salesforce.outbound_kit import Org, an_org
 
@@ -68,6 +70,17 @@ def test_what_every_team_asks_for_is_there() -> None:
     assert 15 <= len(account.fields) <= 20
     lookup = subscription.fields["Account__c"]
     assert (lookup.lookup_object, lookup.lookup_key) == (account.object, account.key_field)
+
+
+def test_every_word_of_a_picklist_has_its_translation() -> None:
+    """A word without one is a problem of the record, so the shipped mapping may lack none."""
+    account, subscription = default_mappings()
+    assert account.fields["Billing_Status__c"].values.keys() == set(ACCOUNT_STATUSES)
+    assert account.fields["Billing_Payment_Method_Status__c"].values.keys() == set(PAYMENT_METHOD_STATUSES)
+    assert subscription.fields["Status__c"].values.keys() == set(
+        ["trialing", "active", "past_due", "unpaid", "paused", "incomplete", "incomplete_expired", "canceled"]
+    )
+    assert [check_mapping(mapping) for mapping in default_mappings()] == [(), ()]
 
 
 def test_no_word_is_lost_to_the_yaml_reader() -> None:
@@ -126,7 +139,7 @@ def test_a_name_no_org_can_have_is_a_wrong_setting() -> None:
     mapping = MappingPart(
         entity=EntityKind.ACCOUNT, object="Account", key_field="Key__c", fields={"a b": FieldPart(source="name")}
     )
-    with pytest.raises(ConfigurationError, match="a b"):
+    with pytest.raises(RejectedError, match="a b"):
         required_fields([mapping])
 
 

@@ -64,6 +64,7 @@ LOST: dict[str, bytes | Script] = {
     "200 and a result that is null": said(200, [None]),
     "success without an id": said(201, [{"success": True, "errors": []}]),
     "202, then nothing": said(202),
+    "202 with results": said(202, [OK]),
     "204": said(204),
     "moved to the cloud's metadata": said(302, b"", "Location: http://169.254.169.254/latest"),
     "half the JSON": said(200, b'[{"id": "0010000000', JSON),
@@ -189,10 +190,6 @@ READS: dict[str, tuple[bytes | Script, type[AccordantError]]] = {
     "200 with a login page": (said(200, HTML), TargetUnavailable),
     "200 with a list": (said(200, []), TargetUnavailable),
     "no more pages though there are": (said(200, {"records": [], "done": False}), TargetUnavailable),
-    "pages of another host": (
-        said(200, {"records": [], "done": False, "nextRecordsUrl": "//example.com/x"}),
-        TargetUnavailable,
-    ),
     "the same page for ever": (
         said(200, {"records": [], "done": False, "nextRecordsUrl": "/services/data/v59.0/query/01g"}),
         TargetUnavailable,
@@ -205,9 +202,10 @@ READS: dict[str, tuple[bytes | Script, type[AccordantError]]] = {
     "daily limit": (said(403, error("REQUEST_LIMIT_EXCEEDED")), RateLimited),
     "right lost": (said(403, error("USER_NOT_ENABLED_FOR_API")), AuthorizationExpired),
     "row without an id": (said(200, {"records": [{"Billing_Customer_Id__c": "cus_1"}], "done": True}), RejectedError),
-    "a number where text is mapped": (
+    "a record where an amount is mapped": (
         said(
-            200, {"records": [{"Id": "1", "Billing_Customer_Id__c": "cus_1", "Billing_MRR__c": "many"}], "done": True}
+            200,
+            {"records": [{"Id": "1", "Billing_Customer_Id__c": "cus_1", "Billing_MRR__c": {"of": 1}}], "done": True},
         ),
         RejectedError,
     ),
@@ -219,6 +217,25 @@ async def test_reading_says_what_is_wrong(told: bytes | Script, kind: type[Accor
     async with a_teller(told) as (_, outbound):
         with pytest.raises(kind):
             await outbound.read(ACCOUNT, ["cus_1"])
+
+
+@pytest.mark.parametrize(
+    ("held", "told"), [("many", "many"), (True, True), ("1200", "1200.00"), ("1,200.00", "1,200.00")]
+)
+async def test_a_value_of_another_type_is_told_as_it_stands(held: object, told: object) -> None:
+    """One strange value in a retyped field must not keep its neighbors from being read."""
+    page = {"records": [{"Id": "001", "Billing_Customer_Id__c": "cus_1", "Billing_MRR__c": held}], "done": True}
+    async with a_teller(said(200, page)) as (_, outbound):
+        assert (await outbound.read(ACCOUNT, ["cus_1"]))["cus_1"].fields["Billing_MRR__c"] == told
+
+
+@pytest.mark.parametrize("following", ["//example.com/x", "https://example.com/services/data/x", "/secur/x", "", 7])
+async def test_a_next_page_elsewhere_is_not_fetched(following: object) -> None:
+    page = {"records": [], "done": False, "nextRecordsUrl": following}
+    async with a_teller(said(200, page)) as (teller, outbound):
+        with pytest.raises(TargetUnavailable):
+            await outbound.read(ACCOUNT, ["cus_1"])
+        assert len(teller.requests) == 1
 
 
 async def test_a_read_that_breaks_off_is_tried_again() -> None:

@@ -13,7 +13,7 @@ from accordant.canonical.refs import EntityKind
 from accordant.canonical.targets import FieldSpec, ObjectSpec
 from accordant.connectors.salesforce import soql
 from accordant.connectors.salesforce.outbound import LimitUsage, SalesforceOutbound
-from accordant.kernel.errors import ConfigurationError, InvariantBroken, RejectedError
+from accordant.kernel.errors import InvariantBroken, RejectedError
 from accordant.ports.connector import (
     AnswerLost,
     AuthorizationExpired,
@@ -428,11 +428,11 @@ async def test_describe_names_type_length_and_what_a_picklist_takes() -> None:
 @pytest.mark.parametrize("name", ["Account; DROP", "../limits", "Account?x", "", "1Account", "Account\n", "Äccount"])
 async def test_a_name_that_is_none_is_never_sent(name: str) -> None:
     async with an_org() as org:
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(RejectedError):
             await org.outbound.describe(name)
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(RejectedError):
             await org.outbound.read(ObjectSpec(name=name, key_field=CUSTOMER, fields={}), ["cus_1"])
-        with pytest.raises(ConfigurationError):
+        with pytest.raises(RejectedError):
             await org.outbound.write(ObjectSpec(name=name, key_field=CUSTOMER, fields={}), [a_write("cus_1")])
         assert org.calls == []
 
@@ -449,7 +449,7 @@ def test_a_lookup_that_leads_nowhere_is_a_wrong_setting() -> None:
         ("Owner", FieldSpec(type=FieldType.LOOKUP, lookup_object="User", lookup_key="Key__c")),
         ("Account__c", FieldSpec(type=FieldType.LOOKUP, lookup_object="Account")),
     ):
-        with pytest.raises(ConfigurationError, match=field):
+        with pytest.raises(RejectedError, match=field):
             soql.columns(ObjectSpec(name="Contact", key_field="Key__c", fields={field: spec}))
 
 

@@ -92,7 +92,7 @@ class Drift(msgspec.Struct, frozen=True, kw_only=True):
 def required_fields(mappings: Sequence[MappingPart]) -> tuple[RequiredField, ...]:
     """Every field the mappings need, keys first, each once; a lookup's own key is asked for on the object it finds.
 
-    Raises NameInvalid (a ConfigurationError) for a name no org can have.
+    Raises NameInvalid (a RejectedError) for a name no org can have.
     """
     needed: dict[tuple[str, str], RequiredField] = {}
     for mapping in mappings:

@@ -13,7 +13,7 @@ from accordant.canonical.charter import FieldType
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import CurrentRecord, FieldSpec, ObjectSpec
 from accordant.connectors.salesforce.wire import Json, ValueUnreadable, to_wire
-from accordant.kernel.errors import ConfigurationError, RejectedError
+from accordant.kernel.errors import RejectedError
 
 KEYS_MAX = 200
 QUESTION_BYTES_MAX = 7_500  # Salesforce takes 16 KiB of address and headers, many a proxy on the way only 8
@@ -31,7 +31,7 @@ _ESCAPED = {
 _ESCAPES = str.maketrans(_ESCAPED)
 
 
-class NameInvalid(ConfigurationError):
+class NameInvalid(RejectedError):
     """The charter names an object or a field that Salesforce cannot have."""
 
     remedy = "Correct the name in the mapping; an API name holds letters, digits and underscores only."
@@ -112,18 +112,24 @@ def every_key(spec: ObjectSpec) -> str:
 
 
 def read_row(spec: ObjectSpec, paths: dict[str, tuple[str, ...]], row: Json) -> tuple[str, CurrentRecord]:
-    """Key and record of one row. Raises RejectedError naming the field that holds another type than mapped."""
+    """Key and record of one row. A plain value of another type than mapped is told as it stands, so that it differs.
+
+    Raises RejectedError where a field holds no plain value at all.
+    """
     key = _value(row, (spec.key_field,))
     target_id = _value(row, ("Id",))
     if not isinstance(target_id, str):
         raise RejectedError(f"Salesforce answered with a {spec.name} that has no Id.")
     fields: dict[str, WireValue] = {}
     for name, path in paths.items():
+        held = _value(row, path)
         try:
-            fields[name] = to_wire(spec.fields[name].type, _value(row, path))
+            fields[name] = to_wire(spec.fields[name].type, held)
         except ValueUnreadable as error:
-            said = f"{spec.name}.{name} is mapped as {spec.fields[name].type}, but {error.message}"
-            raise RejectedError(said, remedy=error.remedy) from error
+            if isinstance(held, dict | list):
+                said = f"{spec.name}.{name} is mapped as {spec.fields[name].type}, but {error.message}"
+                raise RejectedError(said, remedy=error.remedy) from error
+            fields[name] = held if isinstance(held, str | int) else str(held)
     return str(key or ""), CurrentRecord(target_id=target_id, fields=fields)
 
 
