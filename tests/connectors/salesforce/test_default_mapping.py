@@ -46,6 +46,17 @@ ASKED_FOR = {
     "past_due_amount",
     "at_risk_mrr",
 }
+# The words of canonical.entities.Subscription.status.
+SUBSCRIPTION_STATUSES = {
+    "trialing",
+    "active",
+    "past_due",
+    "unpaid",
+    "paused",
+    "incomplete",
+    "incomplete_expired",
+    "canceled",
+}
 PARTS = [(mapping, name, part) for mapping in default_mappings() for name, part in mapping.fields.items()]
 
 
@@ -77,9 +88,7 @@ def test_every_word_of_a_picklist_has_its_translation() -> None:
     account, subscription = default_mappings()
     assert account.fields["Billing_Status__c"].values.keys() == set(ACCOUNT_STATUSES)
     assert account.fields["Billing_Payment_Method_Status__c"].values.keys() == set(PAYMENT_METHOD_STATUSES)
-    assert subscription.fields["Status__c"].values.keys() == set(
-        ["trialing", "active", "past_due", "unpaid", "paused", "incomplete", "incomplete_expired", "canceled"]
-    )
+    assert subscription.fields["Status__c"].values.keys() == SUBSCRIPTION_STATUSES
     assert [check_mapping(mapping) for mapping in default_mappings()] == [(), ()]
 
 

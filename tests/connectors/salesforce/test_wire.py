@@ -87,6 +87,7 @@ def test_an_amount_is_sent_as_a_number_with_its_digits() -> None:
     [
         (FieldType.TEXT, "  Acme  ", "Acme", "Acme"),
         (FieldType.TEXT, "\x1f\u2003Acme\u00a0\n", "Acme", "Acme"),
+        (FieldType.TEXT, "\x01\x07Acme\x0e", "Acme", "Acme"),
         (FieldType.TEXT, "", None, None),
         (FieldType.TEXT, " \t ", None, None),
         (FieldType.TEXT, "two\r\nlines", "two\nlines", "two\nlines"),

@@ -155,7 +155,7 @@ def _instant(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is not None and "T" in text:
-            return moment.astimezone(UTC).replace(microsecond=0)  # Salesforce keeps whole seconds
+            return moment.astimezone(UTC)  # printed in whole seconds, as Salesforce keeps it
     except (ValueError, OverflowError):
         pass
     raise ValueUnreadable(f"{_shown(text)} is not an instant with its zone, written as 2026-03-14T09:26:53Z.")
