@@ -221,8 +221,10 @@ class Hub:
 
     async def close(self) -> None:
         """Release connections and the store."""
-        for half in (*self.readers.values(), *self.outbounds.values()):
-            await half.close()
+        for reader in self.readers.values():
+            await reader.close()
+        for outbound in self.outbounds.values():
+            await outbound.close()
         if self._webhook is not None:
             await self._webhook.close()
         self.database.close()

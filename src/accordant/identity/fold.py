@@ -116,12 +116,12 @@ def _fold_same_second(current: Held, notice: Observation, digest: bytes) -> Fold
     if notice.standpoint is Standpoint.CREATION:
         return Superseded(f"It is the notice of the creation, and another state of the same second, {second}, is held.")
     if current.standpoint is Standpoint.CREATION:
-        return Advanced(_next(current.version, notice, digest))
+        return Advanced(_state(current.version + 1, notice, digest))
     if current.standpoint is Standpoint.NOTICE:
         later = is_later(notice.entity, current.entity)
         if later is not None:
             earlier = f"Within the second {second} its state can only have come before the one that is held."
-            return Advanced(_next(current.version, notice, digest)) if later else Superseded(earlier)
+            return Advanced(_state(current.version + 1, notice, digest)) if later else Superseded(earlier)
     # Against a held reading too: the change may have come after the question and within its second.
     return Tie(f"Two different states carry the stamp {second}.")
 

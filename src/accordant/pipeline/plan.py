@@ -5,6 +5,7 @@ an intent, so a replay makes none. Next: the commit in `pipeline/process.py`, th
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -46,6 +47,7 @@ class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
     charter: Charter
     version: str
     routes: dict[tuple[str, EntityKind], tuple[Route, ...]]
+    zone: ZoneInfo
 
     def route(self, flow: str) -> Route | None:
         """The route of a flow by name."""
@@ -64,7 +66,7 @@ def write_rulebook(charter: Charter, tier_caps: Mapping[str, Phase]) -> Rulebook
         route = Route(flow=flow, mapping=mapping, compiled=compile_mapping(mapping), rules=rules)
         place = (flow.source, flow.entity)
         routes[place] = (*routes.get(place, ()), route)
-    return Rulebook(charter=charter, version=charter.version, routes=routes)
+    return Rulebook(charter=charter, version=charter.version, routes=routes, zone=ZoneInfo(charter.timezone))
 
 
 class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,7 +117,7 @@ def _wanted(stored: StoredEntity, cause: int | None, bench: Workbench, rulebook:
     standing = bench.standing(stored.ref.id)
     names = _product_names(standing.subscriptions, system, bench)
     if routes := rulebook.routes.get((system, EntityKind.ACCOUNT)):
-        facts = account_facts(account, standing, as_of=bench.now, product_names=names)
+        facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=rulebook.zone)
         for route in routes:
             yield _record(route, stored.ref, stored.ref.id, facts, cause)
     routes = rulebook.routes.get((system, EntityKind.SUBSCRIPTION), ())
@@ -123,7 +125,7 @@ def _wanted(stored: StoredEntity, cause: int | None, bench: Workbench, rulebook:
         entity = bench.named(system, EntityKind.SUBSCRIPTION, subscription.external_id)
         if entity is None:
             continue
-        facts = subscription_facts(subscription, standing, as_of=bench.now, product_names=names)
+        facts = subscription_facts(subscription, standing, as_of=bench.now, product_names=names, zone=rulebook.zone)
         for route in routes:
             yield _record(route, entity.ref, stored.ref.id, facts, cause)
 

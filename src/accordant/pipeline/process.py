@@ -35,6 +35,7 @@ def process(
     understood = [interpret(event, connectors) for event in events]
     load_for(understood, bench)
     doubts = {one.event.seq: register(one, bench) for one in understood}
+    bench.rebuild_standings()
     plan(bench, rulebook, Switches.thrown(state.switches()))
     for one in understood:
         doubt = doubts[one.event.seq]

@@ -56,8 +56,8 @@ def settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: dat
                 audit=_audit(delivered, f"archive.write.{state.value}", receipt, now),
             )
         case Compared():
-            target_id = delivered.before.target_id if delivered.before is not None else None
-            return Verdict(leased=leased, state=IntentState.SHADOWED, due_at=now, receipt=receipt, target_id=target_id)
+            known = delivered.before.target_id if delivered.before is not None else None
+            return Verdict(leased=leased, state=IntentState.SHADOWED, due_at=now, receipt=receipt, target_id=known)
         case Uncertain():
             wait = pause(leased.attempt, None)
             return _try_again(delivered, IntentState.UNCERTAIN, outcome.reason, receipt, courier, wait, now)

@@ -6,7 +6,9 @@ Rooms 3 to 6 read from it and lay their results on it; `State.commit` takes them
 from collections.abc import Iterable
 from datetime import datetime
 
-from accordant.analytics.standing import advance
+import msgspec
+
+from accordant.analytics.standing import advance, rebuild
 from accordant.canonical.entities import Account, Entity
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
@@ -109,6 +111,18 @@ class Workbench:
         if new != old:
             version = self.version_to_write(f"standing/{account_id}", stored.version if stored is not None else 0)
             self._standings[account_id] = StoredStanding(account_id=account_id, version=version, standing=new)
+
+    def rebuild_standings(self) -> None:
+        """Where a change could not be added up (a payment that failed after it had succeeded), add up everything again."""
+        due = {account_id for account_id in self.touched if self.standing(account_id).rebuild_due}
+        if not due:
+            return
+        whole = {stored.ref.id: stored for stored in self._state.entities_of(due)}
+        whole.update({stored.ref.id: stored for stored in self._entities.values() if stored.root_id in due})
+        for account_id in due:
+            mine = [stored.entity for stored in whole.values() if stored.root_id == account_id]
+            stored = self._standings[account_id]
+            self._standings[account_id] = msgspec.structs.replace(stored, standing=rebuild(mine))
 
     def put_desired(self, wanted: DesiredRecord) -> None:
         """Lay down the next revision of a desired record."""

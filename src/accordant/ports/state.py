@@ -127,6 +127,10 @@ class State(Protocol):
         """Stored entities by id."""
         ...
 
+    def entities_of(self, account_ids: Iterable[str]) -> tuple[StoredEntity, ...]:
+        """Every stored entity of these accounts' lanes."""
+        ...
+
     def named(self, names: Iterable[tuple[str, EntityKind, str]]) -> dict[tuple[str, EntityKind, str], StoredEntity]:
         """Stored entities by (system, kind, owner's id)."""
         ...

@@ -1,0 +1,132 @@
+"""The demo company: its charter, written to a folder as a person would write it, and a Salesforce org ready for it.
+
+The stand-ins speak the vendors' HTTP on loopback; everything behind the door is the product. Next: `story.py`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from accordant.canonical.charter import MappingPart
+from accordant.connectors.salesforce.connector import default_mappings
+from accordant.connectors.salesforce.objects import required_fields
+from accordant.connectors.salesforce.simulator import SalesforceSimulator
+from accordant.connectors.salesforce.simulator_tokens import ConnectedApp
+
+WEBHOOK_SECRET = "whsec_demo_company_signing_secret"  # noqa: S105  shared with a stand-in on this machine only
+API_KEY = "sk_test_simulated"
+APP = ConnectedApp()
+
+_CHARTER = """\
+# Example GmbH sells subscriptions through Stripe and works in Salesforce.
+company: Example GmbH
+systems:
+  stripe:
+    connector: stripe
+    owner: Billing team
+    stand_in: true
+    settings:
+      live_mode: false
+      api_base: {stripe_url}
+      api_key: env:STRIPE_API_KEY
+      webhook_secrets: env:STRIPE_WEBHOOK_SECRET
+  salesforce:
+    connector: salesforce
+    owner: RevOps
+    stand_in: true
+    rate_per_s: {rate_per_s}
+    settings:
+      flow: client_credentials
+      instance_url: {salesforce_url}
+      client_id: env:SALESFORCE_CLIENT_ID
+      client_secret: env:SALESFORCE_CLIENT_SECRET
+ownership:
+  - entity: account
+    system_of_record: stripe
+    readers: [salesforce]
+    purpose: Stripe says who pays us and what; Salesforce shows it to sales and never changes it.
+  - entity: subscription
+    system_of_record: stripe
+    readers: [salesforce]
+    purpose: Stripe runs every subscription; Salesforce shows its state on the account.
+flows:
+  - name: accounts
+    entity: account
+    source: stripe
+    target: salesforce
+    object: Account
+    phase: {phase}
+    write_fields: {account_fields}
+    verify: The Account's billing section in Salesforce.
+  - name: subscriptions
+    entity: subscription
+    source: stripe
+    target: salesforce
+    object: Billing_Subscription__c
+    phase: {phase}
+    write_fields: {subscription_fields}
+    verify: The subscriptions related to the Account in Salesforce.
+{alerts}courier:
+  attempts_max: {attempts_max}
+  backoff_base_s: 1
+  backoff_max_s: {backoff_max_s}
+"""
+
+
+def environment(alert_url: str = "") -> dict[str, str]:
+    """The environment variables the charter refers to."""
+    return {
+        "STRIPE_API_KEY": API_KEY,
+        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "SALESFORCE_CLIENT_ID": APP.client_id,
+        "SALESFORCE_CLIENT_SECRET": APP.client_secret,
+        "ALERT_WEBHOOK": alert_url,
+    }
+
+
+def write_charter(
+    folder: Path,
+    *,
+    stripe_url: str,
+    salesforce_url: str,
+    phase: str = "controlled",
+    rate_per_s: int = 50,
+    alerts: bool = False,
+    attempts_max: int = 6,
+    backoff_max_s: int = 2,
+) -> Path:
+    """Write the company's charter into ``folder``; the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fields = {mapping.entity: sorted(mapping.fields) for mapping in default_mappings()}
+    account, subscription = (f"[{', '.join(names)}]" for names in fields.values())
+    text = _CHARTER.format(
+        stripe_url=stripe_url,
+        salesforce_url=salesforce_url,
+        phase=phase,
+        rate_per_s=rate_per_s,
+        account_fields=account,
+        subscription_fields=subscription,
+        alerts="alerts:\n  slack_webhook: env:ALERT_WEBHOOK\n" if alerts else "",
+        attempts_max=attempts_max,
+        backoff_max_s=backoff_max_s,
+    )
+    (folder / "accordant.yaml").write_text(text, encoding="utf-8")
+    return folder
+
+
+def prepare_org(simulator: SalesforceSimulator, mappings: Sequence[MappingPart] | None = None) -> None:
+    """Give a stand-in every object and field that the mappings need, as an administrator would."""
+    for needed in required_fields(mappings if mappings is not None else default_mappings()):
+        if not needed.custom:
+            continue
+        if needed.object.endswith("__c") and needed.object.lower() not in simulator.org.objects:
+            simulator.define_object(needed.object)
+        options: dict[str, Any] = {"external_id": needed.external_id, "unique": needed.unique}
+        if needed.external_id:
+            options["case_sensitive"] = True
+        for name in ("length", "precision", "scale", "reference_to", "relationship"):
+            if (value := getattr(needed, name)) is not None:
+                options[name] = value
+        if needed.picklist:
+            options |= {"picklist": needed.picklist, "restricted": True}
+        simulator.define_field(needed.object, needed.name, needed.type, **options)
