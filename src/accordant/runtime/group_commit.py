@@ -1,6 +1,6 @@
 """Group commit: many callers wait, one thread stores what they brought in one commit, all are answered after the fsync.
 
-The thread takes whatever has gathered while the last commit ran, so a lone caller pays one commit and a crowd shares one.
+The thread takes what has gathered while the last commit ran: a lone caller pays one commit, a crowd shares one.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from accordant.kernel.errors import TransientError
+from accordant.kernel.errors import InvariantBroken, TransientError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -27,7 +27,7 @@ class Stopping(TransientError):
 
 
 class GroupCommit(Generic[Item, Answer]):
-    """Stores items in groups. ``store`` is called in one thread of its own and answers each item in order, or raises for all."""
+    """Stores items in groups. ``store`` runs in a thread of its own and answers each item in order, or raises."""
 
     def __init__(
         self, store: Callable[[Sequence[Item]], Sequence[Answer]], *, waiting_max: int, loop: asyncio.AbstractEventLoop
@@ -75,7 +75,10 @@ class GroupCommit(Generic[Item, Answer]):
 
     def _commit(self, group: list[tuple[Item, "asyncio.Future[Answer]"]]) -> None:
         try:
-            answers: Sequence[Answer] | Exception = self._store([item for item, _ in group])
+            stored = self._store([item for item, _ in group])
+            if len(stored) != len(group):
+                raise InvariantBroken(f"The store answered {len(stored)} of {len(group)} items.")
+            answers: Sequence[Answer] | Exception = stored
         except Exception as error:  # noqa: BLE001  whoever waits must be told, whatever went wrong
             answers = error
         self._loop.call_soon_threadsafe(_answer, [future for _, future in group], answers)

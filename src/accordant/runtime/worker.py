@@ -1,13 +1,13 @@
 """Loops that run a step again and again: at once while there is work, after a pause or a wake-up when there is none.
 
-The only place that catches what nobody expected: it is logged with its trace for us, counted, and the loop goes on after a
-growing pause. A step that needs isolation inside (a batch, a lane) uses `shielded`.
+The only place that catches what nobody expected: it is logged with its trace for us, counted, and the loop goes on
+after a growing pause. A step that needs isolation inside (a batch, a lane) uses `shielded`.
 """
 
 import asyncio
 import threading
-import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import structlog
@@ -71,7 +71,7 @@ class Loop:
             except Exception:
                 self.failures += 1
                 _log.exception("a round failed", loop=self.name, failures=self.failures)
-                time.sleep(_pause(self.failures))
+                self._stop.wait(_pause(self.failures))
                 continue
             if not found:
                 self._wake.wait(self._idle_s)
@@ -86,6 +86,7 @@ class AsyncLoop:
         self._step = step
         self._idle_s = idle_s
         self._wake = asyncio.Event()
+        self._halt = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -103,6 +104,7 @@ class AsyncLoop:
     async def stop(self, timeout_s: float) -> None:
         """Finish the running step, then end; cut it off after ``timeout_s``."""
         self._stopping = True
+        self._halt.set()
         self._wake.set()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=timeout_s)
@@ -117,14 +119,17 @@ class AsyncLoop:
             except Exception:
                 self.failures += 1
                 _log.exception("a round failed", loop=self.name, failures=self.failures)
-                await asyncio.sleep(_pause(self.failures))
+                await _nap(self._halt, _pause(self.failures))
                 continue
             if not found:
-                try:
-                    async with asyncio.timeout(self._idle_s):
-                        await self._wake.wait()
-                except TimeoutError:
-                    pass
+                await _nap(self._wake, self._idle_s)
+
+
+async def _nap(alarm: asyncio.Event, timeout_s: float) -> None:
+    """Wait for the alarm, at most ``timeout_s``."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await alarm.wait()
 
 
 def _pause(failures: int) -> float:

@@ -1,1 +1,1 @@
-"""SQL lives here and in `views` only: tables, migrations and the implementations of the ports, on SQLite and PostgreSQL."""
+"""SQL lives here and in `views` only: tables, migrations and the ports' implementations, on SQLite and PostgreSQL."""

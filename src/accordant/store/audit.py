@@ -1,34 +1,39 @@
 """The audit chain: entries of one commit are leaves of a Merkle tree, its root is chained to the batch before.
 
-Hashes follow RFC 6962 section 2.1 (0x00 before a leaf, 0x01 before a node), so an entry can be proved with a short path.
-`verify_chain` is written against the tables alone and shares no code path with the writer but the leaf's layout.
+Hashes follow RFC 6962 section 2.1 (0x00 before a leaf, 0x01 before a node): an entry can be proved with a short path.
+`verify_chain` reads the tables alone; of the writer it shares the layout of a leaf and of a seal, nothing else.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 from datetime import datetime
+from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from accordant.kernel.clock import to_micros
+from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import canonical_json, digest
 from accordant.ports.audit import AuditEntry
 from accordant.store import bulk
 from accordant.store.schema import audit_batch, audit_entry, audit_head
 
 GENESIS = bytes(32)
+_MISSING_SHOWN_MAX = 10
 _ENTRY = ("position", "kind", "actor", "subject", "cause", "at", "body", "leaf")
 
 
-def leaf_hash(position: int, kind: str, actor: str, subject: str, cause: int | None, at: int, body: bytes) -> bytes:
-    """The hash of one entry; ``at`` in microseconds, ``body`` as stored. The position is inside: entries cannot swap places."""
-    frame = msgspec.json.encode((position, kind, actor, subject, cause, at))
-    return digest(b"\x00" + len(frame).to_bytes(4, "big") + frame + body)
+def leaf_hash(frame: tuple[int, str, str, str, int | None, int], body: bytes) -> bytes:
+    """The hash of an entry: ``frame`` is (position, kind, actor, subject, cause, at in microseconds), ``body`` as stored.
+
+    The position is inside, so entries cannot swap places.
+    """
+    framed = msgspec.json.encode(frame)
+    return digest(b"\x00" + len(framed).to_bytes(4, "big") + framed + body)
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """The root over ``leaves``; an odd node at the end of a level moves up unchanged. Empty input has the digest of nothing."""
+    """The root over ``leaves``; an odd node at the end of a level moves up unchanged. No leaves: the digest of nothing."""
     level = list(leaves)
     if not level:
         return digest(b"")
@@ -38,9 +43,9 @@ def merkle_root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
-def batch_hash(number: int, first_position: int, count: int, root: bytes, previous: bytes, sealed_at: int) -> bytes:
-    """The hash that the next batch is chained to."""
-    return digest(b"\x02" + msgspec.json.encode((number, first_position, count, root.hex(), previous.hex(), sealed_at)))
+def batch_hash(span: tuple[int, int, int], *, root: bytes, previous: bytes, sealed_at: int) -> bytes:
+    """The hash that the next batch is chained to; ``span`` is (number, first position, count)."""
+    return digest(b"\x02" + msgspec.json.encode((*span, root.hex(), previous.hex(), sealed_at)))
 
 
 def append(connection: Connection, entries: Sequence[AuditEntry], *, now: datetime) -> None:
@@ -55,17 +60,18 @@ def append(connection: Connection, entries: Sequence[AuditEntry], *, now: dateti
     rows = []
     for offset, (entry, body) in enumerate(prepared, start=1):
         place, at = position + offset, to_micros(entry.at)
-        leaf = leaf_hash(place, entry.kind, entry.actor, entry.subject, entry.cause, at, body)
-        rows.append((place, entry.kind, entry.actor, entry.subject, entry.cause, at, body, leaf))
+        frame = (place, entry.kind, entry.actor, entry.subject, entry.cause, at)
+        rows.append((*frame, body, leaf_hash(frame, body)))
     bulk.insert(connection, audit_entry, _ENTRY, rows)
     sealed_at = to_micros(now)
     root = merkle_root([row[7] for row in rows])
-    chained = batch_hash(batch + 1, position + 1, len(rows), root, previous, sealed_at)
+    span = (batch + 1, position + 1, len(rows))
+    chained = batch_hash(span, root=root, previous=previous, sealed_at=sealed_at)
     bulk.insert(
         connection,
         audit_batch,
         ("number", "first_position", "count", "root", "previous", "hash", "sealed_at"),
-        [(batch + 1, position + 1, len(rows), root, previous, chained, sealed_at)],
+        [(*span, root, previous, chained, sealed_at)],
     )
     bulk.upsert(
         connection, audit_head, ("id", "batch", "position", "hash"), [(1, batch + 1, position + len(rows), chained)]
@@ -80,6 +86,40 @@ def _lock_head(connection: Connection) -> tuple[int, int, bytes]:
         bulk.insert_new(connection, audit_head, ("id", "batch", "position", "hash"), [(1, 0, 0, GENESIS)])
         row = connection.execute(query.with_for_update()).one()
     return int(row.batch), int(row.position), bytes(row.hash)
+
+
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the trail ended at a moment, to be kept outside the store.
+
+    ``hash`` is hexadecimal. It is the only witness against a trail that was cut back to an earlier end, or rewritten whole.
+    """
+
+    batch: int
+    position: int
+    hash: str
+    at: datetime
+
+
+class CheckpointUnreadable(RejectedError):
+    """The text is not a checkpoint of the audit trail."""
+
+    remedy = "Give one whole line as it was exported."
+
+
+def export_checkpoint(connection: Connection, *, now: datetime) -> str:
+    """One line of JSON that names the end of the trail; whoever keeps it elsewhere can prove a later cut or rewrite."""
+    head = connection.execute(select(audit_head).where(audit_head.c.id == 1)).one_or_none()
+    batch, position, chained = (0, 0, GENESIS) if head is None else (head.batch, head.position, bytes(head.hash))
+    mark = Checkpoint(batch=batch, position=position, hash=chained.hex(), at=now)
+    return msgspec.json.encode(mark).decode()
+
+
+def read_checkpoint(line: str) -> Checkpoint:
+    """The checkpoint in a line that ``export_checkpoint`` wrote. Raises CheckpointUnreadable."""
+    try:
+        return msgspec.json.decode(line.encode("utf-8", "replace"), type=Checkpoint)
+    except msgspec.DecodeError as error:
+        raise CheckpointUnreadable(f"This is not a checkpoint of the audit trail: {error}.") from None
 
 
 class ChainFault(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,77 +138,133 @@ class ChainReport(msgspec.Struct, frozen=True, kw_only=True):
     faults: tuple[ChainFault, ...]
 
 
-def verify_chain(connection: Connection, *, faults_max: int = 100) -> ChainReport:
-    """Recompute every leaf, root and link from the first batch to the head; stop after ``faults_max`` faults."""
+class _Batch(NamedTuple):
+    number: int
+    first_position: int
+    size: int
+    root: bytes
+    previous: bytes
+    hash: bytes
+    sealed_at: int
+
+
+def verify_chain(connection: Connection, *, faults_max: int = 100, checkpoint: Checkpoint | None = None) -> ChainReport:
+    """Recompute every leaf, root and link from the first batch to the head; stop after ``faults_max`` faults.
+
+    Without a ``checkpoint`` kept elsewhere, a trail cut back to an earlier end or rewritten whole looks sound.
+    """
+    connection = _steady(connection)
     faults: list[ChainFault] = []
     previous, expected_position, number, entries = GENESIS, 1, 0, 0
-    for batch in connection.execute(select(audit_batch).order_by(audit_batch.c.number)):
+    for row in connection.exec_driver_sql(_BATCHES):
+        batch = _read_batch(tuple(row))
+        if batch is None:
+            faults.append(ChainFault(position=expected_position, problem=f"batch {number + 1} is not readable"))
+            break
         faults.extend(_check_batch(connection, batch, number + 1, expected_position, previous))
-        number, previous = batch.number, bytes(batch.hash)
-        expected_position = batch.first_position + batch.count
-        entries += batch.count
+        faults.extend(_check_mark(batch, checkpoint))
+        number, previous = batch.number, batch.hash
+        expected_position = batch.first_position + batch.size
+        entries += batch.size
         if len(faults) >= faults_max:
             break
     else:
         faults.extend(_check_head(connection, number, expected_position - 1, previous))
+        faults.extend(_check_reach(number, expected_position - 1, checkpoint))
     return ChainReport(batches=number, entries=entries, head=previous.hex(), faults=tuple(faults[:faults_max]))
 
 
+# Read as the driver gives them: a row whose types were altered must become a fault, not an error of a converter.
+_BATCHES = "SELECT number, first_position, count, root, previous, hash, sealed_at FROM audit_batch ORDER BY number"
+_ENTRIES = (
+    "SELECT position, kind, actor, subject, cause, at, body, leaf FROM audit_entry "
+    "WHERE position >= {} AND position < {} ORDER BY position"
+)
+
+
+def _steady(connection: Connection) -> Connection:
+    """One view of all tables while others append; SQLite's read transaction is that already."""
+    if connection.dialect.name == "sqlite" or connection.in_transaction():
+        return connection
+    return connection.execution_options(isolation_level="REPEATABLE READ")
+
+
+def _read_batch(row: tuple[Any, ...]) -> _Batch | None:
+    number, first_position, size, root, previous, chained, sealed_at = row
+    whole = all(type(value) is int for value in (number, first_position, size, sealed_at))
+    if not whole or not all(isinstance(value, bytes) for value in (root, previous, chained)):
+        return None
+    return _Batch(number, first_position, size, root, previous, chained, sealed_at)
+
+
 def _check_batch(
-    connection: Connection, batch: Row[Any], number: int, position: int, previous: bytes
+    connection: Connection, batch: _Batch, number: int, position: int, previous: bytes
 ) -> Iterator[ChainFault]:
+    first, name = batch.first_position, f"batch {batch.number}"
     if batch.number != number:
-        yield ChainFault(
-            position=position, problem=f"batch {number} is missing: the next one is numbered {batch.number}"
-        )
-    if batch.first_position != position:
-        yield ChainFault(
-            position=position, problem=f"batch {batch.number} should begin at {position}, not {batch.first_position}"
-        )
-    if bytes(batch.previous) != previous:
-        yield ChainFault(position=position, problem=f"batch {batch.number} is not chained to the batch before it")
-    leaves = []
-    found = connection.execute(
-        select(audit_entry)
-        .where(
-            audit_entry.c.position >= batch.first_position, audit_entry.c.position < batch.first_position + batch.count
-        )
-        .order_by(audit_entry.c.position)
-    )
-    for entry in found:
-        body = bytes(entry.body)
-        leaf = leaf_hash(entry.position, entry.kind, entry.actor, entry.subject, entry.cause, entry.at, body)
-        if leaf != bytes(entry.leaf):
-            yield ChainFault(position=entry.position, problem="the entry was altered after it was written")
-        leaves.append(leaf)
-    if len(leaves) != batch.count:
-        yield ChainFault(
-            position=batch.first_position, problem=f"batch {batch.number} has {len(leaves)} entries of {batch.count}"
-        )
-    if merkle_root(leaves) != bytes(batch.root):
-        yield ChainFault(
-            position=batch.first_position, problem=f"the entries of batch {batch.number} do not add up to its root"
-        )
-    expected = batch_hash(
-        batch.number, batch.first_position, batch.count, bytes(batch.root), bytes(batch.previous), batch.sealed_at
-    )
-    if expected != bytes(batch.hash):
-        yield ChainFault(position=batch.first_position, problem=f"the seal of batch {batch.number} was altered")
+        missing = f"batch {number} is missing: the next one is numbered {batch.number}"
+        yield ChainFault(position=position, problem=missing)
+    if first != position:
+        yield ChainFault(position=position, problem=f"{name} should begin at {position}, not at {first}")
+    if batch.previous != previous:
+        yield ChainFault(position=first, problem=f"{name} is not chained to the batch before it")
+    leaves: dict[int, bytes] = {}
+    sql = _ENTRIES.format(*_marks(connection))
+    for place, *frame, body, stored in connection.exec_driver_sql(sql, (first, first + batch.size)):
+        leaf = _leaf_of((place, *frame), body)
+        if leaf is None or leaf != stored:
+            yield ChainFault(position=place, problem="the entry was altered after it was written")
+        leaves[place] = leaf or b""
+    for place in range(first, first + min(batch.size, len(leaves) + _MISSING_SHOWN_MAX)):
+        if place not in leaves:
+            yield ChainFault(position=place, problem="the entry is missing")
+    if len(leaves) != batch.size:
+        yield ChainFault(position=first, problem=f"{name} has {len(leaves)} entries of {batch.size}")
+    if merkle_root(tuple(leaves.values())) != batch.root:
+        yield ChainFault(position=first, problem=f"the entries of {name} do not add up to its root")
+    span = (batch.number, first, batch.size)
+    sealed = batch_hash(span, root=batch.root, previous=batch.previous, sealed_at=batch.sealed_at)
+    if sealed != batch.hash:
+        yield ChainFault(position=first, problem=f"the seal of {name} was altered")
+
+
+def _marks(connection: Connection) -> tuple[str, str]:
+    return ("?", "?") if connection.dialect.name == "sqlite" else ("%s", "%s")
+
+
+def _leaf_of(frame: tuple[Any, ...], body: object) -> bytes | None:
+    """The leaf an entry should have; None when its values are not even of the right types."""
+    position, kind, actor, subject, cause, at = frame
+    texts = all(isinstance(value, str) for value in (kind, actor, subject))
+    numbers = type(at) is int and (cause is None or type(cause) is int)
+    if not (texts and numbers and isinstance(body, bytes)):
+        return None
+    return leaf_hash((position, kind, actor, subject, cause, at), body)
+
+
+def _check_mark(batch: _Batch, checkpoint: Checkpoint | None) -> Iterator[ChainFault]:
+    if checkpoint is None or checkpoint.batch != batch.number:
+        return
+    last = batch.first_position + batch.size - 1
+    if (batch.hash.hex(), last) != (checkpoint.hash, checkpoint.position):
+        problem = f"batch {batch.number} is not the one the checkpoint of {checkpoint.at:%Y-%m-%d %H:%M} names"
+        yield ChainFault(position=batch.first_position, problem=f"{problem}: the trail was rewritten")
+
+
+def _check_reach(number: int, position: int, checkpoint: Checkpoint | None) -> Iterator[ChainFault]:
+    if checkpoint is not None and checkpoint.batch > number:
+        problem = f"the trail ends at batch {number}, the checkpoint of {checkpoint.at:%Y-%m-%d %H:%M} saw batch"
+        yield ChainFault(position=position + 1, problem=f"{problem} {checkpoint.batch}: the end was cut")
 
 
 def _check_head(connection: Connection, number: int, position: int, previous: bytes) -> Iterator[ChainFault]:
-    head = connection.execute(select(audit_head).where(audit_head.c.id == 1)).one_or_none()
+    head = connection.exec_driver_sql("SELECT batch, position, hash FROM audit_head WHERE id = 1").one_or_none()
     if head is None:
         if number:
             yield ChainFault(position=position, problem="the head of the trail is missing")
-        return
-    if (head.batch, head.position, bytes(head.hash)) != (number, position, previous):
-        yield ChainFault(
-            position=position,
-            problem=f"the trail ends at batch {number}, its head says {head.batch}: the end was cut or added to",
-        )
-    beyond = connection.execute(
-        select(audit_entry.c.position).where(audit_entry.c.position > position).limit(1)
-    ).scalar()
-    if beyond is not None:
-        yield ChainFault(position=int(beyond), problem="an entry stands behind the last batch: it was inserted by hand")
+    elif tuple(head) != (number, position, previous):
+        problem = f"the trail ends at batch {number}, its head says {head[0]}: the end was cut or added to"
+        yield ChainFault(position=position, problem=problem)
+    outside = (audit_entry.c.position > position) | (audit_entry.c.position < 1)
+    for place in connection.execute(select(audit_entry.c.position).where(outside).limit(_MISSING_SHOWN_MAX)).scalars():
+        yield ChainFault(position=place, problem="the entry belongs to no batch: it was inserted by hand")

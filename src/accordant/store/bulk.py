@@ -1,7 +1,7 @@
 """Three verbs for many rows at once, on two databases: insert, upsert, select by keys.
 
-SQLite runs a prepared statement per row inside its process; PostgreSQL gets one statement with one array a column. Both are
-an order of magnitude quicker than row-wise statements, and the callers are the same on either.
+SQLite runs a prepared statement a row inside its process; PostgreSQL gets one statement with one array a column. Both
+are an order of magnitude quicker than row-wise statements, and the callers are the same on either.
 """
 
 from collections.abc import Iterable, Sequence
@@ -51,7 +51,10 @@ def upsert(
     if not rows:
         return
     done = _execute(
-        connection, _upsert_sql(connection.dialect.name, table, columns, only_if_version_follows), columns, rows
+        connection,
+        _upsert_sql(connection.dialect.name, table, columns, only_next=only_if_version_follows),
+        columns,
+        rows,
     )
     if done != len(rows):
         raise ConcurrentChange(f"{len(rows) - done} of {len(rows)} rows of {table.name} changed meanwhile.")
@@ -99,11 +102,11 @@ def _insert_sql(dialect: str, table: Table, columns: tuple[str, ...], suffix: st
         values = f"SELECT * FROM unnest({', '.join(f'%s::{_array_type(table.c[name].type)}' for name in columns)})"
         # A row alias keeps "INSERT ... SELECT ... ON CONFLICT" unambiguous for the parser.
         values += " AS fresh" if suffix else ""
-    return f'INSERT INTO "{table.name}" ({names}) {values} {suffix}'.rstrip()  # noqa: S608
+    return f'INSERT INTO "{table.name}" ({names}) {values} {suffix}'.rstrip()
 
 
 @lru_cache(maxsize=256)
-def _upsert_sql(dialect: str, table: Table, columns: tuple[str, ...], only_next: bool) -> str:
+def _upsert_sql(dialect: str, table: Table, columns: tuple[str, ...], *, only_next: bool) -> str:
     key: list[Column[Any]] = list(table.primary_key.columns)
     target = ", ".join(f'"{column.name}"' for column in key)
     updates = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in {c.name for c in key})

@@ -1,8 +1,8 @@
-"""Opening the database and running one transaction in it. SQLite: WAL, `synchronous=FULL`, `BEGIN IMMEDIATE` for writers.
+"""Opening the database and running one transaction in it. SQLite: WAL, `synchronous=FULL`, writers `BEGIN IMMEDIATE`.
 
-A deferred transaction that reads and then writes fails at once with a stale snapshot, whatever the busy timeout; a commit at
-`synchronous=NORMAL` is not on disk when it returns. Hence the two settings. Writers of one process queue on a lock of our
-own: SQLite's busy handler sleeps and polls, a lock hands over at once.
+A deferred transaction that reads and then writes fails at once with a stale snapshot, whatever the busy timeout; a
+commit at `synchronous=NORMAL` is not on disk when it returns. Hence the two settings. Writers of one process queue on a
+lock of our own: SQLite's busy handler sleeps and polls, a lock hands over at once.
 """
 
 import threading
@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.pool import QueuePool
 
 from accordant.kernel.errors import ConfigurationError, TransientError
@@ -28,7 +29,10 @@ class Database:
     """A database and its transactions; thread-safe."""
 
     def __init__(self, url: str) -> None:
-        """Open ``url``: ``sqlite:////path/file.db`` or ``postgresql://user@host/name``. Raises ConfigurationError for another kind."""
+        """Open ``url``: ``sqlite:////path/file.db`` or ``postgresql://user@host/name``.
+
+        Raises: ConfigurationError for another kind.
+        """
         parsed = make_url(url)
         match parsed.get_backend_name():
             case "sqlite":
@@ -49,7 +53,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A read transaction: one snapshot on SQLite, one statement's view each on PostgreSQL. Raises StoreUnavailable."""
+        """A read transaction: one snapshot on SQLite, one view a statement on PostgreSQL. Raises StoreUnavailable."""
         with _translated(), self.engine.connect() as connection:
             yield connection
 
@@ -75,6 +79,8 @@ class Database:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except PoolExhausted as error:
+        raise StoreUnavailable("Every connection to the store is in use.", retry_after_s=1.0) from error
     except OperationalError as error:
         raise StoreUnavailable(f"The store is not available: {_first_line(error)}", retry_after_s=1.0) from error
     except DBAPIError as error:

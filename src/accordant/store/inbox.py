@@ -1,13 +1,17 @@
 """The inbox on SQL: one commit for a group of deliveries, work claimed in order of arrival.
 
-"Seen" and "done" are two facts: `inbox_event` says an event arrived and never changes, `inbox_work` says how far it got.
+"Seen" and "done" are two facts: `inbox_event` says that one arrived and never changes, `inbox_work` how far it got.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
+from itertools import takewhile
 
 import msgspec
+from msgspec import structs
 from sqlalchemy import Connection, func, select, update
+from sqlalchemy.exc import IntegrityError
 
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.ids import partition_of
@@ -21,9 +25,13 @@ from accordant.store.vault import Vault
 PARTITIONS = 64
 #: A crash counts as an attempt: an event that kills its worker again and again is put aside after this many.
 CLAIMS_MAX = 5
+#: An event claimed this often without an answer may be what kills the worker: it is handed out alone from then on.
+SUSPECT_CLAIMS = 3
+_ACCEPTS_MAX = 5
 
 _EVENT = (
-    "seq", "connection", "external_id", "event_type", "lane", "occurred_at", "received_at", "digest", "key_id", "headers", "body",
+    "seq", "connection", "external_id", "event_type", "lane", "occurred_at", "received_at", "digest", "key_id",
+    "headers", "body",
 )  # fmt: skip
 _WORK = ("seq", "connection", "lane", "partition", "state", "attempts", "due_at")
 _DELIVERY = ("connection", "external_id", "outcome", "received_at")
@@ -38,11 +46,21 @@ class SqlInbox:
         self._vault = vault
 
     def accept(self, arrivals: Sequence[Arrival]) -> tuple[Reception, ...]:
-        """See the port. Bytes are compressed and sealed before the write transaction begins: it holds the only writer's place."""
+        """See the port. Bytes are sealed before the write transaction begins: it holds the only writer's place."""
         if not arrivals:
             return ()
+        arrivals = [_storable(arrival) for arrival in arrivals]
         key_id = self._vault.current_key(arrivals[0].received_at)
         sealed = [self._seal(key_id, arrival) for arrival in arrivals]
+        for _ in range(_ACCEPTS_MAX):
+            # Another process may store one of these events between our look and our insert: look again.
+            with suppress(IntegrityError):
+                return self._accept(arrivals, sealed, key_id)
+        raise bulk.ConcurrentChange("Other processes keep storing the same deliveries.", retry_after_s=1.0)
+
+    def _accept(
+        self, arrivals: Sequence[Arrival], sealed: list[tuple[bytes, bytes]], key_id: str
+    ) -> tuple[Reception, ...]:
         with self._database.write() as connection:
             known = _digests(connection, arrivals)
             verdicts: list[Reception] = []
@@ -68,10 +86,10 @@ class SqlInbox:
         """See the port. The attempt is committed before the events are handed out, so that a crash counts."""
         with self._database.write() as connection:
             work = _ready(connection, limit, now, partitions)
-            exhausted = [row for row in work if row[1] >= CLAIMS_MAX]
-            for seq, attempts, lane in exhausted:
+            stopped = {lane: (seq, attempts) for seq, attempts, lane in reversed(work) if attempts >= CLAIMS_MAX}
+            for lane, (seq, attempts) in stopped.items():
                 _give_up(connection, seq, attempts, lane, now)
-            seqs = [row[0] for row in work if row[1] < CLAIMS_MAX]
+            seqs = _hand_out([row for row in work if row[2] not in stopped])
             if seqs:
                 _count_attempt(connection, seqs)
         return self.load(seqs)
@@ -94,7 +112,8 @@ class SqlInbox:
             readings = bulk.select_by_keys(
                 connection, inbox_reading, ("seq", "ref", "read_at", "key_id", "body"), "seq", seqs
             )
-            attempts = dict(bulk.select_by_keys(connection, inbox_work, ("seq", "attempts"), "seq", seqs))
+            tried = bulk.select_by_keys(connection, inbox_work, ("seq", "attempts"), "seq", seqs)
+        attempts: dict[int, int] = {seq: count for seq, count in tried}  # noqa: C416  a dict() would hide the types
         by_seq: dict[int, list[Reading]] = {}
         for seq, ref, read_at, key_id, body in readings:
             opened = self._vault.open(key_id, body, f"reading/{seq}/{ref}")
@@ -149,6 +168,26 @@ class SqlInbox:
             connection.execute(update(inbox_work).where(inbox_work.c.seq.in_(seqs)).values(due_at=to_micros(until)))
 
 
+def _storable(arrival: Arrival) -> Arrival:
+    """The arrival with names every database can hold: one odd name must not fail the group. Bytes stay as they are."""
+    envelope = arrival.envelope
+    names = {
+        "external_id": _storable_text(envelope.external_id),
+        "event_type": _storable_text(envelope.event_type),
+        "lane": _storable_text(envelope.lane),
+    }
+    if (envelope.external_id, envelope.event_type, envelope.lane) == tuple(names.values()):
+        return arrival
+    return structs.replace(arrival, envelope=structs.replace(envelope, **names))
+
+
+def _storable_text(text: str) -> str:
+    """``text`` without NUL and lone surrogates, which PostgreSQL cannot hold as text: each becomes U+FFFD."""
+    if text.isascii():
+        return text.replace("\x00", "\ufffd") if "\x00" in text else text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\x00", "\ufffd")
+
+
 def _context(connection: str, external_id: str) -> str:
     return f"{connection}/{external_id}"
 
@@ -177,6 +216,9 @@ def _store_new(connection: Connection, fresh: list[tuple[Arrival, tuple[bytes, b
         work.append(
             (seq, arrival.connection, lane, partition_of(lane, PARTITIONS), WorkState.RECEIVED.value, 0, received)
         )
+    if connection.dialect.name != "sqlite":
+        # Two processes that store the same events in the same order wait for each other; in two orders they deadlock.
+        events.sort(key=lambda row: row[1:3])
     bulk.insert(connection, inbox_event, _EVENT, events)
     bulk.insert(connection, inbox_work, _WORK, work)
 
@@ -207,13 +249,14 @@ def _record_others(
         if verdict is Reception.CONFLICT:
             twins.append((*name, arrival.digest, received, key_id, headers, body))
     bulk.insert(connection, delivery, _DELIVERY, lines)
-    if bulk.insert_new(connection, inbox_twin, _TWIN, twins):
-        for twin in twins:
+    for twin in twins:
+        if bulk.insert_new(connection, inbox_twin, _TWIN, [twin]):
             raise_alert(
                 connection,
                 kind="inbox.twin",
                 subject=f"{twin[0]}/{twin[1]}",
-                body=f"The event {twin[1]} of {twin[0]} arrived again with other content. The first stays in force; both are kept.",
+                body=f"The event {twin[1]} of {twin[0]} arrived again with other content. "
+                "The first stays in force; both are kept.",
                 at=from_micros(twin[3]),
             )
 
@@ -235,6 +278,13 @@ def _ready(
     if partitions is not None:
         query = query.where(inbox_work.c.partition.in_(sorted(partitions)))
     return [(row.seq, row.attempts, row.lane) for row in connection.execute(query)]
+
+
+def _hand_out(work: list[tuple[int, int, str]]) -> list[int]:
+    """The numbers to hand out, in order: a suspect alone, so that no neighbour falls with it; else all before one."""
+    if work and work[0][1] >= SUSPECT_CLAIMS:
+        return [work[0][0]]
+    return [seq for seq, _, _ in takewhile(lambda row: row[1] < SUSPECT_CLAIMS, work)]
 
 
 def _count_attempt(connection: Connection, seqs: list[int]) -> None:

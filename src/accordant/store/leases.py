@@ -1,6 +1,6 @@
-"""Leases: a named right to do something alone, for a while. The token grows with every change of owner and fences the old one off.
+"""Leases: a named right to do something alone, for a while. The token grows with every change of owner: it fences.
 
-Time is the database's business only in what it stores: the caller says what time it is, so a stepped clock is the caller's.
+The caller says what time it is; the database only compares what it stored.
 """
 
 from datetime import datetime, timedelta
@@ -40,7 +40,7 @@ class Leases:
                 raise LeaseTaken(
                     f"The lease {name} is held by {held.owner}.", retry_after_s=(held.expires_at - micros) / 1e6
                 )
-            token = int(held.token) + (held.owner != self._owner)
+            token: int = held.token + (held.owner != self._owner)
             connection.execute(
                 update(lease).where(lease.c.name == name).values(owner=self._owner, token=token, expires_at=expires)
             )
@@ -57,6 +57,6 @@ class Leases:
 
 
 def holds(connection: Connection, name: str, token: int) -> bool:
-    """Whether ``token`` is still the current one, checked inside the committing transaction: nobody can take over before it ends."""
+    """Whether ``token`` is still the current one; asked inside a transaction, nobody can take over before that ends."""
     query = select(lease.c.token).where(lease.c.name == name).with_for_update(read=True)
     return connection.execute(query).scalar() == token

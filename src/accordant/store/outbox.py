@@ -1,12 +1,13 @@
-"""The outbox on SQL. A claim is one transaction, a settlement is one transaction; the call to the target lies between them."""
+"""The outbox on SQL. A claim is one transaction, a settlement another; the call to the target lies between them."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, func, select
 
-from accordant.canonical.intents import Applied, AlreadyApplied, IntentState, WriteIntent
+from accordant.canonical.intents import AlreadyApplied, Applied, IntentState, WriteIntent
 from accordant.kernel.clock import to_micros
 from accordant.kernel.errors import TransientError
 from accordant.ports.outbox import LeasedIntent, Verdict
@@ -43,14 +44,21 @@ class SqlOutbox:
             if connection.execute(_due(target, micros, 1, paused_flows)).first() is None:
                 return ()
         with self._database.write() as connection:
+            if not self._database.is_sqlite:
+                # Couriers of one target claim in turns: a lane whose lease is not committed yet looks open to the next.
+                connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"outbox/{target}"))))
             rows = connection.execute(
                 _due(target, micros, limit, paused_flows).with_for_update(skip_locked=True, of=write_intent)
             ).all()
             newest: dict[str, int] = {}
             attempts: dict[str, int] = {}
+            doubtful: dict[str, IntentState] = {}
             for row in rows:
                 newest[row.record] = max(newest.get(row.record, 0), row.revision)
                 attempts[row.record] = max(attempts.get(row.record, 0), row.attempts)
+                if row.state != IntentState.PENDING:
+                    # An older revision may have reached the target: the newest one inherits the doubt with the record.
+                    doubtful[row.record] = IntentState(row.state)
             superseded = [row.id for row in rows if row.revision < newest[row.record]]
             _supersede(connection, superseded, micros)
             token = micros
@@ -61,7 +69,7 @@ class SqlOutbox:
                 intent=_INTENT_DECODER.decode(row.body),
                 shadow=bool(row.shadow),
                 attempt=attempts[row.record] + 1,
-                was=IntentState(row.state),
+                was=doubtful.get(row.record, IntentState.PENDING),
                 token=token,
             )
             for row in kept
@@ -80,7 +88,7 @@ class SqlOutbox:
             audit.append(connection, [verdict.audit for verdict in verdicts if verdict.audit is not None], now=now)
 
 
-def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> "select[tuple[object, ...]]":
+def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> Select[Any]:
     waiting = write_intent.alias("waiting")
     blocked = select(waiting.c.lane).where(
         waiting.c.target == target,
@@ -157,12 +165,15 @@ def _close(connection: Connection, verdicts: Sequence[Verdict], micros: int) -> 
 def _update(
     connection: Connection, assignments: str, types: tuple[str, ...], rows: list[bulk.Row], guard: str | None = None
 ) -> int:
-    """Update intents by id (the last value of a row), optionally only where ``guard`` equals the value before the id."""
+    """Update intents by id (last value of a row), with ``guard`` only where that column equals the value before it."""
     if not rows:
         return 0
+    # A verdict that comes twice (the answer to the first commit was lost) must not leave a second receipt.
+    held = f" AND state = '{IntentState.LEASED.value}'"
     if connection.dialect.name == "sqlite":
-        where = f"{guard} = ? AND id = ?" if guard else "id = ?"
-        sql = f"UPDATE write_intent SET {assignments.format(*['?'] * len(types))} WHERE {where}"  # noqa: S608  our own names
+        where = f"{guard} = ? AND id = ?{held}" if guard else "id = ?"
+        marks = ["?"] * len(types)
+        sql = f"UPDATE write_intent SET {assignments.format(*marks)} WHERE {where}"  # noqa: S608  our own names
         return connection.exec_driver_sql(sql, rows).rowcount
     names = [f"v.c{index}" for index in range(len(types))]
     every = (*types, *(("bigint",) if guard else ()), "text")
@@ -171,7 +182,7 @@ def _update(
     where = f"write_intent.{guard} = v.c{len(types)} AND " if guard else ""
     sql = (
         f"UPDATE write_intent SET {assignments.format(*names)} FROM unnest({arrays}) AS v({columns}) "  # noqa: S608
-        f"WHERE {where}write_intent.id = v.c{len(every) - 1}"
+        f"WHERE {where}write_intent.id = v.c{len(every) - 1}{held if guard else ''}"
     )
     return connection.exec_driver_sql(sql, tuple([row[index] for row in rows] for index in range(len(every)))).rowcount
 

@@ -1,4 +1,4 @@
-"""Entities, standings, crosswalk and desired records on SQL; `commit` is transaction 2: everything a batch decided, or nothing."""
+"""Entities, standings, crosswalk, desired records on SQL; `commit` stores everything a batch decided, or nothing."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -22,7 +22,6 @@ from accordant.store.schema import (
     crosswalk,
     desired_record,
     entity,
-    inbox_work,
     observation,
     parked_lane,
     standing,
@@ -45,11 +44,12 @@ _ENTITY = (
 )
 _LINK = ("ref", "system", "object_type", "external_id", "kind", "entity_id", "since")
 _DESIRED = (
-    "ref", "flow", "target", "object", "key", "entity_id", "lane", "revision", "input_digest", "fields", "notes", "cause", "updated_at",
+    "ref", "flow", "target", "object", "key", "entity_id", "lane", "revision", "input_digest", "fields", "notes",
+    "cause", "updated_at",
 )  # fmt: skip
 _INTENT = (
-    "id", "idempotency_key", "flow", "target", "object", "record", "lane", "step", "revision", "shadow", "input_digest", "body",
-    "decision", "charter", "cause", "planned_at", "state", "attempts", "due_at", "reason", "settled_at",
+    "id", "idempotency_key", "flow", "target", "object", "record", "lane", "step", "revision", "shadow", "input_digest",
+    "body", "decision", "charter", "cause", "planned_at", "state", "attempts", "due_at", "reason", "settled_at",
 )  # fmt: skip
 _OBSERVATION = ("seq", "entity_id", "outcome", "reason", "version", "observed_at", "recorded_at")
 _EVENT = ("id", "type", "root_id", "occurred_at", "recorded_at", "seq", "body")
@@ -77,6 +77,12 @@ class SqlState:
         with self._database.read() as connection:
             rows = bulk.select_by_keys(connection, entity, _ENTITY, "id", ids)
         return {row[0]: read_entity(row) for row in rows}
+
+    def entities_of(self, account_ids: Iterable[str]) -> tuple[StoredEntity, ...]:
+        """See the port."""
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, entity, _ENTITY, "root_id", account_ids)
+        return tuple(read_entity(row) for row in rows)
 
     def named(self, names: Iterable[tuple[str, EntityKind, str]]) -> dict[tuple[str, EntityKind, str], StoredEntity]:
         """See the port."""
@@ -107,7 +113,11 @@ class SqlState:
 
     def account_ids(self) -> tuple[str, ...]:
         """Every account, oldest first."""
-        query = select(entity.c.id).where(entity.c.kind == EntityKind.ACCOUNT.value).order_by(entity.c.updated_at, entity.c.id)
+        query = (
+            select(entity.c.id)
+            .where(entity.c.kind == EntityKind.ACCOUNT.value)
+            .order_by(entity.c.updated_at, entity.c.id)
+        )
         with self._database.read() as connection:
             return tuple(connection.execute(query).scalars())
 
@@ -279,9 +289,9 @@ def _commit_work(connection: Connection, changes: Changes, now: datetime) -> Non
             connection.exec_driver_sql(sql, rows)
     elif rows:
         sql = (
-            "UPDATE inbox_work SET state = s.state, reason = s.reason, due_at = s.due_at, settled_at = s.settled_at FROM "
-            "unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[]) AS s(state, reason, due_at, settled_at, seq) "
-            "WHERE inbox_work.seq = s.seq"
+            "UPDATE inbox_work SET state = s.state, reason = s.reason, due_at = s.due_at, settled_at = s.settled_at "
+            "FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[]) "
+            "AS s(state, reason, due_at, settled_at, seq) WHERE inbox_work.seq = s.seq"
         )
         connection.exec_driver_sql(sql, tuple([row[index] for row in rows] for index in range(5)))
     for park in changes.parks:

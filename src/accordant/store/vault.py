@@ -1,14 +1,14 @@
 """The vault: bytes at rest are compressed, then sealed with AES-256-GCM under a data key that a wrapping key wraps.
 
-Each sealed row names its key. A key belongs to a subject: today that is the installation and the month, so one key never
-seals more than a month's events; keys per person find their place here without another format. Destroying a key erases
-what it sealed, and the audit chain, which holds digests only, stays whole.
+Each sealed row names its key. A key belongs to a subject: today the installation and the month, so that no key seals
+more than a month's events. Destroying a key erases what it sealed; the audit chain stays whole.
 """
 
 import os
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -44,15 +44,8 @@ def read_wrapping_key(path: Path) -> bytes:
 
     Raises: ConfigurationError when the file is not a key or others may read it.
     """
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        pass
-    else:
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
+    if not path.exists():
+        _make_wrapping_key(path)
     if path.stat().st_mode & 0o077:
         raise ConfigurationError(f"The wrapping key {path} can be read by others.", remedy=f"Run: chmod 600 {path}")
     try:
@@ -64,6 +57,25 @@ def read_wrapping_key(path: Path) -> bytes:
             f"The wrapping key {path} is not 64 hexadecimal digits.", remedy="Restore it from your backup of the key."
         )
     return key
+
+
+def _make_wrapping_key(path: Path) -> None:
+    """Write the key beside its place and link it there: nobody reads half a key, and the first of two makers wins."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(secrets.token_hex(_KEY_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # a key that a power cut forgets would take everything it sealed with it
+    finally:
+        os.close(folder)
 
 
 class Vault:
@@ -98,7 +110,7 @@ class Vault:
             packed = self._cipher(key_id).decrypt(
                 sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context.encode("utf-8", "surrogatepass")
             )
-        except InvalidTag:
+        except (InvalidTag, ValueError):  # ValueError: too short to hold even a nonce
             raise SealBroken(f"The bytes stored for {context} do not match their seal.") from None
         return self._decompressor().decompress(packed, max_output_size=_PLAIN_BYTES_MAX)
 
