@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-import msgspec
-
 from accordant.canonical.charter import Charter, Phase, SystemPart
 from accordant.connectors import registry
 from accordant.connectors.sdk.addresses import AddressPolicy
@@ -23,6 +21,7 @@ from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
 from accordant.pipeline.dispatch import resting_flows, stop_of
 from accordant.pipeline.plan import Rulebook, write_rulebook
+from accordant.pipeline.receive import Connection
 from accordant.pipeline.replan import replan
 from accordant.pipeline.reread import reread
 from accordant.pipeline.work import work
@@ -38,22 +37,13 @@ from accordant.store.leases import Leases
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.state import SqlState
-from accordant.store.vault import Vault, read_wrapping_key
+from accordant.store.vault import KeyDestroyed, Vault, read_wrapping_key
 
 _REREAD_PAUSE = timedelta(seconds=10)
 _REREADS_MAX = 200
 _ALERTS_MAX = 20
 _ALERT_PAUSE = timedelta(seconds=30)
 _REPLAN_BATCH = 500
-
-
-class AdmittedConnection(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection the door may admit: its inbound half and its signing secrets, never none."""
-
-    name: str
-    inbound: Inbound
-    secrets: tuple[bytes, ...]
-    deliveries_per_s: int
 
 
 def system_clock() -> datetime:
@@ -90,7 +80,7 @@ class Hub:
         self.inbounds: dict[str, Inbound] = {}
         self.readers: dict[str, Reader] = {}
         self.outbounds: dict[str, Outbound] = {}
-        self.connections: dict[str, AdmittedConnection] = {}
+        self.connections: dict[str, Connection] = {}
         self._random = randomness or random.Random()  # noqa: S311  jitter, not secrecy
         self._webhook: AlertWebhook | None = None
         self._adopt(charter, environment)
@@ -120,7 +110,7 @@ class Hub:
         addresses = AddressPolicy(allow_loopback=system.stand_in)
         if connector.inbound is not None and connector.webhook_secrets is not None:
             self.inbounds[name] = connector.inbound(settings)
-            self.connections[name] = AdmittedConnection(
+            self.connections[name] = Connection(
                 name=name,
                 inbound=self.inbounds[name],
                 secrets=connector.webhook_secrets(settings),
@@ -132,9 +122,35 @@ class Hub:
             self.outbounds[name] = connector.outbound(
                 settings, self.clock, rate_per_s=float(system.rate_per_s), addresses=addresses
             )
-            self.breakers[name] = Breaker(self.pause)
+            self.breakers[name] = Breaker(self.pause_after)
 
-    def pause(self, attempt: int, asked_s: float | None) -> timedelta:
+    @property
+    def environment(self) -> str:
+        """What the console's badge says: demo, read-only or live."""
+        if any(system.stand_in for system in self.charter.systems.values()):
+            return "demo"
+        writes = any(flow.phase in {Phase.CONTROLLED, Phase.AUTOMATED} for flow in self.charter.flows)
+        return "live" if writes else "read-only"
+
+    @property
+    def console_token(self) -> str | None:
+        """The token visitors of the console sign in with; None where nobody has to."""
+        return self.settings.console_token
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """Host names of the console besides those of loopback."""
+        return self.settings.allowed_hosts
+
+    def open_event(self, seq: int) -> bytes | None:
+        """The raw body of an event, opened; None when there is none or it was erased."""
+        try:
+            events = self.inbox.load([seq])
+        except KeyDestroyed:
+            return None
+        return events[0].body if events else None
+
+    def pause_after(self, attempt: int, asked_s: float | None) -> timedelta:
         """How long to wait after try number ``attempt``."""
         part = self.charter.courier
         return backoff(
@@ -172,7 +188,7 @@ class Hub:
             resting_flows=lambda: resting_flows(self.rulebook, self.switches()),
             open_gate=self._open_gate,
             breaker=self.breakers[target],
-            pause=self.pause,
+            pause=self.pause_after,
             clock=self.clock,
         )
 

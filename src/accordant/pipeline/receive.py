@@ -3,7 +3,7 @@
 The proof is over the untouched bytes, before any parsing. Next: `pipeline/process.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -16,25 +16,30 @@ from accordant.ports.inbox import Arrival
 _HEADERS_DROPPED = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
-def receive(
-    *,
-    connection: str,
-    connector: Inbound,
-    headers: Mapping[str, str],
-    body: bytes,
-    secrets: Sequence[bytes],
-    now: datetime,
-) -> Arrival:
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection the door admits.
+
+    ``secrets`` holds the current signing secret and those being retired, never none; ``deliveries_per_s`` is the rate at
+    which its sender is asked to slow down.
+    """
+
+    name: str
+    inbound: Inbound
+    secrets: tuple[bytes, ...]
+    deliveries_per_s: int
+
+
+def receive(*, connection: Connection, headers: Mapping[str, str], body: bytes, now: datetime) -> Arrival:
     """Verify and identify one delivery.
 
     Raises: SignatureInvalid. A body that is signed but unusable is not refused: it gets an envelope that says so, is kept,
     and is quarantined by the interpreter.
     """
-    connector.verify(headers=headers, body=body, secrets=secrets, now=now)
+    connection.inbound.verify(headers=headers, body=body, secrets=connection.secrets, now=now)
     kept = {name: value for name, value in headers.items() if name not in _HEADERS_DROPPED}
     return Arrival(
-        connection=connection,
-        envelope=connector.read_envelope(body),
+        connection=connection.name,
+        envelope=connection.inbound.read_envelope(body),
         headers=msgspec.json.encode(kept),
         body=body,
         digest=digest(body),

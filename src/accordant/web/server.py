@@ -14,12 +14,14 @@ import structlog
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server.embed import Server
+from litestar import Litestar
 
 from accordant.bootstrap import Hub
 from accordant.ports.inbox import Arrival, Reception
 from accordant.runtime.group_commit import GroupCommit
 from accordant.runtime.worker import AsyncLoop, Loop
 from accordant.web.app import front
+from accordant.web.console.routes import console_router
 from accordant.web.webhooks import Door
 
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
@@ -39,9 +41,12 @@ class HubServer:
         self.host = host
         self.port = port
         self._loop = asyncio.get_running_loop()
-        self._intake: GroupCommit[Arrival, Reception] = GroupCommit(hub.inbox.accept, waiting_max=WAITING_MAX, loop=self._loop)
+        self._intake: GroupCommit[Arrival, Reception] = GroupCommit(
+            hub.inbox.accept, waiting_max=WAITING_MAX, loop=self._loop
+        )
         self._couriers = {
-            target: AsyncLoop(f"courier-{target}", partial(self._deliver, target), idle_s=_IDLE_S) for target in hub.outbounds
+            target: AsyncLoop(f"courier-{target}", partial(self._deliver, target), idle_s=_IDLE_S)
+            for target in hub.outbounds
         }
         self._reread = AsyncLoop("reread", self._read_again, idle_s=_RARELY_S)
         self._alerts = AsyncLoop("alerts", self._send_alerts, idle_s=_RARELY_S)
@@ -57,9 +62,14 @@ class HubServer:
         self._rooms.start()
         for loop in (*self._couriers.values(), self._reread, self._alerts):
             loop.start()
-        app = front(self.door, self.hub, self)
+        console = Litestar(route_handlers=[console_router(self.hub)], openapi_config=None)
         self._server = Server(
-            app, address=self.host, port=self.port, interface=Interfaces.ASGI, log_enabled=False, log_level=LogLevels.warning
+            front(self.door, console, lambda: health(self)),
+            address=self.host,
+            port=self.port,
+            interface=Interfaces.ASGI,
+            log_enabled=False,
+            log_level=LogLevels.warning,
         )
         self._serving = asyncio.create_task(self._server.serve())
         await self._until_listening()
@@ -79,7 +89,7 @@ class HubServer:
     async def stop(self) -> None:
         """Stop taking deliveries, store what was taken in, let running rounds end."""
         if self._server is not None and self._serving is not None:
-            self._server.stop()
+            self._server.stop()  # type: ignore[no-untyped-call]  # granian leaves this method untyped
             await asyncio.wait([self._serving], timeout=_DRAIN_S)
         await asyncio.to_thread(self._intake.stop)
         await asyncio.to_thread(self._rooms.stop, _DRAIN_S)
@@ -132,5 +142,7 @@ async def serve(hub: Hub, *, host: str, port: int, ready: Callable[[HubServer], 
 
 def health(server: HubServer) -> Mapping[str, Any]:
     """What a load balancer or a person asks first."""
-    targets = {target: ("left alone" if breaker.failures else "working") for target, breaker in server.hub.breakers.items()}
+    targets = {
+        target: ("left alone" if breaker.failures else "working") for target, breaker in server.hub.breakers.items()
+    }
     return {"status": "ok", "store": server.hub.database.engine.dialect.name, "targets": targets}

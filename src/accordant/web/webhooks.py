@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import msgspec
 import structlog
 
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import TransientError
-from accordant.pipeline.receive import receive
-from accordant.ports.connector import Inbound, SignatureInvalid
+from accordant.pipeline.receive import Connection, receive
+from accordant.ports.connector import SignatureInvalid
 from accordant.ports.inbox import Arrival, Reception
 
 Scope = Mapping[str, Any]
@@ -31,15 +30,6 @@ HEADER_BYTES_MAX = 32 * 1024
 _ALLOWED_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/plain")
 
 _log = structlog.get_logger("door")
-
-
-class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection the door admits. ``secrets`` holds the current signing secret and those that are being retired; never empty."""
-
-    name: str
-    inbound: Inbound
-    secrets: tuple[bytes, ...]
-    deliveries_per_s: int
 
 
 class _Refused(Exception):
@@ -93,14 +83,7 @@ class Door:
         headers = _headers(scope)
         body = await _body(headers, receive_message)
         try:
-            arrival = receive(
-                connection=name,
-                connector=connection.inbound,
-                headers=headers,
-                body=body,
-                secrets=connection.secrets,
-                now=self._clock(),
-            )
+            arrival = receive(connection=connection, headers=headers, body=body, now=self._clock())
         except SignatureInvalid as error:
             raise _Refused(401, error.message) from None
         # Counted after the proof: a stranger must not be able to use up a provider's rate.
@@ -123,7 +106,7 @@ class Door:
         self.answers[known, f"refused_{refusal.status}"] += 1
         count = self.answers[known, f"refused_{refusal.status}"]
         # Sampled: the first ones, then every thousandth, so that a flood of forgeries cannot flood the log.
-        if count <= 10 or count % 1000 == 0:  # noqa: PLR2004
+        if count <= 10 or count % 1000 == 0:
             _log.warning(
                 "delivery refused", connection=known, status=refusal.status, reason=refusal.reason, count=count
             )
