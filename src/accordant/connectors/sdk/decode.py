@@ -1,6 +1,6 @@
 """The one strict reading of a provider's JSON: what two parsers could read differently is refused, with its place.
 Guarantees: UTF-8, no repeated key, no float (decimals are Decimal), integers of 64 bits, bounded depth, storable text.
-The usual body is read in one pass of the standard library; only suspicious bytes pay for a closer look.
+The usual body is read in one quick pass that proves itself; whatever leaves a doubt is read again, with care.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import json
 import re
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
+
+import msgspec
 
 from accordant.kernel.errors import RejectedError
 
@@ -19,7 +21,9 @@ DECIMAL_EXPONENT_MAX = 308  # beyond it the number is infinite or zero to everyb
 #: A JSON object as decoded; it does not leave the connector.
 JsonObject = dict[str, Any]
 
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_LONG_NUMBER = b"0" * 19
+_DIGITS_ALIKE = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else 32 for byte in range(256))
+_WHITE_SPACE = b" \t\r\n"
 _DOUBTFUL_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 # Possessive, and an open string runs to the end: no body makes this look at a byte more than once.
 _NOT_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)|[^\[\]{}"]++', re.DOTALL)
@@ -46,13 +50,47 @@ def decode_strict(body: bytes) -> object:
     (also those that differ by escapes only), NaN, Infinity, numbers beyond the range of a double, integers
     beyond 64 bits signed, more than DEPTH_MAX levels, lone surrogates and NUL in text.
     """
-    text = _as_text(body)
     # A text with few brackets cannot be deep, whatever they enclose.
     if body.count(b"{") + body.count(b"[") > DEPTH_MAX:
         _check_depth(body)
-    decoder = _CAREFUL if _LONG_NUMBER.search(body) else _QUICK
+    if _LONG_NUMBER in body.translate(_DIGITS_ALIKE) or _DOUBTFUL_ESCAPE.search(body):
+        return _decode_carefully(body)
     try:
-        value: object = decoder.decode(text)
+        value: object = _QUICK.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_carefully(body)
+    # Every key ends in a quote before a colon, so a text has at most as many pairs as that sequence. As many keys in
+    # the value as that: none was there twice. Fewer: perhaps one was, perhaps a text only looks like it.
+    if type(value) is dict and _keys(value) == body.translate(None, _WHITE_SPACE).count(b'":'):
+        return value
+    return _decode_carefully(body)
+
+
+def _keys(value: JsonObject) -> int:
+    count = len(value)
+    for item in value.values():
+        if type(item) is dict:
+            count += _keys(item)
+        elif type(item) is list:
+            count += _keys_in(item)
+    return count
+
+
+def _keys_in(items: list[Any]) -> int:
+    count = 0
+    for item in items:
+        if type(item) is dict:
+            count += _keys(item)
+        elif type(item) is list:
+            count += _keys_in(item)
+    return count
+
+
+def _decode_carefully(body: bytes) -> object:
+    """The reading that defines the others: it sees every pair and every number, and says what is wrong where."""
+    text = _as_text(body)
+    try:
+        value: object = _CAREFUL.decode(text)
     except json.JSONDecodeError as error:
         offset = len(text[: error.pos].encode())
         raise PayloadMalformed(f"The body is not JSON: {error.msg}.", where=f"byte {offset}") from None
@@ -137,7 +175,7 @@ def _constant(text: str) -> NoReturn:
     raise PayloadMalformed(f"{text} is no JSON number.", where=text)
 
 
-_QUICK = json.JSONDecoder(object_pairs_hook=_object, parse_float=_decimal, parse_constant=_constant)
+_QUICK = msgspec.json.Decoder(float_hook=_decimal)
 _CAREFUL = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=_decimal, parse_constant=_constant, parse_int=_integer
 )

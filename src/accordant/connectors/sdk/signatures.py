@@ -72,7 +72,6 @@ def _read(scheme: SignatureScheme, text: str, headers: Mapping[str, str]) -> tup
     if scheme.signature_label:
         for part in text.split(","):
             label, _, value = part.partition("=")
-            label = label.strip()
             if label == scheme.signature_label:
                 found.append(value)
             elif label == scheme.stamp_label:

@@ -1,5 +1,5 @@
 """Envelopes of Stripe deliveries: the inbox needs a name and a lane for every body, and it needs them quickly.
-Guarantees: never raises, and the lane is the root that inbound.py gives the same object, or one customer had two orders.
+Guarantees: never raises, and the lane is the root that inbound.py gives the same object: one customer, one order.
 """
 
 from __future__ import annotations

@@ -29,6 +29,14 @@ class StripeRefusal(Exception):
         self.message = message
         self.request_id = request_id
 
+    @property
+    def is_absence(self) -> bool:
+        """Whether Stripe has no such object. A bare 404 may be a wrong address, and the other mode's key finds nothing:
+        taking those for deletions would empty every record.
+        """
+        other_mode = "exists in live mode" in self.message or "exists in test mode" in self.message
+        return self.status == 404 and self.code == "resource_missing" and not other_mode
+
 
 class ReadRefused(RejectedError):
     """Stripe refuses this request as it is."""

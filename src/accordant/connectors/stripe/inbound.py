@@ -20,7 +20,7 @@ from accordant.canonical.observations import (
     Quarantined,
     Standpoint,
 )
-from accordant.canonical.refs import ExternalRef
+from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.connectors.sdk.decode import JsonObject, PayloadMalformed, decode_object
 from accordant.connectors.sdk.signatures import verify_signature
 from accordant.connectors.stripe import inbound_billing as billing
@@ -48,6 +48,20 @@ BUILDERS: dict[str, Callable[[JsonObject], Entity]] = {
     "payout": money.payout,
     "balance_transaction": money.balance_movement,
 }
+#: Stripe's word for an object that can be a root -> what it is in the hub.
+_ROOT_KINDS: dict[str, EntityKind] = {
+    "customer": EntityKind.ACCOUNT,
+    "product": EntityKind.PRODUCT,
+    "price": EntityKind.PRICE,
+    "subscription": EntityKind.SUBSCRIPTION,
+    "invoice": EntityKind.INVOICE,
+    "credit_note": EntityKind.CREDIT_NOTE,
+    "charge": EntityKind.PAYMENT,
+    "refund": EntityKind.REFUND,
+    "dispute": EntityKind.DISPUTE,
+    "payout": EntityKind.PAYOUT,
+    "balance_transaction": EntityKind.BALANCE_MOVEMENT,
+}
 _OF_CUSTOMER = frozenset(("subscription", "invoice", "credit_note", "charge"))
 _DELETABLE = frozenset(("customer", "product", "price"))
 
@@ -73,11 +87,15 @@ def _root(system: str, kind: str, part: JsonObject) -> ExternalRef:
 def _observe(notice: Notice, kind: str, part: JsonObject, root: ExternalRef | None = None) -> Observation:
     if part.get("object", kind) != kind:
         raise Unfit(f"The object is a {str(part['object'])[:60]!r}; {kind} is expected.", where="object")
+    root = root or _root(notice.system, kind, part)
     return Observation(
         ref=ExternalRef(notice.system, kind, shapes.identifier(part)),
-        root=root or _root(notice.system, kind, part),
+        root=root,
+        root_kind=_ROOT_KINDS[root.object_type],
         entity=BUILDERS[kind](part),
         observed_at=notice.occurred_at,
+        # Nothing precedes the notice of a creation: that orders it against whatever else its second brought.
+        standpoint=Standpoint.CREATION if notice.type.endswith(".created") else Standpoint.NOTICE,
     )
 
 
@@ -316,9 +334,11 @@ def _reading(
         return Quarantined(f"Stripe returned no {ref.object_type} for {ref}.", "object")
     if part.get("deleted") is True and ref.object_type not in _DELETABLE and "total" not in part:
         return Quarantined(f"Stripe no longer has {ref}, and its last state is not told.", "deleted")
+    root = _root(ref.system, ref.object_type, part)
     observation = Observation(
         ref=ref,
-        root=_root(ref.system, ref.object_type, part),
+        root=root,
+        root_kind=_ROOT_KINDS[root.object_type],
         entity=builder(part),
         observed_at=read_at,
         standpoint=Standpoint.READING,

@@ -69,7 +69,7 @@ class StripeReader:
         path = f"/v1/{_collection(ref.object_type)}/{_segment(ref.id)}"
         asked_at = self._clock()
         answer = await self._get(path, [("expand[]", field) for field in self._expanded(ref.object_type)])
-        if answer.status == 404 or _head(answer.body).deleted:
+        if answer is None or _head(answer.body).deleted:
             return b"", asked_at
         return answer.body, asked_at
 
@@ -93,8 +93,9 @@ class StripeReader:
         for _ in range(PAGES_MAX):
             asked_at = self._clock()
             answer = await self._get(path, [("limit", str(PAGE_SIZE)), *query, *after, *expanded])
-            if answer.status == 404:
-                raise TargetUnavailable(f"Stripe does not list {object_type} objects at {path}.")
+            if answer is None:
+                # The object the page starts after was deleted meanwhile, or the address is not Stripe's.
+                raise TargetUnavailable(f"Stripe's list of {object_type} objects changed while it was read.")
             page = _listed(answer.body)
             objects = tuple(
                 (ExternalRef(self._system, object_type, _head(bytes(raw)).id), bytes(raw)) for raw in page.data
@@ -114,16 +115,18 @@ class StripeReader:
         await self._http.close()
 
     @translated
-    async def _get(self, path: str, query: _Query) -> HttpAnswer:
+    async def _get(self, path: str, query: _Query) -> HttpAnswer | None:
+        """The answer; None where Stripe itself says that there is no such object."""
         answer = await self._http.send("GET", path, query=query, headers={"Stripe-Version": self._version})
-        if answer.status in {200, 404}:
+        if answer.status == 200:
             return answer
-        raise refusal(answer)
+        refused = refusal(answer)
+        if refused.is_absence:
+            return None
+        raise refused
 
     def _expanded(self, object_type: str) -> tuple[str, ...]:
         """What an entity needs and Stripe sends only when asked."""
-        if object_type == "customer":
-            return ("tax_ids",)
         if object_type == "subscription":
             return ("discounts.source.coupon",) if self._version >= _COUPON_MOVED else ("discounts",)
         return ()
