@@ -124,15 +124,18 @@ def _shared(charter: Charter) -> Iterator[Defect]:
             continue
         names.add(flow.name)
         mapping = charter.mapping_of(flow)
+        contested: dict[str, list[str]] = {}
         for field in sorted(_write_set(flow, mapping)) if mapping is not None else ():
             first = writers.setdefault((flow.target, flow.object, field), flow.name)
             if first != flow.name:
-                yield Defect(
-                    where=place("flows", index, "write_fields"),
-                    problem=f"{flow.name} and {first} would both write {flow.target}'s {flow.object}.{field}.",
-                    remedy="Let one flow write each field.",
-                    flows=(flow.name, first),
-                )
+                contested.setdefault(first, []).append(field)
+        for first, fields in contested.items():
+            yield Defect(
+                where=place("flows", index, "write_fields"),
+                problem=f"{flow.name} and {first} would both write {', '.join(fields)} of {flow.target}'s {flow.object}.",
+                remedy="Let one flow write each field.",
+                flows=(flow.name, first),
+            )
 
 
 def _route(where: str, flow: FlowPart, charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> Iterator[Defect]:

@@ -72,7 +72,8 @@ class CompiledFlow(msgspec.Struct, frozen=True, kw_only=True):
     """A flow with everything about it that does not change until the charter does. ``compile_flow`` makes it.
 
     ``own_fields`` are the mapped fields whose facts the source owns; ``foreign`` says of each other one whose it is.
-    ``phase`` is the flow's own or what its connectors' tiers allow, whichever is narrower (``cap`` says so); ``spoken`` is what it says.
+    ``phase`` is the narrower of the flow's own and what its connectors have earned, which ``cap`` says where it counts;
+    ``spoken`` is what the phase says.
     """
 
     name: str

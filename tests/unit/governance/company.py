@@ -38,7 +38,7 @@ CONNECTORS = {
         settings=frozenset(),
         is_source=True,
         is_target=True,
-        rate_per_s_max=10,
+        rate_per_s_max=50,
     ),
     "rawbox": ConnectorFacts(
         name="rawbox",
