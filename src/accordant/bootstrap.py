@@ -15,6 +15,8 @@ from accordant.connectors import registry
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.alerts import AlertWebhook
 from accordant.governance.decide import Switches
+from accordant.governance.findings import ConnectorFacts, Severity
+from accordant.governance.phases import Tier
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError
 from accordant.pipeline.courier import Breaker, courier
@@ -30,6 +32,7 @@ from accordant.runtime.backoff import backoff
 from accordant.runtime.worker import shielded
 from accordant.settings import Settings, resolve_secrets
 from accordant.store.alerts import AlertQueue
+from accordant.store.charter_folder import CharterFolder, CharterInvalid, read_folder
 from accordant.store.charters import CharterShelf
 from accordant.store.engine import Database
 from accordant.store.inbox import SqlInbox
@@ -49,6 +52,33 @@ _REPLAN_BATCH = 500
 def system_clock() -> datetime:
     """The real time, for the edges."""
     return datetime.now(UTC)
+
+
+def read_charter(settings: Settings) -> CharterFolder:
+    """The charter of this installation with the places of its lines, filled in from the connectors' defaults; not yet checked.
+
+    Raises: CharterInvalid with every defect, each with file, line and remedy.
+    """
+    installed = registry.installed()
+    return read_folder(
+        settings.charter,
+        default_mappings={name: one.default_mappings() for name, one in installed.items() if one.default_mappings},
+        default_ownership={name: one.default_ownership() for name, one in installed.items() if one.default_ownership},
+    )
+
+
+def checked_charter(settings: Settings) -> Charter:
+    """The charter of this installation, ready to be put in force. Raises: CharterInvalid."""
+    folder = read_charter(settings)
+    errors = tuple(defect for defect in folder.check(connector_facts()) if defect.severity is Severity.ERROR)
+    if errors:
+        raise CharterInvalid(errors)
+    return folder.charter
+
+
+def connector_facts() -> dict[str, ConnectorFacts]:
+    """What governance must know of each installed connector."""
+    return {name: registry.facts_of(connector) for name, connector in registry.installed().items()}
 
 
 class Hub:
@@ -88,19 +118,13 @@ class Hub:
     def _adopt(self, charter: Charter, environment: Mapping[str, str]) -> None:
         """Put a checked charter into force."""
         self.charter = charter
-        self.rulebook: Rulebook = write_rulebook(charter, self._caps(charter))
+        self.rulebook: Rulebook = write_rulebook(charter, _tiers(charter))
         for name, system in charter.systems.items():
             self._connect(name, system, environment)
         if charter.alerts.slack_webhook is not None:
             url = resolve_secrets(charter.alerts.slack_webhook, environment, "alerts.slack_webhook")
             loopback = any(system.stand_in for system in charter.systems.values())
             self._webhook = AlertWebhook(str(url), clock=self.clock, addresses=AddressPolicy(allow_loopback=loopback))
-
-    def _caps(self, charter: Charter) -> dict[str, Phase]:
-        return {
-            name: registry.connector(system.connector, where=f"systems.{name}").cap
-            for name, system in charter.systems.items()
-        }
 
     def _connect(self, name: str, system: SystemPart, environment: Mapping[str, str]) -> None:
         """Build the halves of one system that its settings allow: a system without an API key cannot be read, only listened to."""
@@ -244,6 +268,13 @@ class Hub:
         if self._webhook is not None:
             await self._webhook.close()
         self.database.close()
+
+
+def _tiers(charter: Charter) -> dict[str, Tier]:
+    return {
+        name: registry.connector(system.connector, where=f"systems.{name}").tier
+        for name, system in charter.systems.items()
+    }
 
 
 def _as_text(settings: Mapping[str, object]) -> dict[str, str]:

@@ -9,10 +9,13 @@ from typing import Protocol
 
 import msgspec
 
-from accordant.canonical.charter import MappingPart, Phase
+from accordant.canonical.charter import MappingPart
+from accordant.canonical.refs import EntityKind
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.manifest import MANIFEST_NAME, Manifest, load_manifest, load_quality
-from accordant.connectors.sdk.tiers import phase_cap
+from accordant.connectors.sdk.tiers import tier_of
+from accordant.governance.findings import ConnectorFacts
+from accordant.governance.phases import Tier
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError
 from accordant.ports.connector import Inbound, Outbound, Reader
@@ -37,15 +40,16 @@ class MakeOutbound(Protocol):
 
 
 class Connector(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connector offers; a part it does not have is None. ``cap`` is the widest phase its scorecard earned."""
+    """What a connector offers; a part it does not have is None. ``tier`` is what its scorecard earned."""
 
     manifest: Manifest
-    cap: Phase
+    tier: Tier
     inbound: Callable[[Settings], Inbound] | None
     webhook_secrets: Callable[[Settings], tuple[bytes, ...]] | None
     reader: MakeReader | None
     outbound: MakeOutbound | None
     default_mappings: Callable[[], tuple[MappingPart, ...]] | None
+    default_ownership: Callable[[], dict[EntityKind, str]] | None
 
 
 @cache
@@ -70,14 +74,32 @@ def connector(name: str, *, where: str) -> Connector:
         ) from None
 
 
+def facts_of(connector: Connector) -> ConnectorFacts:
+    """What the check of a charter must know of a connector."""
+    manifest = connector.manifest
+    return ConnectorFacts(
+        name=manifest.name,
+        category=manifest.category,
+        tier=connector.tier,
+        settings=frozenset(setting.name for setting in manifest.settings),
+        required=frozenset(setting.name for setting in manifest.settings if setting.required),
+        secret=frozenset(setting.name for setting in manifest.settings if setting.secret),
+        signing="webhook_secrets" if manifest.inbound is not None else None,
+        is_source=manifest.inbound is not None or bool(manifest.reads),
+        is_target=bool(manifest.writes),
+        rate_per_s_max=manifest.limits.rate_per_s_max,
+    )
+
+
 def _read(folder: Traversable) -> Connector:
     module: ModuleType = import_module(f"accordant.connectors.{folder.name}.connector")
     return Connector(
         manifest=load_manifest(folder),
-        cap=phase_cap(load_quality(folder)),
+        tier=tier_of(load_quality(folder)),
         inbound=getattr(module, "inbound", None),
         webhook_secrets=getattr(module, "webhook_secrets", None),
         reader=getattr(module, "reader", None),
         outbound=getattr(module, "outbound", None),
         default_mappings=getattr(module, "default_mappings", None),
+        default_ownership=getattr(module, "default_ownership", None),
     )

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from accordant.analytics.facts import Facts, account_facts, subscription_facts
-from accordant.canonical.charter import Charter, FlowPart, MappingPart, Phase
+from accordant.canonical.charter import Charter, FlowPart, MappingPart
 from accordant.canonical.entities import Account, Product, Subscription
 from accordant.canonical.intents import STEP_OF_KIND, WireValue, plan_intent
 from accordant.canonical.refs import EntityKind, EntityRef
@@ -25,6 +25,7 @@ from accordant.governance.decide import (
     encode_decision,
 )
 from accordant.governance.ownership import OwnershipMatrix
+from accordant.governance.phases import Tier, cap_of
 from accordant.kernel.hashing import fingerprint
 from accordant.mapping.difference import difference
 from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, translate
@@ -54,15 +55,17 @@ class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
         return next((route for routes in self.routes.values() for route in routes if route.flow.name == flow), None)
 
 
-def write_rulebook(charter: Charter, tier_caps: Mapping[str, Phase]) -> Rulebook:
-    """Compile a charter that has passed its check. ``tier_caps`` says how far each target's connector may go."""
+def write_rulebook(charter: Charter, tiers: Mapping[str, Tier]) -> Rulebook:
+    """Compile a charter that has passed its check. ``tiers`` holds what the connector of each system earned."""
     owners = OwnershipMatrix.from_charter(charter)
     routes: dict[tuple[str, EntityKind], tuple[Route, ...]] = {}
     for flow in charter.flows:
         mapping = charter.mapping_of(flow)
         if mapping is None:
             continue
-        rules = compile_flow(flow, mapping=mapping, owners=owners, tier_cap=tier_caps[flow.target])
+        rules = compile_flow(
+            flow, mapping=mapping, owners=owners, tier_cap=cap_of(tiers[flow.source], tiers[flow.target])
+        )
         route = Route(flow=flow, mapping=mapping, compiled=compile_mapping(mapping), rules=rules)
         place = (flow.source, flow.entity)
         routes[place] = (*routes.get(place, ()), route)

@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from accordant.governance.findings import Category
 from accordant.kernel.errors import ConfigurationError
 from accordant.ports.connector import DestinationClass
 
@@ -73,9 +74,13 @@ class WriteObject(_Strict, frozen=True, kw_only=True):
 
 
 class Limits(_Strict, frozen=True, kw_only=True):
-    """The vendor's rate limits as we keep them. ``calls_per_day`` is None where the vendor has none."""
+    """The vendor's rate limits as we keep them; a charter may ask for up to ``rate_per_s_max``.
+
+    ``calls_per_day`` is None where the vendor has none.
+    """
 
     rate_per_s: int
+    rate_per_s_max: int
     burst: int
     calls_per_day: int | None = None
 
@@ -92,6 +97,7 @@ class Manifest(_Strict, frozen=True, kw_only=True):
 
     name: str
     title: str
+    category: Category
     owner: str
     docs: str
     api_version: str

@@ -3,8 +3,8 @@
 A tier counts only when every rule of it, and of those below, is answered `done` or `exempt` with a reason.
 """
 
-from accordant.canonical.charter import Phase
 from accordant.connectors.sdk.manifest import BRONZE_RULES, Answer, Quality, Standing
+from accordant.governance.phases import Tier
 
 SILVER_RULES = frozenset(
     {
@@ -38,19 +38,19 @@ GOLD_RULES = frozenset(
 )
 
 
-def phase_cap(quality: Quality) -> Phase:
-    """The widest phase the scorecard allows: draft without a tier, then read-only, controlled and automated."""
-    cap = Phase.DRAFT
+def tier_of(quality: Quality) -> Tier:
+    """The highest tier the scorecard has earned, with those below it."""
+    earned = Tier.UNPROVED
     steps = (
-        (BRONZE_RULES, quality.bronze, Phase.READ_ONLY),
-        (SILVER_RULES, quality.silver, Phase.CONTROLLED),
-        (GOLD_RULES, quality.gold, Phase.AUTOMATED),
+        (BRONZE_RULES, quality.bronze, Tier.BRONZE),
+        (SILVER_RULES, quality.silver, Tier.SILVER),
+        (GOLD_RULES, quality.gold, Tier.GOLD),
     )
-    for rules, answers, phase in steps:
+    for rules, answers, tier in steps:
         if not _earned(rules, answers):
-            return cap
-        cap = phase
-    return cap
+            return earned
+        earned = tier
+    return earned
 
 
 def _earned(rules: frozenset[str], answers: dict[str, Answer]) -> bool:

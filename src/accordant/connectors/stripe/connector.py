@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from accordant.canonical.refs import EntityKind
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.http import PUBLIC_ONLY, HttpClient, Recorder
 from accordant.connectors.stripe.inbound import StripeInbound
@@ -110,3 +111,13 @@ def _check_names(settings: Mapping[str, str]) -> None:
         raise SettingInvalid(
             f"A Stripe connection has no setting {unknown[0]!r}.", remedy=f"It has: {', '.join(sorted(SETTINGS))}."
         )
+
+
+def default_ownership() -> dict[EntityKind, str]:
+    """What Stripe owns unless a charter says otherwise, each with its sentence (requirement 15)."""
+    return {
+        EntityKind.ACCOUNT: "Stripe says who pays us, how and how much; the others show it and never change it.",
+        EntityKind.SUBSCRIPTION: "Stripe runs every subscription: plan, price, state and dates are what it says.",
+        EntityKind.INVOICE: "Stripe issues every invoice and says what of it is paid.",
+        EntityKind.PAYMENT: "Stripe collects every payment and says what became of it.",
+    }
