@@ -238,6 +238,18 @@ async def test_a_next_page_elsewhere_is_not_fetched(following: object) -> None:
         assert len(teller.requests) == 1
 
 
+@pytest.mark.parametrize("body", [[], {}, {"fields": None}, b"<html>"])
+async def test_a_description_that_cannot_be_read(body: object) -> None:
+    async with a_teller(said(200, body)) as (_, outbound):
+        with pytest.raises(TargetUnavailable):
+            await outbound.describe("Account")
+
+
+async def test_what_is_no_field_is_left_out_of_a_description() -> None:
+    async with a_teller(said(200, {"fields": [None, {}, {"name": "Name"}]})) as (_, outbound):
+        assert [field.name for field in await outbound.describe("Account")] == ["Name"]
+
+
 async def test_a_read_that_breaks_off_is_tried_again() -> None:
     page = {"records": [{"Id": "001", "Billing_Customer_Id__c": "cus_1", "Name": "EXAMPLE-1"}], "done": True}
     async with a_teller(cut, said(200, page)) as (teller, outbound):
