@@ -20,7 +20,7 @@ from accordant.canonical.intents import (
     WriteOutcome,
 )
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, object_spec
-from accordant.kernel.errors import HoldError, RejectedError, TransientError
+from accordant.kernel.errors import AccordantError, TransientError
 from accordant.pipeline.dispatch import Stop
 from accordant.ports.connector import AnswerLost, Outbound, RecordWrite
 from accordant.ports.outbox import LeasedIntent
@@ -84,14 +84,14 @@ async def _deliver_records(
 ) -> list[Delivered]:
     try:
         held = await outbound.read(spec, [leased.intent.key for leased in batch])
-    except (TransientError, HoldError, RejectedError) as error:
+    except AccordantError as error:
         return [_not_tried(leased, error, None) for leased in batch]
     gate = open_gate()
     done: list[Delivered] = []
     to_write: list[tuple[LeasedIntent, RecordWrite]] = []
     for leased in batch:
         before = held.get(leased.intent.key)
-        differing = _differing(leased.intent.fields, before)
+        differing = _differing(outbound.canonical(spec, leased.intent.fields), before)
         if leased.shadow:
             done.append(Delivered(leased=leased, outcome=Compared(tuple(sorted(differing))), before=before))
         elif before is not None and not differing:
@@ -122,7 +122,7 @@ async def _write(
     except AnswerLost as error:
         unknown = Uncertain(error.message)
         return [Delivered(leased=leased, outcome=unknown, before=held.get(leased.intent.key)) for leased, _ in to_write]
-    except (TransientError, HoldError, RejectedError) as error:
+    except AccordantError as error:
         return [_not_tried(leased, error, held.get(leased.intent.key)) for leased, _ in to_write]
     return [
         Delivered(
@@ -132,9 +132,7 @@ async def _write(
     ]
 
 
-def _not_tried(
-    leased: LeasedIntent, error: TransientError | HoldError | RejectedError, before: CurrentRecord | None
-) -> Delivered:
+def _not_tried(leased: LeasedIntent, error: AccordantError, before: CurrentRecord | None) -> Delivered:
     """A whole call that did not go through says nothing about a single record: it waits, without losing an attempt."""
     wait_s = error.retry_after_s if isinstance(error, TransientError) else None
     return Delivered(leased=leased, outcome=None, before=before, stopped=str(error), outage=True, wait_s=wait_s)

@@ -156,6 +156,13 @@ class Outbound(Protocol):
         """
         ...
 
+    def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
+        """The values as they come back after a write: targets trim text, pad amounts and cut fractions of seconds.
+
+        What is desired is compared with what is held in this spelling only.
+        """
+        ...
+
     async def write(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
         """Create or change records by their key, one result each, in order. Never touches a field that is not given.
 

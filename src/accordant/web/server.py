@@ -7,6 +7,7 @@ moment is just another crash. Next: `webhooks.py` for the door, `console/` for t
 import asyncio
 import signal
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from functools import partial
 from typing import Any
 
@@ -33,11 +34,35 @@ _DRAIN_S = 20.0
 _log = structlog.get_logger("server")
 
 
-class HubServer:
-    """A running hub. ``start`` returns when it listens; ``stop`` drains."""
+class Role(StrEnum):
+    """What a process does. One process does everything by default; several share the work on PostgreSQL."""
 
-    def __init__(self, hub: Hub, *, host: str, port: int) -> None:
+    DOOR = "door"
+    WORKER = "worker"
+    COURIER = "courier"
+
+
+EVERYTHING = frozenset(Role)
+
+
+class HubServer:
+    """A running hub. ``start`` returns when it listens; ``stop`` drains.
+
+    ``partitions`` are the lanes a worker takes, all of them when None.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        host: str,
+        port: int,
+        roles: frozenset[Role] = EVERYTHING,
+        partitions: frozenset[int] | None = None,
+    ) -> None:
         self.hub = hub
+        self.roles = roles
+        self.partitions = partitions
         self.host = host
         self.port = port
         self._loop = asyncio.get_running_loop()
@@ -58,10 +83,16 @@ class HubServer:
     async def start(self) -> None:
         """Listen, and begin to work."""
         await asyncio.to_thread(self.hub.enforce_charter)
-        self._intake.start()
-        self._rooms.start()
-        for loop in (*self._couriers.values(), self._reread, self._alerts):
-            loop.start()
+        if Role.WORKER in self.roles:
+            self._rooms.start()
+        if Role.COURIER in self.roles:
+            for loop in (*self._couriers.values(), self._reread, self._alerts):
+                loop.start()
+        if Role.DOOR in self.roles:
+            self._intake.start()
+            await self._open_door()
+
+    async def _open_door(self) -> None:
         console = Litestar(route_handlers=[console_router(self.hub)], openapi_config=None)
         self._server = Server(
             front(self.door, console, lambda: health(self)),
@@ -91,7 +122,7 @@ class HubServer:
         if self._server is not None and self._serving is not None:
             self._server.stop()  # type: ignore[no-untyped-call]  # granian leaves this method untyped
             await asyncio.wait([self._serving], timeout=_DRAIN_S)
-        await asyncio.to_thread(self._intake.stop)
+            await asyncio.to_thread(self._intake.stop)
         await asyncio.to_thread(self._rooms.stop, _DRAIN_S)
         for loop in (*self._couriers.values(), self._reread, self._alerts):
             await loop.stop(_DRAIN_S)
@@ -104,7 +135,7 @@ class HubServer:
             loop.wake()
 
     def _process(self) -> bool:
-        found = self.hub.process_round() > 0
+        found = self.hub.process_round(self.partitions) > 0
         if found:
             for loop in (*self._couriers.values(), self._reread):
                 loop.wake()
