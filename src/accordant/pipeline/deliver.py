@@ -14,13 +14,14 @@ from accordant.canonical.intents import (
     AlreadyApplied,
     Compared,
     IntentState,
+    RefusalClass,
     Refused,
     Uncertain,
     WireValue,
     WriteOutcome,
 )
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, object_spec
-from accordant.kernel.errors import AccordantError, TransientError
+from accordant.kernel.errors import AccordantError, RejectedError, TransientError
 from accordant.pipeline.dispatch import Stop
 from accordant.ports.connector import AnswerLost, Outbound, RecordWrite
 from accordant.ports.outbox import LeasedIntent
@@ -91,7 +92,12 @@ async def _deliver_records(
     to_write: list[tuple[LeasedIntent, RecordWrite]] = []
     for leased in batch:
         before = held.get(leased.intent.key)
-        differing = _differing(outbound.canonical(spec, leased.intent.fields), before)
+        try:
+            differing = _differing(outbound.canonical(spec, leased.intent.fields), before)
+        except RejectedError as error:
+            refusal = Refused(cause=RefusalClass.DATA_QUALITY, code=type(error).__name__, message=error.message)
+            done.append(Delivered(leased=leased, outcome=refusal, before=before))
+            continue
         if leased.shadow:
             done.append(Delivered(leased=leased, outcome=Compared(tuple(sorted(differing))), before=before))
         elif before is not None and not differing:

@@ -159,7 +159,7 @@ class Outbound(Protocol):
     def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
         """The values as they come back after a write: targets trim text, pad amounts and cut fractions of seconds.
 
-        What is desired is compared with what is held in this spelling only.
+        What is desired is compared with what is held in this spelling only. Raises: RejectedError for a value of a wrong type.
         """
         ...
 

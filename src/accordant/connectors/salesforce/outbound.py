@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -76,7 +76,7 @@ class SalesforceOutbound:
         await self._http.close()
         await self._authorizer.close()
 
-    def canonical(self, spec: ObjectSpec, fields: dict[str, WireValue]) -> dict[str, WireValue]:
+    def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
         """Desired values as ``read`` will give them back: compare these. Raises RejectedError for a wrong type."""
         return {name: canonical(spec.fields[name].type, value) for name, value in fields.items()}
 
