@@ -12,6 +12,7 @@ from accordant.ports.connector import DestinationClass
 MANIFEST = """
 name = "acme"
 title = "Acme"
+category = "billing"
 owner = "The Acme team"
 docs = "https://docs.acme.example"
 api_version = "1"
@@ -20,6 +21,7 @@ sandbox = true
 kind = "api_key"
 [limits]
 rate_per_s = 5
+rate_per_s_max = 10
 burst = 5
 [[reads]]
 name = "thing"
