@@ -64,6 +64,7 @@ def read_charter(settings: Settings) -> CharterFolder:
         settings.charter,
         default_mappings={name: one.default_mappings() for name, one in installed.items() if one.default_mappings},
         default_ownership={name: one.default_ownership() for name, one in installed.items() if one.default_ownership},
+        connectors=connector_facts(),
     )
 
 

@@ -15,14 +15,13 @@ import structlog
 from granian.constants import Interfaces
 from granian.log import LogLevels
 from granian.server.embed import Server
-from litestar import Litestar
 
 from accordant.bootstrap import Hub
 from accordant.ports.inbox import Arrival, Reception
 from accordant.runtime.group_commit import GroupCommit
 from accordant.runtime.worker import AsyncLoop, Loop
 from accordant.web.app import front
-from accordant.web.console.routes import console_router
+from accordant.web.console.routes import console_application
 from accordant.web.webhooks import Door
 
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
@@ -93,7 +92,7 @@ class HubServer:
             await self._open_door()
 
     async def _open_door(self) -> None:
-        console = Litestar(route_handlers=[console_router(self.hub)], openapi_config=None)
+        console = console_application(self.hub)
         self._server = Server(
             front(self.door, console, lambda: health(self)),
             address=self.host,
