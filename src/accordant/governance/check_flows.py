@@ -132,7 +132,7 @@ def _shared(charter: Charter) -> Iterator[Defect]:
         for first, fields in contested.items():
             yield Defect(
                 where=place("flows", index, "write_fields"),
-                problem=f"{flow.name} and {first} would both write {', '.join(fields)} of {flow.target}'s {flow.object}.",
+                problem=f"{flow.name} and {first} would both write {', '.join(fields)} of {flow.object}.",
                 remedy="Let one flow write each field.",
                 flows=(flow.name, first),
             )

@@ -1,0 +1,317 @@
+"""The charter's folder: YAML, read strictly, filled in where a part follows from the rest, refused with every defect.
+
+Nothing is written here. What types cannot say is checked by `governance/charter.py`; its defects get their places here.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from accordant.canonical.charter import Charter, MappingPart
+from accordant.canonical.refs import EntityKind
+from accordant.governance.charter import check_charter
+from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
+from accordant.kernel.errors import ConfigurationError
+from accordant.mapping.translate import check_mapping
+from accordant.store.charter_shape import ALL_FIELDS, check_shape
+from accordant.store.charter_yaml import CharterDefect, Document, Place, Value, defect_at, read_yaml
+
+FILES_MAX = 100
+RATE_PER_S_DEFAULT = 20
+_SUFFIXES = frozenset({".yaml", ".yml"})
+
+#: Connector -> the mappings it ships.
+DefaultMappings = Mapping[str, tuple[MappingPart, ...]]
+#: Connector -> entity -> the sentence that says why such a system owns it.
+DefaultOwnership = Mapping[str, Mapping[EntityKind, str]]
+
+_Raw = dict[str, Any]
+
+
+class CharterInvalid(ConfigurationError):
+    """The charter cannot be used; the one in force stays. ``defects`` holds everything that is wrong with it."""
+
+    remedy = "Correct the places named above; the charter in force stays in force."
+
+    def __init__(self, defects: tuple[CharterDefect, ...]) -> None:
+        self.defects = defects
+        count = "one place" if len(defects) == 1 else f"{len(defects)} places"
+        listed = "\n".join(f"  {defect}" for defect in defects)
+        super().__init__(f"The charter is wrong in {count}:\n{listed}\n")
+
+
+class CharterFolder(msgspec.Struct, frozen=True, kw_only=True):
+    """A charter as read, with the place of each of its parts."""
+
+    charter: Charter
+    places: dict[str, Place]
+
+    def locate(self, where: str) -> Place:
+        """Where a part of the charter stands; of something that is not written, the nearest part around it that is."""
+        return _locate(self.places, where)
+
+    def check(self, connectors: Mapping[str, ConnectorFacts]) -> tuple[CharterDefect, ...]:
+        """Every defect of the charter with its place in the files, warnings included."""
+        found = check_charter(self.charter, connectors=connectors)
+        defects = [*found, *_mapping_defects(self.charter, tuple(defect.where for defect in found))]
+        return tuple(
+            msgspec.structs.replace(
+                defect_at(self.locate(defect.where), defect.where, defect.problem, defect.remedy),
+                severity=defect.severity,
+            )
+            for defect in defects
+        )
+
+
+def load_charter(
+    folder: Path,
+    *,
+    default_mappings: DefaultMappings,
+    default_ownership: DefaultOwnership | None = None,
+    connectors: Mapping[str, ConnectorFacts] | None = None,
+) -> Charter:
+    """The charter in a folder, filled in and, with ``connectors``, checked whole. Raises: CharterInvalid."""
+    found = read_folder(
+        folder,
+        default_mappings=default_mappings,
+        default_ownership=default_ownership or {},
+        connectors=connectors or {},
+    )
+    if connectors is not None:
+        errors = tuple(defect for defect in found.check(connectors) if defect.severity is Severity.ERROR)
+        if errors:
+            raise CharterInvalid(errors)
+    return found.charter
+
+
+def read_folder(
+    folder: Path,
+    *,
+    default_mappings: DefaultMappings,
+    default_ownership: DefaultOwnership,
+    connectors: Mapping[str, ConnectorFacts],
+) -> CharterFolder:
+    """Read every file of a folder and fill in what follows from the rest; the rules are not asked yet.
+
+    ``connectors`` only lowers a rate of calls that is not written to what the vendor allows.
+
+    Raises: CharterInvalid, with every defect of the files that can be found at once.
+    """
+    documents = _documents(folder)
+    raw, places, defects = _merge(documents)
+    # What an unreadable file may have held is not called missing as well.
+    is_whole = all(isinstance(document.value, dict) for document in documents)
+    defects += [
+        defect_at(_locate(places, misfit.path), misfit.path, misfit.problem, misfit.remedy)
+        for misfit in check_shape(cast("Value", raw))
+        if is_whole or misfit.path in places or not misfit.path.isidentifier()
+    ]
+    if defects:
+        raise CharterInvalid(tuple(defects))
+    filler = _Filler(raw, places, default_mappings, default_ownership)
+    filler.fill(connectors)
+    if filler.defects:
+        raise CharterInvalid(tuple(filler.defects))
+    return CharterFolder(charter=msgspec.convert(raw, Charter), places=places)
+
+
+def _documents(folder: Path) -> list[Document]:
+    try:
+        paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and not path.name.startswith("."))
+        if 1 <= len(paths) <= FILES_MAX:
+            return [read_yaml(path.read_bytes(), path.name) for path in paths]
+    except OSError as error:
+        problem, remedy = f"The charter's folder cannot be read: {error.strerror}.", "Name a folder that can be read."
+    else:
+        problem = f"The folder holds {len(paths)} YAML files."
+        remedy = f"A charter is 1 to {FILES_MAX} files ending in .yaml or .yml."
+    raise CharterInvalid((defect_at(Place(folder.name, 1, 1), "", problem, remedy),))
+
+
+def _merge(documents: list[Document]) -> tuple[_Raw, dict[str, Place], list[CharterDefect]]:
+    raw: _Raw = {}
+    places: dict[str, Place] = {"": Place(documents[0].file, 1, 1)}
+    defects: list[CharterDefect] = []
+    for document in documents:
+        defects += document.defects
+        if not isinstance(document.value, dict):
+            if not document.defects:
+                problem, remedy = "The file is no group of settings.", "Begin with a key such as `systems:`."
+                defects.append(defect_at(document.places[""], "", problem, remedy))
+            continue
+        for key, value in document.value.items():
+            if key in raw:
+                problem = f"{key} already stands in {places[key].file}, line {places[key].line}."
+                defects.append(defect_at(document.places[key], key, problem, "Keep each first-level key in one file."))
+                continue
+            raw[key] = value
+            places |= {
+                path: at for path, at in document.places.items() if re.match(re.escape(key) + r"(\.|\[|$)", path)
+            }
+    return raw, places, defects
+
+
+def _locate(places: Mapping[str, Place], where: str) -> Place:
+    while where not in places:
+        where = re.sub(r"(\.[^.\[]*|\[\d+\]|^[^.\[]*)$", "", where)
+    return places[where]
+
+
+def _mapping_defects(charter: Charter, known: tuple[str, ...]) -> Iterator[Defect]:
+    """What the mapping room finds, unless the charter check has already said it of the same field."""
+    for system, mappings in charter.mappings.items():
+        for index, mapping in enumerate(mappings):
+            where = place("mappings", system, index)
+            for found in check_mapping(mapping):
+                is_key = found.field not in mapping.fields
+                at = place(where, "key_source") if is_key else place(where, "fields", found.field)
+                if not any(other == at or other.startswith(f"{at}.") for other in known):
+                    yield Defect(where=at, problem=found.reason, remedy=found.remedy)
+
+
+class _Filler:
+    """Fills in what a person may leave out, so that a usual company is under twenty lines. Works on checked shapes."""
+
+    def __init__(
+        self, raw: _Raw, places: dict[str, Place], mappings: DefaultMappings, ownership: DefaultOwnership
+    ) -> None:
+        self.defects: list[CharterDefect] = []
+        self._raw = raw
+        self._places = places
+        self._mappings = mappings
+        self._ownership = ownership
+
+    def fill(self, connectors: Mapping[str, ConnectorFacts]) -> None:
+        self._raw.setdefault("mappings", {})
+        self._raw.setdefault("ownership", [])
+        for name, system in self._raw["systems"].items():
+            system.setdefault("connector", name)
+            self._fill_mappings(name, system["connector"])
+            facts = connectors.get(system["connector"])
+            if facts is not None:
+                system.setdefault("rate_per_s", min(RATE_PER_S_DEFAULT, facts.rate_per_s_max))
+        self._fill_ownership()
+        for index, flow in enumerate(self._raw["flows"]):
+            flow.setdefault("name", f"{flow['source']}-{flow['entity']}-to-{flow['target']}")
+            self._fill_object(index, flow)
+            if flow.get("write_fields", ALL_FIELDS) == ALL_FIELDS:
+                flow["write_fields"] = self._own_fields(flow)
+
+    def _fill_mappings(self, system: str, connector: str) -> None:
+        """A system without mappings of its own gets those its connector ships, whole."""
+        if system not in self._raw["mappings"] and connector in self._mappings:
+            self._raw["mappings"][system] = [msgspec.to_builtins(mapping) for mapping in self._mappings[connector]]
+            self._places[place("mappings", system)] = self._places[place("systems", system)]
+
+    def _fill_ownership(self) -> None:
+        """An entity that flows from one system only, whose connector ships the sentence, is owned by that system."""
+        written = {part["entity"] for part in self._raw["ownership"]}
+        for entity in dict.fromkeys(flow["entity"] for flow in self._raw["flows"]):
+            flows = [flow for flow in self._raw["flows"] if flow["entity"] == entity]
+            sources = {flow["source"] for flow in flows}
+            if entity in written or len(sources) != 1:
+                continue
+            source = sources.pop()
+            connector = self._raw["systems"].get(source, {}).get("connector")
+            sentence = self._ownership.get(connector, {}).get(EntityKind(entity))
+            if sentence is None:
+                continue
+            self._places[place("ownership", len(self._raw["ownership"]))] = self._places[
+                place("flows", self._raw["flows"].index(flows[0]))
+            ]
+            readers = sorted({flow["target"] for flow in flows})
+            self._raw["ownership"].append(
+                {"entity": entity, "system_of_record": source, "readers": readers, "purpose": sentence}
+            )
+
+    def _fill_object(self, index: int, flow: _Raw) -> None:
+        if "object" in flow:
+            return
+        objects = [
+            mapping["object"]
+            for mapping in self._raw["mappings"].get(flow["target"], ())
+            if mapping["entity"] == flow["entity"]
+        ]
+        if len(objects) == 1:
+            flow["object"] = objects[0]
+            return
+        where = place("flows", index, "object")
+        problem = (
+            f"{flow['entity']} is mapped to {len(objects)} objects of {flow['target']}, so the object is not clear."
+        )
+        remedy = (
+            f"Add object: one of {', '.join(objects)}." if objects else f"Add a mapping to mappings.{flow['target']}."
+        )
+        self.defects.append(defect_at(_locate(self._places, where), where, problem, remedy))
+        flow["object"] = ""
+
+    def _own_fields(self, flow: _Raw) -> list[str]:
+        """Every mapped field whose fact the flow's source owns."""
+        foreign = {
+            fact
+            for part in self._raw["ownership"]
+            if part["entity"] == flow["entity"]
+            for fact, owner in part.get("fields", {}).items()
+            if owner != flow["source"]
+        }
+        return [
+            name
+            for mapping in self._raw["mappings"].get(flow["target"], ())
+            if (mapping["entity"], mapping["object"]) == (flow["entity"], flow["object"])
+            for name, field in mapping["fields"].items()
+            if field["source"] not in foreign
+        ]
+
+
+# -- a first charter -------------------------------------------------------------------------------------------------
+
+
+class ExampleSystem(msgspec.Struct, frozen=True, kw_only=True):
+    """A system of a first charter. ``settings`` as they are to stand in the file; secrets as ``env:NAME``."""
+
+    connector: str
+    owner: str
+    settings: dict[str, str | bool]
+
+
+def example_charter(*, company: str, timezone: str, source: ExampleSystem, target: ExampleSystem) -> str:
+    """A complete first charter in one file: accounts and subscriptions of one system, compared with another."""
+    flow = f"source: {source.connector}, target: {target.connector}, phase: read_only"
+    return "\n".join(
+        [
+            "# This folder is the company's charter: which systems there are, who owns what, and what may be written.",
+            "# Check it with `accordant check`; each setting is described in docs/howto/write-your-charter.md.",
+            f"company: {_text(company)}",
+            f"timezone: {_text(timezone)}",
+            "systems:",
+            *_example_system(source),
+            *_example_system(target),
+            "# read_only compares and writes nothing. Once what it would write is right, make a flow controlled.",
+            "flows:",
+            f"  - {{ entity: account, {flow}, verify: Accounts in {target.connector} }}",
+            f"  - {{ entity: subscription, {flow}, verify: Subscriptions in {target.connector} }}",
+            "",
+        ]
+    )
+
+
+def _example_system(system: ExampleSystem) -> list[str]:
+    settings = ", ".join(
+        f"{name}: {str(value).lower() if isinstance(value, bool) else _text(value)}"
+        for name, value in system.settings.items()
+    )
+    return [
+        f"  {system.connector}:",
+        f"    owner: {_text(system.owner)}",
+        f"    settings: {{ {settings} }}" if settings else "    settings: {}",
+    ]
+
+
+def _text(value: str) -> str:
+    """Text as YAML: bare where it can only be text, else in quotes (a JSON string is a YAML string)."""
+    is_plain = re.fullmatch(r"env:[A-Z_][A-Z0-9_]*|[A-Za-z][A-Za-z]*(/[A-Za-z_]+)+|https://[A-Za-z0-9./-]+", value)
+    return value if is_plain else json.dumps(value, ensure_ascii=False)
