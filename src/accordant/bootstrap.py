@@ -6,7 +6,7 @@
 import random
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -18,7 +18,12 @@ from accordant.governance.decide import Switches
 from accordant.governance.findings import ConnectorFacts, Severity
 from accordant.governance.phases import Tier
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import AccordantError
+from accordant.kernel.errors import AccordantError, ConfigurationError
+from accordant.operations import pause as switching
+from accordant.operations.compare_source import SourceComparison, compare_source
+from accordant.operations.reconcile import Progress, Reconciliation, reconcile
+from accordant.operations.redrive import Redriven, RedriveOrder, redrive
+from accordant.operations.repair import Repair, repair
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
 from accordant.pipeline.dispatch import resting_flows, stop_of
@@ -28,6 +33,7 @@ from accordant.pipeline.replan import replan
 from accordant.pipeline.reread import reread
 from accordant.pipeline.work import work
 from accordant.ports.connector import Inbound, Outbound, Reader
+from accordant.ports.inbox import Reading
 from accordant.runtime.backoff import backoff
 from accordant.runtime.worker import shielded
 from accordant.settings import Settings, resolve_secrets
@@ -39,7 +45,10 @@ from accordant.store.inbox import SqlInbox
 from accordant.store.leases import Leases
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
+from accordant.store.reconcile import SqlReconcileBook
+from accordant.store.redrive import SqlDeadLetters
 from accordant.store.state import SqlState
+from accordant.store.switches import SqlSwitchboard
 from accordant.store.vault import KeyDestroyed, Vault, read_wrapping_key
 
 _REREAD_PAUSE = timedelta(seconds=10)
@@ -104,6 +113,9 @@ class Hub:
         self.inbox = SqlInbox(self.database, self.vault)
         self.state = SqlState(self.database)
         self.outbox = SqlOutbox(self.database)
+        self.book = SqlReconcileBook(self.database)
+        self.letters = SqlDeadLetters(self.database)
+        self.switchboard = SqlSwitchboard(self.database)
         self.alerts = AlertQueue(self.database)
         self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}")
         self.shelf = CharterShelf(self.database)
@@ -252,6 +264,93 @@ class Hub:
             changes = replan(batch, rulebook=self.rulebook, state=self.state, now=self.clock(), repair=repair)
             self.state.commit(changes, now=self.clock())
         return len(ids)
+
+    async def reconcile(self, flow: str, *, actor: str, progress: Progress | None = None) -> Reconciliation:
+        """Compare a flow whole with its target. Raises ConfigurationError for an unknown flow, and as the target."""
+        route = self.rulebook.route(flow)
+        if route is None:
+            known = ", ".join(part.name for part in self.charter.flows)
+            raise ConfigurationError(f"The charter has no flow named {flow!r}.", remedy=f"Its flows are: {known}.")
+        return await reconcile(
+            route=route,
+            charter=self.charter,
+            outbound=self.outbounds[route.flow.target],
+            book=self.book,
+            state=self.state,
+            switches=self.switches,
+            actor=actor,
+            clock=self.clock,
+            progress=progress,
+        )
+
+    async def compare_source(
+        self, system: str, *, actor: str, feed: bool = False, progress: Progress | None = None
+    ) -> SourceComparison:
+        """Compare an owner's customers and subscriptions with the hub. Raises ConfigurationError without an API key."""
+        if system not in self.readers or system not in self.inbounds:
+            known = ", ".join(sorted(self.readers.keys() & self.inbounds.keys())) or "none"
+            raise ConfigurationError(
+                f"{system} cannot be read: the charter gives no API key for it.",
+                remedy=f"Set its api_key in the charter; systems that can be read: {known}.",
+            )
+        manifest = registry.connector(self.charter.systems[system].connector, where=f"systems.{system}").manifest
+        return await compare_source(
+            system=system,
+            object_types=tuple(part.name for part in manifest.reads if part.listed),
+            reader=self.readers[system],
+            inbound=self.inbounds[system],
+            book=self.book,
+            state=self.state,
+            actor=actor,
+            clock=self.clock,
+            feed=self._feed if feed else None,
+            progress=progress,
+        )
+
+    def _feed(self, seq: int, reading: Reading) -> None:
+        self.inbox.keep_reading(seq, reading, now=self.clock())
+
+    def repair(self, run_id: str, *, actor: str) -> Repair:
+        """Plan writes for what a comparison found and the hub may put right."""
+        return repair(
+            run_id=run_id,
+            book=self.book,
+            state=self.state,
+            replan=lambda accounts, refs: self.replan_accounts(account_ids=accounts, repair=refs),
+            actor=actor,
+            now=self.clock(),
+        )
+
+    def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:
+        """Put dead letters back, after checks: intents by id, events as ``event/NUMBER``."""
+        return redrive(
+            ids=ids,
+            order=order,
+            letters=self.letters,
+            state=self.state,
+            rulebook=self.rulebook,
+            destinations={name: outbound.destination_class for name, outbound in self.outbounds.items()},
+            switches=self.switches(),
+            now=self.clock(),
+        )
+
+    def retry(self, intent_ids: Sequence[str], *, actor: str, reason: str = "", defect: str = "") -> int:
+        """Redrive as the console asks for it; how many were put back. What was not said is recorded as not said."""
+        order = RedriveOrder(
+            actor=actor, reason=reason or "Retried from the console.", defect=defect or "Not named in the console."
+        )
+        done = self.redrive(intent_ids, order)
+        return len(done.intents) + len(done.events)
+
+    def pause(self, flow: str, actor: str, reason: str) -> None:
+        """Stop a flow, ``system:NAME`` or ``writes``, at once. Raises RejectedError for a name there is not."""
+        switch = switching.switch_of(self.charter, flow)
+        switching.pause(switch=switch, actor=actor, reason=reason, board=self.switchboard, now=self.clock())
+
+    def resume(self, flow: str, actor: str, reason: str = "Resumed.") -> None:
+        """Let what was stopped by a switch go on. Raises as ``pause``."""
+        switch = switching.switch_of(self.charter, flow)
+        switching.resume(switch=switch, actor=actor, reason=reason, board=self.switchboard, now=self.clock())
 
     def enforce_charter(self) -> bool:
         """Remember the charter in force; when it is not the one of last time, decide everything again. True when it was new."""

@@ -1,0 +1,1 @@
+"""What a person or a schedule starts: reconcile, redrive, pause, initialize. One module each, with one public verb."""
