@@ -1,4 +1,4 @@
-"""Each value means what is written, whatever another reader of YAML would make of it; no bytes bring the reader down."""
+"""Each value means what is written, whatever another reader of YAML makes of it; no bytes bring the reader down."""
 
 import json
 from typing import Any
