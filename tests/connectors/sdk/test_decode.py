@@ -94,6 +94,11 @@ ACCEPTED: tuple[tuple[bytes, object], ...] = (
 )
 
 
+def test_a_byte_order_mark_is_called_what_it_is() -> None:
+    with pytest.raises(PayloadMalformed, match="byte order mark"):
+        decode_strict(b"\xef\xbb\xbf{}")
+
+
 @pytest.mark.parametrize(("body", "value"), ACCEPTED)
 def test_exact_values_come_out(body: bytes, value: object) -> None:
     assert decode_strict(body) == value

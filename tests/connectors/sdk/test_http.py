@@ -152,6 +152,18 @@ async def test_only_reads_are_repeated_and_not_for_ever(method: str, calls: int)
     assert len(slept) == calls - 1
 
 
+async def test_a_write_that_was_refused_for_its_rate_is_the_courier_s_to_repeat() -> None:
+    seen: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.method)
+        return web.Response(status=429, headers={"Retry-After": "0"})
+
+    with pytest.raises(RateLimited):
+        await outcome(handler, "POST")
+    assert seen == ["POST"]
+
+
 async def test_a_read_recovers() -> None:
     statuses = iter([503, 429, 200])
 
@@ -215,7 +227,7 @@ async def test_every_exchange_is_recorded_without_credentials() -> None:
             query=[("q", "a b"), ("expand[]", "c")],
             body=b"a=1",
             content_type="application/x-www-form-urlencoded",
-            correlation_id="trace-1\r\nX-Evil: 1",
+            correlation_id="trace-1é\r\nX-Evil: 1",
         )
         await http.close()
     (exchange,) = exchanges

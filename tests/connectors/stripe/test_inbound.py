@@ -88,6 +88,15 @@ def test_money_only_reserved_is_not_paid() -> None:
     assert entity("charge.expired__current").status == "failed"
 
 
+@pytest.mark.parametrize("status", ["pending", "failed"])
+def test_a_charge_that_did_not_succeed_pays_nothing_whatever_its_notice_is_called(status: str) -> None:
+    body = event("charge.succeeded__current")
+    body["data"]["object"]["status"] = status
+    found = interpret(body)
+    assert isinstance(found, Interpreted)
+    assert found.business_events == ()
+
+
 def test_a_part_captured_is_the_part_that_is_paid() -> None:
     (applied,) = said("charge.captured__part")
     assert applied.amount == Money(4000, "USD")
