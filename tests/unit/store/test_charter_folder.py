@@ -9,6 +9,7 @@ import yaml
 
 from accordant.canonical.charter import Charter, FieldPart, FieldType, MappingPart, Phase, SyncMode
 from accordant.canonical.refs import EntityKind
+from accordant.connectors import registry
 from accordant.governance.findings import ConnectorFacts, Severity
 from accordant.kernel.errors import ConfigurationError
 from accordant.store.charter_folder import (
@@ -567,15 +568,13 @@ def test_the_how_to_is_what_works(tmp_path: Path, repository: Path) -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 3
     write(tmp_path, **{f"part{number}__yaml": block for number, block in enumerate(blocks)})
-    billing = CONNECTORS["paybox"]
-    crm = msgspec.structs.replace(
-        CONNECTORS["crmbox"], settings=frozenset({"instance_url", "client_id", "client_secret"})
-    )
+    connectors = registry.installed()
+    sentences = {name: one.default_ownership() for name, one in connectors.items() if one.default_ownership}
     charter = load_charter(
         tmp_path,
         default_mappings={},
-        default_ownership={"stripe": OWNERSHIP["paybox"]},
-        connectors={"stripe": billing, "salesforce": crm},
+        default_ownership=sentences,
+        connectors={name: registry.facts_of(one) for name, one in connectors.items()},
     )
     assert [flow.name for flow in charter.flows] == [
         "stripe-account-to-salesforce",
