@@ -1,0 +1,157 @@
+"""Group commit: everybody is answered with what became of their own item, whatever happens to the others."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from accordant.kernel.errors import InvariantBroken
+from accordant.runtime.group_commit import GROUP_MAX, GroupCommit, QueueFull, Stopping
+
+_WAIT_S = 20
+
+
+class Disk:
+    """A store that keeps what it is given, and holds a commit back until it is let go."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.entered = threading.Semaphore(0)
+        self.free = threading.Event()
+        self.free.set()
+        self.error: Exception | None = None
+        self.forgets = 0
+
+    def store(self, items: Sequence[int]) -> Sequence[str]:
+        self.entered.release()
+        assert self.free.wait(_WAIT_S)
+        if self.error is not None:
+            raise self.error
+        self.groups.append(list(items))
+        return [f"stored {item}" for item in items][self.forgets :]
+
+    async def wait_until_entered(self) -> None:
+        assert await asyncio.to_thread(self.entered.acquire, timeout=_WAIT_S)
+
+
+def _start(disk: Disk, *, waiting_max: int = 10_000) -> GroupCommit[int, str]:
+    commit = GroupCommit(disk.store, waiting_max=waiting_max, loop=asyncio.get_running_loop())
+    commit.start()
+    return commit
+
+
+async def _stop(commit: GroupCommit[int, str]) -> None:
+    await asyncio.to_thread(commit.stop)
+
+
+async def _until_waiting(count: int, tasks: Sequence[asyncio.Task[str]]) -> None:
+    """Let the tasks run until each has handed its item over."""
+    for _ in range(count + 1):
+        await asyncio.sleep(0)
+    assert not any(task.done() for task in tasks)
+
+
+async def test_everybody_gets_the_answer_to_their_own_item() -> None:
+    disk = Disk()
+    commit = _start(disk)
+    answers = await asyncio.gather(*(commit.submit(item) for item in range(2000)))
+    await _stop(commit)
+    assert answers == [f"stored {item}" for item in range(2000)]
+    assert [item for group in disk.groups for item in group] == list(range(2000))
+    assert max(map(len, disk.groups)) <= GROUP_MAX
+
+
+async def test_what_comes_during_a_commit_shares_the_next() -> None:
+    disk = Disk()
+    disk.free.clear()
+    commit = _start(disk)
+    first = asyncio.create_task(commit.submit(0))
+    await disk.wait_until_entered()
+    others = [asyncio.create_task(commit.submit(item)) for item in range(1, GROUP_MAX + 3)]
+    await _until_waiting(1, others)
+    disk.free.set()
+    await asyncio.gather(first, *others)
+    await _stop(commit)
+    assert [len(group) for group in disk.groups] == [1, GROUP_MAX, 2]
+
+
+async def test_an_error_reaches_everybody_of_the_group_and_nobody_after_it() -> None:
+    disk = Disk()
+    disk.free.clear()
+    disk.error = OSError("disk full")
+    commit = _start(disk)
+    waiting = [asyncio.create_task(commit.submit(item)) for item in range(5)]
+    await disk.wait_until_entered()
+    disk.free.set()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(result) for result in results] == ["disk full"] * 5
+    disk.error = None
+    assert await commit.submit(9) == "stored 9"
+    await _stop(commit)
+
+
+async def test_a_store_that_forgets_an_answer_leaves_nobody_waiting() -> None:
+    disk = Disk()
+    disk.forgets = 1
+    commit = _start(disk)
+    with pytest.raises(InvariantBroken, match="answered 0 of 1"):
+        await asyncio.wait_for(commit.submit(1), _WAIT_S)
+    await _stop(commit)
+
+
+async def test_more_than_the_bound_is_turned_away_at_once() -> None:
+    disk = Disk()
+    disk.free.clear()
+    commit = _start(disk, waiting_max=3)
+    first = asyncio.create_task(commit.submit(0))
+    await disk.wait_until_entered()
+    waiting = [asyncio.create_task(commit.submit(item)) for item in (1, 2, 3)]
+    await _until_waiting(1, waiting)
+    with pytest.raises(QueueFull) as refusal:
+        await commit.submit(4)
+    assert refusal.value.retry_after_s == 1.0
+    disk.free.set()
+    assert await asyncio.gather(first, *waiting) == ["stored 0", "stored 1", "stored 2", "stored 3"]
+    assert await commit.submit(5) == "stored 5"
+    await _stop(commit)
+
+
+async def test_stopping_stores_what_waits_and_takes_nothing_new() -> None:
+    disk = Disk()
+    disk.free.clear()
+    commit = _start(disk)
+    first = asyncio.create_task(commit.submit(0))
+    await disk.wait_until_entered()
+    waiting = [asyncio.create_task(commit.submit(item)) for item in (1, 2)]
+    await _until_waiting(1, waiting)
+    stopping = asyncio.create_task(asyncio.to_thread(commit.stop))
+    while not commit._stopping:
+        await asyncio.sleep(0.001)
+    with pytest.raises(Stopping):
+        await commit.submit(3)
+    disk.free.set()
+    await stopping
+    assert await asyncio.gather(first, *waiting) == ["stored 0", "stored 1", "stored 2"]
+    assert [item for group in disk.groups for item in group] == [0, 1, 2]
+
+
+async def test_a_caller_who_leaves_disturbs_nobody() -> None:
+    disk = Disk()
+    disk.free.clear()
+    commit = _start(disk)
+    waiting = [asyncio.create_task(commit.submit(item)) for item in range(3)]
+    await disk.wait_until_entered()
+    waiting[1].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting[1]
+    disk.free.set()
+    assert await asyncio.gather(waiting[0], waiting[2]) == ["stored 0", "stored 2"]
+    await _stop(commit)
+    # What the caller brought is stored all the same: it had been handed over.
+    assert [item for group in disk.groups for item in group] == [0, 1, 2]
+
+
+async def test_an_idle_commit_stops_at_once() -> None:
+    commit = _start(Disk())
+    await asyncio.wait_for(_stop(commit), _WAIT_S)
