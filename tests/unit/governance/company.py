@@ -78,26 +78,7 @@ def raw() -> dict[str, Any]:
                 "purpose": "Billing knows what is paid for.",
             },
         ],
-        "mappings": {
-            "crm": [
-                {
-                    "entity": "account",
-                    "object": "Company",
-                    "key_field": "Billing_Id",
-                    "fields": {
-                        "Name": {"source": "name"},
-                        "Status": {"source": "status"},
-                        "MRR": {"source": "mrr", "type": "currency"},
-                    },
-                },
-                {
-                    "entity": "subscription",
-                    "object": "Agreement",
-                    "key_field": "Billing_Id",
-                    "fields": {"Status": {"source": "status"}, "Ends": {"source": "ended_on", "type": "date"}},
-                },
-            ]
-        },
+        "mappings": _mappings(),
         "flows": [
             {
                 "name": "accounts",
@@ -120,6 +101,29 @@ def raw() -> dict[str, Any]:
                 "verify": "The agreement page of the CRM shows it.",
             },
         ],
+    }
+
+
+def _mappings() -> dict[str, Any]:
+    return {
+        "crm": [
+            {
+                "entity": "account",
+                "object": "Company",
+                "key_field": "Billing_Id",
+                "fields": {
+                    "Name": {"source": "name"},
+                    "Status": {"source": "status"},
+                    "MRR": {"source": "mrr", "type": "currency"},
+                },
+            },
+            {
+                "entity": "subscription",
+                "object": "Agreement",
+                "key_field": "Billing_Id",
+                "fields": {"Status": {"source": "status"}, "Ends": {"source": "ended_on", "type": "date"}},
+            },
+        ]
     }
 
 
