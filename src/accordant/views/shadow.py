@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import msgspec
+
 from accordant.store.engine import Database
 from accordant.store.schema import desired_record
 from accordant.views.customer import FieldPair, target_records

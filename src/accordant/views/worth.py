@@ -8,7 +8,6 @@ from sqlalchemy import Connection
 
 from accordant.analytics.mrr import mrr_position
 from accordant.canonical.entities import Account, decode_entity
-from accordant.canonical.refs import EntityKind
 from accordant.canonical.standing import decode_standing
 from accordant.kernel.money import Money
 from accordant.store.schema import crosswalk, desired_record, entity, standing
@@ -66,19 +65,14 @@ def accounts_of_records(connection: Connection, records: Iterable[str]) -> dict[
 
 
 def accounts_of_lanes(connection: Connection, lanes: Collection[str]) -> dict[str, str]:
-    """Lane -> the account behind it: an inbound lane ends in the id at its owner, an outbound one in the account's."""
-    by_id: dict[str, list[str]] = {}
-    for lane in set(lanes):
-        by_id.setdefault(lane.partition(":")[2], []).append(lane)
+    """Lane -> the account behind it.
+
+    An inbound lane is the reference of an object at its owner (``stripe:customer/cus_1``), an outbound one ends in the
+    id of an account (``salesforce:acc_1``).
+    """
     owners = {lane: lane.partition(":")[2] for lane in lanes}
-    linked = set()
-    columns = (crosswalk.c.system, crosswalk.c.external_id, crosswalk.c.kind, crosswalk.c.entity_id)
-    for row in rows_by_key(connection, columns, crosswalk.c.external_id, by_id):
-        for lane in by_id[row.external_id]:
-            # Two systems may use one id for different things: the lane names its system.
-            if lane.partition(":")[0] == row.system and (row.kind == EntityKind.ACCOUNT or lane not in linked):
-                linked.add(lane)
-                owners[lane] = row.entity_id
+    for row in rows_by_key(connection, (crosswalk.c.ref, crosswalk.c.entity_id), crosswalk.c.ref, lanes):
+        owners[row.ref] = row.entity_id
     return _to_roots(connection, owners)
 
 

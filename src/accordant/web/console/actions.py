@@ -1,0 +1,132 @@
+"""The pages that change something: retry, pause, resume. Each says what will happen, to how many, before it does."""
+
+import asyncio
+
+from litestar import get, post
+from litestar.response import Redirect
+
+from accordant.kernel.hashing import fingerprint
+from accordant.views.trouble import TroubleItem, lanes_behind, trouble
+from accordant.web.console.frame import Answer, Console, Problem, Visitor, address, as_file
+from accordant.web.console.threads import in_thread
+
+REASON_LENGTH_MAX = 300
+
+
+@get(["/trouble", "/trouble.json", "/trouble.csv"])
+@in_thread
+def trouble_page(request: Visitor, console: Console, kind: str = "", told: int = 0) -> Answer:
+    """What needs a person?"""
+    seen = trouble(console.hub.database, now=console.hub.clock(), zone=console.zone)
+    groups = tuple(group for group in seen.groups if not kind or group.kind == kind)
+    header = ("cause", "kind", "name", "where", "reason", "since", "attempts", "event", "record", "account")
+    rows = (
+        (group.key, one.kind, one.name, one.where, one.reason, one.since_at.isoformat(), one.attempts, one.seq,
+         one.record, one.party.account_id if one.party is not None else None)
+        for group in groups
+        for one in group.items
+    )  # fmt: skip
+    value = {"counts": seen.counts, "groups": groups, "partial": seen.partial}
+    file = as_file(request, value, name="trouble", header=header, rows=rows)
+    if file is not None:
+        return file
+    return console.page(request, "trouble.html", seen=seen, groups=groups, kind=kind, told=told)
+
+
+def _dead_letters(console: Console, cause: str, intent_id: str) -> tuple[TroubleItem, ...]:
+    """The dead letters of one cause, or the one that was named."""
+    seen = trouble(console.hub.database, now=console.hub.clock(), zone=console.zone)
+    return tuple(
+        item
+        for group in seen.groups
+        if group.kind == "dead" and group.key == cause
+        for item in group.items
+        if not intent_id or item.id == intent_id
+    )
+
+
+def _seal_of(items: tuple[TroubleItem, ...]) -> str:
+    """What was shown for confirmation: a list that changed meanwhile is shown again, never acted upon."""
+    return fingerprint([item.id for item in items])[:24]
+
+
+@get("/trouble/retry")
+@in_thread
+def confirm_retry(request: Visitor, console: Console, cause: str = "", intent: str = "") -> Answer:
+    """What a retry would do."""
+    return _retry_page(request, console, cause, intent, changed=False)
+
+
+def _retry_page(request: Visitor, console: Console, cause: str, intent: str, *, changed: bool) -> Answer:
+    items = _dead_letters(console, cause, intent)
+    if not items:
+        text = "There is nothing left to retry here: somebody did it already, or it settled by itself."
+        raise Problem(404, "Nothing to retry", text, "Look at the trouble list as it is now.")
+    return console.page(
+        request,
+        "confirm_retry.html",
+        items=items,
+        targets=sorted({item.record.partition(":")[0] for item in items if item.record is not None}),
+        behind=lanes_behind(console.hub.database, {item.lane for item in items}),
+        cause=cause,
+        intent=intent,
+        expected=_seal_of(items),
+        changed=changed,
+        status_code=409 if changed else 200,
+    )
+
+
+@post("/trouble/retry")
+async def retry(request: Visitor, console: Console) -> Answer | Redirect:
+    """Redrive what was confirmed."""
+    fields = await console.checked_form(request)
+    cause, intent = fields.get("cause", ""), fields.get("intent", "")
+    items = await asyncio.to_thread(_dead_letters, console, cause, intent)
+    if not items or fields.get("expected") != _seal_of(items):
+        return await asyncio.to_thread(_retry_page, request, console, cause, intent, changed=True)
+    done = await asyncio.to_thread(console.hub.retry, [item.id for item in items], actor=console.actor)
+    return Redirect(address("/trouble", told=done), status_code=303)
+
+
+def _flow_named(console: Console, name: str) -> str:
+    if all(flow.name != name for flow in console.hub.charter.flows):
+        raise Problem(404, "No such flow", "The charter has no flow of this name.", "Choose it on the overview.")
+    return name
+
+
+@get("/flows/pause")
+@in_thread
+def confirm_pause(request: Visitor, console: Console, flow: str = "") -> Answer:
+    """What a pause would do."""
+    return console.page(request, "confirm_pause.html", flow=_flow_named(console, flow), problem="")
+
+
+@post("/flows/pause")
+async def pause(request: Visitor, console: Console) -> Answer | Redirect:
+    """Pause the flow; a reason is asked of everybody."""
+    fields = await console.checked_form(request)
+    flow, reason = _flow_named(console, fields.get("flow", "")), fields.get("reason", "").strip()
+    if not reason or len(reason) > REASON_LENGTH_MAX:
+        problem = f"Write why, in at most {REASON_LENGTH_MAX} characters: whoever resumes the flow will read it."
+        show = asyncio.to_thread(
+            console.page, request, "confirm_pause.html", flow=flow, problem=problem, status_code=422
+        )
+        return await show
+    await asyncio.to_thread(console.hub.pause, flow, console.actor, reason)
+    return Redirect("/", status_code=303)
+
+
+@get("/flows/resume")
+@in_thread
+def confirm_resume(request: Visitor, console: Console, flow: str = "") -> Answer:
+    """What a resume would do."""
+    return console.page(request, "confirm_resume.html", flow=_flow_named(console, flow))
+
+
+@post("/flows/resume")
+async def resume(request: Visitor, console: Console) -> Redirect:
+    """Release the flow's switch."""
+    fields = await console.checked_form(request)
+    flow = _flow_named(console, fields.get("flow", ""))
+    await asyncio.to_thread(console.hub.resume, flow, console.actor)
+    return Redirect("/", status_code=303)

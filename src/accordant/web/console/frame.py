@@ -1,0 +1,283 @@
+"""What every page is made with: the hub behind it, templates, frame, and answers to what goes wrong."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+import jinja2
+import msgspec
+import structlog
+from litestar import MediaType, Request, Response
+from litestar.datastructures import MutableScopeHeaders
+from litestar.exceptions import HTTPException
+from litestar.types import Message, Scope
+
+from accordant.canonical.charter import Charter
+from accordant.kernel.clock import Clock
+from accordant.kernel.errors import AccordantError, TransientError
+from accordant.store.engine import Database
+from accordant.views.agreement import compare_records
+from accordant.views.status import status
+from accordant.web.console import words
+from accordant.web.console.gauge import Gauge
+from accordant.web.console.security import (
+    HEADERS,
+    LOOPBACK_HOSTS,
+    SESSION_COOKIE,
+    VISIT_COOKIE,
+    Gatekeeper,
+    is_host_allowed,
+    is_same_origin,
+)
+
+Visitor = Request[Any, Any, Any]
+Answer = Response[Any]
+
+_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+_OPEN_PATHS = ("/sign-in", "/static/")
+_log = structlog.get_logger("console")
+
+
+class ConsoleHub(Protocol):
+    """What the console needs of the hub. ``environment`` is demo, read-only or live."""
+
+    @property
+    def database(self) -> Database:
+        """The store, to read."""
+
+    @property
+    def clock(self) -> Clock:
+        """The time."""
+
+    @property
+    def charter(self) -> Charter:
+        """The charter in force."""
+
+    @property
+    def environment(self) -> str:
+        """What the badge says."""
+
+    @property
+    def console_token(self) -> str | None:
+        """The token visitors sign in with; None where nobody has to."""
+
+    @property
+    def allowed_hosts(self) -> tuple[str, ...]:
+        """Host names of this console besides those of loopback, without ports."""
+
+    def retry(self, intent_ids: Sequence[str], *, actor: str) -> int:
+        """Redrive dead letters at the head of their lanes; how many went back."""
+
+    def pause(self, flow: str, actor: str, reason: str) -> None:
+        """Throw the flow's switch."""
+
+    def resume(self, flow: str, actor: str) -> None:
+        """Release the flow's switch."""
+
+    def open_event(self, seq: int) -> bytes | None:
+        """The raw body of an event, opened; None when it is gone or was erased."""
+
+
+class Problem(Exception):
+    """The page cannot be shown; ``text`` says what is the matter and ``step`` what to do next."""
+
+    def __init__(self, status_code: int, title: str, text: str, step: str = "") -> None:
+        self.status_code = status_code
+        self.title = title
+        self.text = text
+        self.step = step
+        super().__init__(text)
+
+
+def address(path: str, **parameters: object) -> str:
+    """A link with its filters in the address; empty filters are left out."""
+    kept = {name: str(value) for name, value in parameters.items() if value not in ("", None)}
+    return f"{path}?{urlencode(kept)}" if kept else path
+
+
+def form_of(visitor: Visitor) -> str:
+    """How the visitor wants the page: html, json or csv, by the suffix of the path."""
+    match = re.search(r"\.(json|csv)$", visitor.url.path)
+    return match.group(1) if match else "html"
+
+
+class Console:
+    """The console of one hub."""
+
+    def __init__(self, hub: ConsoleHub) -> None:
+        self.hub = hub
+        self.gate = Gatekeeper(hub.console_token)
+        self.gauge = Gauge(lambda: compare_records(hub.database, now=hub.clock()), hub.clock)
+        self.listeners = 0
+        self._templates = _environment()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The company's time zone: where its days end."""
+        return ZoneInfo(self.hub.charter.timezone)
+
+    @property
+    def actor(self) -> str:
+        """Who is named as having acted: the console has one door and no persons yet."""
+        return "console (token)" if self.gate.asks_for_token else "console (this machine)"
+
+    async def admit(self, visitor: Visitor) -> Answer | None:
+        """Asked before every page: is this our host, and may this visitor see it?"""
+        allowed = LOOPBACK_HOSTS | {name.lower() for name in self.hub.allowed_hosts}
+        if not is_host_allowed(visitor.headers.get("host"), allowed):
+            text = "This console does not answer to the name it was called by."
+            raise Problem(421, "Unknown host", text, "Add the name to ACCORDANT_ALLOWED_HOSTS and start again.")
+        path = visitor.url.path
+        if path.startswith(_OPEN_PATHS) or self.gate.is_signed_in(visitor.cookies.get(SESSION_COOKIE)):
+            return None
+        if form_of(visitor) != "html" or path == "/live":
+            raise Problem(401, "Sign in first", "This console asks for its token.", "Sign in at /sign-in.")
+        return Response(None, status_code=303, headers={"location": address("/sign-in", next=path)})
+
+    @staticmethod
+    async def seal(message: Message, _scope: Scope) -> None:
+        """The headers of every answer, whoever made it."""
+        if message["type"] == "http.response.start":
+            headers = MutableScopeHeaders.from_message(message)
+            for name, value in (*HEADERS.items(), ("cache-control", "no-store")):
+                headers.setdefault(name, value)
+
+    def render(self, template: str, **context: object) -> str:
+        """A template with the words and the time."""
+        return self._templates.get_template(template).render(now=self.hub.clock(), **context)
+
+    def page(  # each template names its own context
+        self,
+        visitor: Visitor,
+        template: str,
+        *,
+        status_code: int = 200,
+        **context: Any,  # noqa: ANN401
+    ) -> Answer:
+        """A page in its frame. A visitor without a cookie gets one, so that the page's forms can carry its token."""
+        visit = self.gate.visit_of(visitor.cookies.get(VISIT_COOKIE))
+        fresh = None if visit is not None else self.gate.new_visit()
+        owner = visit if fresh is None else self.gate.visit_of(fresh)
+        html = self.render(
+            template,
+            hub=self.hub,
+            status=status(self.hub.database),
+            path=visitor.url.path,
+            query_text=visitor.query_params.get("q", ""),
+            csrf=self.gate.form_token(owner or ""),
+            signs_in=self.gate.asks_for_token,
+            **context,
+        )
+        answer: Answer = Response(html, media_type=MediaType.HTML, status_code=status_code)
+        if fresh is not None:
+            self.set_cookie(answer, visitor, VISIT_COOKIE, fresh)
+        return answer
+
+    @staticmethod
+    def set_cookie(answer: Answer, visitor: Visitor, name: str, value: str, *, seconds: int | None = None) -> None:
+        """A cookie only this origin sends back and no script reads."""
+        answer.set_cookie(
+            name,
+            value,
+            max_age=seconds,
+            path="/",
+            httponly=True,
+            samesite="strict",
+            secure=visitor.url.scheme == "https",
+        )
+
+    async def checked_form(self, visitor: Visitor) -> dict[str, str]:
+        """The fields of a form that came from a page of ours. Raises Problem."""
+        sent = visitor.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if sent != "application/x-www-form-urlencoded":
+            raise Problem(415, "Not a form", "This address takes only the console's own forms.")
+        if not is_same_origin(visitor.headers, visitor.headers.get("host")):
+            text = "The request did not come from a page of this console, so nothing was done."
+            raise Problem(403, "Not from here", text, "Open the page again and repeat the step there.")
+        fields = {name: value for name, value in (await visitor.form()).items() if isinstance(value, str)}
+        visit = self.gate.visit_of(visitor.cookies.get(VISIT_COOKIE))
+        if not self.gate.is_form_token(fields.get("csrf", ""), visit):
+            text = "The form is too old or was opened elsewhere, so nothing was done."
+            raise Problem(403, "Form expired", text, "Go back, reload the page and send the form again.")
+        return fields
+
+    def answer_problem(self, visitor: Visitor, error: Exception) -> Answer:
+        """What a visitor reads when a page cannot be shown. No stack trace leaves; our log has it."""
+        problem = _problem_of(error)
+        if problem.status_code >= 500 and not isinstance(error, AccordantError):
+            _log.exception("a page failed", path=visitor.url.path, exc_info=error)
+        if form_of(visitor) != "html":
+            body = {"error": problem.title, "text": problem.text, "next": problem.step}
+            answer: Answer = Response(body, status_code=problem.status_code, media_type=MediaType.JSON)
+        else:
+            html = self.render("problem.html", problem=problem, hub=self.hub)
+            answer = Response(html, status_code=problem.status_code, media_type=MediaType.HTML)
+        return answer
+
+
+def as_file(
+    visitor: Visitor, value: object, *, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]
+) -> Answer | None:
+    """What the page holds as JSON (``value``, whole) or CSV (``rows``); None when the page itself is wanted.
+
+    Instants in ISO 8601, money as minor units with its currency. The name of the file is ours, never the visitor's.
+    """
+    match form_of(visitor):
+        case "json":
+            return Response(msgspec.json.encode(value), media_type="application/json")
+        case "csv":
+            return Response(
+                words.csv_table(header, rows),
+                media_type="text/csv; charset=utf-8",
+                headers={"content-disposition": f'attachment; filename="accordant-{name}.csv"'},
+            )
+        case _:
+            return None
+
+
+def _problem_of(error: Exception) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case TransientError():
+            return Problem(503, "Not just now", error.message, "The page can be loaded again in a moment.")
+        case AccordantError():
+            return Problem(409, "Not possible", error.message, error.remedy)
+        case HTTPException(status_code=404):
+            text = "There is no page at this address."
+            return Problem(404, "Not found", text, "Search for an id above, or start at the overview.")
+        case HTTPException(status_code=code) if code < 500:
+            return Problem(code, "Not understood", "The address or the form holds something this page does not take.")
+        case _:
+            text = "This page could not be made. That is a defect of Accordant, and it was written to the log."
+            return Problem(500, "A defect", text, "Writing goes on meanwhile; other pages are not affected.")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    filters: Mapping[str, Any] = {
+        "count": words.count,
+        "money": words.money,
+        "moneys": words.moneys,
+        "figure": words.figure,
+        "wire": words.wire,
+        "span": words.span,
+        "exact": words.exact,
+        "day": words.day,
+        "tone": words.tone,
+        "event_name": words.event_name,
+        "plural": words.plural,
+        "outcome": words.outcome_sentence,
+    }
+    environment.filters.update(filters)
+    environment.globals.update(words=words, when=words.clock_time, percent=words.percent, url=address)
+    return environment

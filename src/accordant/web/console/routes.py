@@ -1,0 +1,43 @@
+"""The console as one application: every page, guarded and sealed."""
+
+from litestar import Litestar
+from litestar.di import Provide
+
+from accordant.web.console import actions, entrance, pages
+from accordant.web.console.frame import Console, ConsoleHub
+
+FORM_BYTES_MAX = 64 * 1024
+
+
+def console_application(hub: ConsoleHub) -> Litestar:
+    """Every page of the console of one hub. The application, not a router: a router is copied with all it refers to."""
+    console = Console(hub)
+    return Litestar(
+        route_handlers=[
+            pages.overview_page,
+            pages.live_feed,
+            pages.event_page,
+            pages.customers_page,
+            pages.customer_page,
+            pages.shadow_page,
+            pages.why_page,
+            pages.search_page,
+            actions.trouble_page,
+            actions.confirm_retry,
+            actions.retry,
+            actions.confirm_pause,
+            actions.pause,
+            actions.confirm_resume,
+            actions.resume,
+            entrance.static_file,
+            entrance.sign_in_page,
+            entrance.sign_in,
+            entrance.sign_out,
+        ],
+        dependencies={"console": Provide(lambda: console, sync_to_thread=False, use_cache=True)},
+        before_request=console.admit,
+        before_send=[console.seal],
+        exception_handlers={Exception: console.answer_problem},
+        openapi_config=None,
+        request_max_body_size=FORM_BYTES_MAX,
+    )

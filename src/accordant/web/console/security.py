@@ -1,0 +1,124 @@
+"""Who may see the console and change something through it: host check, sign-in, CSRF token, origin, response headers.
+
+On loopback nobody signs in; a console token makes everybody. Every change is a POST that carries a token bound to the
+visitor's cookie and comes from this very origin.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from itsdangerous import BadSignature, TimestampSigner, URLSafeTimedSerializer
+
+VISIT_COOKIE = "accordant_visit"
+SESSION_COOKIE = "accordant_session"
+SESSION_SECONDS_MAX = 12 * 3600
+CSRF_SECONDS_MAX = 12 * 3600
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
+#: Wrong tokens in a row before everybody waits: the budget is the console's, so no visitor can lock out one other.
+WRONG_TOKENS_MAX = 10
+WRONG_TOKENS_PAUSE_S = 30.0
+
+HEADERS: Mapping[str, str] = {
+    "content-security-policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    # Not no-referrer: that would make browsers send "Origin: null" with our own forms.
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+def is_host_allowed(host: str | None, allowed: frozenset[str]) -> bool:
+    """Whether a Host header names this console: a name that a stranger points at our address is refused."""
+    if not host:
+        return False
+    name = host.lower().rstrip(".")
+    bare = name.partition("]")[0] + "]" if name.startswith("[") else name.partition(":")[0]
+    return bare in allowed
+
+
+def is_same_origin(headers: Mapping[str, str], host: str | None) -> bool:
+    """Whether a form came from a page of this console. A browser says where a POST comes from; silence is refused."""
+    site = headers.get("sec-fetch-site")
+    if site is not None and site != "same-origin":
+        return False
+    origin = headers.get("origin")
+    if origin is None:
+        return site == "same-origin"
+    return host is not None and urlsplit(origin).netloc.lower() == host.lower()
+
+
+class Gatekeeper:
+    """Signs and checks cookies and form tokens. The key comes from the console token, or is new in each process."""
+
+    def __init__(self, console_token: str | None) -> None:
+        self._token = console_token
+        seed = console_token.encode() if console_token is not None else secrets.token_bytes(32)
+        key = hashlib.sha256(b"accordant console\x1f" + seed).digest()
+        self._sessions = TimestampSigner(key, salt="session")
+        self._visits = TimestampSigner(key, salt="visit")
+        self._forms = URLSafeTimedSerializer(key, salt="form")
+        self._wrong = 0
+        self._closed_until = 0.0
+
+    @property
+    def asks_for_token(self) -> bool:
+        """Whether visitors sign in."""
+        return self._token is not None
+
+    def new_visit(self) -> str:
+        """The value of a new visitor's cookie."""
+        return self._visits.sign(secrets.token_urlsafe(18)).decode()
+
+    def visit_of(self, cookie: str | None) -> str | None:
+        """The visitor in a cookie, or None when it is absent, forged or old."""
+        return self._unsigned(self._visits, cookie, CSRF_SECONDS_MAX)
+
+    def form_token(self, visit: str) -> str:
+        """The token a form of this visitor carries."""
+        return self._forms.dumps(visit)
+
+    def is_form_token(self, token: str, visit: str | None) -> bool:
+        """Whether ``token`` was made for this visitor, lately."""
+        try:
+            owner = self._forms.loads(token, max_age=CSRF_SECONDS_MAX)
+        except BadSignature:
+            return False
+        return visit is not None and isinstance(owner, str) and hmac.compare_digest(owner.encode(), visit.encode())
+
+    def sign_in(self, token: str, *, at_s: float) -> str | None:
+        """The session cookie for the right token; None for a wrong one, or after too many. ``at_s``: Unix time."""
+        if self._token is None or at_s < self._closed_until:
+            return None
+        if not hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token.encode()):
+            self._wrong += 1
+            if self._wrong >= WRONG_TOKENS_MAX:
+                self._wrong, self._closed_until = 0, at_s + WRONG_TOKENS_PAUSE_S
+            return None
+        self._wrong = 0
+        return self._sessions.sign(secrets.token_urlsafe(18)).decode()
+
+    def wait_s(self, at_s: float) -> float:
+        """How long nobody may try a token; 0 when anybody may."""
+        return max(0.0, self._closed_until - at_s)
+
+    def is_signed_in(self, cookie: str | None) -> bool:
+        """Whether this visitor may see the console."""
+        return self._token is None or self._unsigned(self._sessions, cookie, SESSION_SECONDS_MAX) is not None
+
+    @staticmethod
+    def _unsigned(signer: TimestampSigner, cookie: str | None, seconds_max: int) -> str | None:
+        if cookie is None:
+            return None
+        try:
+            return signer.unsign(cookie, max_age=seconds_max).decode()
+        except (BadSignature, UnicodeDecodeError):
+            return None
