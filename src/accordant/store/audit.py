@@ -24,7 +24,7 @@ _ENTRY = ("position", "kind", "actor", "subject", "cause", "at", "body", "leaf")
 
 
 def leaf_hash(frame: tuple[int, str, str, str, int | None, int], body: bytes) -> bytes:
-    """The hash of an entry: ``frame`` is (position, kind, actor, subject, cause, at in microseconds), ``body`` as stored.
+    """The hash of an entry: ``frame`` is (position, kind, actor, subject, cause, at in microseconds).
 
     The position is inside, so entries cannot swap places.
     """
@@ -33,7 +33,7 @@ def leaf_hash(frame: tuple[int, str, str, str, int | None, int], body: bytes) ->
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """The root over ``leaves``; an odd node at the end of a level moves up unchanged. No leaves: the digest of nothing."""
+    """The root over ``leaves``; an odd node at the end of a level moves up unchanged. None: the digest of nothing."""
     level = list(leaves)
     if not level:
         return digest(b"")
@@ -91,7 +91,7 @@ def _lock_head(connection: Connection) -> tuple[int, int, bytes]:
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """Where the trail ended at a moment, to be kept outside the store.
 
-    ``hash`` is hexadecimal. It is the only witness against a trail that was cut back to an earlier end, or rewritten whole.
+    ``hash`` is hexadecimal. It is the only witness against a trail cut back to an earlier end, or rewritten whole.
     """
 
     batch: int

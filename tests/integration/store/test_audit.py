@@ -263,7 +263,7 @@ TAMPERS: dict[str, Tamper] = {
 }
 
 
-class _Undo(Exception):  # noqa: N818  takes back what a tampering did
+class _Undo(Exception):
     pass
 
 
@@ -300,7 +300,7 @@ def test_an_empty_trail_holds(database: Database) -> None:
 
 
 def test_what_is_rolled_back_leaves_no_gap(trail: Database) -> None:
-    with pytest.raises(_Undo), trail.write() as connection:
+    with pytest.raises(_Undo), trail.write() as connection:  # noqa: PT012  the end of the block is the statement
         append(connection, [an_entry()], now=NOW)
         raise _Undo
     with trail.write() as connection:
@@ -378,8 +378,8 @@ def test_tampering_upon_tampering_is_found(trail: Database) -> None:
 
         def alter(connection: Connection, _: int) -> int:
             for position, column, value in edits:
-                new = value if column in {"cause", "at"} else f"x{value}"
-                _edit(connection, position, **{column: new.encode() if column == "body" else new})  # type: ignore[union-attr]  text
+                altered = {"cause": value, "at": value, "body": f"x{value}".encode()}
+                _edit(connection, position, **{column: altered.get(column, f"x{value}")})
             for number in sorted(resealed):
                 _reseal(connection, number)
             return 0
@@ -396,7 +396,7 @@ def test_values_of_another_type_are_a_fault_not_an_error(loose_trail: Database, 
     value = "'text'" if column in {"at", "body", "leaf", "cause"} else "x'00ff'"
 
     def alter(connection: Connection, position: int) -> int:
-        connection.exec_driver_sql(f"UPDATE audit_entry SET {column} = {value} WHERE position = {position}")
+        connection.exec_driver_sql(f"UPDATE audit_entry SET {column} = {value} WHERE position = {position}")  # noqa: S608
         return position
 
     place, faults = _tampered(loose_trail, alter, 5)
@@ -407,7 +407,7 @@ def test_values_of_another_type_are_a_fault_not_an_error(loose_trail: Database, 
 def test_a_batch_of_other_types_is_a_fault_not_an_error(loose_trail: Database, column: str) -> None:
 
     def alter(connection: Connection, position: int) -> int:
-        connection.exec_driver_sql(f"UPDATE audit_batch SET {column} = 'text' WHERE number = 3")
+        connection.exec_driver_sql(f"UPDATE audit_batch SET {column} = 'text' WHERE number = 3")  # noqa: S608
         return _FIRSTS[2]
 
     place, faults = _tampered(loose_trail, alter, 5)
@@ -500,7 +500,9 @@ def test_a_checkpoint_is_one_line_of_json(trail: Database) -> None:
     assert set(msgspec.json.decode(line)) == {"batch", "position", "hash", "at"}
 
 
-@pytest.mark.parametrize("line", ["", "{}", "[]", "{", '{"batch":"x","position":1,"hash":"","at":"2026-01-01"}', "\ud800"])
+@pytest.mark.parametrize(
+    "line", ["", "{}", "[]", "{", '{"batch":"x","position":1,"hash":"","at":"2026-01-01"}', "\ud800"]
+)
 def test_what_is_no_checkpoint_is_refused(line: str) -> None:
     with pytest.raises(CheckpointUnreadable, match="not a checkpoint"):
         read_checkpoint(line)

@@ -46,22 +46,12 @@ def test_flags_and_missing_values(database: Database) -> None:
     columns = tuple(column.name for column in write_intent.columns)
 
     def row(name: str, *, shadow: bool, cause: int | None) -> bulk.Row:
-        given = {"id": name, "idempotency_key": name, "shadow": shadow, "cause": cause, "lease_token": None}
-        numbers = {"step", "revision", "planned_at", "attempts", "due_at"}
-        binary = {"body", "decision"}
-        blank = {"lease_expires_at", "reason", "settled_at"}
-        return tuple(
-            given[column]
-            if column in given
-            else 1
-            if column in numbers
-            else b"b"
-            if column in binary
-            else None
-            if column in blank
-            else "x"
-            for column in columns
-        )
+        given: dict[str, object] = dict.fromkeys(columns, "x")
+        given |= dict.fromkeys(("step", "revision", "planned_at", "attempts", "due_at"), 1)
+        given |= dict.fromkeys(("body", "decision"), b"b")
+        given |= dict.fromkeys(("lease_token", "lease_expires_at", "reason", "settled_at"))
+        given |= {"id": name, "idempotency_key": name, "shadow": shadow, "cause": cause}
+        return tuple(given.values())
 
     with database.write() as connection:
         bulk.insert(
@@ -98,7 +88,7 @@ def test_upsert_replaces_whatever_is_there(database: Database) -> None:
 def test_compare_and_set_refuses_any_but_the_next_version(database: Database, version: int) -> None:
     with database.write() as connection:
         bulk.upsert(connection, standing, _STANDING, [("a", 2, b"first", 1)], only_if_version_follows=True)
-    with pytest.raises(bulk.ConcurrentChange, match="1 of 2 rows of standing"), database.write() as connection:
+    with pytest.raises(bulk.ConcurrentChange, match="1 of 2 rows of standing"), database.write() as connection:  # noqa: PT012
         rows = [("new", 1, b"x", 2), ("a", version, b"second", 2)]
         bulk.upsert(connection, standing, _STANDING, rows, only_if_version_follows=True)
     assert _standings(database) == {"a": (2, b"first")}
@@ -145,9 +135,9 @@ def test_numbers_as_keys(database: Database) -> None:
 
 
 def test_a_store_without_a_free_connection_says_so(database: Database) -> None:
-    database.engine.pool._timeout = 0.05  # type: ignore[attr-defined]  the pool has no public setting for it
+    database.engine.pool._timeout = 0.05  # type: ignore[attr-defined]  # no public setting for it
     held = []
-    with pytest.raises(StoreUnavailable, match="Every connection"):
+    with pytest.raises(StoreUnavailable, match="Every connection"):  # noqa: PT012  whichever round is the first too many
         for _ in range(50):
             reading = database.read()
             reading.__enter__()

@@ -1,4 +1,4 @@
-"""Migrations: they make exactly the tables of the schema, close the past to change, and stand several processes at once."""
+"""Migrations: they make exactly the tables of the schema, close the past to change, stand several starts at once."""
 
 import subprocess
 import sys
@@ -35,8 +35,9 @@ _SHAPE = {
     "WHERE schemaname = 'public' AND tablename <> 'alembic_version' UNION ALL "
     "SELECT 'constraint', conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
     "WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version' UNION ALL "
-    "SELECT 'column', table_name, column_name, data_type || ' ' || is_nullable || ' ' || coalesce(column_default, '') "
-    "FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY 1, 2, 3",
+    "SELECT 'column', table_name, column_name, concat_ws(' ', data_type, is_nullable, column_default) "
+    "FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version' "
+    "ORDER BY 1, 2, 3",
 }
 
 
@@ -90,9 +91,9 @@ def _fill(database: Database, table: sa.Table) -> None:
 def test_what_happened_can_neither_be_changed_nor_removed(database: Database, table: sa.Table) -> None:
     _fill(database, table)
     first = next(iter(table.columns)).name
-    attempts = [f"UPDATE {table.name} SET {first} = {first}", f"DELETE FROM {table.name}"]
+    attempts = [f"UPDATE {table.name} SET {first} = {first}", f"DELETE FROM {table.name}"]  # noqa: S608  our own names
     if database.is_sqlite:
-        attempts.append(f"INSERT OR REPLACE INTO {table.name} SELECT * FROM {table.name}")
+        attempts.append(f"INSERT OR REPLACE INTO {table.name} SELECT * FROM {table.name}")  # noqa: S608
     else:
         attempts.append(f"TRUNCATE {table.name} CASCADE")
     for attempt in attempts:
@@ -118,7 +119,7 @@ def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None
     with database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     before = _shape(database)
-    with pytest.raises(ConfigurationError, match="schema version 9999.*up to 0001") as refusal:
+    with pytest.raises(ConfigurationError, match=r"schema version 9999.*up to 0001") as refusal:
         migrate(database)
     assert "newer version" in refusal.value.remedy
     assert schema_version(database) == "9999"

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
-from accordant.canonical.intents import IntentState, Refused, RefusalClass
+from accordant.canonical.intents import IntentState, RefusalClass, Refused
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.kernel.ids import EntityId
 from accordant.ports.outbox import LeasedIntent, Verdict

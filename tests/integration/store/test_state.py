@@ -27,7 +27,17 @@ from accordant.store.audit import verify_chain
 from accordant.store.bulk import ConcurrentChange
 from accordant.store.engine import Database
 from accordant.store.inbox import SqlInbox
-from accordant.store.schema import alert, business_event as event_table, inbox_work, metadata, parked_lane, switch, write_intent
+from accordant.store.schema import (
+    alert,
+    inbox_work,
+    metadata,
+    parked_lane,
+    switch,
+    write_intent,
+)
+from accordant.store.schema import (
+    business_event as event_table,
+)
 from accordant.store.state import SqlState, record_ref
 from accordant.store.vault import Vault
 from tests.integration.store.rows import NOW, SECOND, an_account, an_arrival, an_entry, an_intent, race
@@ -177,7 +187,7 @@ def test_rivals_for_one_version_have_one_winner(store_url: str, database: Databa
     results = race(6, commit)
     (winner,) = [result for result in results if isinstance(result, str)]
     assert sum(isinstance(result, ConcurrentChange) for result in results) == 5, results
-    assert SqlState(database).entities(["acc_1"])["acc_1"].entity.name == winner  # type: ignore[union-attr]  an account
+    assert SqlState(database).entities(["acc_1"])["acc_1"].entity == an_account(1, winner).entity
     with database.read() as connection:
         assert verify_chain(connection).entries == 1
     for opened in databases:

@@ -1,6 +1,5 @@
 """The vault: what was sealed opens again with its key and its name, and with nothing else."""
 
-import os
 import stat
 import subprocess
 import sys
@@ -150,7 +149,7 @@ def test_the_wrapping_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> No
     assert len(set(key)) > 8
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert read_wrapping_key(path) == key
-    assert os.listdir(tmp_path) == ["wrapping.key"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])

@@ -126,7 +126,9 @@ async def test_stopping_stores_what_waits_and_takes_nothing_new() -> None:
     waiting = [asyncio.create_task(commit.submit(item)) for item in (1, 2)]
     await _until_waiting(1, waiting)
     stopping = asyncio.create_task(asyncio.to_thread(commit.stop))
-    while not commit._stopping:
+    for _ in range(10_000):
+        if commit._stopping:
+            break
         await asyncio.sleep(0.001)
     with pytest.raises(Stopping):
         await commit.submit(3)
@@ -146,7 +148,7 @@ async def test_a_caller_who_leaves_disturbs_nobody() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting[1]
     disk.free.set()
-    assert await asyncio.gather(waiting[0], waiting[2]) == ["stored 0", "stored 2"]
+    assert list(await asyncio.gather(waiting[0], waiting[2])) == ["stored 0", "stored 2"]
     await _stop(commit)
     # What the caller brought is stored all the same: it had been handed over.
     assert [item for group in disk.groups for item in group] == [0, 1, 2]
