@@ -1,1 +1,1 @@
-"""The demonstration: a company on stand-ins, its story, and the same story as the end-to-end test. Development aids only."""
+"""The demonstration: a company on stand-ins, its story, and the end-to-end test made of it. Development aids only."""
