@@ -41,7 +41,9 @@ def interpret(event: InboxEvent, connectors: Mapping[str, Inbound]) -> Understoo
         )
         match answer:
             case Interpreted(observations=(Observation() as seen, *_)):
-                observations[reading.ref] = seen
+                # It was asked for because of this event, so it cannot be older, whatever the two clocks say.
+                asked_at = max(seen.observed_at, event.occurred_at)
+                observations[reading.ref] = msgspec.structs.replace(seen, observed_at=asked_at)
             case Quarantined(reason=reason, where=where):
                 return Understood(
                     event=event, interpretation=Quarantined(f"The object read again is unusable: {reason}", where)

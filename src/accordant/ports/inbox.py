@@ -58,6 +58,7 @@ class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):
     lane: str
     occurred_at: datetime
     received_at: datetime
+    headers: bytes
     body: bytes
     readings: tuple[Reading, ...] = ()
     attempts: int = 1

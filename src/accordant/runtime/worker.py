@@ -60,7 +60,8 @@ class Loop:
         """Finish the running step, then end."""
         self._stop.set()
         self._wake.set()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:  # a process with another role never started it
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         while not self._stop.is_set():

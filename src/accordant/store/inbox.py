@@ -31,11 +31,11 @@ _ACCEPTS_MAX = 5
 
 _EVENT = (
     "seq", "connection", "external_id", "event_type", "lane", "occurred_at", "received_at", "digest", "key_id",
-    "headers", "body",
+    "body",
 )  # fmt: skip
 _WORK = ("seq", "connection", "lane", "partition", "state", "attempts", "due_at")
 _DELIVERY = ("connection", "external_id", "outcome", "received_at")
-_TWIN = ("connection", "external_id", "digest", "received_at", "key_id", "headers", "body")
+_TWIN = ("connection", "external_id", "digest", "received_at", "key_id", "body")
 
 
 class SqlInbox:
@@ -51,16 +51,14 @@ class SqlInbox:
             return ()
         arrivals = [_storable(arrival) for arrival in arrivals]
         key_id = self._vault.current_key(arrivals[0].received_at)
-        sealed = [self._seal(key_id, arrival) for arrival in arrivals]
+        sealed = self._vault.seal_many(key_id, [(_frame(arrival), _context_of(arrival)) for arrival in arrivals])
         for _ in range(_ACCEPTS_MAX):
             # Another process may store one of these events between our look and our insert: look again.
             with suppress(IntegrityError):
                 return self._accept(arrivals, sealed, key_id)
         raise bulk.ConcurrentChange("Other processes keep storing the same deliveries.", retry_after_s=1.0)
 
-    def _accept(
-        self, arrivals: Sequence[Arrival], sealed: list[tuple[bytes, bytes]], key_id: str
-    ) -> tuple[Reception, ...]:
+    def _accept(self, arrivals: Sequence[Arrival], sealed: list[bytes], key_id: str) -> tuple[Reception, ...]:
         with self._database.write() as connection:
             known = _digests(connection, arrivals)
             verdicts: list[Reception] = []
@@ -77,10 +75,6 @@ class SqlInbox:
             _store_new(connection, [(arrivals[index], sealed[index]) for index in fresh], key_id)
             _record_others(connection, arrivals, sealed, verdicts, key_id)
         return tuple(verdicts)
-
-    def _seal(self, key_id: str, arrival: Arrival) -> tuple[bytes, bytes]:
-        context = _context(arrival.connection, arrival.envelope.external_id)
-        return self._vault.seal(key_id, arrival.headers, context), self._vault.seal(key_id, arrival.body, context)
 
     def claim(self, *, limit: int, now: datetime, partitions: frozenset[int] | None = None) -> tuple[InboxEvent, ...]:
         """See the port. The attempt is committed before the events are handed out, so that a crash counts."""
@@ -128,11 +122,13 @@ class SqlInbox:
                 lane=lane,
                 occurred_at=from_micros(occurred_at),
                 received_at=from_micros(received_at),
-                body=self._vault.open(key_id, body, _context(name, external_id)),
+                headers=opened[0],
+                body=opened[1],
                 readings=tuple(by_seq.get(seq, ())),
                 attempts=attempts.get(seq, 1),
             )
             for seq, name, external_id, event_type, lane, occurred_at, received_at, key_id, body in rows
+            for opened in (_unframe(self._vault.open(key_id, body, _context(name, external_id))),)
         )
 
     def keep_reading(self, seq: int, reading: Reading, *, now: datetime) -> None:
@@ -192,26 +188,45 @@ def _context(connection: str, external_id: str) -> str:
     return f"{connection}/{external_id}"
 
 
+def _context_of(arrival: Arrival) -> str:
+    return _context(arrival.connection, arrival.envelope.external_id)
+
+
+def _frame(arrival: Arrival) -> bytes:
+    """Headers and body as they are sealed: together, the length of the headers in front."""
+    return len(arrival.headers).to_bytes(4, "big") + arrival.headers + arrival.body
+
+
+def _unframe(data: bytes) -> tuple[bytes, bytes]:
+    length = int.from_bytes(data[:4], "big")
+    return data[4 : 4 + length], data[4 + length :]
+
+
 def _digests(connection: Connection, arrivals: Sequence[Arrival]) -> dict[tuple[str, str], bytes]:
     """Digests of the events among ``arrivals`` that are stored already."""
-    ids = {arrival.envelope.external_id for arrival in arrivals}
-    rows = bulk.select_by_keys(connection, inbox_event, ("connection", "external_id", "digest"), "external_id", ids)
-    return {(name, external_id): bytes(stored) for name, external_id, stored in rows}
+    found: dict[tuple[str, str], bytes] = {}
+    for name in {arrival.connection for arrival in arrivals}:
+        ids = {arrival.envelope.external_id for arrival in arrivals if arrival.connection == name}
+        rows = bulk.select_by_keys(
+            connection, inbox_event, ("external_id", "digest"), "external_id", ids, where=("connection", name)
+        )
+        found.update({(name, external_id): bytes(stored) for external_id, stored in rows})
+    return found
 
 
-def _store_new(connection: Connection, fresh: list[tuple[Arrival, tuple[bytes, bytes]]], key_id: str) -> None:
+def _store_new(connection: Connection, fresh: list[tuple[Arrival, bytes]], key_id: str) -> None:
     """Insert new events with their work rows. Numbers are drawn first, so that both inserts are one statement each."""
     if not fresh:
         return
     numbers = _draw_numbers(connection, len(fresh))
     events, work = [], []
-    for seq, (arrival, (headers, body)) in zip(numbers, fresh, strict=True):
+    for seq, (arrival, body) in zip(numbers, fresh, strict=True):
         envelope = arrival.envelope
         received = to_micros(arrival.received_at)
         lane = f"{arrival.connection}:{envelope.lane}"
         events.append(
             (seq, arrival.connection, envelope.external_id, envelope.event_type, lane, to_micros(envelope.occurred_at),
-             received, arrival.digest, key_id, headers, body)
+             received, arrival.digest, key_id, body)
         )  # fmt: skip
         work.append(
             (seq, arrival.connection, lane, partition_of(lane, PARTITIONS), WorkState.RECEIVED.value, 0, received)
@@ -234,20 +249,20 @@ def _draw_numbers(connection: Connection, count: int) -> list[int]:
 def _record_others(
     connection: Connection,
     arrivals: Sequence[Arrival],
-    sealed: list[tuple[bytes, bytes]],
+    sealed: list[bytes],
     verdicts: list[Reception],
     key_id: str,
 ) -> None:
     """A repeat leaves a line; the same id with other bytes is kept whole beside the first, and flagged."""
     lines, twins = [], []
-    for arrival, (headers, body), verdict in zip(arrivals, sealed, verdicts, strict=True):
+    for arrival, body, verdict in zip(arrivals, sealed, verdicts, strict=True):
         if verdict is Reception.NEW:
             continue
         received = to_micros(arrival.received_at)
         name = (arrival.connection, arrival.envelope.external_id)
         lines.append((*name, verdict.value, received))
         if verdict is Reception.CONFLICT:
-            twins.append((*name, arrival.digest, received, key_id, headers, body))
+            twins.append((*name, arrival.digest, received, key_id, body))
     bulk.insert(connection, delivery, _DELIVERY, lines)
     for twin in twins:
         if bulk.insert_new(connection, inbox_twin, _TWIN, [twin]):
@@ -311,11 +326,6 @@ def _give_up(connection: Connection, seq: int, attempts: int, lane: str, now: da
         [(lane, "inbound", f"event/{seq}", reason, to_micros(now))],
     )
     raise_alert(connection, kind="lane.parked", subject=lane, body=reason, at=now)
-
-
-def header_bytes(headers: dict[str, str]) -> bytes:
-    """Headers of a delivery as they are kept: JSON with sorted names."""
-    return msgspec.json.encode(headers, order="sorted")
 
 
 def count_open(connection: Connection) -> dict[str, int]:

@@ -38,6 +38,7 @@ _INTENT = ("id", "state", "shadow", "reason")
 _ENTITY = (
     "id", "kind", "ref", "root_id", "version", "observed_at", "standpoint", "digest", "state", "cause", "updated_at",
 )  # fmt: skip
+_RUN = ("id", "flow", "started_at", "finished_at", "records", "fields", "discrepancies")
 _FINDING = ("run_id", "flow", "record", "kind", "field", "body", "exposure_minor", "currency", "found_at")
 _OPEN = frozenset({IntentState.PENDING.value, IntentState.LEASED.value, IntentState.UNCERTAIN.value})
 #: Records in one question.
@@ -124,19 +125,11 @@ class SqlReconcileBook:
         return frozenset(lane for lane, state in rows if state in _WAITING)
 
     def begin(self, run: ReconcileRun) -> None:
-        """See the port."""
+        """See the port. Raises ConcurrentChange when somebody started the same comparison at the same moment."""
+        row = (run.id, run.flow, to_micros(run.started_at), None, 0, 0, 0)
         with self._database.write() as connection:
-            connection.execute(
-                reconcile_run.insert().values(
-                    id=run.id,
-                    flow=run.flow,
-                    started_at=to_micros(run.started_at),
-                    finished_at=None,
-                    records=0,
-                    fields=0,
-                    discrepancies=0,
-                )
-            )
+            if not bulk.insert_new(connection, reconcile_run, _RUN, [row]):
+                raise bulk.ConcurrentChange(f"A comparison of {run.flow} was started at this very moment.")
 
     def keep(self, run: ReconcileRun, findings: Sequence[Discrepancy], *, now: datetime) -> None:
         """See the port. An exposure in several currencies has no single figure: it stands in the body only."""

@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 metadata = MetaData()
 
-# SQLite counts up by itself only in a column typed INTEGER; PostgreSQL needs eight bytes for a sequence that never wraps.
+# SQLite counts up by itself only in a column typed INTEGER; PostgreSQL needs eight bytes for a count that never wraps.
 Serial = BigInteger().with_variant(Integer(), "sqlite")
 
 inbox_event = Table(
@@ -35,7 +35,6 @@ inbox_event = Table(
     Column("received_at", BigInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("key_id", Text, nullable=False),
-    Column("headers", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("connection", "external_id", name="uq_inbox_event_external"),
 )
@@ -100,7 +99,6 @@ inbox_twin = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("received_at", BigInteger, nullable=False),
     Column("key_id", Text, nullable=False),
-    Column("headers", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("connection", "external_id", "digest", name="uq_inbox_twin_digest"),
 )

@@ -7,7 +7,7 @@ more than a month's events. Destroying a key erases what it sealed; the audit ch
 import os
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -103,6 +103,18 @@ class Vault:
         packed = self._compressor().compress(data)
         nonce = self._random(_NONCE_BYTES)
         return nonce + self._cipher(key_id).encrypt(nonce, packed, context.encode("utf-8", "surrogatepass"))
+
+    def seal_many(self, key_id: str, items: Sequence[tuple[bytes, str]]) -> list[bytes]:
+        """Seal many (data, context) pairs; the compressor works on all of them in one call, outside the interpreter's lock."""
+        packed = self._compressor().multi_compress_to_buffer([data for data, _ in items])
+        cipher = self._cipher(key_id)
+        nonces = self._random(_NONCE_BYTES * len(items))
+        sealed = []
+        for index, (_, context) in enumerate(items):
+            nonce = nonces[index * _NONCE_BYTES : (index + 1) * _NONCE_BYTES]
+            data = packed[index].tobytes()
+            sealed.append(nonce + cipher.encrypt(nonce, data, context.encode("utf-8", "surrogatepass")))
+        return sealed
 
     def open(self, key_id: str, sealed: bytes, context: str) -> bytes:
         """The bytes sealed before. Raises KeyDestroyed, SealBroken."""

@@ -6,6 +6,7 @@ moment is just another crash. Next: `webhooks.py` for the door, `console/` for t
 
 import asyncio
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
@@ -27,6 +28,7 @@ from accordant.web.webhooks import Door
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
 WAITING_MAX = 4096
 _IDLE_S = 0.5
+_SWITCH_S = 0.0005
 _RARELY_S = 2.0
 _DRAIN_S = 20.0
 
@@ -81,6 +83,9 @@ class HubServer:
 
     async def start(self) -> None:
         """Listen, and begin to work."""
+        # A thread that comes back from the disk waits this long for the interpreter: five milliseconds, the default, was
+        # most of a delivery's time.
+        sys.setswitchinterval(_SWITCH_S)
         await asyncio.to_thread(self.hub.enforce_charter)
         if Role.WORKER in self.roles:
             self._rooms.start()

@@ -41,7 +41,6 @@ inbox_event = Table(
     Column("received_at", BigInteger, nullable=False),
     Column("digest", LargeBinary, nullable=False),
     Column("key_id", Text, nullable=False),
-    Column("headers", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("connection", "external_id", name="uq_inbox_event_external"),
 )
@@ -106,7 +105,6 @@ inbox_twin = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("received_at", BigInteger, nullable=False),
     Column("key_id", Text, nullable=False),
-    Column("headers", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
     UniqueConstraint("connection", "external_id", "digest", name="uq_inbox_twin_digest"),
 )
@@ -345,6 +343,14 @@ charter_version = Table(
     Column("version", Text, primary_key=True),
     Column("body", LargeBinary, nullable=False),
     Column("loaded_at", BigInteger, nullable=False),
+)
+
+hub_fact = Table(
+    "hub_fact",
+    _metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
 )
 
 switch = Table(

@@ -1,0 +1,49 @@
+"""`accordant bench NAME`: repeat a benchmark and print its figure as one JSON object a line."""
+
+import sys
+from collections.abc import Callable
+
+import msgspec
+
+from accordant.bench import runs
+from accordant.bench.figures import Figure, Run, figure
+from accordant.kernel.errors import ConfigurationError
+
+
+class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
+    """A benchmark by name. ``n`` is the size of one run, ``target`` what the design asks for, in words."""
+
+    run: Callable[[str, int, int], Run]
+    unit: str
+    n: int
+    target: str
+
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "intake": Benchmark(
+        run=runs.intake,
+        unit="events/s",
+        n=60_000,
+        target="at least 10,000 on SQLite, 12,000 on PostgreSQL, p99 under 50 ms",
+    ),
+    "path": Benchmark(run=runs.path, unit="events/s", n=30_000, target="at least 2,500 on SQLite, 3,000 on PostgreSQL"),
+    "latency": Benchmark(
+        run=runs.latency, unit="ms", n=10_000, target="p50 under 15 ms, p99 under 60 ms at 500 events/s"
+    ),
+}
+
+
+def bench(name: str, *, store: str, n: int | None, repeat: int, seed: int) -> Figure:
+    """Run one benchmark ``repeat`` times. Raises ConfigurationError for an unknown name or store."""
+    chosen = BENCHMARKS.get(name)
+    if chosen is None:
+        raise ConfigurationError(f"There is no benchmark {name!r}.", remedy=f"Choose one of: {', '.join(BENCHMARKS)}.")
+    if store not in {"sqlite", "postgres"}:
+        raise ConfigurationError(f"There is no store {store!r} to measure.", remedy="Choose sqlite or postgres.")
+    size = n or chosen.n
+    done = []
+    for number in range(1, repeat + 1):
+        run = chosen.run(store, size, seed)
+        done.append(run)
+        sys.stderr.write(f"{name} on {store}, run {number} of {repeat}: {run.value:,.1f} {chosen.unit}\n")
+    return figure(name, done, unit=chosen.unit, n=size, store=store, seed=seed)

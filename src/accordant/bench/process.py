@@ -1,0 +1,61 @@
+"""The processes of a benchmark: `hub` runs the server in some roles, `org` the Salesforce stand-in. Each prints one line when ready."""
+
+import argparse
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+from accordant.bootstrap import Hub, read_charter
+from accordant.connectors.salesforce.simulator import SalesforceSimulator
+from accordant.demo.company import environment, prepare_org
+from accordant.settings import read_settings
+from accordant.store.inbox import PARTITIONS
+from accordant.web.server import HubServer, Role
+
+
+async def _until_told() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+async def run_org() -> None:
+    """The Salesforce stand-in, with every field the shipped mapping needs."""
+    org = SalesforceSimulator(daily_calls_max=100_000_000)
+    prepare_org(org)
+    print(await org.start(), flush=True)
+    await _until_told()
+    await org.stop()
+
+
+async def run_hub(options: argparse.Namespace) -> None:
+    """The hub in the given roles; worker number ``index`` of ``workers`` takes its share of the partitions."""
+    settings = read_settings(os.environ, home=options.home, charter=options.home / "charter", store=options.store)
+    hub = Hub(settings, read_charter(settings).charter, environment=environment())
+    share = frozenset(range(options.index, PARTITIONS, options.workers)) if options.workers > 1 else None
+    roles = frozenset(Role(name) for name in options.roles.split(","))
+    server = HubServer(hub, host="127.0.0.1", port=options.port, roles=roles, partitions=share)
+    await server.start()
+    print("ready", flush=True)
+    await _until_told()
+    await server.stop()
+
+
+def main() -> None:
+    """``python -m accordant.bench.process hub|org``."""
+    parser = argparse.ArgumentParser(description="A process of a benchmark.")
+    parser.add_argument("what", choices=("hub", "org"))
+    parser.add_argument("--home", type=Path, default=Path())
+    parser.add_argument("--store", default=None)
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--roles", default="door,worker,courier")
+    parser.add_argument("--index", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
+    options = parser.parse_args()
+    asyncio.run(run_org() if options.what == "org" else run_hub(options))
+
+
+if __name__ == "__main__":
+    main()
