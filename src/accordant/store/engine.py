@@ -1,8 +1,7 @@
 """Opening the database and running one transaction in it. SQLite: WAL, `synchronous=FULL`, writers `BEGIN IMMEDIATE`.
 
-A deferred transaction that reads and then writes fails at once with a stale snapshot, whatever the busy timeout; a
-commit at `synchronous=NORMAL` is not on disk when it returns. Hence the two settings. Writers of one process queue on a
-lock of our own: SQLite's busy handler sleeps and polls, a lock hands over at once.
+A transaction that reads first and then writes fails on SQLite at once, whatever the busy timeout; a commit at
+`synchronous=NORMAL` is not on disk when it returns. Writers of one process queue on a lock of our own, which never polls.
 """
 
 import threading

@@ -83,7 +83,7 @@ class Vault:
 
     def __init__(self, database: Database, wrapping_key: bytes, random_bytes: RandomBytes = os.urandom) -> None:
         self._database = database
-        self._master = AESGCM(wrapping_key)
+        self._wrapping = AESGCM(wrapping_key)
         self._random = random_bytes
         self._opened: dict[str, AESGCM] = {}
         self._current: dict[str, str] = {}
@@ -150,7 +150,7 @@ class Vault:
         if wrapped is None:
             raise KeyDestroyed(f"The key {key_id} is gone: what it sealed was erased.")
         try:
-            return AESGCM(self._master.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], key_id.encode()))
+            return AESGCM(self._wrapping.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], key_id.encode()))
         except InvalidTag:
             raise ConfigurationError(
                 f"The wrapping key does not open the data key {key_id}.",
@@ -168,7 +168,7 @@ class Vault:
                 return str(found)
             key_id = f"key_{self._random(8).hex()}"
             nonce, key = self._random(_NONCE_BYTES), self._random(_KEY_BYTES)
-            wrapped = nonce + self._master.encrypt(nonce, key, key_id.encode())
+            wrapped = nonce + self._wrapping.encrypt(nonce, key, key_id.encode())
             connection.execute(
                 data_key.insert().values(
                     key_id=key_id, subject=subject, wrapped=wrapped, created_at=to_micros(now), destroyed_at=None

@@ -17,7 +17,7 @@ from accordant.store.schema import data_key
 from accordant.store.vault import KeyDestroyed, SealBroken, Vault, read_wrapping_key
 from tests.integration.store.rows import NOW, race
 
-_MASTER = bytes(range(32))
+_WRAPPING_KEY = bytes(range(32))
 _READ_KEY = """
 import sys
 from pathlib import Path
@@ -30,7 +30,7 @@ print(read_wrapping_key(Path(sys.argv[1])).hex())
 
 @pytest.fixture
 def vault(database: Database) -> Vault:
-    return Vault(database, _MASTER)
+    return Vault(database, _WRAPPING_KEY)
 
 
 @pytest.mark.parametrize("data", [b"", b"x", bytes(range(256)) * 5000], ids=["empty", "one byte", "a megabyte"])
@@ -76,7 +76,7 @@ def test_a_context_of_any_text_is_sealed_into_the_bytes(tmp_path: Path) -> None:
     database = Database(f"sqlite:///{tmp_path / 'vault.db'}")
     with database.write() as connection:
         data_key.create(connection)
-    vault = Vault(database, _MASTER)
+    vault = Vault(database, _WRAPPING_KEY)
     key_id = vault.current_key(NOW)
 
     @given(st.text(), st.text(), st.binary(max_size=64))
@@ -94,7 +94,7 @@ def test_a_context_of_any_text_is_sealed_into_the_bytes(tmp_path: Path) -> None:
 def test_a_month_has_one_key_and_the_next_month_another(database: Database, vault: Vault) -> None:
     first = vault.current_key(NOW)
     assert vault.current_key(NOW + timedelta(days=20)) == first
-    assert Vault(database, _MASTER).current_key(NOW) == first
+    assert Vault(database, _WRAPPING_KEY).current_key(NOW) == first
     second = vault.current_key(NOW + timedelta(days=40))
     assert second != first
     sealed = vault.seal(second, b"data", "c")
@@ -103,7 +103,7 @@ def test_a_month_has_one_key_and_the_next_month_another(database: Database, vaul
 
 
 def test_processes_that_make_the_months_key_at_once_read_each_others_bytes(database: Database) -> None:
-    vaults = [Vault(database, _MASTER) for _ in range(4)]
+    vaults = [Vault(database, _WRAPPING_KEY) for _ in range(4)]
     keys = race(4, lambda index: vaults[index].current_key(NOW))
     assert all(isinstance(key, str) for key in keys), keys
     for writer, key_id in zip(vaults, keys, strict=True):
@@ -116,7 +116,7 @@ def test_a_destroyed_key_erases_what_it_sealed(database: Database, vault: Vault)
     sealed = vault.seal(key_id, b"data", "c")
     with database.write() as connection:
         connection.execute(sa.update(data_key).values(wrapped=None, destroyed_at=1))
-    later = Vault(database, _MASTER)
+    later = Vault(database, _WRAPPING_KEY)
     with pytest.raises(KeyDestroyed, match=key_id):
         later.open(key_id, sealed, "c")
     assert later.current_key(NOW) != key_id
@@ -136,7 +136,7 @@ def test_a_wrapped_key_cannot_be_moved_to_another_name(database: Database, vault
         wrapped = sa.select(data_key.c.wrapped).where(data_key.c.key_id == first).scalar_subquery()
         connection.execute(sa.update(data_key).where(data_key.c.key_id == second).values(wrapped=wrapped))
     with pytest.raises(ConfigurationError):
-        Vault(database, _MASTER).seal(second, b"data", "c")
+        Vault(database, _WRAPPING_KEY).seal(second, b"data", "c")
 
 
 # -- the file of the wrapping key ------------------------------------------------------------------------------------
@@ -184,5 +184,9 @@ def test_processes_that_make_the_wrapping_key_at_once_agree(tmp_path: Path) -> N
     for process in started:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
-    keys = {process.communicate("\n", timeout=60)[0] for process in started}
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    keys = {process.communicate(timeout=60)[0] for process in started}
     assert keys == {read_wrapping_key(path).hex() + "\n"}
