@@ -1,7 +1,7 @@
 """Opening the database and running one transaction in it. SQLite: WAL, `synchronous=FULL`, writers `BEGIN IMMEDIATE`.
 
 A transaction that reads first and then writes fails on SQLite at once, whatever the busy timeout; a commit at
-`synchronous=NORMAL` is not on disk when it returns. Writers of one process queue on a lock of our own, which never polls.
+`synchronous=NORMAL` is not on disk when it returns. Writers of one process queue on a lock of our own.
 """
 
 import threading

@@ -105,7 +105,7 @@ class Vault:
         return nonce + self._cipher(key_id).encrypt(nonce, packed, context.encode("utf-8", "surrogatepass"))
 
     def seal_many(self, key_id: str, items: Sequence[tuple[bytes, str]]) -> list[bytes]:
-        """Seal many (data, context) pairs; the compressor works on all of them in one call, outside the interpreter's lock."""
+        """Seal many (data, context) pairs; one call compresses them all, outside the interpreter's lock."""
         packed = self._compressor().multi_compress_to_buffer([data for data, _ in items])
         cipher = self._cipher(key_id)
         nonces = self._random(_NONCE_BYTES * len(items))
