@@ -8,7 +8,6 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import takewhile
 
-import msgspec
 from msgspec import structs
 from sqlalchemy import Connection, func, select, update
 from sqlalchemy.exc import IntegrityError
