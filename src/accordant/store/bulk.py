@@ -65,7 +65,7 @@ def select_by_keys(
     *,
     where: tuple[str, str] | None = None,
 ) -> list[Row]:
-    """The rows whose column ``key`` is one of ``keys``, in no order; ``where`` fixes the column an index starts with."""
+    """The rows whose column ``key`` is one of ``keys``, in no order; ``where`` fixes the first column of an index."""
     wanted = list(keys)
     if not wanted:
         return []
