@@ -5,6 +5,7 @@ A transaction that reads first and then writes fails on SQLite at once, whatever
 """
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,35 @@ _POOL_SIZE = 10
 
 class StoreUnavailable(TransientError):
     """The database cannot be reached or written just now."""
+
+
+class _Queue:
+    """A lock that is handed over in the order of asking: a thread that commits all the time must not starve the others.
+
+    A plain lock goes to whoever runs when it is released, which is the thread that released it.
+    """
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._taken = False
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if not self._taken:
+                self._taken = True
+                return
+            turn = threading.Lock()
+            turn.acquire()
+            self._waiting.append(turn)
+        turn.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
 
 
 class Database:
@@ -43,7 +73,7 @@ class Database:
                     f"The store {other!r} is not supported.",
                     remedy="Set ACCORDANT_STORE to a sqlite:/// or postgresql:// address.",
                 )
-        self._writers = threading.Lock() if self.is_sqlite else None
+        self._writers = _Queue() if self.is_sqlite else None
 
     @property
     def is_sqlite(self) -> bool:
