@@ -3,6 +3,8 @@
 import asyncio
 
 from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
 from litestar.response import Redirect
 
 from accordant.kernel.hashing import fingerprint
@@ -15,7 +17,9 @@ REASON_LENGTH_MAX = 300
 
 @get(["/trouble", "/trouble.json", "/trouble.csv"])
 @in_thread
-def trouble_page(request: Visitor, console: Console, kind: str = "", told: int = 0) -> Answer:
+def trouble_page(
+    request: Visitor, console: NamedDependency[Console], kind: FromQuery[str] = "", told: FromQuery[int] = 0
+) -> Answer:
     """What needs a person?"""
     seen = trouble(console.hub.database, now=console.hub.clock(), zone=console.zone)
     groups = tuple(group for group in seen.groups if not kind or group.kind == kind)
@@ -52,7 +56,9 @@ def _seal_of(items: tuple[TroubleItem, ...]) -> str:
 
 @get("/trouble/retry")
 @in_thread
-def confirm_retry(request: Visitor, console: Console, cause: str = "", intent: str = "") -> Answer:
+def confirm_retry(
+    request: Visitor, console: NamedDependency[Console], cause: FromQuery[str] = "", intent: FromQuery[str] = ""
+) -> Answer:
     """What a retry would do."""
     return _retry_page(request, console, cause, intent, changed=False)
 
@@ -77,7 +83,7 @@ def _retry_page(request: Visitor, console: Console, cause: str, intent: str, *, 
 
 
 @post("/trouble/retry")
-async def retry(request: Visitor, console: Console) -> Answer | Redirect:
+async def retry(request: Visitor, console: NamedDependency[Console]) -> Answer | Redirect:
     """Redrive what was confirmed."""
     fields = await console.checked_form(request)
     cause, intent = fields.get("cause", ""), fields.get("intent", "")
@@ -96,13 +102,13 @@ def _flow_named(console: Console, name: str) -> str:
 
 @get("/flows/pause")
 @in_thread
-def confirm_pause(request: Visitor, console: Console, flow: str = "") -> Answer:
+def confirm_pause(request: Visitor, console: NamedDependency[Console], flow: FromQuery[str] = "") -> Answer:
     """What a pause would do."""
     return console.page(request, "confirm_pause.html", flow=_flow_named(console, flow), problem="")
 
 
 @post("/flows/pause")
-async def pause(request: Visitor, console: Console) -> Answer | Redirect:
+async def pause(request: Visitor, console: NamedDependency[Console]) -> Answer | Redirect:
     """Pause the flow; a reason is asked of everybody."""
     fields = await console.checked_form(request)
     flow, reason = _flow_named(console, fields.get("flow", "")), fields.get("reason", "").strip()
@@ -118,13 +124,13 @@ async def pause(request: Visitor, console: Console) -> Answer | Redirect:
 
 @get("/flows/resume")
 @in_thread
-def confirm_resume(request: Visitor, console: Console, flow: str = "") -> Answer:
+def confirm_resume(request: Visitor, console: NamedDependency[Console], flow: FromQuery[str] = "") -> Answer:
     """What a resume would do."""
     return console.page(request, "confirm_resume.html", flow=_flow_named(console, flow))
 
 
 @post("/flows/resume")
-async def resume(request: Visitor, console: Console) -> Redirect:
+async def resume(request: Visitor, console: NamedDependency[Console]) -> Redirect:
     """Release the flow's switch."""
     fields = await console.checked_form(request)
     flow = _flow_named(console, fields.get("flow", ""))

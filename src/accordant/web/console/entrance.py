@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from litestar import MediaType, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from accordant.web.console.frame import Answer, Console, Problem, Visitor
@@ -18,7 +20,7 @@ _FILES = {
 
 
 @get("/static/{name:str}", sync_to_thread=False)
-def static_file(name: str) -> Answer:
+def static_file(name: FromPath[str]) -> Answer:
     """One of the files above, by its exact name; nothing else can be reached."""
     if name not in _FILES:
         raise Problem(404, "Not found", "There is no such file.")
@@ -28,7 +30,7 @@ def static_file(name: str) -> Answer:
 
 @get("/sign-in")
 @in_thread
-def sign_in_page(request: Visitor, console: Console, next: str = "/") -> Answer | Redirect:  # noqa: A002  the word in the address
+def sign_in_page(request: Visitor, console: NamedDependency[Console], next: FromQuery[str] = "/") -> Answer | Redirect:  # noqa: A002  the word in the address
     """The question for the token."""
     if console.gate.is_signed_in(request.cookies.get(SESSION_COOKIE)):
         return Redirect("/", status_code=303)
@@ -49,7 +51,7 @@ def _ask(request: Visitor, console: Console, *, wanted: str, problem: str, statu
 
 
 @post("/sign-in")
-async def sign_in(request: Visitor, console: Console) -> Answer | Redirect:
+async def sign_in(request: Visitor, console: NamedDependency[Console]) -> Answer | Redirect:
     """Check the token; a right one makes a new session and a new visitor's cookie."""
     fields = await console.checked_form(request)
     at_s = console.hub.clock().timestamp()
@@ -68,7 +70,7 @@ async def sign_in(request: Visitor, console: Console) -> Answer | Redirect:
 
 
 @post("/sign-out")
-async def sign_out(request: Visitor, console: Console) -> Redirect:
+async def sign_out(request: Visitor, console: NamedDependency[Console]) -> Redirect:
     """End this browser's session."""
     await console.checked_form(request)
     answer = Redirect("/sign-in", status_code=303)

@@ -1,10 +1,12 @@
 """The pages that show: overview, event, customers, shadow, why, search. One function a page; each reads one view."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
@@ -34,7 +36,7 @@ _SEQ_DIGITS_MAX = 15
 
 @get(["/", "/overview.json", "/overview.csv"])
 @in_thread
-def overview_page(request: Visitor, console: Console) -> Answer:
+def overview_page(request: Visitor, console: NamedDependency[Console]) -> Answer:
     """Is everything in agreement, and if not, what is it worth?"""
     seen, agreement = _overview(console)
     header = ("flow", "phase", "settled", "lag_p50_s", "lag_p95_s", "waiting", "oldest_wait_s", "expected_lag_s")
@@ -61,14 +63,14 @@ def _live_context(console: Console, seen: Overview, agreement: Agreement | None)
 
 
 @get("/live")
-async def live_feed(console: Console) -> ServerSentEvent:
+async def live_feed(console: NamedDependency[Console]) -> ServerSentEvent:
     """The changing part of the overview, sent whenever something happened."""
     if console.listeners >= LISTENERS_MAX:
         raise Problem(503, "Too many listeners", "Enough pages listen already.", "Reload the page by hand.")
     return ServerSentEvent(_changes(console))
 
 
-async def _changes(console: Console) -> AsyncIterator[ServerSentEventMessage]:
+async def _changes(console: Console) -> AsyncGenerator[ServerSentEventMessage, None]:
     console.listeners += 1
     try:
         last = await asyncio.to_thread(pulse, console.hub.database)
@@ -93,7 +95,9 @@ def _live_html(console: Console) -> str:
 
 @get("/events/{number:str}")
 @in_thread
-def event_page(request: Visitor, console: Console, number: str, personal: str = "") -> Answer:
+def event_page(
+    request: Visitor, console: NamedDependency[Console], number: FromPath[str], personal: FromQuery[str] = ""
+) -> Answer:
     """What did this event do?"""
     digits = number.removesuffix(".json").removesuffix(".csv")
     found = None
@@ -127,7 +131,13 @@ def event_page(request: Visitor, console: Console, number: str, personal: str = 
 
 @get(["/customers", "/customers.json", "/customers.csv"])
 @in_thread
-def customers_page(request: Visitor, console: Console, q: str = "", status: str = "", after: str = "") -> Answer:
+def customers_page(
+    request: Visitor,
+    console: NamedDependency[Console],
+    q: FromQuery[str] = "",
+    status: FromQuery[str] = "",
+    after: FromQuery[str] = "",
+) -> Answer:
     """Who are our customers, and how does each stand?"""
     wanted = status if status in ACCOUNT_STATES else ""
     listed = customers(
@@ -171,7 +181,7 @@ def _customer_row(line: CustomerLine) -> tuple[object, ...]:
 
 @get("/customers/{account_id:str}")
 @in_thread
-def customer_page(request: Visitor, console: Console, account_id: str) -> Answer:
+def customer_page(request: Visitor, console: NamedDependency[Console], account_id: FromPath[str]) -> Answer:
     """Are they paying us?"""
     name = account_id.removesuffix(".json").removesuffix(".csv")
     hub = console.hub
@@ -193,7 +203,13 @@ def customer_page(request: Visitor, console: Console, account_id: str) -> Answer
 
 @get(["/shadow", "/shadow.json", "/shadow.csv"])
 @in_thread
-def shadow_page(request: Visitor, console: Console, flow: str = "", field: str = "", page: int = 1) -> Answer:
+def shadow_page(
+    request: Visitor,
+    console: NamedDependency[Console],
+    flow: FromQuery[str] = "",
+    field: FromQuery[str] = "",
+    page: FromQuery[int] = 1,
+) -> Answer:
     """What would be written?"""
     agreement = console.gauge.read()
     flows = agreement.flows if agreement is not None else ()
@@ -227,7 +243,9 @@ def shadow_page(request: Visitor, console: Console, flow: str = "", field: str =
 
 @get(["/why", "/why.json", "/why.csv"])
 @in_thread
-def why_page(request: Visitor, console: Console, ref: str = "", field: str = "") -> Answer:
+def why_page(
+    request: Visitor, console: NamedDependency[Console], ref: FromQuery[str] = "", field: FromQuery[str] = ""
+) -> Answer:
     """Why is this value here?"""
     if "#" in ref and not field:
         ref, _, field = ref.partition("#")
@@ -253,7 +271,7 @@ def why_page(request: Visitor, console: Console, ref: str = "", field: str = "")
 
 @get("/search")
 @in_thread
-def search_page(request: Visitor, console: Console, q: str = "") -> Answer | Redirect:
+def search_page(request: Visitor, console: NamedDependency[Console], q: FromQuery[str] = "") -> Answer | Redirect:
     """Any id of any system leads to its page; other text searches the customers."""
     hit = look_up(console.hub.database, q, connections=console.hub.charter.systems)
     if hit is not None:
