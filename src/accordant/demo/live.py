@@ -16,7 +16,7 @@ import aiohttp
 from rich.console import Console
 
 from accordant.bootstrap import system_clock
-from accordant.demo.report import compare
+from accordant.demo.report import Closing, compare
 from accordant.demo.stage import BillingRefused, NotSettled, stage
 from accordant.demo.story import (
     LODZ,
@@ -68,7 +68,12 @@ async def run(*, headless: bool, store: str | None, port: int, pace: float, cons
             return 1
         if not headless:
             await _live(play)
-        return 1 if closing.faults else 0
+        return exit_code(closing)
+
+
+def exit_code(closing: Closing) -> int:
+    """0 when billing, hub and CRM agree, one record waits with its reason, and every write is explained once."""
+    return 1 if closing.faults else 0
 
 
 async def _live(play: Play) -> None:

@@ -92,7 +92,7 @@ async def compare(stage: Stage) -> Closing:
     """Read both systems and the hub, and compare every field the charter maps."""
     books = await read_books(stage)
     mappings = default_mappings()
-    parked = backstage.parked_keys(stage.hub.database)
+    parked = backstage.parked_keys(stage.database)
     wanted: dict[tuple[str, str], dict[str, Shown]] = {}
     left_out: dict[str, str] = {}
     for mapping in mappings:
@@ -105,7 +105,7 @@ async def compare(stage: Stage) -> Closing:
                 left_out[f"{mapping.object} {key}"] = parked[customer]
             else:
                 wanted[mapping.object, key] = fields
-    hub: _Records = dict(backstage.desired(stage.hub.database, "salesforce"))
+    hub: _Records = dict(backstage.desired(stage.database, "salesforce"))
     crm = crm_records(stage.salesforce, mappings)
     lines, differences = _compare_fields(mappings, wanted, hub, crm)
     return Closing(
@@ -116,9 +116,9 @@ async def compare(stage: Stage) -> Closing:
             f"{name} {key}" for name, key in crm if (name, key) not in wanted and f"{name} {key}" not in left_out
         ),
         left_out=left_out,
-        trouble=trouble(stage.hub.database, now=stage.clock()),
-        explained=backstage.explained(stage.hub.database),
-        intake=backstage.intake(stage.hub.database),
+        trouble=trouble(stage.database, now=stage.clock()),
+        explained=backstage.explained(stage.database),
+        intake=backstage.intake(stage.database),
         effects=sum(len(effects) for effects in stage.salesforce.effects.values()),
         doubled=doubled_effects(stage.salesforce),
     )

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from accordant.connectors.stripe.simulator import StripeSimulator
 from accordant.demo.backstage import OpenWork, open_work
 from accordant.demo.company import API_KEY, APP, WEBHOOK_SECRET, environment, prepare_org, write_charter
 from accordant.settings import Settings
+from accordant.store.engine import Database
 from accordant.web.server import HubServer
 
 HOST = "127.0.0.1"
@@ -90,21 +91,36 @@ class AlertReceiver:
 
 
 class Stage:
-    """What the story and the tests hold: the two systems, the hub between them, and the clock."""
+    """What the story and the tests hold: the two systems, the hub between them, and the clock.
+
+    ``database`` is the hub's, ``address`` its door and console; ``wake`` spares its loops their pauses.
+    """
+
+    hub: Hub
+    server: HubServer
+    api: aiohttp.ClientSession
+    database: Database
+    address: str
 
     def __init__(self, clock: StoryClock, stripe: StripeSimulator, salesforce: SalesforceSimulator) -> None:
         self.clock = clock
         self.stripe = stripe
         self.salesforce = salesforce
         self.alerts = AlertReceiver()
-        self.hub: Hub
-        self.server: HubServer
-        self.api: aiohttp.ClientSession
+        self.wake: Callable[[], None] = lambda: None
 
-    @property
-    def address(self) -> str:
-        """Where the hub's door and console are."""
-        return f"http://{HOST}:{self.server.port}"
+    async def open_billing(self) -> aiohttp.ClientSession:
+        """Start the billing stand-in; the session calls its API, and whoever asked closes it."""
+        await self.stripe.start()
+        self.api = aiohttp.ClientSession(self.stripe.url, headers={"Authorization": f"Bearer {API_KEY}"})
+        return self.api
+
+    async def register_webhook(self) -> None:
+        """Tell the billing stand-in where the door is. The charter names the secret first, so it is given here."""
+        made = await self.ask(
+            "POST", "webhook_endpoints", url=f"{self.address}/webhooks/stripe", **{"enabled_events[]": "*"}
+        )
+        self.stripe.deliveries.set_secret(made["id"], WEBHOOK_SECRET)
 
     async def ask(self, method: str, path: str, **form: str | int) -> dict[str, Any]:
         """One call to the billing system's API, as its own dashboard would make it. Raises: BillingRefused."""
@@ -147,13 +163,13 @@ class Stage:
         while True:
             await self.stripe.drain()
             self.stripe.deliveries.retry_now()
-            left = await asyncio.to_thread(open_work, self.hub.database)
+            left = await asyncio.to_thread(open_work, self.database)
             undelivered = len(self.stripe.deliveries.held_ids)
             if left.is_none and undelivered == 0:
                 return left
             if time.monotonic() > deadline:
                 raise NotSettled(f"After {timeout_s:.0f} s there is still open: {undelivered} deliveries, {left}.")
-            self.server.wake()
+            self.wake()
             await asyncio.sleep(_LOOK_EVERY_S)
 
     async def until(self, seen: Callable[[], bool], what: str, timeout_s: float = 20.0) -> float:
@@ -161,7 +177,7 @@ class Stage:
         began = time.monotonic()
         while not seen():
             if time.monotonic() - began > timeout_s:
-                left = await asyncio.to_thread(open_work, self.hub.database)
+                left = await asyncio.to_thread(open_work, self.database)
                 raise NotSettled(f"Waited {timeout_s:.0f} s in vain: {what}. Still open: {left}.")
             await asyncio.sleep(_LOOK_EVERY_S)
         return time.monotonic() - began
@@ -201,21 +217,19 @@ async def stage(
         salesforce = SalesforceSimulator(app=APP, now=clock)
         prepare_org(salesforce)
         made = Stage(clock, stripe, salesforce)
-        await stripe.start()
+        await stack.enter_async_context(await made.open_billing())
         stack.push_async_callback(stripe.stop)
         await salesforce.start()
         stack.push_async_callback(salesforce.stop)
         await made.alerts.start()
         stack.push_async_callback(made.alerts.stop)
-        made.api = await stack.enter_async_context(
-            aiohttp.ClientSession(stripe.url, headers={"Authorization": f"Bearer {API_KEY}"})
-        )
         made.hub = await asyncio.to_thread(_build_hub, made, folder, store)
         made.server = HubServer(made.hub, host=HOST, port=free_port(port))
+        made.database, made.wake = made.hub.database, made.server.wake
+        made.address = f"http://{HOST}:{made.server.port}"
         await made.server.start()
         stack.push_async_callback(made.server.stop)
-        await made.ask("POST", "webhook_endpoints", url=f"{made.address}/webhooks/stripe", **{"enabled_events[]": "*"})
-        _share_secret(stripe)
+        await made.register_webhook()
         stripe.follow_wall_clock(clock.unix, every_s=_FOLLOW_EVERY_S)
         yield made
 
@@ -226,14 +240,3 @@ def _build_hub(made: Stage, folder: Path, store: str | None) -> Hub:
     )
     settings = Settings(home=folder, charter=charter, store=store or f"sqlite:///{folder / 'store.db'}")
     return Hub(settings, checked_charter(settings), environment=environment(made.alerts.url), clock=made.clock)
-
-
-def _share_secret(stripe: StripeSimulator) -> None:
-    """The charter names the secret before the endpoint exists, so the endpoint takes the charter's."""
-    for endpoint in stripe.book.table("webhook_endpoint").values():
-        stripe.deliveries.set_secret(endpoint["id"], WEBHOOK_SECRET)
-
-
-def utc(unix: int) -> datetime:
-    """A Unix second of the billing system as an instant."""
-    return datetime.fromtimestamp(unix, UTC)

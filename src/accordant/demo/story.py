@@ -23,6 +23,8 @@ PAST_MONTHS = 8
 #: Days that pass from the first chapter to the last; the story begins that long ago, so that it ends about now.
 STORY_DAYS = 100
 STORM_ROUNDS = 2
+#: How long the audience waits for a value to appear.
+LOOK_SECONDS_MAX = 20.0
 _SAME_SECOND_TRIES = 10
 _EARLY_IN_SECOND = 0.4
 
@@ -77,7 +79,9 @@ class Play:
     async def shows(self, name: str, field: str, value: object, words: str) -> None:
         """Wait until the Account shows a value, and say how long it took."""
         took = await self.stage.until(
-            lambda: self.account(name).get(field) == value, f"{name}: {field} = {value!r} in Salesforce"
+            lambda: self.account(name).get(field) == value,
+            f"{name}: {field} = {value!r} in Salesforce",
+            LOOK_SECONDS_MAX,
         )
         self.say(f"{name}: Salesforce shows {words} within {max(took, 0.05):.1f} s.")
 
@@ -108,6 +112,13 @@ class Play:
         return await self.stage.list_all("charges", customer=self.cast.customers[name])
 
 
+#: Label, product, currency, minor units a cycle, cycle.
+CATALOGUE = (
+    ("Growth EUR", "Growth", "eur", 49_000, "month"),
+    ("Scale EUR", "Scale", "eur", 129_000, "month"),
+    ("Growth USD", "Growth", "usd", 52_000, "month"),
+    ("Growth JPY", "Growth", "jpy", 720_000, "year"),
+)
 MUELLER = "Müller & Söhne GmbH"
 TOKYO = "東京精機株式会社"
 NORTHWIND = "Northwind Traders, Inc."
@@ -131,14 +142,8 @@ async def a_company_with_a_past(play: Play) -> None:
 async def new_customers_subscribe(play: Play) -> None:
     """Three companies sign up, in three currencies; sales sees them without asking anybody."""
     stage = play.stage
-    catalogue = (
-        ("Growth EUR", "Growth", "eur", 49_000, "month"),
-        ("Scale EUR", "Scale", "eur", 129_000, "month"),
-        ("Growth USD", "Growth", "usd", 52_000, "month"),
-        ("Growth JPY", "Growth", "jpy", 720_000, "year"),
-    )
     products = {name: await stage.ask("POST", "products", name=name) for name in ("Growth", "Scale")}
-    for label, product, currency, amount, interval in catalogue:
+    for label, product, currency, amount, interval in CATALOGUE:
         price = await stage.ask(
             "POST",
             "prices",
@@ -342,7 +347,7 @@ async def a_record_salesforce_will_never_take(play: Play) -> None:
     await play.shows(MUELLER, "Name", MUELLER, "a change made after the refusal")
     await stage.settled()
     play.check(not play.account(REFUSED), f"{REFUSED}: Salesforce holds nothing, as it said.")
-    found = trouble(stage.hub.database, now=stage.clock())
+    found = trouble(stage.database, now=stage.clock())
     dead = [item for group in found.groups if group.kind == "dead" for item in group.items]
     play.check(
         len(dead) == 1 and reason in dead[0].reason, f"One dead letter, with Salesforce's own reason: {reason}", dead
