@@ -142,7 +142,7 @@ class ReconcileBook(Protocol):
         ...
 
     def begin(self, run: ReconcileRun) -> None:
-        """Remember that a comparison started. Starting the same run again is an error."""
+        """Remember that a comparison started. Raises TransientError when the same run was started already."""
         ...
 
     def keep(self, run: ReconcileRun, findings: Sequence[Discrepancy], *, now: datetime) -> None:

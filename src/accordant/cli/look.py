@@ -1,0 +1,269 @@
+"""Commands that only look: `trace`, `why`, `status`. They print the read models of `accordant.views`."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from accordant.cli.options import COMMON, Common, charter_in_force, opened_store
+from accordant.cli.render import amounts, emit, say, shown, table
+from accordant.kernel.errors import RejectedError
+
+if TYPE_CHECKING:
+    from accordant.views.customer import Customer
+    from accordant.views.trace import Trace, Write
+    from accordant.views.why import Why
+
+_LINES_MAX = 15
+
+
+class NothingFound(RejectedError):
+    """Nothing in this store has that name."""
+
+
+def trace(
+    name: Annotated[str, Parameter(help="Any id of any system: an event, a customer, an invoice, a record, a write.")],
+    /,
+    *,
+    common: Common = COMMON,
+) -> int:
+    """Everything that came of one thing: an event through the eight rooms, a customer whole, or one record."""
+    from accordant.views.customer import customer
+    from accordant.views.lookup import look_up
+    from accordant.views.trace import trace as read_trace
+    from accordant.views.why import why as read_why
+
+    with opened_store(common) as database:
+        charter = charter_in_force(database)
+        hit = look_up(database, name, connections=charter.systems if charter is not None else ())
+        found: Trace | Customer | Why | None = None
+        if hit is not None and hit.page == "event":
+            found = read_trace(database, int(hit.id))
+        elif hit is not None and hit.page == "customer":
+            found = customer(database, hit.id, now=datetime.now(UTC))
+        elif hit is not None:
+            found = read_why(database, hit.id, None)
+        if found is None:
+            raise NothingFound(
+                f"Nothing here is called {name!r}.",
+                remedy="Give an id of any connected system, an event number, or system:object/id.",
+            )
+        if common.json:
+            emit(found)
+        else:
+            _tell(found)
+    return 0
+
+
+def _tell(found: "Trace | Customer | Why") -> None:
+    from accordant.views.customer import Customer
+    from accordant.views.trace import Trace
+
+    if isinstance(found, Trace):
+        _tell_event(found)
+    elif isinstance(found, Customer):
+        _tell_customer(found)
+    else:
+        _tell_record(found)
+
+
+def _tell_event(event: "Trace") -> None:
+    say(
+        f"Event {event.seq} of {event.connection}: {event.event_type} ({event.external_id})",
+        f"Received {shown(event.received_at)}, {event.state}"
+        + (f" {shown(event.settled_at)}" if event.settled_at else "")
+        + (f": {event.reason}" if event.reason else "."),
+    )
+    if event.deliveries or event.twins:
+        say(f"It arrived again {event.deliveries} times; {event.twins} of them with other content.")
+    if event.lane_parked:
+        say(f"Its lane {event.lane} is stopped: {event.lane_parked}")
+    table(
+        "Understood as",
+        ("Object", "Outcome", "Version", "Why"),
+        ((seen.ref or seen.entity_id, seen.outcome, seen.version, seen.reason or "") for seen in event.observations),
+        right=("Version",),
+    )
+    table(
+        "Said of the business",
+        ("Event", "Happened"),
+        ((happened.type.value, happened.occurred_at) for happened in event.business_events),
+    )
+    _tell_writes(event.writes)
+
+
+def _tell_writes(writes: "tuple[Write, ...]") -> None:
+    table(
+        "Written",
+        ("Record", "State", "Fields", "Tries", "Settled", "Why"),
+        (
+            (
+                write.record,
+                f"{write.state} (shadow)" if write.shadow else write.state,
+                ", ".join(change.field for change in write.intent.changes),
+                write.attempts,
+                write.settled_at or "not yet",
+                write.reason or "",
+            )
+            for write in writes
+        ),
+        right=("Tries",),
+    )
+
+
+def _tell_customer(found: "Customer") -> None:
+    say(f"{found.account.name or found.account.external_id} ({found.account_id})", found.sentence)
+    table(
+        "Known as",
+        ("System", "Object", "Id", "Since"),
+        ((one.system, one.object_type, one.external_id, one.since) for one in found.identities[:_LINES_MAX]),
+    )
+    table(
+        "Records",
+        ("Record", "Confirmed", "Differs in"),
+        (
+            (
+                record.ref,
+                record.confirmed_at or "not yet",
+                ", ".join(pair.field for pair in record.fields if pair.differs) or "nothing",
+            )
+            for record in found.records
+        ),
+    )
+    table(
+        "Latest events",
+        ("Event", "What", "Happened"),
+        ((seq, event.type.value, event.occurred_at) for seq, event in found.events[:_LINES_MAX]),
+        right=("Event",),
+    )
+
+
+def _tell_record(found: "Why") -> None:
+    record = found.record
+    say(
+        f"{record.ref}, flow {record.flow}, revision {record.revision}",
+        f"Held by {record.target} as {record.target_id}, confirmed {shown(record.confirmed_at)}."
+        if record.target_id
+        else f"{record.target} was not seen to hold it yet.",
+        *record.notes,
+    )
+    table(
+        "Fields",
+        ("Field", "Should be", "Was last seen as", ""),
+        (
+            (pair.field, pair.desired, pair.held if pair.known else "never seen", "differs" if pair.differs else "")
+            for pair in record.fields
+        ),
+    )
+
+
+def why(
+    reference: Annotated[str, Parameter(help="system:object/id#field, by our key or by the target's own id.")],
+    /,
+    *,
+    common: Common = COMMON,
+) -> int:
+    """Why a field of a target record holds what it holds: each change, newest first, with its event and its rules."""
+    from accordant.views.why import held_value
+    from accordant.views.why import why as read_why
+
+    ref, _, field = reference.partition("#")
+    with opened_store(common) as database:
+        found = read_why(database, ref, field or None)
+    if found is None:
+        raise NothingFound(
+            f"No record is called {ref!r}.",
+            remedy="Write it as system:object/id, for example salesforce:Account/001...",
+        )
+    if field and all(pair.field != field for pair in found.record.fields):
+        known = ", ".join(pair.field for pair in found.record.fields)
+        raise NothingFound(f"{ref} has no field {field!r} that a flow keeps.", remedy=f"Its fields are: {known}.")
+    if common.json:
+        emit(found)
+        return 0
+    if not field:
+        _tell_record(found)
+        return 0
+    held, is_known = held_value(found.record, field)
+    desired = next(pair.desired for pair in found.record.fields if pair.field == field)
+    say(
+        f"{found.record.ref}#{field}",
+        f"It should be {shown(desired)}; it was last seen as {shown(held) if is_known else 'nothing yet'}.",
+    )
+    table(
+        "Its changes, newest first",
+        ("When", "From", "To", "Because of", "Rules", "State"),
+        (
+            (
+                hop.received_at or hop.write.intent.planned_at,
+                hop.change.before,
+                hop.change.after,
+                f"event {hop.seq}, {hop.event_type}" if hop.seq is not None else "a repair or a new charter",
+                ", ".join(rule.rule for rule in hop.write.decision.reasons),
+                hop.write.state,
+            )
+            for hop in found.hops
+        ),
+    )
+    return 0
+
+
+def status(*, common: Common = COMMON) -> int:
+    """What is stopped, what waits for a person, how late each flow is, and what is at stake."""
+    from accordant.views.overview import overview
+    from accordant.views.status import status as read_status
+
+    with opened_store(common) as database:
+        frame = read_status(database)
+        charter = charter_in_force(database)
+        seen = None if charter is None else overview(database, charter, now=datetime.now(UTC))
+    if common.json:
+        emit({"status": frame, "overview": seen})
+        return 0
+    counts = frame.counts
+    waits = counts.for_a_person
+    say("Nothing waits for a person." if not waits else f"{shown(waits)} things wait for a person.")
+    table(
+        "Stopped",
+        ("Switch", "By", "Since", "Because"),
+        ((s.name, s.thrown_by, s.thrown_at, s.reason) for s in frame.switches),
+    )
+    told = (
+        ("writes refused for good", counts.dead),
+        ("writes held", counts.held),
+        ("writes with an unknown outcome", counts.uncertain),
+        ("events that failed", counts.dead_events),
+        ("events that are unusable", counts.quarantined),
+        ("events not understood yet", counts.parked_events),
+        ("events that came again with other content", counts.twins),
+        ("lanes stopped", counts.parked_lanes),
+    )
+    table("Waiting", ("What", "Count"), ((what, count) for what, count in told if count), right=("Count",))
+    if seen is None:
+        say("No charter was in force here yet: run `accordant serve`.")
+        return 0
+    table(
+        "Flows",
+        ("Flow", "To", "Phase", "Waiting", "Lag p50 s", "Lag p95 s", "Promised s"),
+        (
+            (
+                flow.flow,
+                f"{flow.target} {flow.object}",
+                flow.phase,
+                flow.waiting,
+                _seconds(flow.lag_p50_s),
+                _seconds(flow.lag_p95_s),
+                flow.expected_lag_s,
+            )
+            for flow in seen.flows
+        ),
+        right=("Waiting", "Lag p50 s", "Lag p95 s", "Promised s"),
+    )
+    if seen.risk.accounts:
+        at_least = "at least " if seen.risk.partial else ""
+        say(f"At stake: {at_least}{amounts(seen.risk.worth)} a month, {shown(seen.risk.accounts)} accounts.")
+    return 0
+
+
+def _seconds(lag_s: float | None) -> str:
+    return "unknown" if lag_s is None else f"{lag_s:,.1f}"

@@ -1,0 +1,112 @@
+"""`accordant`: its commands put together, and the last net: a sentence and the next step, never a stack trace.
+
+Exit codes: 0 done; 1 something was found or did not hold; 2 usage or a setting; 3 store or system unreachable.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version as installed_version
+
+from cyclopts import App, CycloptsError
+
+from accordant.cli import look, operate, rules, serving, trail, trying
+from accordant.cli.render import err
+from accordant.kernel.errors import (
+    AccordantError,
+    ConfigurationError,
+    HoldError,
+    RejectedError,
+    TransientError,
+)
+
+DONE, FOUND, WRONG, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
+_DEBUG = "--debug"
+
+app = App(
+    name="accordant",
+    help="Keeps billing and CRM in agreement, and can prove it. `accordant <id>` traces any id of any system.",
+    version=lambda: f"Accordant {installed_version('accordant')}",
+    error_formatter=lambda error: f"{error} Run `accordant --help`.",
+    help_epilogue="Exit codes: 0 done, 1 found something, 2 usage or a setting, 3 store or system unreachable. "
+    "--debug shows where an error came from.",
+)
+app.default(look.trace)
+for command in (
+    rules.init,
+    rules.check,
+    serving.serve,
+    look.trace,
+    look.why,
+    look.status,
+    operate.reconcile,
+    operate.redrive,
+    operate.pause,
+    operate.resume,
+    trying.demo,
+    trying.bench,
+    serving.version,
+):
+    app.command(command)
+app.command(trail.audit_app)
+app.command(rules.charter_app)
+
+
+def run(words: Sequence[str]) -> int:
+    """Carry out one command; its exit code. Prints every problem as a sentence."""
+    asked = [word for word in words if word != _DEBUG]
+    is_debug = len(asked) != len(words)
+    if not asked:
+        app.help_print([])
+        return DONE
+    try:
+        done = app(
+            asked,
+            exit_on_error=False,
+            print_error=True,
+            result_action="return_value",
+            error_console=err(),
+        )
+    except CycloptsError:
+        return WRONG
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except AccordantError as error:
+        if is_debug:
+            raise
+        err().print(str(error), markup=False)
+        return exit_code(error)
+    except BrokenPipeError:
+        # Whoever read us has seen enough (accordant status | head); nothing more may be flushed on the way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if is_debug:
+            raise
+        err().print(
+            f"Accordant failed in a way nobody foresaw ({type(error).__name__}). Nothing half-done was stored. "
+            f"Run the command again with {_DEBUG} and report what it prints.",
+            markup=False,
+        )
+        return UNREACHABLE
+    return done if isinstance(done, int) else DONE
+
+
+def exit_code(error: AccordantError) -> int:
+    """The exit code of an error, by what happens next."""
+    match error:
+        case ConfigurationError() | RejectedError():
+            return WRONG
+        case TransientError() | HoldError():
+            return UNREACHABLE
+        case _:
+            return UNREACHABLE
+
+
+def main() -> None:
+    """The entry point of the package."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""Commands that start something: `reconcile`, `redrive`, `pause`, `resume`. Each says what it did, to how many."""
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from accordant.cli.options import COMMON, Common, opened_hub, person
+from accordant.cli.render import Meter, amounts, emit, err, say, shown, table
+from accordant.kernel.errors import RejectedError
+
+if TYPE_CHECKING:
+    from accordant.bootstrap import Hub
+    from accordant.operations.compare_source import SourceComparison
+    from accordant.operations.reconcile import Reconciliation
+    from accordant.operations.redrive import LetterGroup, Redriven
+
+_ROUNDS_MAX = 100_000
+
+Who = Annotated[str | None, Parameter(name="--as", help="Your name, for the trail; else the operating system's user.")]
+Because = Annotated[str, Parameter(help="Why, in a sentence for the trail.")]
+
+
+def reconcile(
+    flow: Annotated[str | None, Parameter(help="One flow; every flow if it is left out.")] = None,
+    /,
+    *,
+    source: Annotated[
+        str | None, Parameter(help="Compare this owner's customers and subscriptions with the hub.")
+    ] = None,
+    repair: Annotated[bool, Parameter(negative="", help="Put right what may be, then compare again.")] = False,
+    limit: Annotated[int, Parameter(help="Findings to print; all of them are kept.")] = 20,
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Compare what targets hold with what they should hold, field by field. Exit code 1 when anything is found."""
+    if source is not None:
+        if flow is not None:
+            raise RejectedError("Compare a flow or a source, not both.", remedy="Leave one of them out.")
+        return asyncio.run(_reconcile_source(common, source, repair=repair, limit=limit, actor=person(who)))
+    return asyncio.run(_reconcile_flows(common, flow, repair=repair, limit=limit, actor=person(who)))
+
+
+async def _reconcile_flows(common: Common, flow: str | None, *, repair: bool, limit: int, actor: str) -> int:
+    async with opened_hub(common) as hub:
+        names = [flow] if flow is not None else [part.name for part in hub.charter.flows]
+        found = [await _compare(hub, name, actor) for name in names]
+        planned = 0
+        if repair:
+            for one in found:
+                planned += hub.repair(one.run.id, actor=actor).records if one.repairable else 0
+            await _deliver(hub, names)
+            found = [await _compare(hub, name, actor) for name in names]
+    if common.json:
+        emit({"repaired": planned, "flows": [_as_json(one, limit) for one in found]})
+    else:
+        if repair:
+            say(f"{shown(planned)} records were planned again and delivered; this is how they compare now.")
+        _tell_comparisons(found, limit)
+    return 0 if all(one.is_clean for one in found) else 1
+
+
+async def _compare(hub: "Hub", flow: str, actor: str) -> "Reconciliation":
+    with Meter(f"Comparing {flow}") as meter:
+        return await hub.reconcile(flow, actor=actor, progress=meter)
+
+
+async def _deliver(hub: "Hub", flows: list[str]) -> None:
+    """Carry out what was planned here and now; a server that runs meanwhile shares the work through leases."""
+    targets = {route.flow.target for name in flows if (route := hub.rulebook.route(name)) is not None}
+    for target in sorted(targets):
+        for _ in range(_ROUNDS_MAX):
+            if await hub.deliver_round(target) == 0:
+                break
+
+
+async def _reconcile_source(common: Common, system: str, *, repair: bool, limit: int, actor: str) -> int:
+    async with opened_hub(common) as hub:
+        with Meter(f"Reading {system}") as meter:
+            found = await hub.compare_source(system, actor=actor, feed=repair, progress=meter)
+        if found.fed:
+            await _process(hub)
+            with Meter(f"Reading {system} again") as meter:
+                again = await hub.compare_source(system, actor=actor, progress=meter)
+            found = msgspec.structs.replace(again, fed=found.fed)
+    if common.json:
+        emit({"fed": found.fed, "statuses": found.statuses, "comparison": _as_json(found.reconciliation, limit)})
+    else:
+        _tell_source(system, found, limit)
+    return 0 if found.reconciliation.is_clean else 1
+
+
+async def _process(hub: "Hub") -> None:
+    for _ in range(_ROUNDS_MAX):
+        if hub.process_round() == 0 and await hub.reread_round() == 0:
+            return
+
+
+def _as_json(found: "Reconciliation", limit: int) -> dict[str, object]:
+    return {
+        "run": found.run,
+        "verdict": _verdict(found),
+        "in_flight": found.in_flight,
+        "counts": found.counts,
+        "exposure": found.exposure,
+        "unknown_exposure": found.unknown_exposure,
+        "repairable": found.repairable,
+        "findings": found.shown[:limit],
+    }
+
+
+def _verdict(found: "Reconciliation") -> str:
+    if found.is_empty:
+        return "nothing compared"
+    return "clean" if found.is_clean else "findings"
+
+
+def _tell_comparisons(found: "list[Reconciliation]", limit: int) -> None:
+    table(
+        "Compared",
+        ("Flow", "Records", "Fields", "In flight", "Findings", "At stake a month", "Verdict"),
+        (
+            (
+                one.run.flow,
+                one.run.records,
+                one.run.fields,
+                one.in_flight,
+                one.run.discrepancies,
+                _stake(one),
+                _verdict(one),
+            )
+            for one in found
+        ),
+        right=("Records", "Fields", "In flight", "Findings"),
+    )
+    for one in found:
+        _tell_findings(one, limit)
+    if any(one.is_empty for one in found):
+        say("Where nothing was compared, nothing is proved: no record is desired or held there yet.")
+
+
+def _stake(found: "Reconciliation") -> str:
+    if not found.run.discrepancies:
+        return "none"
+    unknown = f"{shown(found.unknown_exposure)} of unknown worth" if found.unknown_exposure else ""
+    return " + ".join(part for part in (amounts(found.exposure) if found.exposure else "", unknown) if part)
+
+
+def _tell_findings(found: "Reconciliation", limit: int) -> None:
+    table(
+        f"Findings in {found.run.flow}",
+        ("What", "Cause", "Field", "Count"),
+        ((one.kind.replace("_", " "), one.cause.replace("_", " "), one.field or "", one.count) for one in found.counts),
+        right=("Count",),
+    )
+    table(
+        f"The first {shown(min(limit, len(found.shown)))} of {shown(found.run.discrepancies)}",
+        ("Record", "Field", "Should be", "Is", "Why"),
+        (
+            (one.record, one.field or one.kind.replace("_", " "), one.expected, one.actual, one.explanation)
+            for one in found.shown[:limit]
+        ),
+    )
+    if found.repairable:
+        say(f"{shown(found.repairable)} of these can be put right: add --repair.")
+
+
+def _tell_source(system: str, found: "SourceComparison", limit: int) -> None:
+    table(
+        f"{system} against the hub",
+        ("Kind", "Status", f"At {system}", "In the hub"),
+        ((one.kind.value, one.status, one.at_owner, one.in_hub) for one in found.statuses),
+        right=(f"At {system}", "In the hub"),
+    )
+    if found.fed:
+        say(f"{shown(found.fed)} answers of {system} were taken in; this is how they compare now.")
+    _tell_comparisons([found.reconciliation], limit)
+
+
+def redrive(
+    *ids: Annotated[str, Parameter(help="Dead letters by id: int_... or event/NUMBER.")],
+    matching: Annotated[str | None, Parameter(help="All whose reason, name or place holds this text.")] = None,
+    because: Because = "",
+    defect: Annotated[str, Parameter(help="What was mended, so that it will go this time.")] = "",
+    yes: Annotated[bool, Parameter(negative="", help="Do not ask.")] = False,
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Put dead letters back at the head of their lanes. Without ids or --matching: list them, grouped by reason."""
+    return asyncio.run(_redrive(common, ids, matching, because=because, defect=defect, yes=yes, actor=person(who)))
+
+
+async def _redrive(
+    common: Common, ids: tuple[str, ...], matching: str | None, *, because: str, defect: str, yes: bool, actor: str
+) -> int:
+    from accordant.operations.redrive import RedriveOrder, find_letters
+
+    async with opened_hub(common) as hub:
+        groups = find_letters(letters=hub.letters, pattern=matching or "")
+        if not ids and matching is None:
+            _list_letters(common, groups)
+            return 0
+        chosen = list(ids) or [name for group in groups for name in group.ids]
+        if not chosen:
+            raise RejectedError(
+                f"No dead letter tells of {matching!r}.", remedy="Run `accordant redrive` to list them."
+            )
+        if not yes and not _agreed(chosen, groups):
+            return 2
+        done = hub.redrive(chosen, RedriveOrder(actor=actor, reason=because, defect=defect))
+    _tell_redriven(common, done)
+    return 1 if done.refused else 0
+
+
+def _list_letters(common: Common, groups: "tuple[LetterGroup, ...]") -> None:
+    if common.json:
+        emit({"groups": groups})
+        return
+    if not groups:
+        say("There are no dead letters. Writes that are refused for good and events that fail are listed here.")
+    table(
+        "Dead letters",
+        ("Count", "Where", "Reason", "First"),
+        ((group.count, group.where, group.reason, group.ids[0]) for group in groups),
+        right=("Count",),
+    )
+
+
+def _agreed(chosen: list[str], groups: "tuple[LetterGroup, ...]") -> bool:
+    """Ask on a terminal; anywhere else say what would happen and how to have it happen."""
+    console = err()
+    console.print(f"{shown(len(chosen))} dead letters will be put back at the head of their lanes:")
+    for group in groups:
+        count = len(set(group.ids) & set(chosen))
+        if count:
+            console.print(f"  {shown(count)} × {group.where}: {group.reason}", markup=False)
+    if not sys.stdin.isatty():
+        console.print("Nothing was changed. Add --yes to do it.")
+        return False
+    return console.input("Put them back? [y/N] ", markup=False).strip().lower() in {"y", "yes"}
+
+
+def _tell_redriven(common: Common, done: "Redriven") -> None:
+    if common.json:
+        emit(done)
+        return
+    say(f"Put back: {shown(len(done.intents))} writes, {shown(len(done.events))} events.")
+    if done.waiting_lanes:
+        say(f"{shown(len(done.waiting_lanes))} lanes stay stopped over other dead letters of theirs.")
+    table("Refused", ("Dead letter", "Why"), ((one.id, one.reason) for one in done.refused))
+
+
+def pause(
+    what: Annotated[str, Parameter(help="A flow, system:NAME, or writes (all of them).")],
+    /,
+    *,
+    because: Because = "",
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Stop a flow, everything of a system, or every write, at once. Intake goes on; nothing is lost."""
+    return _switch(common, what, because, person(who), thrown=True)
+
+
+def resume(
+    what: Annotated[str, Parameter(help="A flow, system:NAME, or writes.")],
+    /,
+    *,
+    because: Because = "",
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Let what was stopped by a switch go on. What was planned meanwhile is sent as today's desired record."""
+    return _switch(common, what, because, person(who), thrown=False)
+
+
+def _switch(common: Common, what: str, because: str, actor: str, *, thrown: bool) -> int:
+    from datetime import UTC, datetime
+
+    from accordant.cli.options import charter_in_force, opened_store
+    from accordant.operations.pause import pause as throw
+    from accordant.operations.pause import resume as release
+    from accordant.operations.pause import switch_of
+    from accordant.store.switches import SqlSwitchboard
+
+    with opened_store(common) as database:
+        charter = charter_in_force(database)
+        if charter is None:
+            raise RejectedError("No charter was in force here yet.", remedy="Run `accordant serve` once.")
+        switch = switch_of(charter, what)
+        board = SqlSwitchboard(database)
+        act = throw if thrown else release
+        changed = act(switch=switch, actor=actor, reason=because, board=board, now=datetime.now(UTC))
+    state = "stopped" if thrown else "released"
+    if common.json:
+        emit({"switch": switch, "state": state, "changed": changed})
+    elif changed:
+        say(f"{switch} is {state}, as {actor} asked: {because}")
+    else:
+        say(f"{switch} was {state} already; nothing changed.")
+    return 0

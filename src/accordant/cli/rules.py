@@ -1,0 +1,172 @@
+"""Commands about the charter: `init` writes the first, `check` says go or no-go, `charter schema` helps editors."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from accordant.canonical.charter import Charter
+from accordant.cli.options import COMMON, Common, opened_hub, settings_of
+from accordant.cli.render import emit, err, say, table
+from accordant.kernel.errors import AccordantError, ConfigurationError
+from accordant.operations.check_target import TargetDrift, check_target
+from accordant.operations.initialize import FILE_NAME, Answers, FirstCharter, System, initialize
+
+charter_app = App(name="charter", help="About the charter's own language.")
+
+_EXAMPLE_URL = "https://NAME.my.salesforce.com"
+
+
+def init(
+    *,
+    company: Annotated[str | None, Parameter(help="1. The company's name.")] = None,
+    timezone: Annotated[str | None, Parameter(help="2. Its time zone, as in Europe/Berlin.")] = None,
+    owner: Annotated[str | None, Parameter(help="3. Who answers for billing and CRM data: a person or a team.")] = None,
+    live: Annotated[
+        bool | None, Parameter(negative="--sandbox", help="4. Stripe's real account, or a sandbox.")
+    ] = None,
+    salesforce_url: Annotated[str | None, Parameter(help=f"5. The org's address, {_EXAMPLE_URL}.")] = None,
+    common: Common = COMMON,
+) -> int:
+    """Write a first charter: five questions, asked where a flag does not answer them. It only compares."""
+    folder = settings_of(common).charter
+    if folder.is_dir() and any(folder.glob("*.y*ml")):
+        raise ConfigurationError(
+            f"There is a charter in {folder} already.", remedy="Name another folder with --charter, or edit that one."
+        )
+    answers = Answers(
+        company=_answer("The company's name", "--company", company),
+        timezone=_answer("Its time zone", "--timezone", timezone, default="UTC"),
+        owner=_answer("Who answers for this data (a person or a team)", "--owner", owner),
+        is_live=_is_live(live),
+        crm_url=_answer(f"The address of the Salesforce org, {_EXAMPLE_URL}", "--salesforce-url", salesforce_url),
+    )
+    first = initialize(answers=answers, compose=_compose)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE_NAME
+    path.write_text(first.text, encoding="utf-8")
+    _tell_first(common, first, path)
+    return 0
+
+
+def _answer(question: str, flag: str, given: str | None, *, default: str = "") -> str:
+    if given is not None:
+        return given
+    if not sys.stdin.isatty():
+        if default:
+            return default
+        raise ConfigurationError(f"{question} is not given.", remedy=f"Give {flag}.")
+    shown = f" [{default}]" if default else ""
+    return err().input(f"{question}{shown}: ", markup=False).strip() or default
+
+
+def _is_live(given: bool | None) -> bool:  # noqa: FBT001  the command's own flag
+    if given is not None:
+        return given
+    return _answer("Stripe's real account? (yes, or no for a sandbox)", "--live or --sandbox", None, default="no") in {
+        "y",
+        "yes",
+    }
+
+
+def _compose(answers: Answers, source: System, target: System) -> str:
+    from accordant.store.charter_folder import ExampleSystem, example_charter
+
+    described = [
+        ExampleSystem(connector=system.connector, owner=answers.owner, settings=system.settings)
+        for system in (source, target)
+    ]
+    return example_charter(company=answers.company, timezone=answers.timezone, source=described[0], target=described[1])
+
+
+def _tell_first(common: Common, first: FirstCharter, path: Path) -> None:
+    if common.json:
+        emit({"charter": str(path), "variables": first.variables})
+        return
+    say(f"The charter is in {path}.")
+    rows = [(one.name, one.purpose) for one in first.variables]
+    table("Set these before you start", ("Variable", "What it is"), rows)
+    say("Then: accordant check, and accordant serve. Nothing is written to Salesforce until a flow is made controlled.")
+
+
+def check(
+    *,
+    offline: Annotated[bool, Parameter(negative="", help="Do not ask the targets how they look today.")] = False,
+    common: Common = COMMON,
+) -> int:
+    """Go or no-go for each flow with the sentence that is missing, and where a target is not what the mapping needs."""
+    from accordant.bootstrap import connector_facts, read_charter
+    from accordant.governance.charter import go_no_go
+    from accordant.governance.findings import Severity
+
+    folder = read_charter(settings_of(common))
+    facts = connector_facts()
+    defects = folder.check(facts)
+    verdicts = go_no_go(folder.charter, connectors=facts)
+    wrong = [one for one in defects if one.severity is Severity.ERROR]
+    drift: dict[str, tuple[TargetDrift, ...]] = {}
+    unasked: dict[str, str] = {}
+    if not offline and not wrong:
+        drift, unasked = asyncio.run(_ask_targets(common, folder.charter))
+    if common.json:
+        emit(
+            {
+                "company": folder.charter.company,
+                "version": folder.charter.version,
+                "flows": verdicts,
+                "defects": [{"severity": one.severity, "text": str(one)} for one in defects],
+                "drift": drift,
+                "not_asked": unasked,
+            }
+        )
+    else:
+        say(f"{folder.charter.company}, charter {folder.charter.version}")
+        phases = {flow.name: flow.phase.value for flow in folder.charter.flows}
+        table(
+            "Flows",
+            ("Flow", "Phase", "Verdict", "What is missing"),
+            ((one.flow, phases[one.flow], "go" if one.go else "no go", " ".join(one.missing)) for one in verdicts),
+        )
+        table("Defects", ("Severity", "Where, what, and how to mend it"), ((d.severity.value, str(d)) for d in defects))
+        _tell_drift(drift, unasked)
+    refused = bool(wrong) or not all(one.go for one in verdicts)
+    return 1 if refused or any(drift.values()) else 0
+
+
+async def _ask_targets(common: Common, charter: Charter) -> tuple[dict[str, tuple[TargetDrift, ...]], dict[str, str]]:
+    """What each target says of itself; a target that cannot be asked is told with the reason."""
+    found: dict[str, tuple[TargetDrift, ...]] = {}
+    unasked: dict[str, str] = {}
+    try:
+        async with opened_hub(common) as hub:
+            for name, outbound in hub.outbounds.items():
+                used = {flow.object for flow in charter.flows if flow.target == name}
+                mappings = [mapping for mapping in charter.mappings.get(name, ()) if mapping.object in used]
+                try:
+                    found[name] = await check_target(outbound=outbound, mappings=mappings)
+                except AccordantError as error:
+                    unasked[name] = str(error)
+    except ConfigurationError as error:
+        unasked["every target"] = str(error)
+    return found, unasked
+
+
+def _tell_drift(drift: Mapping[str, tuple[TargetDrift, ...]], unasked: Mapping[str, str]) -> None:
+    for name, differences in drift.items():
+        if not differences:
+            say(f"{name} has everything the mapping needs.")
+        table(f"{name} differs", ("What", "How to mend it"), ((one.problem, one.remedy) for one in differences))
+    for name, reason in unasked.items():
+        say(f"Not asked: {name}. {reason}")
+
+
+@charter_app.command
+def schema() -> int:
+    """The charter's JSON Schema, for editors that complete and check YAML."""
+    from accordant.store.charter_shape import charter_schema
+
+    emit(charter_schema())
+    return 0

@@ -1,0 +1,38 @@
+"""Commands to try Accordant out: `demo` plays a company on this machine, `bench` measures. Nothing real is touched."""
+
+import sys
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+
+def demo(
+    *,
+    headless: Annotated[bool, Parameter(negative="", help="Play to the end, print what agrees, and stop.")] = False,
+    store: Annotated[
+        str | None, Parameter(help="Address of an empty store; else SQLite in a folder of its own.")
+    ] = None,
+    port: Annotated[int, Parameter(help="Port of the console; 0 takes a free one.")] = 0,
+    pace: Annotated[float | None, Parameter(help="Seconds between chapters; none when headless.")] = None,
+) -> int:
+    """A billing system and a CRM on this machine, a year of a company, live traffic, and faults to try."""
+    from accordant.demo.live import main
+
+    return main(headless, store, port, pace if pace is not None else 0.0 if headless else 2.0)
+
+
+def bench(
+    name: Annotated[str, Parameter(help="intake, path or latency.")],
+    /,
+    *,
+    store: Annotated[str, Parameter(help="sqlite or postgres.")] = "sqlite",
+    n: Annotated[int | None, Parameter(help="Size of one run; the benchmark's own if it is left out.")] = None,
+    repeat: Annotated[int, Parameter(help="Runs; their median is printed.")] = 3,
+    seed: Annotated[int, Parameter(help="Seed of the load.")] = 7,
+) -> int:
+    """Measure, and print one JSON object a line."""
+    from accordant.bench.main import bench as measure
+
+    sys.stdout.write(msgspec.json.encode(measure(name, store=store, n=n, repeat=repeat, seed=seed)).decode() + "\n")
+    return 0
