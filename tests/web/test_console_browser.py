@@ -21,7 +21,7 @@ from tests.web.company import ConsoleDesk, open_store, seed_company
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", 
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 BETA = derived_id("acc", "stripe", "customer", "cus_beta")

@@ -201,7 +201,8 @@ def outcome_sentence(outcome: WriteOutcome) -> str:
             held = "The target held every value already; nothing was sent."
             return f"{held} An earlier try, whose answer was lost, had arrived." if probed else held
         case Refused(message=message, code=code):
-            return f"Refused: {message} (the target's code: {code})"
+            said = message if "refused" in message.lower() else f"Refused: {message}"
+            return f"{said} (the target's code: {code})"
         case Uncertain(reason=reason):
             return f"No answer came: {reason} The record is read before anything is sent again."
         case Compared(differing=differing):
