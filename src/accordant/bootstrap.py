@@ -1,4 +1,4 @@
-"""The composition root: the only module that knows every name. It builds the hub from settings and charter and wires its rooms.
+"""The composition root, the only module that knows every name: it builds the hub and wires its rooms.
 
 `Hub` is what the edges hold: the server runs its rounds in loops, the command line and the tests call them one by one.
 """
@@ -64,7 +64,9 @@ def system_clock() -> datetime:
 
 
 def read_charter(settings: Settings) -> CharterFolder:
-    """The charter of this installation with the places of its lines, filled in from the connectors' defaults; not yet checked.
+    """The charter of this installation with the places of its lines, filled in from the connectors' defaults.
+
+    Not yet checked.
 
     Raises: CharterInvalid with every defect, each with file, line and remedy.
     """
@@ -92,7 +94,10 @@ def connector_facts() -> dict[str, ConnectorFacts]:
 
 
 class Hub:
-    """One installation, wired. Rounds raise TransientError when the store cannot go on; everything else is settled inside."""
+    """One installation, wired.
+
+    Rounds raise TransientError when the store cannot go on; everything else is settled inside.
+    """
 
     def __init__(
         self,
@@ -103,7 +108,10 @@ class Hub:
         clock: Clock = system_clock,
         randomness: random.Random | None = None,
     ) -> None:
-        """Open the store, bring it up to date, and build the connections. Raises ConfigurationError with the setting's name."""
+        """Open the store, bring it up to date, and build the connections.
+
+        Raises ConfigurationError with the setting's name.
+        """
         self.settings = settings
         self.clock = clock
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -140,7 +148,10 @@ class Hub:
             self._webhook = AlertWebhook(str(url), clock=self.clock, addresses=AddressPolicy(allow_loopback=loopback))
 
     def _connect(self, name: str, system: SystemPart, environment: Mapping[str, str]) -> None:
-        """Build the halves of one system that its settings allow: a system without an API key cannot be read, only listened to."""
+        """Build the halves of one system that its settings allow.
+
+        A system without an API key cannot be read, only listened to.
+        """
         connector = registry.connector(system.connector, where=f"systems.{name}")
         resolved = resolve_secrets(dict(system.settings), environment, f"systems.{name}.settings")
         settings = _as_text(resolved if isinstance(resolved, dict) else {})
@@ -257,7 +268,10 @@ class Hub:
     def replan_accounts(
         self, *, repair: frozenset[str] = frozenset(), account_ids: tuple[str, ...] | None = None
     ) -> int:
-        """Decide again for all accounts, or for these; how many were looked at. Commits batch by batch, so it can be run again."""
+        """Decide again for all accounts, or for these; how many were looked at.
+
+        Commits batch by batch, so it can be run again.
+        """
         ids = self.state.account_ids() if account_ids is None else account_ids
         for start in range(0, len(ids), _REPLAN_BATCH):
             batch = ids[start : start + _REPLAN_BATCH]
@@ -353,7 +367,10 @@ class Hub:
         switching.resume(switch=switch, actor=actor, reason=reason, board=self.switchboard, now=self.clock())
 
     def enforce_charter(self) -> bool:
-        """Remember the charter in force; when it is not the one of last time, decide everything again. True when it was new."""
+        """Remember the charter in force; when it is not the one of last time, decide everything again.
+
+        True when it was new.
+        """
         if not self.shelf.remember(self.charter, now=self.clock()):
             return False
         self.replan_accounts()

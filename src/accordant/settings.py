@@ -1,4 +1,4 @@
-"""The only reader of the environment. Everything the process needs to start, typed, checked, printable without secrets."""
+"""The only reader of the environment: what the process needs to start, typed, checked, printable without secrets."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,7 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_settings(environment: Mapping[str, str], **overrides: str | int | Path | None) -> Settings:
-    """Settings from ``ACCORDANT_*`` variables; ``overrides`` (of the command line) win over them where they are not None.
+    """Settings from ``ACCORDANT_*`` variables.
+
+    ``overrides`` (of the command line) win over them where they are not None.
 
     Raises: ConfigurationError naming the variable and what it should be.
     """
@@ -56,7 +58,7 @@ def read_settings(environment: Mapping[str, str], **overrides: str | int | Path 
     if not store.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
         raise ConfigurationError(
             f"ACCORDANT_STORE is {store.partition(':')[0]!r}, which is not a store Accordant knows.",
-            remedy="Set it to sqlite:////path/to/store.db or postgresql://user@host/database, or leave it out for SQLite.",
+            remedy="Set it to sqlite:////path/store.db or postgresql://user@host/name, or leave it out for SQLite.",
         )
     host = str(given.get("host") or environment.get("ACCORDANT_HOST") or "127.0.0.1")
     settings = Settings(

@@ -66,7 +66,10 @@ class Arena:
 
 @contextmanager
 def arena(store: str) -> Iterator[Arena]:
-    """A fresh arena on ``sqlite`` or ``postgres``; everything is gone afterwards. Raises ConfigurationError without a server."""
+    """A fresh arena on ``sqlite`` or ``postgres``; everything is gone afterwards.
+
+    Raises ConfigurationError without a server.
+    """
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="accordant-bench-"))
         stack.callback(shutil.rmtree, home, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""The sender of the benchmarks: signed deliveries over keep-alive connections, as bare as asyncio allows, so that it costs little.
+"""The sender of the benchmarks: signed deliveries on keep-alive connections, bare enough to cost little.
 
 `flood` keeps every connection busy (closed loop); `trickle` sends at a given rate whatever the answers do (open loop).
 """
@@ -62,6 +62,7 @@ class _Feed:
         self.latencies: list[float] = []
         self.failures: list[str] = []
         self.idle: list[_Sender] = []
+        self.some_idle = asyncio.Event()
         self.closed_loop = True
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._total = len(waiting)
@@ -71,6 +72,7 @@ class _Feed:
             sender.send(self.waiting.pop())
         else:
             self.idle.append(sender)
+            self.some_idle.set()
 
     def answered(self, sender: _Sender, status: int, seconds: float) -> None:
         self.latencies.append(seconds)
@@ -87,7 +89,10 @@ class _Feed:
 
 
 async def flood(batch: list[bytes], *, host: str, port: int, connections: int) -> tuple[float, list[float]]:
-    """Send everything over ``connections`` at once; (seconds in all, latency of each). Raises RuntimeError on any refusal."""
+    """Send everything over ``connections`` at once; (seconds in all, latency of each).
+
+    Raises RuntimeError on any refusal.
+    """
     feed = _Feed(list(reversed(batch)))
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
@@ -116,7 +121,8 @@ async def trickle(batch: list[bytes], *, host: str, port: int, connections: int,
         if wait > 0:
             await asyncio.sleep(wait)
         while not feed.idle:
-            await asyncio.sleep(0.0005)
+            feed.some_idle.clear()
+            await feed.some_idle.wait()
         sent_at.append(time.time())
         feed.idle.pop().send(request)
     await feed.done

@@ -1,4 +1,4 @@
-"""The processes of a benchmark: `hub` runs the server in some roles, `org` the Salesforce stand-in. Each prints one line when ready."""
+"""The processes of a benchmark: `hub` the server in some roles, `org` the stand-in; each says when it is up."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""The benchmarks themselves: intake, path and latency. Each returns one whole run; `main.py` repeats them and takes the median."""
+"""The benchmarks: intake, path and latency. Each returns one whole run; `main.py` repeats and takes the median."""
 
 import asyncio
 import time
@@ -28,7 +28,10 @@ _PATIENCE_S = 600.0
 
 
 def events_of(count: int, seed: int) -> list[HistoryEvent]:
-    """A year of a company's billing, cut to ``count`` events: mixed types of 4 KB on average, as the stand-in makes them."""
+    """A year of a company's billing, cut to ``count`` events.
+
+    Mixed types of 4 KB on average, as the stand-in makes them.
+    """
     accounts = max(10, count // 60)
     return list(islice(history(accounts=accounts, months=12, seed=seed), count))
 
@@ -46,9 +49,12 @@ def intake(store: str, n: int, seed: int) -> Run:
 
 
 def path(store: str, n: int, seed: int) -> Run:
-    """From a full inbox to settled receipts at the stand-in target; events a second. Two workers on PostgreSQL, as in production.
+    """From a full inbox to settled receipts at the stand-in target; events a second.
 
-    The inbox is filled and the processes are running before the events become due, so neither is measured. A few events in a
+    Two workers on PostgreSQL, as in production.
+
+    The inbox is filled and the processes are running before the events become due, so neither is measured. A few
+    events in a
     hundred wait for an object to be read again from its owner, who is not there: they are left out of the count.
     """
     with arena(store) as place:
@@ -131,7 +137,10 @@ def _expect_stored(hub: Hub, count: int) -> None:
 
 
 def _wait_settled(hub: Hub) -> float:
-    """When the last event was processed and the last intent settled. Events that wait for a reading have no owner to ask here."""
+    """When the last event was processed and the last intent settled.
+
+    Events that wait for a reading have no owner to ask here.
+    """
     deadline = time.perf_counter() + _PATIENCE_S
     waiting = select(func.count()).where(inbox_work.c.state == WorkState.RECEIVED.value)
     open_intents = select(func.count()).where(write_intent.c.state.in_(_OPEN))

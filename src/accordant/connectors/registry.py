@@ -1,4 +1,4 @@
-"""Every connector that is installed, found by its manifest. No list to edit: a folder with a manifest is a connector."""
+"""Every connector that is installed, found by its manifest: a folder with a manifest is a connector."""
 
 from collections.abc import Callable, Mapping
 from functools import cache

@@ -67,9 +67,24 @@ def fold(current: Held | None, observation: Observation, digest: bytes) -> Fold:
         if not _is_newer(current, observation):
             return Unchanged(current)
         return Unchanged(_state(current.version, observation, digest))
+    if _is_gone(current.entity) and _is_gone(observation.entity):
+        return _fold_farewell(current, observation, digest)
     if observation.standpoint is Standpoint.READING:
         return _fold_reading(current, observation, digest)
     return _fold_notice(current, observation, digest)
+
+
+def _fold_farewell(current: Held, observation: Observation, digest: bytes) -> Fold:
+    """Both say that the object was deleted. Its owner, asked, has nothing more to tell; the notice carries its last state.
+
+    So whichever comes first, the notice is what stays.
+    """
+    if observation.standpoint is Standpoint.READING:
+        return Unchanged(current)
+    if current.standpoint is not Standpoint.READING:
+        return _fold_notice(current, observation, digest)
+    told = _state(current.version + 1, observation, digest)
+    return Advanced(msgspec.structs.replace(told, observed_at=current.observed_at, standpoint=current.standpoint))
 
 
 def _fold_reading(current: Held, reading: Observation, digest: bytes) -> Fold:
@@ -130,6 +145,10 @@ def is_ended(entity: Entity) -> bool:
     """Whether this is the last state its id can have: deleted, or a subscription that is over."""
     if isinstance(entity, Subscription):
         return entity.status in _ENDED_STATUSES
+    return _is_gone(entity)
+
+
+def _is_gone(entity: Entity) -> bool:
     return bool(getattr(entity, "deleted", False))
 
 

@@ -1,10 +1,10 @@
-"""Which of two states of one object came later, as far as its life itself proves it: some states are never left, some never entered again.
+"""Which of two states of one object came later, as far as its life proves it: some states are never left or re-entered.
 
-Providers stamp to the second, and an invoice is drafted, finalized and paid within one. What the life of the object does
-not prove is not guessed: the answer is None, and its owner is asked.
+Providers stamp to the second, and an invoice is drafted, finalized and paid within one. What the life of the object
+does not prove is not guessed: the answer is None, and its owner is asked.
 """
 
-from accordant.canonical.entities import Entity, Invoice, Payment, Subscription
+from accordant.canonical.entities import Account, Entity, Invoice, Payment, Price, Product, Subscription
 
 #: Each step can only be followed by a higher one. Source: Stripe, "Invoice status transitions and finalization".
 _INVOICE_STEPS = {"draft": 0, "open": 1, "uncollectible": 2, "paid": 3, "void": 3}
@@ -17,7 +17,7 @@ _SUBSCRIPTION_LIVE = 1
 
 
 def is_later(seen: Entity, held: Entity) -> bool | None:
-    """True when ``seen`` can only have followed ``held``, False when it can only have come before, None when nobody can tell."""
+    """Whether ``seen`` can only have followed ``held`` (True) or come before it (False); None when nobody can tell."""
     step_seen, step_held = _step(seen), _step(held)
     if step_seen is None or step_held is None or step_seen == step_held:
         return None
@@ -32,5 +32,7 @@ def _step(entity: Entity) -> int | None:
             return _PAYMENT_STEPS.get(status)
         case Subscription(status=status):
             return _SUBSCRIPTION_STEPS.get(status, _SUBSCRIPTION_LIVE)
+        case Account(deleted=deleted) | Product(deleted=deleted) | Price(deleted=deleted):
+            return int(deleted)  # an id that was deleted never lives again
         case _:
             return None

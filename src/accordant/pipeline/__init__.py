@@ -1,1 +1,1 @@
-"""What happens on its own: receive, interpret, process, deliver, settle. One room a module, one public function each."""
+"""What happens on its own: receive, interpret, process, deliver, settle. One room a module."""

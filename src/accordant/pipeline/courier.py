@@ -1,6 +1,7 @@
-"""One round of rooms 7 and 8 for one target: lease, deliver, settle. Concurrency is one batch a round; lanes are independent.
+"""One round of rooms 7 and 8 for one target: lease, deliver, settle. One batch a round; lanes are independent.
 
-A target that is not working at all is left alone for a growing while (a circuit breaker), and its intents lose no attempt.
+A target that is not working at all is left alone for a growing while (a circuit breaker), and its intents lose no
+attempt.
 """
 
 import asyncio
@@ -22,7 +23,10 @@ LEASE = timedelta(seconds=120)
 
 
 class Breaker:
-    """How long a target is left alone. Opens at the first call that fails as a whole, closes at the first that works."""
+    """How long a target is left alone.
+
+    Opens at the first call that fails as a whole, closes at the first that works.
+    """
 
     def __init__(self, pause: Pause) -> None:
         self.failures = 0

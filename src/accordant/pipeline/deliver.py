@@ -1,7 +1,7 @@
-"""Room 7, the courier: take leased intents to their target and come back with one verdict each. The only room that touches the world.
+"""Room 7, the courier: leased intents go to their target, a verdict on each comes back. Only it touches the world.
 
-It reads before it writes, so it sends only what differs, notices hand edits, and learns what became of a try whose answer
-was lost. Policy is asked again here, after the lease and before the first byte. Next: `pipeline/settle.py`.
+It reads before it writes, so it sends only what differs, notices hand edits, and learns what became of a try whose
+answer was lost. Policy is asked again here, after the lease and before the first byte. Next: `pipeline/settle.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,10 +35,11 @@ OpenGate = Callable[[], Gate]
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     """What came of one intent.
 
-    ``outcome`` is None when the record itself was not tried: the gate stopped it, an earlier step of its lane failed, or the
+    ``outcome`` is None when the record itself was not tried: the gate stopped it, an earlier step of its lane failed,
+    or the
     whole call failed (``outage``: the target is not working, does not know us, or no longer knows an object or field).
-    ``stopped`` says which, ``cancelled`` that the rules changed for good; ``wait_s`` is the pause the target asked for, in
-    seconds. None of these counts as an attempt.
+    ``stopped`` says which, ``cancelled`` that the rules changed for good; ``wait_s`` is the pause the target asked
+    for, in seconds. None of these counts as an attempt.
     """
 
     leased: LeasedIntent
@@ -56,8 +57,8 @@ async def deliver(
 ) -> tuple[Delivered, ...]:
     """Deliver intents of one target, at most one of each lane and step at a time.
 
-    Lower steps go first; where one fails, the later steps of its lane are not tried now. ``mappings`` holds the mapping of
-    each flow.
+    Lower steps go first; where one fails, the later steps of its lane are not tried now. ``mappings`` holds the
+    mapping of each flow.
     """
     done: list[Delivered] = []
     failed: set[str] = set()

@@ -1,7 +1,7 @@
-"""Rooms 5 and 6, the court and the desk: for each account a batch touched, what should each target hold, and may we write it?
+"""Rooms 5 and 6, court and desk: what should each target hold of the accounts a batch touched, and may we write it?
 
-The desired record is a pure function of entity, mapping and ownership; only a difference from the record last desired makes
-an intent, so a replay makes none. Next: the commit in `pipeline/process.py`, then `pipeline/deliver.py`.
+The desired record is a pure function of entity, mapping and ownership; only a difference from the record last desired
+makes an intent, so a replay makes none. Next: the commit in `pipeline/process.py`, then `pipeline/deliver.py`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -107,7 +107,7 @@ def _names_needed(
     names: set[tuple[str, EntityKind, str]] = set()
     for stored, _ in accounts:
         system = stored.source.system
-        for subscription in bench.standing(stored.ref.id).subscriptions:
+        for subscription in _subscriptions(stored.ref.id, bench):
             names.add((system, EntityKind.SUBSCRIPTION, subscription.external_id))
             names |= {(system, EntityKind.PRODUCT, item.product_id) for item in subscription.items if item.product_id}
     return names
@@ -118,19 +118,30 @@ def _wanted(stored: StoredEntity, cause: int | None, bench: Workbench, rulebook:
     account, system = stored.entity, stored.source.system
     assert isinstance(account, Account)  # noqa: S101  the caller has looked; said for the type checker
     standing = bench.standing(stored.ref.id)
-    names = _product_names(standing.subscriptions, system, bench)
+    subscriptions = _subscriptions(stored.ref.id, bench)
+    names = _product_names(subscriptions, system, bench)
     if routes := rulebook.routes.get((system, EntityKind.ACCOUNT)):
         facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=rulebook.zone)
         for route in routes:
             yield _record(route, stored.ref, stored.ref.id, facts, cause)
     routes = rulebook.routes.get((system, EntityKind.SUBSCRIPTION), ())
-    for subscription in standing.subscriptions if routes else ():
+    for subscription in subscriptions if routes else ():
         entity = bench.named(system, EntityKind.SUBSCRIPTION, subscription.external_id)
         if entity is None:
             continue
         facts = subscription_facts(subscription, standing, as_of=bench.now, product_names=names, zone=rulebook.zone)
         for route in routes:
             yield _record(route, entity.ref, stored.ref.id, facts, cause)
+
+
+def _subscriptions(account_id: str, bench: Workbench) -> tuple[Subscription, ...]:
+    """Those of the account's standing, and those the batch brought an end to.
+
+    A standing remembers only the one that ended last; the record of any other has to learn of its end all the same.
+    """
+    remembered = {one.external_id: one for one in bench.standing(account_id).subscriptions}
+    ended = {one.external_id: one for one in bench.advanced_subscriptions(account_id)}
+    return tuple((ended | remembered).values())
 
 
 def _product_names(subscriptions: Iterable[Subscription], system: str, bench: Workbench) -> dict[str, str]:

@@ -12,13 +12,14 @@ from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.governance.decide import Switches
 from accordant.pipeline.interpret import Understood, interpret
 from accordant.pipeline.plan import Rulebook, plan
-from accordant.pipeline.register import load_for, register
+from accordant.pipeline.register import Doubt, load_for, register
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.connector import Inbound
 from accordant.ports.inbox import InboxEvent, WorkState
 from accordant.ports.state import Changes, LanePark, Settlement, State
 
-#: An account that nobody has told us of is asked for after this pause: its own event is usually on the way.
+#: An account, or the payment of a dispute, that nobody has told us of is asked for after this pause: its own event is
+#: usually on the way.
 PARENT_GRACE = timedelta(seconds=2)
 
 
@@ -38,9 +39,8 @@ def process(
     bench.rebuild_standings()
     plan(bench, rulebook, Switches.thrown(state.switches()))
     for one in understood:
-        doubt = doubts[one.event.seq]
-        ask = str(doubt[0].ref) if doubt is not None else _missing_account(one, bench)
-        bench.changes.settlements.append(_settle(one, ask, immediately=doubt is not None, bench=bench))
+        doubt = doubts[one.event.seq] or _missing_account(one, bench)
+        bench.changes.settlements.append(_settle(one, doubt, bench))
     return bench.collect()
 
 
@@ -55,7 +55,7 @@ def set_aside(event: InboxEvent, problem: str, *, now: datetime) -> Changes:
     return bench_changes
 
 
-def _settle(one: Understood, ask: str | None, *, immediately: bool, bench: Workbench) -> Settlement:
+def _settle(one: Understood, doubt: Doubt | None, bench: Workbench) -> Settlement:
     event, now = one.event, bench.now
     match one.interpretation:
         case Parked(reason=reason):
@@ -66,20 +66,20 @@ def _settle(one: Understood, ask: str | None, *, immediately: bool, bench: Workb
             bench.note("interpreter.event.quarantined", f"event/{event.seq}", event.seq, {"reason": text})
             return Settlement(seq=event.seq, state=WorkState.QUARANTINED, reason=text, due_at=now)
         case Interpreted():
-            if ask is None:
+            if doubt is None:
                 return Settlement(seq=event.seq, state=WorkState.PROCESSED, reason=None, due_at=now)
-            due = now if immediately else now + PARENT_GRACE
-            return Settlement(seq=event.seq, state=WorkState.AWAITING_REREAD, reason=ask, due_at=due)
+            due = now if doubt.immediately else now + PARENT_GRACE
+            return Settlement(seq=event.seq, state=WorkState.AWAITING_REREAD, reason=str(doubt.ask), due_at=due)
 
 
-def _missing_account(one: Understood, bench: Workbench) -> str | None:
+def _missing_account(one: Understood, bench: Workbench) -> Doubt | None:
     """The account this event belongs to, where nobody has described it yet: its owner must be asked."""
     if not isinstance(one.interpretation, Interpreted):
         return None
     for seen in one.interpretation.observations:
         root = bench.links.get(seen.root)
         if root is not None and root.kind is EntityKind.ACCOUNT and bench.account(root.id) is None:
-            return str(seen.root)
+            return Doubt(ask=seen.root, immediately=False)
     return None
 
 

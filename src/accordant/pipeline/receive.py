@@ -1,4 +1,4 @@
-"""Room 2, the inbox: a delivery is proved to be its provider's and identified; then it is stored before anybody answers.
+"""Room 2, the inbox: a delivery is proved and identified; then it is stored, before anybody answers.
 
 The proof is over the untouched bytes, before any parsing. Next: `pipeline/process.py`.
 """
@@ -19,8 +19,8 @@ _HEADERS_DROPPED = frozenset({"authorization", "cookie", "proxy-authorization"})
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """A connection the door admits.
 
-    ``secrets`` holds the current signing secret and those being retired, never none; ``deliveries_per_s`` is the rate at
-    which its sender is asked to slow down.
+    ``secrets`` holds the current signing secret and those being retired, never none; ``deliveries_per_s`` is the rate
+    at which its sender is asked to slow down.
     """
 
     name: str
@@ -32,8 +32,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
 def receive(*, connection: Connection, headers: Mapping[str, str], body: bytes, now: datetime) -> Arrival:
     """Verify and identify one delivery.
 
-    Raises: SignatureInvalid. A body that is signed but unusable is not refused: it gets an envelope that says so, is kept,
-    and is quarantined by the interpreter.
+    Raises: SignatureInvalid. A body that is signed but unusable is not refused: it gets an envelope that says so, is
+    kept, and is quarantined by the interpreter.
     """
     connection.inbound.verify(headers=headers, body=body, secrets=connection.secrets, now=now)
     kept = {name: value for name, value in headers.items() if name not in _HEADERS_DROPPED}

@@ -1,10 +1,12 @@
-"""Room 4, the registry: whose is it, and is it newer than what we hold? Calls the pure `identity.resolve` and `identity.fold`.
+"""Room 4, the registry: whose is it, and is it newer than what we hold? `identity.resolve` and `identity.fold` say.
 
 True when you leave: every observation has an entity and an outcome with its reason; stale ones changed nothing.
 Next: the court and the desk, `pipeline/plan.py`.
 """
 
 from collections.abc import Iterable
+
+import msgspec
 
 from accordant.canonical.entities import encode_entity, kind_of
 from accordant.canonical.observations import Interpreted, Observation
@@ -22,6 +24,16 @@ COUNTED = frozenset(
 )
 
 
+class Doubt(msgspec.Struct, frozen=True, kw_only=True):
+    """The object whose owner must be asked before an event is settled.
+
+    ``immediately`` is False where the object's own event is usually on the way.
+    """
+
+    ask: ExternalRef
+    immediately: bool
+
+
 def load_for(understood: Iterable[Understood], bench: Workbench) -> None:
     """Fetch, in three reads, everything the observations of a batch touch."""
     seen = [
@@ -33,19 +45,24 @@ def load_for(understood: Iterable[Understood], bench: Workbench) -> None:
     bench.load_links({ref for observation in seen for ref in (observation.ref, observation.root)})
     names = [(_entity_of(observation, bench), _root_of(observation, bench)) for observation in seen]
     bench.load_entities({ref.id for pair in names for ref in pair})
-    bench.load_standings({_account_of(root, bench) for _, root in names})
+    # The root of a dispute is a payment: it leads on to the account, whose records are to be decided again.
+    accounts = {_account_of(root, bench) for _, root in names}
+    bench.load_entities(accounts)
+    bench.load_standings(accounts)
 
 
-def register(understood: Understood, bench: Workbench) -> tuple[Observation, str] | None:
-    """Fold the observations of one event; the first that must be read again from its owner is returned with the reason."""
-    doubt: tuple[Observation, str] | None = None
+def register(understood: Understood, bench: Workbench) -> Doubt | None:
+    """Fold the observations of one event; what its owner must be asked before it is settled, or None.
+
+    What belongs to another object of the same event comes after that object: only then its account is known.
+    """
+    doubt: Doubt | None = None
     if not isinstance(understood.interpretation, Interpreted):
         return None
     event = understood.event
-    for observation in understood.interpretation.observations:
-        reason = _fold_one(observation, event.seq, bench)
-        if reason is not None and doubt is None:
-            doubt = (observation, reason)
+    for observation in sorted(understood.interpretation.observations, key=_is_part):
+        asked = _fold_one(observation, event.seq, bench)
+        doubt = doubt or asked
     for happened in understood.interpretation.business_events:
         root = bench.links.get(happened.root)
         subject = bench.links.get(happened.subject)
@@ -54,74 +71,88 @@ def register(understood: Understood, bench: Workbench) -> tuple[Observation, str
     return doubt
 
 
-def _fold_one(observation: Observation, seq: int, bench: Workbench) -> str | None:
-    """Fold one observation; the reason why its owner must be asked, or None."""
-    ref = _entity_of(observation, bench)
-    account_id = _account_of(_root_of(observation, bench), bench)
-    stored = bench.entity(ref.id)
-    state_digest = digest(encode_entity(observation.entity))
-    outcome = fold(_held(stored), observation, state_digest)
-    version = stored.version if stored is not None else 0
+def _is_part(observation: Observation) -> bool:
+    """Whether its root is another object that is itself part of an account."""
+    return observation.root != observation.ref and observation.root_kind is not EntityKind.ACCOUNT
+
+
+class _Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """One observation with the entity it is of, the account that counts it, and what is held of it."""
+
+    observation: Observation
+    ref: EntityRef
+    account_id: str
+    stored: StoredEntity | None
+    seq: int
+
+
+def _fold_one(observation: Observation, seq: int, bench: Workbench) -> Doubt | None:
+    """Fold one observation; what its owner must be asked, or None."""
+    ref, root = _entity_of(observation, bench), _root_of(observation, bench)
+    seen = _Seen(
+        observation=observation, ref=ref, account_id=_account_of(root, bench), stored=bench.entity(ref.id), seq=seq
+    )
+    version = seen.stored.version if seen.stored is not None else 0
+    if _is_part(observation) and bench.entity(root.id) is None:
+        # Whose it is, nobody has said yet. Folded now, it would count for no account, for ever.
+        _record(seen, "awaiting_root", f"{observation.root}, which it belongs to, is not known yet.", version, bench)
+        return Doubt(ask=observation.root, immediately=False)
+    outcome = fold(_held(seen.stored), observation, digest(encode_entity(observation.entity)))
     reason: str | None = None
     match outcome:
-        case Advanced(held=held) | Unchanged(held=held):
+        case Advanced(held=held):
             version = bench.version_to_write(ref.id, version)
-            bench.put_entity(
-                StoredEntity(
-                    ref=ref,
-                    source=observation.ref,
-                    root_id=account_id,
-                    version=version,
-                    observed_at=held.observed_at,
-                    standpoint=held.standpoint,
-                    digest=held.digest,
-                    entity=held.entity,
-                    cause=seq if isinstance(outcome, Advanced) or stored is None else stored.cause,
-                )
-            )
-            if isinstance(outcome, Advanced):
-                _count(observation, ref, account_id, stored, version, seq, bench, held.digest)
-        case Superseded(reason=why):
+            _advance(seen, held, version, bench)
+        case Unchanged(held=held):
+            bench.restamp(ref.id, observed_at=held.observed_at, standpoint=held.standpoint)
+        case Superseded(reason=why) | Tie(reason=why):
             reason = why
-        case Tie(reason=why):
-            reason = why
+    _record(seen, type(outcome).__name__.lower(), reason, version, bench)
+    return Doubt(ask=observation.ref, immediately=True) if isinstance(outcome, Tie) else None
+
+
+def _record(seen: _Seen, outcome: str, reason: str | None, version: int, bench: Workbench) -> None:
     bench.changes.observations.append(
         ObservationRecord(
-            seq=seq,
-            entity_id=ref.id,
-            outcome=type(outcome).__name__.lower(),
+            seq=seen.seq,
+            entity_id=seen.ref.id,
+            outcome=outcome,
             reason=reason,
             version=version,
-            observed_at=observation.observed_at,
+            observed_at=seen.observation.observed_at,
         )
     )
-    return reason if isinstance(outcome, Tie) else None
 
 
-def _count(
-    observation: Observation,
-    ref: EntityRef,
-    account_id: str,
-    stored: StoredEntity | None,
-    version: int,
-    seq: int,
-    bench: Workbench,
-    state_digest: bytes,
-) -> None:
-    """An accepted change: into the account's standing, and into the trail."""
+def _advance(seen: _Seen, held: Held, version: int, bench: Workbench) -> None:
+    """An accepted change: laid down, counted towards the account's standing, and told in the trail."""
+    stored, ref = seen.stored, seen.ref
+    bench.put_entity(
+        StoredEntity(
+            ref=ref,
+            source=seen.observation.ref,
+            root_id=seen.account_id,
+            version=version,
+            observed_at=held.observed_at,
+            standpoint=held.standpoint,
+            digest=held.digest,
+            entity=held.entity,
+            cause=seen.seq,
+        )
+    )
     if ref.kind in COUNTED:
-        bench.advance_standing(account_id, stored.entity if stored is not None else None, observation.entity)
-        bench.touched[account_id] = seq
+        bench.advance_standing(seen.account_id, stored.entity if stored is not None else None, held.entity)
+        bench.touched[seen.account_id] = seen.seq
     bench.note(
         f"registry.{ref.kind}.{'created' if stored is None else 'advanced'}",
         str(ref),
-        seq,
+        seen.seq,
         {
-            "source": str(observation.ref),
+            "source": str(seen.observation.ref),
             "version": version,
             "before": stored.digest.hex() if stored is not None else None,
-            "after": state_digest.hex(),
-            "standpoint": observation.standpoint.value,
+            "after": held.digest.hex(),
+            "standpoint": held.standpoint.value,
         },
     )
 

@@ -1,4 +1,4 @@
-"""The desk without a new event: decide again what targets should hold. The same path, started by a person or a schedule.
+"""The desk without a new event: decide again what targets should hold. The same path, started otherwise.
 
 Used when the charter changed, when a day passed (a status may depend on it), and to repair what reconciliation found.
 """
@@ -15,7 +15,10 @@ from accordant.ports.state import Changes, State
 def replan(
     account_ids: Iterable[str], *, rulebook: Rulebook, state: State, now: datetime, repair: frozenset[str] = frozenset()
 ) -> Changes:
-    """Decided, uncommitted changes for these accounts. Records named in ``repair`` are written even if nothing new was decided."""
+    """Decided, uncommitted changes for these accounts.
+
+    Records named in ``repair`` are written even if nothing new was decided.
+    """
     bench = Workbench(state, now)
     ids = tuple(account_ids)
     bench.load_entities(ids)

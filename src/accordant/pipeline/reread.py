@@ -37,7 +37,10 @@ async def reread(
     now: datetime,
     pause: timedelta,
 ) -> tuple[str, ...]:
-    """Ask the owner of each object once and keep the answer for every event that waits for it; the problems, in words."""
+    """Ask the owner of each object once and keep the answer for every event that waits for it.
+
+    The problems, in words.
+    """
     by_ref: dict[str, list[int]] = {}
     for seq, name in waiting:
         by_ref.setdefault(name, []).append(seq)

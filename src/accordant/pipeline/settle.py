@@ -59,11 +59,23 @@ def settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: dat
             known = delivered.before.target_id if delivered.before is not None else None
             return Verdict(leased=leased, state=IntentState.SHADOWED, due_at=now, receipt=receipt, target_id=known)
         case Uncertain():
-            wait = pause(leased.attempt, None)
-            return _try_again(delivered, IntentState.UNCERTAIN, outcome.reason, receipt, courier, wait, now)
+            again = Verdict(
+                leased=leased,
+                state=IntentState.UNCERTAIN,
+                due_at=now + pause(leased.attempt, None),
+                reason=outcome.reason,
+                receipt=receipt,
+            )
+            return _bounded(again, delivered, courier, now)
         case Refused() if outcome.cause in _PASSING:
-            wait = pause(leased.attempt, outcome.retry_after_s)
-            return _try_again(delivered, _waiting_state(delivered), outcome.message, receipt, courier, wait, now)
+            again = Verdict(
+                leased=leased,
+                state=_waiting_state(delivered),
+                due_at=now + pause(leased.attempt, outcome.retry_after_s),
+                reason=outcome.message,
+                receipt=receipt,
+            )
+            return _bounded(again, delivered, courier, now)
         case Refused():
             return _give_up(delivered, outcome.message, receipt, now)
         case _:
@@ -76,20 +88,12 @@ def _waiting_state(delivered: Delivered) -> IntentState:
     return IntentState.UNCERTAIN if unknown else IntentState.PENDING
 
 
-def _try_again(
-    delivered: Delivered,
-    state: IntentState,
-    reason: str,
-    receipt: WriteReceipt,
-    courier: CourierPart,
-    wait: timedelta,
-    now: datetime,
-) -> Verdict:
+def _bounded(again: Verdict, delivered: Delivered, courier: CourierPart, now: datetime) -> Verdict:
     """Later, with growing pauses; after the last try the lane waits for a person."""
-    leased = delivered.leased
-    if leased.attempt >= courier.attempts_max:
-        return _give_up(delivered, f"{reason} Tried {leased.attempt} times.", receipt, now)
-    return Verdict(leased=leased, state=state, due_at=now + wait, reason=reason, receipt=receipt)
+    attempt = again.leased.attempt
+    if attempt < courier.attempts_max or again.receipt is None:
+        return again
+    return _give_up(delivered, f"{again.reason} Tried {attempt} times.", again.receipt, now)
 
 
 def _give_up(delivered: Delivered, reason: str, receipt: WriteReceipt, now: datetime) -> Verdict:

@@ -1,4 +1,4 @@
-"""One round of rooms 3 to 6: claim a batch, process it, commit it. What cannot be processed is isolated, never the batch.
+"""One round of rooms 3 to 6: claim, process, commit. What cannot be processed is isolated, never the batch.
 
 A failure is a defect of ours. The batch is then taken lane by lane; the lane that fails is put aside and stopped, its
 neighbours go on.
@@ -37,7 +37,10 @@ def work(
     partitions: frozenset[int] | None = None,
     limit: int = BATCH_MAX,
 ) -> int:
-    """Claim and settle up to ``limit`` events; how many were claimed. Raises TransientError when the store cannot go on."""
+    """Claim and settle up to ``limit`` events; how many were claimed.
+
+    Raises TransientError when the store cannot go on.
+    """
     events = inbox.claim(limit=limit, now=now, partitions=partitions)
     if not events:
         return 0

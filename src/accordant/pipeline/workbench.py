@@ -9,7 +9,8 @@ from datetime import datetime
 import msgspec
 
 from accordant.analytics.standing import advance, rebuild
-from accordant.canonical.entities import Account, Entity
+from accordant.canonical.entities import Account, Entity, Subscription
+from accordant.canonical.observations import Standpoint
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
 from accordant.ports.audit import AuditEntry
@@ -33,6 +34,7 @@ class Workbench:
         self._desired: dict[str, DesiredRecord] = {}
         self._named: dict[tuple[str, EntityKind, str], StoredEntity] = {}
         self._base_versions: dict[str, int] = {}
+        self._restamped: set[str] = set()
 
     @property
     def links(self) -> dict[ExternalRef, EntityRef]:
@@ -86,6 +88,15 @@ class Workbench:
         stored = self._standings.get(account_id)
         return stored.standing if stored is not None else Standing()
 
+    def advanced_subscriptions(self, account_id: str) -> tuple[Subscription, ...]:
+        """The account's subscriptions that changed in this batch."""
+        changed = (self._entities[name] for name in self._base_versions if name in self._entities)
+        return tuple(
+            stored.entity
+            for stored in changed
+            if stored.root_id == account_id and isinstance(stored.entity, Subscription)
+        )
+
     def desired(self, ref: str) -> DesiredRecord | None:
         """A desired record as it is now."""
         return self._desired.get(ref)
@@ -103,6 +114,13 @@ class Workbench:
         """Several states of one entity in one batch are one row: its version follows the one that was loaded."""
         return self._base_versions.setdefault(entity_id, loaded_version) + 1
 
+    def restamp(self, entity_id: str, *, observed_at: datetime, standpoint: Standpoint) -> None:
+        """The same state was said again, later: keep the later stamp, which is no new version."""
+        stored = self._entities[entity_id]
+        if (stored.observed_at, stored.standpoint) != (observed_at, standpoint):
+            self._entities[entity_id] = msgspec.structs.replace(stored, observed_at=observed_at, standpoint=standpoint)
+            self._restamped.add(entity_id)
+
     def advance_standing(self, account_id: str, before: Entity | None, after: Entity) -> None:
         """Let one entity's change count towards its account."""
         stored = self._standings.get(account_id)
@@ -113,7 +131,7 @@ class Workbench:
             self._standings[account_id] = StoredStanding(account_id=account_id, version=version, standing=new)
 
     def rebuild_standings(self) -> None:
-        """Where a change could not be added up (a payment that failed after it had succeeded), add up everything again."""
+        """Where a change could not be added up (a payment that failed after it succeeded), add up everything again."""
         due = {account_id for account_id in self.touched if self.standing(account_id).rebuild_due}
         if not due:
             return
@@ -130,7 +148,7 @@ class Workbench:
         self.changes.desired.append(wanted)
 
     def note(
-        self, kind: str, subject: str, cause: int | None, body: dict[str, str | int | bool | None | list[str]]
+        self, kind: str, subject: str, cause: int | None, body: dict[str, str | int | bool | list[str] | None]
     ) -> None:
         """Write a line of the audit trail."""
         self.changes.audit.append(
@@ -144,4 +162,7 @@ class Workbench:
                 self.changes.standings.append(self._standings[name.removeprefix("standing/")])
             else:
                 self.changes.entities.append(self._entities[name])
+        self.changes.restamps.extend(
+            self._entities[name] for name in sorted(self._restamped - self._base_versions.keys())
+        )
         return self.changes

@@ -1,4 +1,4 @@
-"""The audit trail: what was decided or changed, by whom, because of what. Written in the same transaction as the change."""
+"""The audit trail: what was decided or changed, by whom and why. Written in the transaction of the change."""
 
 from datetime import datetime
 
@@ -8,9 +8,10 @@ import msgspec
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the trail.
 
-    ``kind`` is ``<area>.<entity>.<past participle>``, ``actor`` a person or ``accordant``, ``subject`` what it is about,
-    ``cause`` the inbox sequence number. ``body`` holds names, versions, digests and rules; personal values stay in the sealed
-    or erasable tables it points to.
+    ``kind`` is ``<area>.<entity>.<past participle>``, ``actor`` a person or ``accordant``, ``subject`` what it is
+    about,
+    ``cause`` the inbox sequence number. ``body`` holds names, versions, digests and rules; personal values stay in
+    the sealed or erasable tables it points to.
     """
 
     kind: str
@@ -18,4 +19,4 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     subject: str
     cause: int | None
     at: datetime
-    body: dict[str, str | int | bool | None | list[str]]
+    body: dict[str, str | int | bool | list[str] | None]

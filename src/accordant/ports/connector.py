@@ -1,4 +1,4 @@
-"""What a connector offers. Inbound is pure; the reader and outbound touch the world. Declared in the connector's manifest.
+"""What a connector offers: a pure inbound half, a reader and an outbound half that touch the world.
 
 Vendor errors are translated inside the connector: nothing above it ever sees a vendor's class.
 """
@@ -44,7 +44,8 @@ class SignatureInvalid(RejectedError):
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """What the inbox must know of a delivery before anybody interprets it.
 
-    ``lane`` is the provider's root object of the event, for example ``customer/cus_1``; ``occurred_at`` the provider's stamp.
+    ``lane`` is the provider's root object of the event, for example ``customer/cus_1``; ``occurred_at`` the
+    provider's stamp.
     ``defect`` says why an authentic body cannot be interpreted (then ``external_id`` is derived from its bytes).
     """
 
@@ -66,11 +67,17 @@ class Inbound(Protocol):
         ...
 
     def read_envelope(self, body: bytes) -> Envelope:
-        """Identify a verified delivery. Never raises: a body that cannot be read gets an envelope with its ``defect``."""
+        """Identify a verified delivery.
+
+        Never raises: a body that cannot be read gets an envelope with its ``defect``.
+        """
         ...
 
     def interpret(self, *, system: str, body: bytes) -> Interpretation:
-        """Turn a stored event into observations and business events. Makes no call; the same bytes give the same answer."""
+        """Turn a stored event into observations and business events.
+
+        Makes no call; the same bytes give the same answer.
+        """
         ...
 
     def interpret_object(self, *, ref: ExternalRef, body: bytes, read_at: datetime) -> Interpretation:
@@ -108,7 +115,10 @@ class Reader(Protocol):
 
 
 class RecordWrite(msgspec.Struct, frozen=True, kw_only=True):
-    """One record to create or change. ``fields`` holds only what must change; ``idempotency_key`` goes along where the target takes one."""
+    """One record to create or change.
+
+    ``fields`` holds only what must change; ``idempotency_key`` goes along where the target takes one.
+    """
 
     key: str
     fields: dict[str, WireValue]
@@ -159,15 +169,16 @@ class Outbound(Protocol):
     def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
         """The values as they come back after a write: targets trim text, pad amounts and cut fractions of seconds.
 
-        What is desired is compared with what is held in this spelling only. Raises: RejectedError for a value of a wrong type.
+        What is desired is compared with what is held in this spelling only. Raises: RejectedError for a value of a
+        wrong type.
         """
         ...
 
     async def write(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
         """Create or change records by their key, one result each, in order. Never touches a field that is not given.
 
-        Raises: RateLimited and TargetUnavailable when nothing was carried out for certain, AnswerLost when that is unknown,
-        AuthorizationExpired.
+        Raises: RateLimited and TargetUnavailable when nothing was carried out for certain, AnswerLost when that is
+        unknown, AuthorizationExpired.
         """
         ...
 

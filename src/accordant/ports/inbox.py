@@ -11,7 +11,10 @@ from accordant.ports.connector import Envelope
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """One verified delivery, not yet stored. ``digest`` is the SHA-256 of the body; ``headers`` the delivery's headers as JSON."""
+    """One verified delivery, not yet stored.
+
+    ``digest`` is the SHA-256 of the body; ``headers`` the delivery's headers as JSON.
+    """
 
     connection: str
     envelope: Envelope
@@ -41,7 +44,10 @@ class WorkState(StrEnum):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """An object as its owner returned it when asked because of an event; kept beside it, so that a replay never calls out."""
+    """An object as its owner returned it when asked because of an event.
+
+    Kept beside it, so that a replay never calls out.
+    """
 
     ref: str
     read_at: datetime
@@ -65,14 +71,22 @@ class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inbox(Protocol):
-    """Obligations: ``accept`` returns only when everything it reports is on disk; a repeat changes nothing but the record of it."""
+    """Obligations: ``accept`` returns only when everything it reports is on disk.
+
+    A repeat changes nothing but the record of it.
+    """
 
     def accept(self, arrivals: Sequence[Arrival]) -> tuple[Reception, ...]:
-        """Store a group of deliveries in one commit. Raises TransientError when the store cannot; then nothing was stored."""
+        """Store a group of deliveries in one commit.
+
+        Raises TransientError when the store cannot; then nothing was stored.
+        """
         ...
 
     def claim(self, *, limit: int, now: datetime, partitions: frozenset[int] | None = None) -> tuple[InboxEvent, ...]:
-        """The oldest received events whose lane is open, in order of arrival; their attempt is counted before they are returned.
+        """The oldest received events whose lane is open, in order of arrival.
+
+        Their attempt is counted before they are returned.
 
         An event claimed more often than its bound without being settled is put aside as dead, its lane parked.
         """

@@ -25,9 +25,12 @@ class LeasedIntent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a leased intent. ``receipt`` is None when nothing was tried (the policy changed, the rate was spent).
+    """What becomes of a leased intent.
 
-    ``park`` stops the lane, ``link`` is the crosswalk entry of a record met for the first time, ``target_id`` the target's id.
+    ``receipt`` is None when nothing was tried (the policy changed, the rate was spent).
+
+    ``park`` stops the lane, ``link`` is the crosswalk entry of a record met for the first time, ``target_id`` the
+    target's id.
     """
 
     leased: LeasedIntent
@@ -47,7 +50,10 @@ class Outbox(Protocol):
     def claim(
         self, *, target: str, limit: int, now: datetime, lease_until: datetime, paused_flows: frozenset[str]
     ) -> tuple[LeasedIntent, ...]:
-        """Lease due intents of open lanes, oldest first, one courier a lane; older revisions of a record become superseded."""
+        """Lease due intents of open lanes, oldest first, one courier a lane.
+
+        Older revisions of a record become superseded.
+        """
         ...
 
     def settle(self, verdicts: Sequence[Verdict], *, now: datetime) -> None:

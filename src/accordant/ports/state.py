@@ -1,4 +1,4 @@
-"""What rooms 3 to 6 read and write: entities, standings, crosswalk, desired records. One load and one commit a batch."""
+"""What rooms 3 to 6 read and write: entities, standings, crosswalk, desired records. One load, one commit a batch."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -102,10 +102,14 @@ class LanePark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Changes(msgspec.Struct, kw_only=True):
-    """Everything a batch decided. It is committed whole or not at all."""
+    """Everything a batch decided. It is committed whole or not at all.
+
+    ``entities`` are new versions; ``restamps`` keep their version and only carry a later stamp of the same state.
+    """
 
     links: list[Link] = []
     entities: list[StoredEntity] = []
+    restamps: list[StoredEntity] = []
     standings: list[StoredStanding] = []
     observations: list[ObservationRecord] = []
     business_events: list[tuple[int, str, BusinessEvent]] = []
@@ -117,7 +121,7 @@ class Changes(msgspec.Struct, kw_only=True):
 
 
 class State(Protocol):
-    """Obligations: ``commit`` is atomic and refuses, with ConcurrentChange, an entity that is not at the version before."""
+    """Obligations: ``commit`` is atomic, and refuses with ConcurrentChange an entity not at the version before."""
 
     def links(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, EntityRef]:
         """The crosswalk entries among ``refs``."""
@@ -146,8 +150,8 @@ class State(Protocol):
     def commit(self, changes: Changes, *, now: datetime) -> None:
         """Store everything in one transaction, audit included.
 
-        Raises: ConcurrentChange when another worker was quicker (nothing is stored; read and decide again), TransientError
-        when the store cannot.
+        Raises: ConcurrentChange when another worker was quicker (nothing is stored; read and decide again),
+        TransientError when the store cannot.
         """
         ...
 

@@ -204,10 +204,29 @@ def _commit_entities(connection: Connection, changes: Changes, micros: int) -> N
         for stored in changes.entities
     ]
     bulk.upsert(connection, entity, _ENTITY, entities, only_if_version_follows=True)
+    _restamp(connection, changes.restamps)
     standings = [(kept.account_id, kept.version, encode_standing(kept.standing), micros) for kept in changes.standings]
     bulk.upsert(
         connection, standing, ("account_id", "version", "state", "updated_at"), standings, only_if_version_follows=True
     )
+
+
+def _restamp(connection: Connection, restamps: list[StoredEntity]) -> None:
+    rows = [(to_micros(kept.observed_at), kept.standpoint.value, kept.ref.id, kept.version) for kept in restamps]
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        sql = "UPDATE entity SET observed_at = ?, standpoint = ? WHERE id = ? AND version = ?"
+        done = connection.exec_driver_sql(sql, rows).rowcount
+    else:
+        sql = (
+            "UPDATE entity SET observed_at = s.observed_at, standpoint = s.standpoint FROM "
+            "unnest(%b::bigint[], %b::text[], %b::text[], %b::integer[]) AS s(observed_at, standpoint, id, version) "
+            "WHERE entity.id = s.id AND entity.version = s.version"
+        )
+        done = connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*rows, strict=True))).rowcount
+    if done != len(rows):
+        raise bulk.ConcurrentChange(f"{len(rows) - done} of {len(rows)} entities changed meanwhile.")
 
 
 def _commit_history(connection: Connection, changes: Changes, micros: int) -> None:

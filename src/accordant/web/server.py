@@ -1,7 +1,7 @@
 """Runs the hub as a server: the door and the console on one port, rooms 3 to 6 in a thread, the couriers as tasks.
 
-SIGTERM and SIGINT drain: the door stops taking deliveries, what was taken in is stored, running rounds end; a kill at any
-moment is just another crash. Next: `webhooks.py` for the door, `console/` for the pages.
+SIGTERM and SIGINT drain: the door stops taking deliveries, what was taken in is stored, running rounds end; a kill at
+any moment is just another crash. Next: `webhooks.py` for the door, `console/` for the pages.
 """
 
 import asyncio
@@ -83,7 +83,8 @@ class HubServer:
 
     async def start(self) -> None:
         """Listen, and begin to work."""
-        # A thread that comes back from the disk waits this long for the interpreter: five milliseconds, the default, was
+        # A thread that comes back from the disk waits this long for the interpreter: five milliseconds, the default,
+        # was
         # most of a delivery's time.
         sys.setswitchinterval(_SWITCH_S)
         await asyncio.to_thread(self.hub.enforce_charter)
@@ -146,8 +147,7 @@ class HubServer:
         return found
 
     async def _deliver(self, target: str) -> bool:
-        found = await self.hub.deliver_round(target) > 0
-        return found
+        return await self.hub.deliver_round(target) > 0
 
     async def _read_again(self) -> bool:
         found = await self.hub.reread_round() > 0

@@ -1,7 +1,7 @@
-"""Room 1, the door: an HTTP request becomes bytes and headers, within limits of size, time and rate; then the inbox answers.
+"""Room 1, the door: an HTTP request becomes bytes and headers, within limits of size, time and rate.
 
-Nothing is parsed here. A 2xx leaves only after the event is on disk; a body we can never use is refused once, with a 4xx,
-and never with a 5xx, since providers switch an endpoint off after days of failures. Next: `pipeline/receive.py`.
+Nothing is parsed here. A 2xx leaves only after the event is on disk; a body we can never use is refused once, with a
+4xx, and never with a 5xx, since providers switch an endpoint off after days of failures. Next: `pipeline/receive.py`.
 """
 
 import asyncio
