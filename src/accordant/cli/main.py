@@ -74,7 +74,7 @@ def run(words: Sequence[str]) -> int:
     except AccordantError as error:
         if is_debug:
             raise
-        err().print(str(error), markup=False)
+        err().print(str(error), markup=False, soft_wrap=True)
         return exit_code(error)
     except BrokenPipeError:
         # Whoever read us has seen enough (accordant status | head); nothing more may be flushed on the way out.
@@ -87,6 +87,7 @@ def run(words: Sequence[str]) -> int:
             f"Accordant failed in a way nobody foresaw ({type(error).__name__}). Nothing half-done was stored. "
             f"Run the command again with {_DEBUG} and report what it prints.",
             markup=False,
+            soft_wrap=True,
         )
         return UNREACHABLE
     return done if isinstance(done, int) else DONE

@@ -1,4 +1,4 @@
-"""What reconciliation finds between the hub and the stand-ins, on both stores: drift to the last unit, no false alarm."""
+"""What reconciliation finds between the hub and the stand-ins on both stores: drift to the last unit, no false alarm."""
 
 from __future__ import annotations
 
