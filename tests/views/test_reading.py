@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import event
@@ -84,6 +84,20 @@ def test_the_overview_knows_lag_risk_and_the_latest_events(company: Company) -> 
     assert seen.feed[0].account_name == "Acme Robotics GmbH"
     assert seen.feed[0].state == "received"
     assert sum(count for _, count in seen.settled_per_minute) == 6
+
+
+def test_minutes_that_are_over_are_not_counted_again(company: Company) -> None:
+    finished: dict[datetime, int] = {}
+    first = overview(company.database, CHARTER, now=NOW, finished=finished).settled_per_minute
+    assert len(finished) == 57
+    again = overview(company.database, CHARTER, now=NOW, finished=finished).settled_per_minute
+    assert again == first
+    marked = dict.fromkeys(finished, 7)
+    shown = overview(company.database, CHARTER, now=NOW, finished=marked).settled_per_minute
+    assert [count for _, count in shown][:57] == [7] * 57
+    later = overview(company.database, CHARTER, now=NOW + timedelta(hours=2), finished=marked).settled_per_minute
+    assert sum(count for _, count in later) == 0
+    assert len(marked) == 57
 
 
 def test_the_trace_walks_from_the_arrival_to_the_receipts(company: Company) -> None:

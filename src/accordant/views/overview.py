@@ -1,7 +1,7 @@
 """The first page: is it late, what is at risk, what is happening now. Agreement itself is counted in `agreement.py`."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 
 import msgspec
 from sqlalchemy import Connection, func, select
@@ -21,6 +21,8 @@ RECEIPTS_MAX = 1_000
 RISK_RECORDS_MAX = 2_000
 FEED_MAX = 12
 MINUTES = 60
+#: The last minutes are counted anew each time: a courier commits its receipts a moment after it stamped them.
+STILL_OPEN = 3
 _MINUTE = 60_000_000
 _DONE = ("Applied", "AlreadyApplied", "Compared")
 
@@ -73,14 +75,24 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     feed: tuple[FeedLine, ...]
 
 
-def overview(database: Database, charter: Charter, *, now: datetime, zone: tzinfo = UTC) -> Overview:
-    """Everything above, in one read."""
+def overview(
+    database: Database,
+    charter: Charter,
+    *,
+    now: datetime,
+    zone: tzinfo = UTC,
+    finished: dict[datetime, int] | None = None,
+) -> Overview:
+    """Everything above, in one read.
+
+    ``finished`` remembers minutes that are over between calls, so that a busy hour is not counted anew for every page.
+    """
     with database.read() as connection:
         return Overview(
             counts=trouble_counts(connection),
             risk=_risk(connection, now, zone),
             flows=_lags(connection, charter, now),
-            settled_per_minute=_throughput(connection, now),
+            settled_per_minute=_throughput(connection, now, {} if finished is None else finished),
             feed=_feed(connection, now, zone),
         )
 
@@ -168,22 +180,27 @@ def quantile(ordered: Sequence[float], percent: int) -> float | None:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
-def _throughput(connection: Connection, now: datetime) -> tuple[tuple[datetime, int], ...]:
+def _throughput(
+    connection: Connection, now: datetime, finished: dict[datetime, int]
+) -> tuple[tuple[datetime, int], ...]:
     """Receipts of each of the last sixty minutes; the last minute is not over yet."""
     last = to_micros(now) // _MINUTE
+    minutes = [from_micros((last - MINUTES + 1 + index) * _MINUTE) for index in range(MINUTES)]
+    unknown = next((minute for minute in minutes if minute not in finished), minutes[-1])
     bucket = write_receipt.c.settled_at // _MINUTE
     counted = {
-        int(minute): count
+        from_micros(int(minute) * _MINUTE): count
         for minute, count in connection.execute(
             select(bucket.label("minute"), func.count())
-            .where(write_receipt.c.settled_at >= (last - MINUTES + 1) * _MINUTE)
+            .where(write_receipt.c.settled_at >= to_micros(unknown))
             .group_by(bucket)
         )
     }
-    start = from_micros((last - MINUTES + 1) * _MINUTE)
-    return tuple(
-        (start + timedelta(minutes=index), counted.get(last - MINUTES + 1 + index, 0)) for index in range(MINUTES)
-    )
+    for old in [minute for minute in finished if minute < minutes[0]]:
+        finished.pop(old, None)
+    counts = tuple((minute, finished.get(minute, counted.get(minute, 0))) for minute in minutes)
+    finished.update(counts[:-STILL_OPEN])
+    return counts
 
 
 def _feed(connection: Connection, now: datetime, zone: tzinfo) -> tuple[FeedLine, ...]:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlencode
@@ -112,6 +113,8 @@ class Console:
         self.gate = Gatekeeper(hub.console_token)
         self.gauge = Gauge(lambda: compare_records(hub.database, now=hub.clock()), hub.clock)
         self.listeners = 0
+        #: Minutes that are over, with their receipts: see `views.overview`.
+        self.finished: dict[datetime, int] = {}
         self._templates = _environment()
 
     @property

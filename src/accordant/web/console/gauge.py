@@ -37,8 +37,8 @@ class Gauge:
                 self._running = True
                 self._ready.clear()
                 threading.Thread(target=self._run, name="console-gauge", daemon=True).start()
-        # A small store answers at once, so its pages are never behind.
-        if last is None or self._took_s < PATIENCE_S / 4:
+        # A small store answers at once, so its pages are never behind. Only the page that began a count waits for it.
+        if start and (last is None or self._took_s < PATIENCE_S / 4):
             self._ready.wait(PATIENCE_S)
         with self._lock:
             return self._last

@@ -49,7 +49,8 @@ def overview_page(request: Visitor, console: NamedDependency[Console]) -> Answer
 
 def _overview(console: Console) -> tuple[Overview, Agreement | None]:
     hub = console.hub
-    return overview(hub.database, hub.charter, now=hub.clock(), zone=console.zone), console.gauge.read()
+    seen = overview(hub.database, hub.charter, now=hub.clock(), zone=console.zone, finished=console.finished)
+    return seen, console.gauge.read()
 
 
 def _live_context(console: Console, seen: Overview, agreement: Agreement | None) -> dict[str, Any]:
