@@ -104,7 +104,7 @@ async def test_reconcile_finds_repairs_and_says_so_in_its_exit_code(terminal: Te
         assert "100.00 USD" in told.out
         mended = await terminal.ask("reconcile", "--repair", "--as", "ada")
         assert mended.code == 0
-        assert "1 records were planned again" in mended.out
+        assert "Planned again and delivered: 1 record." in mended.out
         assert str(one.salesforce.record("Account", customer)[MRR]) == "100.00"
 
 
@@ -148,7 +148,7 @@ async def test_redrive_lists_asks_and_puts_back(terminal: Terminal, tmp_path: Pa
         assert [group["count"] for group in listed["groups"]] == [2]
         unsaid = await terminal.ask("redrive", "--matching", "region", "--because", "mended", "--defect", "the rule")
         assert unsaid.code == 2
-        assert "2 dead letters will be put back" in unsaid.err
+        assert "head of their lanes: 2 dead letters." in unsaid.err
         assert "Nothing was changed. Add --yes" in unsaid.err
         unnamed = await terminal.ask("redrive", "--matching", "region", "--yes")
         assert (unnamed.code, "needs its reason and its defect" in unnamed.err) == (2, True)
@@ -201,6 +201,11 @@ async def test_serve_says_where_it_is_and_drains_on_a_signal(terminal: Terminal,
         found = re.search(r"http://127\.0\.0\.1:(\d+) ", first)
         assert found is not None, first
         assert int(found[1]) > 0
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(found[1]))
+        writer.write(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 ")
+        writer.close()
         process.send_signal(signal.SIGTERM)
         out, err = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == 0, err.decode()

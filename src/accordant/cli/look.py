@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from accordant.cli.options import COMMON, Common, charter_in_force, opened_store
-from accordant.cli.render import amounts, emit, say, shown, table
+from accordant.cli.render import amounts, counted, emit, field_text, say, shown, table
 from accordant.kernel.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _tell_event(event: "Trace") -> None:
         + (f": {event.reason}" if event.reason else "."),
     )
     if event.deliveries or event.twins:
-        say(f"It arrived again {event.deliveries} times; {event.twins} of them with other content.")
+        say(f"It arrived again {counted(event.deliveries, 'time')}, with other content {counted(event.twins, 'time')}.")
     if event.lane_parked:
         say(f"Its lane {event.lane} is stopped: {event.lane_parked}")
     table(
@@ -89,7 +89,10 @@ def _tell_event(event: "Trace") -> None:
         ("Event", "Happened"),
         ((happened.type.value, happened.occurred_at) for happened in event.business_events),
     )
-    _tell_writes(event.writes)
+    if event.writes:
+        _tell_writes(event.writes)
+    else:
+        say("It led to no write of its own: nothing changed, or a later event of its batch carried the change.")
 
 
 def _tell_writes(writes: "tuple[Write, ...]") -> None:
@@ -151,7 +154,12 @@ def _tell_record(found: "Why") -> None:
         "Fields",
         ("Field", "Should be", "Was last seen as", ""),
         (
-            (pair.field, pair.desired, pair.held if pair.known else "never seen", "differs" if pair.differs else "")
+            (
+                pair.field,
+                field_text(pair.desired),
+                field_text(pair.held) if pair.known else "never seen",
+                "differs" if pair.differs else "",
+            )
             for pair in record.fields
         ),
     )
@@ -188,7 +196,7 @@ def why(
     desired = next(pair.desired for pair in found.record.fields if pair.field == field)
     say(
         f"{found.record.ref}#{field}",
-        f"It should be {shown(desired)}; it was last seen as {shown(held) if is_known else 'nothing yet'}.",
+        f"It should be {field_text(desired)}; it was last seen as {field_text(held) if is_known else 'nothing yet'}.",
     )
     table(
         "Its changes, newest first",
@@ -196,8 +204,8 @@ def why(
         (
             (
                 hop.received_at or hop.write.intent.planned_at,
-                hop.change.before,
-                hop.change.after,
+                field_text(hop.change.before),
+                field_text(hop.change.after),
                 f"event {hop.seq}, {hop.event_type}" if hop.seq is not None else "a repair or a new charter",
                 ", ".join(rule.rule for rule in hop.write.decision.reasons),
                 hop.write.state,
@@ -222,7 +230,8 @@ def status(*, common: Common = COMMON) -> int:
         return 0
     counts = frame.counts
     waits = counts.for_a_person
-    say("Nothing waits for a person." if not waits else f"{shown(waits)} things wait for a person.")
+    verb = "waits" if waits == 1 else "wait"
+    say("Nothing waits for a person." if not waits else f"{counted(waits, 'thing')} {verb} for a person.")
     table(
         "Stopped",
         ("Switch", "By", "Since", "Because"),
@@ -261,7 +270,7 @@ def status(*, common: Common = COMMON) -> int:
     )
     if seen.risk.accounts:
         at_least = "at least " if seen.risk.partial else ""
-        say(f"At stake: {at_least}{amounts(seen.risk.worth)} a month, {shown(seen.risk.accounts)} accounts.")
+        say(f"At stake: {at_least}{amounts(seen.risk.worth)} a month, {counted(seen.risk.accounts, 'account')}.")
     return 0
 
 

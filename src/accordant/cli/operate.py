@@ -8,7 +8,7 @@ import msgspec
 from cyclopts import Parameter
 
 from accordant.cli.options import COMMON, Common, opened_hub, person
-from accordant.cli.render import Meter, amounts, emit, err, say, shown, table
+from accordant.cli.render import Meter, amounts, counted, emit, err, field_text, say, shown, table
 from accordant.kernel.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from accordant.operations.compare_source import SourceComparison
     from accordant.operations.reconcile import Reconciliation
     from accordant.operations.redrive import LetterGroup, Redriven
+    from accordant.ports.reconcile import Discrepancy
 
 _ROUNDS_MAX = 100_000
 
@@ -57,7 +58,7 @@ async def _reconcile_flows(common: Common, flow: str | None, *, repair: bool, li
         emit({"repaired": planned, "flows": [_as_json(one, limit) for one in found]})
     else:
         if repair:
-            say(f"{shown(planned)} records were planned again and delivered; this is how they compare now.")
+            say(f"Planned again and delivered: {counted(planned, 'record')}. This is how they compare now.")
         _tell_comparisons(found, limit)
     return 0 if all(one.is_clean for one in found) else 1
 
@@ -157,14 +158,19 @@ def _tell_findings(found: "Reconciliation", limit: int) -> None:
     )
     table(
         f"The first {shown(min(limit, len(found.shown)))} of {shown(found.run.discrepancies)}",
-        ("Record", "Field", "Should be", "Is", "Why"),
-        (
-            (one.record, one.field or one.kind.replace("_", " "), one.expected, one.actual, one.explanation)
-            for one in found.shown[:limit]
-        ),
+        ("Record", "Finding"),
+        ((one.record, _finding(one)) for one in found.shown[:limit]),
+        whole=("Record",),
     )
     if found.repairable:
-        say(f"{shown(found.repairable)} of these can be put right: add --repair.")
+        say(f"{counted(found.repairable, 'finding')} can be put right: add --repair.")
+
+
+def _finding(one: "Discrepancy") -> str:
+    """What is different, in a sentence or two."""
+    if one.field is None:
+        return f"{one.kind.replace('_', ' ').capitalize()}. {one.explanation}"
+    return f"{one.field} is {field_text(one.actual)} and should be {field_text(one.expected)}. {one.explanation}"
 
 
 def _tell_source(system: str, found: "SourceComparison", limit: int) -> None:
@@ -175,7 +181,7 @@ def _tell_source(system: str, found: "SourceComparison", limit: int) -> None:
         right=(f"At {system}", "In the hub"),
     )
     if found.fed:
-        say(f"{shown(found.fed)} answers of {system} were taken in; this is how they compare now.")
+        say(f"Taken in from {system}: {counted(found.fed, 'answer')}. This is how they compare now.")
     _tell_comparisons([found.reconciliation], limit)
 
 
@@ -222,16 +228,17 @@ def _list_letters(common: Common, groups: "tuple[LetterGroup, ...]") -> None:
         say("There are no dead letters. Writes that are refused for good and events that fail are listed here.")
     table(
         "Dead letters",
-        ("Count", "Where", "Reason", "First"),
-        ((group.count, group.where, group.reason, group.ids[0]) for group in groups),
+        ("Count", "First", "What and why"),
+        ((group.count, group.ids[0], f"{group.where.capitalize()}: {group.reason}") for group in groups),
         right=("Count",),
+        whole=("First",),
     )
 
 
 def _agreed(chosen: list[str], groups: "tuple[LetterGroup, ...]") -> bool:
     """Ask on a terminal; anywhere else say what would happen and how to have it happen."""
     console = err()
-    console.print(f"{shown(len(chosen))} dead letters will be put back at the head of their lanes:")
+    console.print(f"To be put back at the head of their lanes: {counted(len(chosen), 'dead letter')}.")
     for group in groups:
         count = len(set(group.ids) & set(chosen))
         if count:
@@ -246,9 +253,9 @@ def _tell_redriven(common: Common, done: "Redriven") -> None:
     if common.json:
         emit(done)
         return
-    say(f"Put back: {shown(len(done.intents))} writes, {shown(len(done.events))} events.")
+    say(f"Put back: {counted(len(done.intents), 'write')}, {counted(len(done.events), 'event')}.")
     if done.waiting_lanes:
-        say(f"{shown(len(done.waiting_lanes))} lanes stay stopped over other dead letters of theirs.")
+        say(f"Still stopped over other dead letters of theirs: {counted(len(done.waiting_lanes), 'lane')}.")
     table("Refused", ("Dead letter", "Why"), ((one.id, one.reason) for one in done.refused))
 
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from accordant.canonical.intents import WireValue
 from accordant.kernel.money import Money
 
 WIDTH_MAX = 100
@@ -42,11 +43,20 @@ def say(*lines: str) -> None:
         console.print(Text(line))
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """A table; columns named in ``right`` hold figures."""
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    whole: Sequence[str] = (),
+) -> None:
+    """A table; columns named in ``right`` hold figures, those in ``whole`` names to copy: never broken."""
     drawn = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for column in columns:
-        drawn.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        drawn.add_column(
+            column, justify="right" if column in right else "left", overflow="fold", no_wrap=column in whole
+        )
     count = 0
     for row in rows:
         drawn.add_row(*(Text(shown(cell)) for cell in row))
@@ -72,6 +82,16 @@ def shown(value: object) -> str:
             return ", ".join(shown(item) for item in value)
         case _:
             return "".join(letter if letter.isprintable() else "�" for letter in str(value))
+
+
+def field_text(value: WireValue) -> str:
+    """A target field's value: nothing in it is known to be nothing."""
+    return "empty" if value is None else value if isinstance(value, str) and value.isprintable() else shown(value)
+
+
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """``1 record``, ``2 records``."""
+    return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
 def amounts(money: Sequence[Money] | None) -> str:
