@@ -26,14 +26,14 @@ ENTRIES: tuple[tuple[str, str], ...] = (
 
 # Where a vendor may be named outside its folder, and why.
 MAY_NAME_VENDORS: tuple[tuple[str, str], ...] = (
-    (
-        r"src/accordant/(cli|testing|operations|bootstrap)(/.*)?(demo|story)\w*(/.*)?(\.py)?",
-        "the demo plays one named company",
-    ),
+    (r"src/accordant/demo/.*", "the demo plays one named company"),
     (r"src/accordant/connectors/\w+/simulator\w*\.py", "a stand-in's example company names fields after its neighbors"),
     (r"src/accordant/(bootstrap|connectors/registry)\.py", "the one place that knows every name"),
-    (r"src/accordant/cli/init\w*\.py", "`accordant init` asks which systems the company has"),
-    (r"src/accordant/(cli/)?bench\w*(/.*)?(\.py)?", "a benchmark measures one real pair of connectors"),
+    (
+        r"src/accordant/(cli/rules|operations/initialize)\.py",
+        "the first charter is for one pair of systems",
+    ),
+    (r"src/accordant/bench/.*", "a benchmark measures one real pair of connectors"),
 )
 
 

@@ -181,7 +181,7 @@ def why(
     if found is None:
         raise NothingFound(
             f"No record is called {ref!r}.",
-            remedy="Write it as system:object/id, for example salesforce:Account/001...",
+            remedy="Write it as system:object/id, for example crm:Account/001...",
         )
     if field and all(pair.field != field for pair in found.record.fields):
         known = ", ".join(pair.field for pair in found.record.fields)

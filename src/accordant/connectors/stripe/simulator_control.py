@@ -1,18 +1,16 @@
 """The `/_sim/` side of the Stripe stand-in: what a test or a demo does to it from another process, as JSON over HTTP.
 
-Never part of Stripe's API; every control is also a method of `StripeSimulator`.
+Never part of Stripe's API; every control is also a method of `StripeWorld`.
 """
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from accordant.connectors.stripe.simulator_state import Record, SimulatedRefusal
-
-if TYPE_CHECKING:
-    from accordant.connectors.stripe.simulator import StripeSimulator
+from accordant.connectors.stripe.simulator_world import StripeWorld
 
 Act = Callable[[Record], Awaitable[Any]]
 
@@ -20,7 +18,7 @@ Act = Callable[[Record], Awaitable[Any]]
 class Control:
     """Every control by its name in the path; the body is one JSON object."""
 
-    def __init__(self, simulator: "StripeSimulator") -> None:
+    def __init__(self, simulator: StripeWorld) -> None:
         self.simulator = simulator
         self._acts: dict[str, Act] = {
             "advance": self._advance,
