@@ -93,7 +93,7 @@ def test_exports_out_of_step_are_found(path: str, text: str, count: int) -> None
         ("src/accordant/pipeline/a.py", '"""Such as acme."""\ndef f():\n    """Acme."""\nx = "acmeology"\n', []),
         ("src/accordant/connectors/acme/client.py", "x = 'acme'\n", []),
         ("src/accordant/connectors/other/client.py", "x = 'acme'\n", [1]),
-        ("src/accordant/cli/demo.py", "x = 'acme'\n", []),
+        ("src/accordant/demo/story.py", "x = 'acme'\n", []),
         ("src/accordant/cli/trace.py", "x = 'acme'\n", [1]),
     ],
 )

@@ -16,13 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accordant.connectors.stripe import simulator
-from accordant.connectors.stripe.simulator import API_KEY
 from accordant.connectors.stripe.simulator_account import SimulatedAccount
 from accordant.connectors.stripe.simulator_calendar import add_intervals, next_boundary
 from accordant.connectors.stripe.simulator_history import history
 from accordant.connectors.stripe.simulator_params import unfold
 from accordant.connectors.stripe.simulator_state import Record, SimulatedRefusal
 from accordant.connectors.stripe.simulator_versions import CURRENT
+from accordant.connectors.stripe.simulator_world import API_KEY
 
 DAY = 86_400
 KEY = {"Authorization": f"Bearer {API_KEY}"}

@@ -11,10 +11,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from accordant.connectors.stripe.simulator import API_KEY, StripeSimulator
+from accordant.connectors.stripe.simulator import StripeSimulator
 from accordant.connectors.stripe.simulator_events import RETRY_AFTER_S, sign
 from accordant.connectors.stripe.simulator_state import Record
 from accordant.connectors.stripe.simulator_versions import CURRENT
+from accordant.connectors.stripe.simulator_world import API_KEY
 
 DAY = 86_400
 KEY = {"Authorization": f"Bearer {API_KEY}"}

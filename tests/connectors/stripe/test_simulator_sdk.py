@@ -13,9 +13,10 @@ import pytest
 import stripe
 from aiohttp import web
 
-from accordant.connectors.stripe.simulator import API_KEY, StripeSimulator
+from accordant.connectors.stripe.simulator import StripeSimulator
 from accordant.connectors.stripe.simulator_state import Record
 from accordant.connectors.stripe.simulator_versions import CURRENT, PINNED
+from accordant.connectors.stripe.simulator_world import API_KEY
 from accordant.testing.contracts import ContractJudge, Specification, load_specification
 
 DAY = 86_400
