@@ -124,7 +124,9 @@ def browser(chromium_path: Path) -> Iterator[Browser]:
 
 def open_page(browser: Browser, width: int, scheme: str) -> tuple[Page, list[str]]:
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
+        viewport={"width": width, "height": 900},
+        color_scheme="dark" if scheme == "dark" else "light",
+        reduced_motion="reduce",
     )
     page = context.new_page()
     errors: list[str] = []
