@@ -66,9 +66,9 @@ class Served:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self._desk = desk
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     @property
     def url(self) -> str:
@@ -85,11 +85,13 @@ class Served:
 
     def stop(self) -> None:
         assert self._server is not None
+        assert self._loop is not None
         self._loop.call_soon_threadsafe(self._server.stop)
-        self._thread.join(10)
+        self._thread.join(15)
+        self._desk.database.close()
 
-    def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._server = Server(
             console_application(self._desk),
             address="127.0.0.1",
@@ -97,7 +99,7 @@ class Served:
             interface=Interfaces.ASGI,
             log_enabled=False,
         )
-        self._loop.run_until_complete(self._server.serve())
+        await self._server.serve()
 
 
 @pytest.fixture(scope="module")
