@@ -1,4 +1,4 @@
-"""What reconciliation finds between the hub and the stand-ins on both stores: drift to the last unit, no false alarm."""
+"""What reconciliation finds between the hub and the stand-ins on both stores: all drift, and no false alarm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from accordant.kernel.errors import ConfigurationError
+from accordant.kernel.errors import ConfigurationError, TransientError
 from accordant.kernel.money import Money
 from accordant.operations.reconcile import Reconciliation
 from accordant.ports.connector import TargetUnavailable
@@ -242,3 +242,20 @@ async def test_the_field_of_a_controlled_flow_that_is_not_released(tmp_path: Pat
         one.salesforce.edit("Account", customer, MRR, "3.0", "carl@example.com")
         found = await compare(one)
         assert [(seen.field, seen.repairable) for seen in found.shown] == [(MRR, False)]
+
+
+async def test_records_of_another_flow_are_its_own_matter(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
+        one.sell(2)
+        await one.settle()
+        recharter(one.hub, [msgspec.structs.replace(flow, name=f"new-{flow.name}") for flow in one.hub.charter.flows])
+        found = await compare(one, "new-accounts")
+        assert told(found) == [("missing_in_target", "not_planned", None, 2)]
+        assert found.run.records == 2
+
+
+async def test_the_same_comparison_twice_at_one_moment_is_refused(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        await one.hub.reconcile("accounts", actor="ada")
+        with pytest.raises(TransientError, match="this very moment"):
+            await one.hub.reconcile("accounts", actor="bob")

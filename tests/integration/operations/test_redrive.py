@@ -10,6 +10,7 @@ from sqlalchemy import select
 from accordant.kernel.errors import RejectedError
 from accordant.operations.pause import SwitchUnknown, switch_of
 from accordant.operations.redrive import RedriveOrder, find_letters
+from accordant.ports.connector import DestinationClass
 from accordant.store.schema import audit_entry, inbox_work, parked_lane, switch, write_intent
 from tests.integration.operations.kit import KEY, MRR, Installation, an_installation, recharter
 
@@ -213,3 +214,28 @@ async def test_a_switch_needs_a_name_there_is_a_person_and_a_reason(tmp_path: Pa
             with pytest.raises(RejectedError, match="named person for a stated reason"):
                 one.hub.pause("accounts", actor, reason)
         assert one.hub.state.switches() == frozenset()
+
+
+async def test_a_target_without_any_protection_against_writing_twice_is_not_redriven(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
+        await with_dead_letters(one)
+        (group,) = find_letters(letters=one.hub.letters)
+        one.hub.outbounds["salesforce"].destination_class = DestinationClass.NOTHING
+        done = one.hub.redrive(group.ids, ORDER)
+        assert done.intents == ()
+        assert "nothing against writing twice" in done.refused[0].reason
+
+
+async def test_a_dead_letter_for_which_nothing_is_planned_today_is_not_forgotten(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        await with_dead_letters(one)
+        (group,) = find_letters(letters=one.hub.letters)
+        with one.hub.database.write() as connection:  # as after a merge of accounts: nobody lives in this lane any more
+            dead = write_intent.update().where(write_intent.c.id == group.ids[0])
+            connection.execute(dead.values(lane="salesforce:acc_nobody"))
+        done = one.hub.redrive(group.ids, ORDER)
+        assert done.intents == ()
+        assert "nothing is to be written" in done.refused[0].reason
+        assert len(find_letters(letters=one.hub.letters)) == 1
