@@ -11,7 +11,7 @@ from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.demo.company import environment, prepare_org
 from accordant.settings import read_settings
 from accordant.store.inbox import PARTITIONS
-from accordant.web.server import HubServer, Role
+from accordant.web.server import HubServer, Role, run
 
 
 async def _until_told() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--index", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
-    asyncio.run(run_org() if options.what == "org" else run_hub(options))
+    run(run_org() if options.what == "org" else run_hub(options))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from accordant.bench.arena import arena
 from accordant.bench.figures import Run
 from accordant.bench.load import flood, requests, trickle
 from accordant.bootstrap import Hub
-from accordant.canonical.intents import IntentState
 from accordant.connectors.stripe.simulator_history import HistoryEvent, history
 from accordant.demo.company import WEBHOOK_SECRET
 from accordant.pipeline.receive import receive
@@ -23,7 +22,7 @@ CONNECTIONS = 64
 LATENCY_RATE = 500
 _GROUP = 500
 _CHUNK = 10_000
-_OPEN = (IntentState.PENDING.value, IntentState.LEASED.value, IntentState.UNCERTAIN.value)
+_IS_OPEN = "state IN ('pending', 'leased', 'uncertain')"
 _PATIENCE_S = 600.0
 
 
@@ -142,8 +141,8 @@ def _wait_settled(hub: Hub) -> float:
     Events that wait for a reading have no owner to ask here.
     """
     deadline = time.perf_counter() + _PATIENCE_S
-    waiting = select(func.count()).where(inbox_work.c.state == WorkState.RECEIVED.value)
-    open_intents = select(func.count()).where(write_intent.c.state.in_(_OPEN))
+    waiting = select(func.count()).select_from(inbox_work).where(text("inbox_work.state = 'received'"))
+    open_intents = select(func.count()).select_from(write_intent).where(text(f"write_intent.{_IS_OPEN}"))
     while time.perf_counter() < deadline:
         with hub.database.read() as connection:
             left = connection.execute(waiting).scalar_one() or connection.execute(open_intents).scalar_one()

@@ -1,6 +1,5 @@
 """`serve` runs the hub as a server and says where it is; `version` says what this is."""
 
-import asyncio
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +20,9 @@ def serve(
     common: Common = COMMON,
 ) -> int:
     """Run the hub: the door for deliveries, the rooms, the couriers and the console. SIGTERM drains it."""
-    return asyncio.run(_serve(common, host, port))
+    from accordant.web.server import run
+
+    return run(_serve(common, host, port))
 
 
 async def _serve(common: Common, host: str | None, port: int | None) -> int:

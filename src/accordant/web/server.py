@@ -25,6 +25,13 @@ from accordant.web.app import front
 from accordant.web.console.routes import console_application
 from accordant.web.webhooks import Door
 
+try:
+    from uvloop import run  # the quickest event loop there is: one wake-up serves many requests
+except ImportError:  # not made for every system
+    from asyncio import run  # type: ignore[assignment]  # the same call, with fewer options
+
+__all__ = ["EVERYTHING", "HubServer", "Role", "health", "run", "serve"]
+
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
 WAITING_MAX = 4096
 _IDLE_S = 0.5

@@ -266,7 +266,7 @@ class StripeInbound:
         """What a stored event says; see the port. Never raises for what the bytes hold."""
         try:
             event = decode_object(body)
-            # Without its own name an event is stored under its bytes: the same news spelled otherwise would count again.
+            # Without its own name an event is stored under its bytes: the same news spelled otherwise counts again.
             shapes.identifier(event)
             kind = shapes.text(event, "type")
             handler = HANDLERS.get(kind)
