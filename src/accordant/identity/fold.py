@@ -68,22 +68,23 @@ def fold(current: Held | None, observation: Observation, digest: bytes) -> Fold:
             return Unchanged(current)
         return Unchanged(_state(current.version, observation, digest))
     if _is_gone(current.entity) and _is_gone(observation.entity):
-        return _fold_farewell(current, observation, digest)
+        if observation.standpoint is Standpoint.READING and _tells_nothing(observation.entity):
+            return Unchanged(current)
+        if current.standpoint is Standpoint.READING and _tells_nothing(current.entity):
+            return _fold_farewell(current, observation, digest)
     if observation.standpoint is Standpoint.READING:
         return _fold_reading(current, observation, digest)
     return _fold_notice(current, observation, digest)
 
 
 def _fold_farewell(current: Held, observation: Observation, digest: bytes) -> Fold:
-    """Both say that the object was deleted. Its owner, asked, has nothing more to tell; the notice carries its last state.
+    """The owner, asked, only said that it is gone; the notice of the deletion carries its last state, and that stays.
 
-    So whichever comes first, the notice is what stays.
+    Whichever of the two comes first, so that no order of arrival forgets what was known.
     """
-    if observation.standpoint is Standpoint.READING:
-        return Unchanged(current)
-    if current.standpoint is not Standpoint.READING:
-        return _fold_notice(current, observation, digest)
     told = _state(current.version + 1, observation, digest)
+    if _is_newer(current, observation):
+        return Advanced(told)
     return Advanced(msgspec.structs.replace(told, observed_at=current.observed_at, standpoint=current.standpoint))
 
 
@@ -150,6 +151,14 @@ def is_ended(entity: Entity) -> bool:
 
 def _is_gone(entity: Entity) -> bool:
     return bool(getattr(entity, "deleted", False))
+
+
+def _tells_nothing(entity: Entity) -> bool:
+    """Whether of a deleted object nothing is said but its id."""
+    return all(
+        field.name in {"external_id", "deleted"} or getattr(entity, field.name) in (None, (), {}, field.default)
+        for field in msgspec.structs.fields(entity)
+    )
 
 
 def _is_newer(current: Held, observation: Observation) -> bool:

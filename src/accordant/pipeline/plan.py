@@ -94,6 +94,7 @@ def plan(bench: Workbench, rulebook: Rulebook, switches: Switches, *, repair: fr
         for account_id, cause in bench.touched.items()
         if (stored := bench.entity(account_id)) is not None and isinstance(stored.entity, Account)
     ]
+    bench.load_late(stored.ref.id for stored, _ in accounts)
     bench.load_named(_names_needed(accounts, bench))
     wanted = [record for stored, cause in accounts for record in _wanted(stored, cause, bench, rulebook)]
     bench.load_desired(record.ref for record in wanted)
@@ -140,8 +141,8 @@ def _subscriptions(account_id: str, bench: Workbench) -> tuple[Subscription, ...
     A standing remembers only the one that ended last; the record of any other has to learn of its end all the same.
     """
     remembered = {one.external_id: one for one in bench.standing(account_id).subscriptions}
-    ended = {one.external_id: one for one in bench.advanced_subscriptions(account_id)}
-    return tuple((ended | remembered).values())
+    moved = {one.external_id: one for one in bench.moved_subscriptions(account_id)}
+    return tuple((moved | remembered).values())
 
 
 def _product_names(subscriptions: Iterable[Subscription], system: str, bench: Workbench) -> dict[str, str]:

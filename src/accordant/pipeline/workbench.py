@@ -34,6 +34,8 @@ class Workbench:
         self._desired: dict[str, DesiredRecord] = {}
         self._named: dict[tuple[str, EntityKind, str], StoredEntity] = {}
         self._base_versions: dict[str, int] = {}
+        self._named_before: set[str] = set()
+        self._late: set[str] = set()
         self._restamped: set[str] = set()
 
     @property
@@ -43,7 +45,9 @@ class Workbench:
 
     def load_links(self, refs: Iterable[ExternalRef]) -> None:
         """Fetch crosswalk entries, once for the batch."""
-        self._links.update(self._state.links(refs))
+        stored = self._state.links(refs)
+        self._links.update(stored)
+        self._named_before.update(entity.id for entity in stored.values())
 
     def load_entities(self, ids: Iterable[str]) -> None:
         """Fetch entities, once for the batch."""
@@ -88,12 +92,22 @@ class Workbench:
         stored = self._standings.get(account_id)
         return stored.standing if stored is not None else Standing()
 
-    def advanced_subscriptions(self, account_id: str) -> tuple[Subscription, ...]:
-        """The account's subscriptions that changed in this batch."""
-        changed = (self._entities[name] for name in self._base_versions if name in self._entities)
+    def load_late(self, account_ids: Iterable[str]) -> None:
+        """Fetch what was told of accounts before they themselves were described, which is in this batch."""
+        late = {name for name in account_ids if self._base_versions.get(name) == 0} & self._named_before
+        if late:
+            known = {stored.ref.id: stored for stored in self._state.entities_of(late)}
+            self._entities = known | self._entities
+            self._late = late
+
+    def moved_subscriptions(self, account_id: str) -> tuple[Subscription, ...]:
+        """The account's subscriptions that changed in this batch; all of them when it is the account that is new."""
+        names = (
+            self._entities.keys() if account_id in self._late else self._base_versions.keys() & self._entities.keys()
+        )
         return tuple(
             stored.entity
-            for stored in changed
+            for stored in (self._entities[name] for name in sorted(names))
             if stored.root_id == account_id and isinstance(stored.entity, Subscription)
         )
 
