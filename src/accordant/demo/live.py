@@ -33,6 +33,7 @@ from accordant.demo.story import (
 
 _TRAFFIC_EVERY_S = 3.0
 _OUTAGE_S = 20.0
+_INTERRUPTED = 130  # what a shell expects of a program that Ctrl-C ended before it was done
 _MENU = "   ".join(
     f"[bold]{key}[/bold] {words}"
     for key, words in (
@@ -51,7 +52,7 @@ def main(headless: bool, store: str | None, port: int, pace: float) -> int:  # n
     """Run the demo until its end, or until somebody ends it. The exit code: 0 when everything held."""
     with suppress(KeyboardInterrupt):
         return asyncio.run(run(headless=headless, store=store, port=port, pace=pace, console=Console()))
-    return 0
+    return _INTERRUPTED if headless else 0
 
 
 async def run(*, headless: bool, store: str | None, port: int, pace: float, console: Console) -> int:
@@ -83,41 +84,49 @@ async def _live(play: Play) -> None:
     if behind > timedelta():
         await made.pass_days(behind.days)
     play.console.print(f"\nThe company lives on at [bold]{made.address}/[/bold]. Ctrl-C ends the demo.")
-    traffic = asyncio.create_task(_traffic(play))
+    # While somebody tries a fault the traffic rests, so that what is seen has one cause.
+    turn = asyncio.Lock()
+    traffic = asyncio.create_task(_traffic(play, turn))
     try:
         with _keys() as keys:
             if keys is None:
                 await traffic
                 return
             play.console.print(_MENU)
-            await _menu(play, keys)
+            await _menu(play, keys, turn)
     finally:
         traffic.cancel()
         with suppress(asyncio.CancelledError):
             await traffic
 
 
-async def _traffic(play: Play) -> None:
+async def _traffic(play: Play, turn: asyncio.Lock) -> None:
     """One small thing after another: seats come and go, a company changes its name."""
     for number in count():
         await asyncio.sleep(_TRAFFIC_EVERY_S)
-        with suppress(BillingRefused):
-            if number % 5 == 4:
-                name = f"{MUELLER} ({number})"
-                await play.stage.ask("POST", f"customers/{play.cast.customers[MUELLER]}", name=name)
-            else:
-                await set_seats(play, (MUELLER, NORTHWIND, LODZ, TOKYO)[number % 4], 1 + number % 9)
+        async with turn:
+            with suppress(BillingRefused):
+                await _one_small_thing(play, number)
+
+
+async def _one_small_thing(play: Play, number: int) -> None:
+    if number % 5 == 4:
+        name = f"{MUELLER} ({number})"
+        await play.stage.ask("POST", f"customers/{play.cast.customers[MUELLER]}", name=name)
+    else:
+        await set_seats(play, (MUELLER, NORTHWIND, LODZ, TOKYO)[number % 4], 1 + number % 9)
 
 
 # -- the menu of faults ----------------------------------------------------------------------------------------------
 
 
 async def _storm(play: Play) -> None:
+    await play.stage.settled()
     before = play.stage.salesforce.org.effect_count
     taken = await play.stage.stripe.redeliver_everything(1)
     await play.stage.settled()
     made = play.stage.salesforce.org.effect_count - before
-    play.say(f"{taken} repeats were accepted; Salesforce saw {made} writes, all of them from the live traffic.")
+    play.say(f"{taken} repeats were accepted; Salesforce saw {made} writes.")
 
 
 async def _outage(play: Play) -> None:
@@ -138,6 +147,7 @@ async def _hand_edit(play: Play) -> None:
 
 
 async def _compared(play: Play) -> None:
+    await play.stage.settled()
     closing = await compare(play.stage)
     values = sum(line.compared for line in closing.lines)
     play.say(f"{values} values compared, {len(closing.differences)} differ.")
@@ -151,16 +161,21 @@ _FAULTS: dict[str, tuple[Fault, ...]] = {
 }
 
 
-async def _menu(play: Play, keys: "asyncio.Queue[str]") -> None:
+async def _menu(play: Play, keys: "asyncio.Queue[str]", turn: asyncio.Lock) -> None:
     """Carry out what is asked for on the keyboard until it is q."""
     while (key := await keys.get()) != "q":
-        for fault in _FAULTS.get(key, ()):
-            try:
-                await fault(play)
-            except (CheckFailed, NotSettled, BillingRefused) as problem:
-                play.console.print(f"  [red]✗[/red] {problem}", highlight=False)
-                break
+        async with turn:
+            await _try(play, _FAULTS.get(key, ()))
         play.console.print(_MENU)
+
+
+async def _try(play: Play, faults: tuple[Fault, ...]) -> None:
+    for fault in faults:
+        try:
+            await fault(play)
+        except (CheckFailed, NotSettled, BillingRefused) as problem:
+            play.console.print(f"  [red]✗[/red] {problem}", highlight=False)
+            return
 
 
 @contextmanager

@@ -206,17 +206,17 @@ def _plain(value: object, kind: FieldType) -> str:
 def show(closing: Closing, console: Console) -> None:
     """Print the comparison as a person reads it."""
     table = Table(title="Billing, hub and CRM: every field the charter maps", title_justify="left")
-    for heading in ("Salesforce object", "Field"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("Compared", "With a value", "Agree", "Differ"):
-        table.add_column(heading, justify="right")
+    table.add_column("Field in Salesforce", no_wrap=True)
+    for heading in ("Compared", "Filled", "Agree", "Differ"):
+        table.add_column(heading, justify="right", no_wrap=True)
     last = ""
     for line in closing.lines:
-        name = line.object if line.object != last else ""
-        last = line.object
-        agree = line.compared - line.differ
+        if line.object != last:
+            table.add_row(f"[bold]{line.object}[/bold]")
+            last = line.object
         style = "red" if line.differ or not line.compared else None
-        table.add_row(name, line.field, str(line.compared), str(line.filled), str(agree), str(line.differ), style=style)
+        counts = (line.compared, line.filled, line.compared - line.differ, line.differ)
+        table.add_row(f"  {line.field}", *map(str, counts), style=style)
     console.print(table)
     for one in closing.differences[:_SHOWN_MAX]:
         console.print(
@@ -239,7 +239,8 @@ def _show_rest(closing: Closing, console: Console) -> None:
     for letter in closing.dead_letters:
         _say(console, len(closing.dead_letters) == 1, f"Dead letter: {letter}")
     if closing.left_out:
-        console.print(f"  Left out of the comparison, because they wait behind it: {', '.join(closing.left_out)}.")
+        names = ", ".join(closing.left_out)
+        console.print(f"  Left out of the comparison, because they wait behind it: {names}.", highlight=False)
     _say(
         console,
         not told.unexplained,
@@ -254,7 +255,10 @@ def _show_rest(closing: Closing, console: Console) -> None:
     )
     if closing.intake.parked:
         kinds = sorted({group.reason for group in closing.trouble.groups if group.kind == "parked"})
-        console.print(f"  {closing.intake.parked} events are parked, and nothing waits for them: {' '.join(kinds)}")
+        console.print(
+            f"  {closing.intake.parked} events are parked, and nothing waits for them: {' '.join(kinds)}",
+            highlight=False,
+        )
     for fault in closing.faults[:_SHOWN_MAX]:
         console.print(f"[red]✗[/red] {fault}", highlight=False)
 
