@@ -7,8 +7,10 @@ import random
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
+
+import structlog
 
 from accordant.canonical.charter import Charter, Phase, SystemPart
 from accordant.connectors import registry
@@ -38,11 +40,12 @@ from accordant.runtime.backoff import backoff
 from accordant.runtime.worker import shielded
 from accordant.settings import Settings, resolve_secrets
 from accordant.store.alerts import AlertQueue
+from accordant.store.calendar import Calendar
 from accordant.store.charter_folder import CharterFolder, CharterInvalid, read_folder
 from accordant.store.charters import CharterShelf
 from accordant.store.engine import Database
 from accordant.store.inbox import SqlInbox
-from accordant.store.leases import Leases
+from accordant.store.leases import Leases, LeaseTaken
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.reconcile import SqlReconcileBook
@@ -56,6 +59,11 @@ _REREADS_MAX = 200
 _ALERTS_MAX = 20
 _ALERT_PAUSE = timedelta(seconds=30)
 _REPLAN_BATCH = 500
+_DAY_TURN = "the day's turn"
+#: How long one worker may take to decide everything for a new day before another begins anew.
+_DAY_TURN_LEASE = timedelta(minutes=30)
+
+_log = structlog.get_logger("hub")
 
 
 def system_clock() -> datetime:
@@ -127,6 +135,8 @@ class Hub:
         self.alerts = AlertQueue(self.database)
         self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}")
         self.shelf = CharterShelf(self.database)
+        self.calendar = Calendar(self.database)
+        self._day: date | None = None
         self.breakers: dict[str, Breaker] = {}
         self.inbounds: dict[str, Inbound] = {}
         self.readers: dict[str, Reader] = {}
@@ -214,7 +224,8 @@ class Hub:
         return Switches.thrown(self.state.switches())
 
     def process_round(self, partitions: frozenset[int] | None = None) -> int:
-        """One batch through rooms 3 to 6; how many events were taken."""
+        """One batch through rooms 3 to 6; how many events were taken. The first of a day decides everything again."""
+        self._turn_day()
         return work(
             inbox=self.inbox,
             state=self.state,
@@ -224,6 +235,28 @@ class Hub:
             shield=shielded,
             partitions=partitions,
         )
+
+    def _turn_day(self) -> None:
+        """Some facts change with the calendar alone: an invoice falls due, a card expires, a discount ends.
+
+        One worker decides for all accounts, once a day of the company's zone; a crash in between begins it anew.
+        """
+        today = self.clock().astimezone(self.rulebook.zone).date()
+        if self._day == today:
+            return
+        if self.calendar.planned_on() != today:
+            try:
+                token = self.leases.acquire(_DAY_TURN, ttl=_DAY_TURN_LEASE, now=self.clock())
+            except LeaseTaken:
+                return
+            outcome = shielded(self.replan_accounts)
+            if isinstance(outcome, str):
+                # Events must go on all the same; the next start of the process tries again.
+                _log.error("the new day could not be decided for all accounts", day=str(today), problem=outcome)
+            else:
+                self.calendar.mark(today, now=self.clock())
+            self.leases.release(_DAY_TURN, token=token)
+        self._day = today
 
     async def deliver_round(self, target: str) -> int:
         """One round of rooms 7 and 8 for one target; how many intents were taken."""

@@ -3,13 +3,18 @@
 Only the closing report and `Stage.settled` look here; the story's checks look into the two systems themselves.
 """
 
+import json
+from datetime import date
+
 import msgspec
 from sqlalchemy import Connection, Table, func, select
 
 from accordant.canonical.intents import WireValue
 from accordant.store.audit import verify_chain
+from accordant.store.calendar import Calendar
 from accordant.store.engine import Database
 from accordant.store.schema import (
+    audit_entry,
     crosswalk,
     delivery,
     desired_record,
@@ -31,20 +36,30 @@ class OpenWork(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[str, ...]
     intents: tuple[str, ...]
     behind_parked_lanes: int
+    #: A day that has begun and for which not everything is decided yet.
+    day: str = ""
 
     @property
     def is_none(self) -> bool:
         """Nothing moves any more by itself."""
-        return not self.events and not self.intents
+        return not self.events and not self.intents and not self.day
 
     def __str__(self) -> str:
-        return f"{len(self.events)} events {list(self.events[:5])}, {len(self.intents)} writes {list(self.intents[:5])}"
+        day = f", the day {self.day}" if self.day else ""
+        return (
+            f"{len(self.events)} events {list(self.events[:5])}, "
+            f"{len(self.intents)} writes {list(self.intents[:5])}{day}"
+        )
 
 
 class Explained(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether every write can be asked why. ``unexplained`` names receipts without intent, decision or source event."""
+    """Whether every write can be asked why. ``unexplained`` names receipts without intent, decision or cause.
+
+    The cause is a source event, or for ``by_calendar`` of them a new day, noted on the trail when it was decided.
+    """
 
     receipts: int
+    by_calendar: int
     unexplained: tuple[str, ...]
     writes: int
     chain_entries: int
@@ -60,8 +75,9 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     unsettled: int
 
 
-def open_work(database: Database) -> OpenWork:
-    """Everything that is still open."""
+def open_work(database: Database, *, today: date | None = None) -> OpenWork:
+    """Everything that is still open; with ``today``, also whether that day has been decided."""
+    undecided = today is not None and Calendar(database).planned_on() != today
     with database.read() as connection:
         parked = {str(row.lane) for row in connection.execute(select(parked_lane.c.lane))}
         events = connection.execute(
@@ -85,6 +101,7 @@ def open_work(database: Database) -> OpenWork:
             for row in intents
             if row.lane not in parked
         ),
+        day=str(today) if undecided else "",
         behind_parked_lanes=sum(row.lane in parked for row in (*events, *intents)),
     )
 
@@ -133,14 +150,23 @@ def explained(database: Database) -> Explained:
             )
             .order_by(write_receipt.c.id)
         ).all()
+        planned = {
+            json.loads(body)["intent"]
+            for body in connection.execute(
+                select(audit_entry.c.body).where(
+                    audit_entry.c.kind == "desk.intent.planned", audit_entry.c.cause.is_(None)
+                )
+            ).scalars()
+        }
         chain = verify_chain(connection)
     unexplained = tuple(
         f"receipt {row.id} of {row.record}"
         for row in rows
-        if row.intent is None or not row.decision or not row.charter or row.seq is None
+        if row.intent is None or not row.decision or not row.charter or (row.seq is None and row.intent not in planned)
     )
     return Explained(
         receipts=len(rows),
+        by_calendar=sum(row.seq is None for row in rows),
         unexplained=unexplained,
         writes=sum(row.outcome == "Applied" for row in rows),
         chain_entries=chain.entries,

@@ -244,7 +244,8 @@ def _show_rest(closing: Closing, console: Console) -> None:
     _say(
         console,
         not told.unexplained,
-        f"Every write explained: {told.receipts} receipts, each with intent, decision and source event.",
+        f"Every write explained: {told.receipts} receipts, each with intent, decision and cause "
+        f"({told.receipts - told.by_calendar} a source event, {told.by_calendar} a new day).",
     )
     _say(console, not told.chain_faults, f"The audit trail holds: {told.chain_entries} entries, hash by hash.")
     _say(

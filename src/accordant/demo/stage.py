@@ -163,7 +163,7 @@ class Stage:
         while True:
             await self.stripe.drain()
             self.stripe.deliveries.retry_now()
-            left = await asyncio.to_thread(open_work, self.database)
+            left = await asyncio.to_thread(open_work, self.database, today=self.clock().date())
             undelivered = len(self.stripe.deliveries.held_ids)
             if left.is_none and undelivered == 0:
                 return left

@@ -21,7 +21,7 @@ from accordant.views.trouble import trouble
 PAST_ACCOUNTS = 10
 PAST_MONTHS = 8
 #: Days that pass from the first chapter to the last; the story begins that long ago, so that it ends about now.
-STORY_DAYS = 100
+STORY_DAYS = 109
 STORM_ROUNDS = 2
 #: How long the audience waits for a value to appear.
 LOOK_SECONDS_MAX = 20.0
@@ -91,7 +91,7 @@ class Play:
         self.cast.customers[name] = made["id"]
         return str(made["id"])
 
-    async def subscribe(self, name: str, price: str, quantity: int = 1, **more: str) -> dict[str, Any]:
+    async def subscribe(self, name: str, price: str, quantity: int = 1, **more: str | int) -> dict[str, Any]:
         """Start a subscription; the first payment follows at once."""
         form: dict[str, str | int] = {
             "items[0][price]": self.cast.prices[price],
@@ -122,6 +122,7 @@ CATALOGUE = (
 MUELLER = "Müller & Söhne GmbH"
 TOKYO = "東京精機株式会社"
 NORTHWIND = "Northwind Traders, Inc."
+THISTLE = "Thistle & Daughters Ltd"
 LODZ = "Łódź Packaging Sp. z o.o."
 REFUSED = "Éclair & Fils S.A."
 
@@ -232,6 +233,20 @@ async def cancel_at_period_end(play: Play) -> None:
     play.check(play.account(LODZ)["Billing_MRR__c"] == 0, f"{LODZ}: no recurring revenue left.")
     ended = play.subscription(LODZ)
     play.check(ended["Status__c"] == "Cancelled", f"{LODZ}: the subscription ended on {ended.get('Ended__c')}.", ended)
+
+
+async def late_by_the_calendar_alone(play: Play) -> None:
+    """An invoice sent by mail stays unpaid. No event says so on the day it becomes late; sales sees it all the same."""
+    stage = play.stage
+    made = await stage.ask("POST", "customers", name=THISTLE, email="accounts@thistle.example")
+    play.cast.customers[THISTLE] = made["id"]
+    await play.subscribe(THISTLE, "Growth EUR", collection_method="send_invoice", days_until_due=7)
+    await stage.settled()
+    owed = play.account(THISTLE)["Billing_Past_Due_Amount__c"]
+    play.check(owed == 0, f"{THISTLE}: nothing is past due before the day.", owed)
+    await stage.pass_days(9)
+    await play.shows(THISTLE, "Billing_Past_Due_Amount__c", Decimal("490.00"), "490.00 EUR past due")
+    await stage.settled()
 
 
 async def subscribe_again(play: Play) -> None:
@@ -371,6 +386,7 @@ CHAPTERS: tuple[tuple[str, Chapter], ...] = (
     ("An upgrade in mid-term, prorated", upgrade_in_mid_term),
     ("A payment fails, is past due, recovers", a_payment_fails_and_recovers),
     ("Cancelled at the period's end", cancel_at_period_end),
+    ("Late by the calendar alone", late_by_the_calendar_alone),
     ("Back again", subscribe_again),
     ("A refund", refund),
     ("A storm of duplicates", duplicate_storm),
