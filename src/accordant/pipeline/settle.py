@@ -39,7 +39,7 @@ def settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: dat
     outcome = delivered.outcome
     if outcome is None:
         if delivered.cancelled:
-            return Verdict(leased=leased, state=IntentState.CANCELLED, due_at=now, reason=delivered.stopped)
+            return _cancel(delivered, now)
         due_at = now + pause(1, delivered.wait_s)
         return Verdict(leased=leased, state=_waiting_state(delivered), due_at=due_at, reason=delivered.stopped)
     receipt = _receipt(delivered, now)
@@ -80,6 +80,22 @@ def settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: dat
             return _give_up(delivered, outcome.message, receipt, now)
         case _:
             assert_never(outcome)
+
+
+def _cancel(delivered: Delivered, now: datetime) -> Verdict:
+    """The rules changed since it was planned: nothing was sent, and the trail says why."""
+    intent = delivered.leased.intent
+    entry = AuditEntry(
+        kind="archive.write.cancelled",
+        actor="accordant",
+        subject=f"{intent.target}:{intent.object}/{intent.key}",
+        cause=intent.cause,
+        at=now,
+        body={"intent": intent.id, "key": intent.idempotency_key, "reason": delivered.stopped},
+    )
+    return Verdict(
+        leased=delivered.leased, state=IntentState.CANCELLED, due_at=now, reason=delivered.stopped, audit=entry
+    )
 
 
 def _waiting_state(delivered: Delivered) -> IntentState:

@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Table, select
 
 from accordant.bootstrap import Hub, checked_charter
-from accordant.canonical.charter import Charter, FlowPart, Phase
+from accordant.canonical.charter import Charter, FlowPart
 from accordant.canonical.entities import encode_entity
 from accordant.canonical.refs import ExternalRef
 from accordant.canonical.standing import Standing, encode_standing
@@ -27,6 +27,7 @@ from accordant.connectors.stripe.simulator_reading import Reading as StandInRead
 from accordant.connectors.stripe.simulator_state import SaidEvent, SimulatedRefusal
 from accordant.connectors.stripe.simulator_versions import PINNED
 from accordant.demo.company import environment, write_charter
+from accordant.governance.phases import Tier
 from accordant.kernel.hashing import digest
 from accordant.pipeline.plan import write_rulebook
 from accordant.pipeline.process import process
@@ -84,7 +85,7 @@ class Past:
 
 @cache
 def a_past(*, accounts: int, months: int, seed: int) -> Past:
-    """Sign-ups, renewals, plan changes, failures, refunds and departures; at the end disputes, a new name and a goodbye."""
+    """Sign-ups, renewals, plan changes, failures, refunds and departures; at the end disputes and a goodbye."""
     account = SimulatedAccount(seed=seed)
     said: list[SaidEvent] = []
     account.book.listeners.append(said.append)
@@ -96,14 +97,14 @@ def a_past(*, accounts: int, months: int, seed: int) -> Past:
 
 
 def _finish(account: SimulatedAccount) -> None:
-    """What a random past of a few accounts hardly ever has: disputes, a product's new name, a customer who is deleted."""
+    """What a random past of a few accounts hardly ever has: disputes, a new name, a customer who is deleted."""
     book = account.book
     charges = [one for one in book.table("charge").values() if one["status"] == "succeeded" and not one["refunded"]]
     disputes = []
     for charge in charges[-3:]:
         disputes.append(account.payments.open_dispute(charge))
-        # That a charge is disputed shows on it, and Stripe does not say so by a notice of the charge. Said here, so that
-        # what was announced and what a reading tells are the same.
+        # That a charge is disputed shows on it, and Stripe does not say so by a notice of the charge. Said here, so
+        # that what was announced and what a reading tells are the same.
         book.say("charge.updated", charge)
         book.advance_to(book.now + 1)
     account.payments.close_dispute(disputes[0], won=True)
@@ -293,4 +294,4 @@ def new_store(folder: Path, name: str) -> str:
 def recharter(hub: Hub, *, flows: Sequence[FlowPart]) -> None:
     """Put the same charter in force with other flows; connections stay as they are."""
     hub.charter = msgspec.structs.replace(hub.charter, flows=tuple(flows))
-    hub.rulebook = write_rulebook(hub.charter, dict.fromkeys(hub.charter.systems, Phase.AUTOMATED))
+    hub.rulebook = write_rulebook(hub.charter, dict.fromkeys(hub.charter.systems, Tier.GOLD))

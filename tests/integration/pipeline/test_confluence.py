@@ -191,7 +191,7 @@ def test_what_changed_nothing_is_recorded_with_its_reason(folder: Path) -> None:
         assert seen == spoke  # every event that says something left its line
 
 
-# -- the orders that once ended elsewhere --------------------------------------------------------------------------------
+# -- the orders that once ended elsewhere ------------------------------------------------------------------------------
 
 
 def of_type(past: Past, *types: str) -> list[bytes]:
