@@ -30,7 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def shown(self) -> dict[str, str]:
         """The settings for a person to read: secrets and the password of the store left out."""
-        scheme, _, rest = self.store.partition("://")
+        # What stands behind a question mark may be a password too.
+        scheme, _, rest = self.store.partition("?")[0].partition("://")
         credentials, at, place = rest.rpartition("@")
         user = credentials.partition(":")[0]
         return {

@@ -1,0 +1,343 @@
+"""What one commit holds (AU1), and what the charter lets the desk plan and the courier begin."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from sqlalchemy import select, text
+
+from accordant.canonical.charter import CourierPart, FlowPart, Phase
+from accordant.canonical.intents import WriteIntent
+from accordant.canonical.targets import ObjectSpec
+from accordant.governance.decide import decode_decision
+from accordant.pipeline.courier import Breaker, courier
+from accordant.pipeline.dispatch import resting_flows
+from accordant.pipeline.process import process
+from accordant.store import schema
+from accordant.store.audit import verify_chain
+from tests.integration.pipeline.kit import Past, Rooms, a_past, in_order, recharter, rooms, shuffled
+from tests.unit.pipeline.ledger import LedgerTarget, pause
+
+PAST: Past = a_past(accounts=3, months=4, seed=6)
+MRR, STATUS = "Billing_MRR__c", "Billing_Status__c"
+_ENTRY = msgspec.json.Decoder(dict[str, Any])
+
+
+class CrmTarget(LedgerTarget):
+    """The tests' own target, spelling the values as they come."""
+
+    def canonical(self, spec: ObjectSpec, fields: Any) -> Any:
+        return dict(fields)
+
+
+@dataclass
+class Walk:
+    """The rooms, and a courier to a target of the tests' own."""
+
+    rooms: Rooms
+    target: CrmTarget
+
+    async def deliver(self) -> int:
+        hub = self.rooms.hub
+        return await courier(
+            target="salesforce",
+            outbox=hub.outbox,
+            outbound=self.target,
+            mappings={route.flow.name: route.mapping for routes in hub.rulebook.routes.values() for route in routes},
+            settings=CourierPart(),
+            resting_flows=lambda: resting_flows(hub.rulebook, hub.switches()),
+            open_gate=hub._open_gate,
+            breaker=Breaker(pause),
+            pause=pause,
+            clock=self.rooms.clock,
+        )
+
+    async def deliver_all(self) -> int:
+        total = 0
+        for _ in range(50):
+            taken = await self.deliver()
+            if taken == 0:
+                return total
+            total += taken
+        raise AssertionError("the courier did not come to rest")
+
+
+@pytest.fixture
+def walk(store_url: str, tmp_path: Path) -> Iterator[Walk]:
+    with rooms(store_url, tmp_path, at=PAST.ended_at, past=PAST) as made:
+        yield Walk(made, CrmTarget())
+
+
+def flows(one: Rooms, **changes: Any) -> list[FlowPart]:
+    return [msgspec.structs.replace(flow, **changes) for flow in one.hub.charter.flows]
+
+
+def intents(one: Rooms) -> list[tuple[WriteIntent, Any]]:
+    columns = schema.write_intent.c
+    query = select(columns.body, columns.state, columns.shadow, columns.decision, columns.charter, columns.cause)
+    with one.hub.database.read() as connection:
+        rows = connection.execute(query.order_by(columns.planned_at, columns.record, columns.revision)).all()
+    return [(msgspec.json.decode(row.body, type=WriteIntent), row) for row in rows]
+
+
+def states(one: Rooms) -> set[str]:
+    return {row.state for _, row in intents(one)}
+
+
+# -- versions and their lines ------------------------------------------------------------------------------------------
+
+
+def trail(one: Rooms, prefix: str) -> list[tuple[str, str, int | None, dict[str, Any]]]:
+    rows = one.rows(schema.audit_entry, "position", "kind", "subject", "cause", "body")
+    return [
+        (kind, subject, cause, _ENTRY.decode(body)) for _, kind, subject, cause, body in rows if kind.startswith(prefix)
+    ]
+
+
+def check_versions(one: Rooms) -> int:
+    """Each entity's lines form one chain from nothing to what is stored, one line for each accepted state."""
+    chains: dict[str, list[dict[str, Any]]] = {}
+    for _, subject, cause, body in trail(one, "registry."):
+        assert cause is not None
+        chains.setdefault(subject, []).append(body)
+    stored = {f"{kind}/{name}": (version, bytes(digest)) for name, kind, version, digest in
+              one.rows(schema.entity, "id", "kind", "version", "digest")}  # fmt: skip
+    assert chains.keys() == stored.keys()
+    for subject, lines in chains.items():
+        before = [line["before"] for line in lines]
+        after = [line["after"] for line in lines]
+        assert before == [None, *after[:-1]], subject
+        version, digest = stored[subject]
+        assert after[-1] == digest.hex()
+        assert lines[-1]["version"] == version
+    advanced: int = sum(row[0] == "advanced" for row in one.rows(schema.observation, "outcome"))
+    assert advanced == sum(map(len, chains.values()))
+    return advanced
+
+
+def check_intents(one: Rooms) -> int:
+    """Each planned intent has one line naming it, its charter and its revision."""
+    told = {body["intent"]: (kind, cause, body) for kind, _, cause, body in trail(one, "desk.intent.")}
+    planned = intents(one)
+    assert told.keys() == {intent.id for intent, _ in planned}
+    for intent, row in planned:
+        kind, cause, body = told[intent.id]
+        assert kind == ("desk.intent.shadowed" if row.shadow else "desk.intent.planned")
+        assert (body["charter"], body["revision"]) == (row.charter, intent.revision)
+        assert cause == row.cause == intent.cause
+    return len(planned)
+
+
+def test_after_every_commit_there_are_as_many_lines_as_states(walk: Walk) -> None:
+    one, dice = walk.rooms, random.Random(3)
+    one.accept(shuffled(PAST, dice))
+    lines = 0
+    for _ in range(12):
+        if not one.take(dice.randint(1, 40)):
+            break
+        now = check_versions(one) + check_intents(one)
+        assert now >= lines
+        lines = now
+    one.finish(dice)
+    assert check_versions(one) > 40
+    assert check_intents(one) >= 6
+    with one.hub.database.read() as connection:
+        assert verify_chain(connection).faults == ()
+
+
+@pytest.mark.parametrize("broken", ["audit_batch", "audit_entry", "write_intent", "observation", "desired_record"])
+def test_a_commit_that_fails_leaves_neither_state_nor_line(walk: Walk, broken: str) -> None:
+    """The last of the tables cannot be written: nothing of the batch may stay in the others."""
+    one = walk.rooms
+    one.accept(in_order(PAST))
+    one.take(30)
+    parts = (schema.entity, schema.standing, schema.observation, schema.business_event, schema.desired_record,
+             schema.write_intent, schema.crosswalk, schema.audit_entry, schema.audit_batch)  # fmt: skip
+    before = [one.rows(table, *table.c.keys()) for table in parts]
+    events = one.hub.inbox.claim(limit=60, now=one.clock())
+    changes = process(
+        events, connectors=one.hub.inbounds, rulebook=one.hub.rulebook, state=one.hub.state, now=one.clock()
+    )
+    assert changes.entities
+    assert changes.intents
+    assert changes.audit
+    _rename(one, broken, f"{broken}_away")
+    with pytest.raises(Exception, match=broken):
+        one.hub.state.commit(changes, now=one.clock())
+    _rename(one, f"{broken}_away", broken)
+    assert [one.rows(table, *table.c.keys()) for table in parts] == before
+    one.hub.state.commit(changes, now=one.clock())
+    assert check_versions(one) > 0
+
+
+def _rename(one: Rooms, old: str, new: str) -> None:
+    with one.hub.database.write() as connection:
+        connection.execute(text(f'ALTER TABLE "{old}" RENAME TO "{new}"'))
+
+
+# -- intents -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_intent_has_its_decision_charter_and_cause(walk: Walk) -> None:
+    one = walk.rooms
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+    seqs = {row[0] for row in one.rows(schema.inbox_event, "seq")}
+    planned = intents(one)
+    assert len(planned) > 6
+    for intent, row in planned:
+        decision = decode_decision(row.decision)
+        assert set(intent.fields) <= decision.write
+        assert {reason.rule for reason in decision.reasons} >= {"phase"}
+        assert row.charter == one.hub.charter.version
+        assert intent.cause in seqs
+        assert intent.idempotency_key == f"accordant-{intent.id}"
+
+
+def test_a_revision_rises_by_one_and_only_when_something_changed(walk: Walk) -> None:
+    one = walk.rooms
+    one.accept(in_order(PAST))
+    seen: dict[str, tuple[int, str]] = {}
+    for _ in range(400):
+        if not one.take(1) and one.ask_owner() == 0:
+            break
+        for ref, revision, digest in one.rows(schema.desired_record, "ref", "revision", "input_digest"):
+            old = seen.get(ref)
+            if old is not None:
+                assert revision == old[0] + (digest != old[1])
+            else:
+                assert revision == 1
+            seen[ref] = (revision, digest)
+    assert max(revision for revision, _ in seen.values()) > 3
+    by_record: dict[str, list[int]] = {}
+    for intent, _ in intents(one):
+        by_record.setdefault(f"{intent.object}/{intent.key}", []).append(intent.revision)
+    assert all(sorted(revisions) == list(range(1, len(revisions) + 1)) for revisions in by_record.values())
+
+
+# -- phases ------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_read_only_flow_plans_shadows_and_sends_nothing(walk: Walk) -> None:
+    one = walk.rooms
+    recharter(one.hub, flows=flows(one, phase=Phase.READ_ONLY))
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+    assert all(row.shadow for _, row in intents(one))
+    await walk.deliver_all()
+    assert states(one) <= {"shadowed", "superseded"}
+    assert walk.target.ledger == []
+
+
+async def test_a_controlled_flow_writes_only_the_listed_fields(walk: Walk) -> None:
+    one = walk.rooms
+    recharter(one.hub, flows=[flow for flow in flows(one, write_fields=(MRR, STATUS)) if flow.name == "accounts"])
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+    await walk.deliver_all()
+    assert walk.target.ledger
+    assert {name for _, fields in walk.target.ledger for name in fields} == {MRR, STATUS}
+    assert all(set(intent.fields) <= {MRR, STATUS} for intent, _ in intents(one))
+
+
+async def test_a_paused_flow_is_planned_and_not_leased_until_it_is_resumed(walk: Walk) -> None:
+    one = walk.rooms
+    one.hub.pause("accounts", "ada", "Quarter end.")
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+    planned = [intent for intent, row in intents(one) if intent.flow == "accounts"]
+    assert planned
+    await walk.deliver_all()
+    waiting = {(intent.flow, row.state) for intent, row in intents(one) if row.state == "pending"}
+    assert waiting <= {("accounts", "pending"), ("subscriptions", "pending")}
+    assert ("accounts", "pending") in waiting
+    assert not any(key.startswith("cus_") for key, _ in walk.target.ledger)
+    one.hub.resume("accounts", "ada")
+    await walk.deliver_all()
+    assert states(one) <= {"applied", "superseded"}
+    assert any(key.startswith("cus_") for key, _ in walk.target.ledger)
+
+
+@pytest.mark.parametrize("switch", ["accounts", "system:salesforce", "system:stripe", "writes"])
+async def test_a_switch_thrown_between_lease_and_write_is_obeyed(walk: Walk, switch: str) -> None:
+    one = walk.rooms
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+    flipped: list[bool] = []
+
+    def flip() -> None:
+        if not flipped:
+            flipped.append(True)
+            one.hub.pause(switch, "ada", "Stop.")
+
+    walk.target.on_read = flip
+    await walk.deliver()
+    assert flipped
+    assert not [key for key, _ in walk.target.ledger if key.startswith("cus_")]
+    assert "cancelled" not in states(one)
+    one.hub.resume(switch, "ada")
+    one.clock.move(minutes=5)
+    await walk.deliver_all()
+    assert states(one) <= {"applied", "superseded"}
+
+
+@pytest.mark.parametrize(
+    "narrower", [{"phase": Phase.READ_ONLY}, {"phase": Phase.DRAFT}, {"write_fields": (STATUS,)}], ids=str
+)
+async def test_a_charter_narrowed_between_lease_and_write_cancels_what_it_forbids(
+    walk: Walk, narrower: dict[str, Any]
+) -> None:
+    one = walk.rooms
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+
+    def flip() -> None:
+        recharter(one.hub, flows=flows(one, **narrower))
+
+    walk.target.on_read = flip
+    leased = await walk.deliver()
+    assert leased > 0
+    assert walk.target.ledger == []
+    cancelled = [row for _, row in intents(one) if row.state == "cancelled"]
+    assert len(cancelled) == leased
+    assert len(trail(one, "archive.write.cancelled")) == leased
+
+
+async def test_a_flow_that_is_gone_cancels_what_was_planned_for_it(walk: Walk) -> None:
+    one = walk.rooms
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+    walk.target.on_read = lambda: recharter(one.hub, flows=[])
+    assert await walk.deliver() > 0
+    assert walk.target.ledger == []
+    assert "cancelled" in states(one)
+
+
+async def test_a_new_charter_decides_everything_again(walk: Walk) -> None:
+    one = walk.rooms
+    assert one.hub.enforce_charter() is True
+    recharter(one.hub, flows=flows(one, phase=Phase.READ_ONLY))
+    assert one.hub.enforce_charter() is True
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+    await walk.deliver_all()
+    assert walk.target.ledger == []
+    count = len(intents(one))
+    assert one.hub.enforce_charter() is False
+    assert len(intents(one)) == count
+    recharter(one.hub, flows=flows(one, phase=Phase.AUTOMATED))
+    assert one.hub.enforce_charter() is True
+    fresh = [row for _, row in intents(one)][count:]
+    records = len(one.rows(schema.desired_record, "ref"))
+    assert len(fresh) + count == len(intents(one))
+    assert sum(row.charter == one.hub.charter.version for _, row in intents(one)) == records
+    await walk.deliver_all()
+    assert {key for key, _ in walk.target.ledger} == {row[0] for row in one.rows(schema.desired_record, "key")}
+    assert check_intents(one) == len(intents(one))
+    assert [row[1] for row in one.rows(schema.audit_entry, "position", "kind") if row[1].startswith("charter.")]
