@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from accordant.views.trouble import trouble
 from accordant.web import webhooks
 
 MIB = 1024 * 1024
+CUT = 0
 
 
 @pytest.fixture
@@ -47,16 +49,16 @@ class Sender:
         return f"t={stamp},{label}={digest}"
 
     async def send(self, body: bytes, signature: str | None = None, method: str = "POST", **headers: str) -> int:
+        """One delivery; the status of the answer, or CUT when the door answered and hung up while we were sending."""
         sent = {"Stripe-Signature": self.signature(body) if signature is None else signature}
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.request(
-                method, self.url, data=BytesIO(body), headers={"Content-Type": "application/json", **sent}
-            ) as answer,
-        ):
-            await answer.read()
-            return answer.status
+        async with aiohttp.ClientSession(headers={"Content-Type": "application/json", **sent}) as session:
+            try:
+                async with session.request(method, self.url, data=BytesIO(body)) as answer:
+                    await answer.read()
+                    return answer.status
+            except aiohttp.ClientOSError:
+                return CUT
 
     async def raw(self, data: bytes, timeout_s: float = 5.0) -> int:
         """Bytes straight into the socket: the status of the answer, 0 when the line was cut, -1 on silence."""
@@ -170,33 +172,44 @@ async def test_forged_stale_and_oversized_is_refused_and_leaves_nothing(made: St
     huge = told(2, padding="x" * MIB)
     limit = webhooks.BODY_BYTES_MAX
     cases = {
-        "no signature": (401, sender.send(body, "")),
-        "wrong secret": (401, sender.send(body, sender.signature(body, secret="whsec_of_another_tenant"))),
-        "secret without its prefix": (401, sender.send(body, sender.signature(body, secret=WEBHOOK_SECRET[6:]))),
-        "v0 only": (401, sender.send(body, sender.signature(body, label="v0"))),
-        "truncated": (401, sender.send(body, good[:-1])),
-        "upper case": (401, sender.send(body, good.upper())),
-        "no stamp": (401, sender.send(body, good.partition(",")[2])),
-        "two stamps": (401, sender.send(body, f"t={now},{good}")),
-        "stamp is a float": (401, sender.send(body, good.replace(f"t={now}", f"t={now}.0"))),
-        "stamp is negative": (401, sender.send(body, good.replace("t=", "t=-"))),
-        "stamp in other digits": (401, sender.send(body, good.replace(f"t={now}", "t=\u0661\u0667\u0660\u0660"))),
-        "301 s old": (401, sender.send(body, sender.signature(body, at=now - 302))),
-        "a day ahead": (401, sender.send(body, sender.signature(body, at=now + 86_400))),
-        "1000 signatures": (401, sender.send(body, f"t={now}," + ",".join(["v1=" + "0" * 64] * 100 + [good[13:]]))),
-        "body re-serialized": (401, sender.send(json.dumps(json.loads(body), indent=1).encode(), good)),
-        "one bit flipped": (401, sender.send(flipped, good)),
-        "one byte over the limit": (413, sender.send(b"x" * (limit + 1))),
-        "an event over the limit": (413, sender.send(huge)),
-        "gzip": (415, sender.send(body, Content_Encoding="gzip")),
-        "XML": (415, sender.send(body, Content_Type="application/xml")),
-        "headers of 40 KiB": (431, sender.send(body, **_long_headers())),
-        "GET": (405, sender.send(body, method="GET")),
-        "PUT": (405, sender.send(body, method="PUT")),
-        "DELETE": (405, sender.send(body, method="DELETE")),
+        "no signature": (401, partial(sender.send, body, "")),
+        "wrong secret": (401, partial(sender.send, body, sender.signature(body, secret="whsec_of_another_tenant"))),
+        "secret without its prefix": (
+            401,
+            partial(sender.send, body, sender.signature(body, secret=WEBHOOK_SECRET[6:])),
+        ),
+        "v0 only": (401, partial(sender.send, body, sender.signature(body, label="v0"))),
+        "truncated": (401, partial(sender.send, body, good[:-1])),
+        "upper case": (401, partial(sender.send, body, good.upper())),
+        "no stamp": (401, partial(sender.send, body, good.partition(",")[2])),
+        "two stamps": (401, partial(sender.send, body, f"t={now},{good}")),
+        "stamp is a float": (401, partial(sender.send, body, good.replace(f"t={now}", f"t={now}.0"))),
+        "stamp is negative": (401, partial(sender.send, body, good.replace("t=", "t=-"))),
+        "stamp in other digits": (
+            401,
+            partial(sender.send, body, good.replace(f"t={now}", "t=\u0661\u0667\u0660\u0660")),
+        ),
+        "301 s old": (401, partial(sender.send, body, sender.signature(body, at=now - 302))),
+        "a day ahead": (401, partial(sender.send, body, sender.signature(body, at=now + 86_400))),
+        "101 signatures": (
+            401,
+            partial(sender.send, body, f"t={now}," + ",".join(["v1=" + "0" * 64] * 100 + [good[13:]])),
+        ),
+        "body re-serialized": (401, partial(sender.send, json.dumps(json.loads(body), indent=1).encode(), good)),
+        "one bit flipped": (401, partial(sender.send, flipped, good)),
+        "one byte over the limit": (413, partial(sender.send, b"x" * (limit + 1))),
+        "an event over the limit": (413, partial(sender.send, huge)),
+        "gzip": (415, partial(sender.send, body, Content_Encoding="gzip")),
+        "XML": (415, partial(sender.send, body, Content_Type="application/xml")),
+        "headers of 40 KiB": (431, partial(sender.send, body, **_long_headers())),
+        "GET": (405, partial(sender.send, body, method="GET")),
+        "PUT": (405, partial(sender.send, body, method="PUT")),
+        "DELETE": (405, partial(sender.send, body, method="DELETE")),
     }
-    answers = {name: (wanted, await sent) for name, (wanted, sent) in cases.items()}
-    assert {name: pair for name, pair in answers.items() if pair[0] != pair[1]} == {}
+    answers = {name: (wanted, await send()) for name, (wanted, send) in cases.items()}
+    # Of a body far too large the door need not read the rest: it answers and hangs up, which a sender may see first.
+    wrong = {name: pair for name, pair in answers.items() if pair[0] != pair[1] and pair != (413, CUT)}
+    assert wrong == {}
     assert _stored(made) == 0
     assert sum(count for (_, what), count in made.server.door.answers.items() if what.startswith("refused")) == len(
         cases
