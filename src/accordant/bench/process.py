@@ -9,6 +9,7 @@ from pathlib import Path
 from accordant.bootstrap import Hub, read_charter
 from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.demo.company import environment, prepare_org
+from accordant.runtime.logs import configure_logs
 from accordant.settings import read_settings
 from accordant.store.inbox import PARTITIONS
 from accordant.web.server import HubServer, Role, run
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--index", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
+    configure_logs("text")
     run(run_org() if options.what == "org" else run_hub(options))
 
 

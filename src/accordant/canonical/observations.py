@@ -13,9 +13,9 @@ from accordant.canonical.refs import EntityKind, ExternalRef
 class Standpoint(StrEnum):
     """How an observation was made.
 
-    A notice is a snapshot inside an event, stamped by the provider to its own grain; the notice of a creation is the first
-    there can be of its object. A reading is the object as its owner returned it when asked: it is as new as the moment of
-    asking, so it settles ties between notices.
+    A notice is a snapshot inside an event, stamped by the provider to its own grain; the notice of a creation is the
+    first there can be of its object. A reading is the object as its owner returned it when asked: it is as new as the
+    moment of asking, so it settles ties between notices.
     """
 
     CREATION = "creation"

@@ -19,6 +19,7 @@ from accordant.kernel.errors import (
     RejectedError,
     TransientError,
 )
+from accordant.runtime.logs import configure_logs
 
 DONE, FOUND, WRONG, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 _DEBUG = "--debug"
@@ -106,6 +107,7 @@ def exit_code(error: AccordantError) -> int:
 
 def main() -> None:
     """The entry point of the package."""
+    configure_logs(os.environ.get("ACCORDANT_LOG_FORMAT", "text"))
     sys.exit(run(sys.argv[1:]))
 
 

@@ -5,6 +5,7 @@ neighbours go on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from itertools import groupby
@@ -15,10 +16,12 @@ from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.process import process, set_aside
 from accordant.ports.connector import Inbound
 from accordant.ports.inbox import Inbox, InboxEvent
-from accordant.ports.state import Changes, State
+from accordant.ports.state import Changes, ConcurrentChange, State
 
 #: Events a round takes at most. More would delay the first of them, fewer would commit too often.
 BATCH_MAX = 500
+#: How often a batch is decided anew because another worker stored something it had read.
+TRIES = 5
 
 _log = structlog.get_logger("rooms")
 
@@ -44,15 +47,34 @@ def work(
     events = inbox.claim(limit=limit, now=now, partitions=partitions)
     if not events:
         return 0
-    outcome = shield(partial(process, events, connectors=connectors, rulebook=rulebook, state=state, now=now))
-    if isinstance(outcome, Changes):
-        # When another worker was quicker, or the store is away, the events stay received and are claimed again.
-        state.commit(outcome, now=now)
+    step = partial(process, events, connectors=connectors, rulebook=rulebook, state=state, now=now)
+    outcome = _decide_and_commit(step, state, shield, now)
+    if outcome is None:
         return len(events)
     _log.error("a batch failed and is taken lane by lane", problem=outcome, events=len(events))
     for _, lane in groupby(sorted(events, key=lambda event: (event.lane, event.seq)), key=lambda event: event.lane):
         _work_lane(list(lane), state=state, connectors=connectors, rulebook=rulebook, now=now, shield=shield)
     return len(events)
+
+
+def _decide_and_commit(step: Callable[[], Changes], state: State, shield: Shield, now: datetime) -> str | None:
+    """Decide and commit; what went wrong with deciding, in words, or None.
+
+    Lanes of two workers may meet in one object (a refund names its payment). Who comes second reads and decides again,
+    with what the first has stored. Raises TransientError when the store cannot go on: the events stay received.
+    """
+    for _ in range(TRIES - 1):
+        outcome = shield(step)
+        if isinstance(outcome, str):
+            return outcome
+        with suppress(ConcurrentChange):
+            state.commit(outcome, now=now)
+            return None
+    outcome = shield(step)
+    if isinstance(outcome, str):
+        return outcome
+    state.commit(outcome, now=now)
+    return None
 
 
 def _work_lane(
@@ -67,8 +89,7 @@ def _work_lane(
     """Process the events of one lane one after another; stop at the first that fails. The rest wait behind it."""
     for event in events:
         step = partial(process, [event], connectors=connectors, rulebook=rulebook, state=state, now=now)
-        outcome = shield(step)
-        if isinstance(outcome, str):
-            state.commit(set_aside(event, outcome, now=now), now=now)
+        problem = _decide_and_commit(step, state, shield, now)
+        if problem is not None:
+            state.commit(set_aside(event, problem, now=now), now=now)
             return
-        state.commit(outcome, now=now)

@@ -12,8 +12,13 @@ from accordant.canonical.intents import WireValue, WriteIntent
 from accordant.canonical.observations import Standpoint
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
+from accordant.kernel.errors import TransientError
 from accordant.ports.audit import AuditEntry
 from accordant.ports.inbox import WorkState
+
+
+class ConcurrentChange(TransientError):
+    """Somebody else changed a row since it was read: the batch is read and decided again."""
 
 
 class StoredEntity(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,13 +13,9 @@ import msgspec
 from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, LargeBinary, Table, Text
 from sqlalchemy.sql.type_api import TypeEngine
 
-from accordant.kernel.errors import TransientError
+from accordant.ports.state import ConcurrentChange
 
 Row = tuple[Any, ...]
-
-
-class ConcurrentChange(TransientError):
-    """Somebody else changed a row since it was read: the batch is read and decided again."""
 
 
 def insert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:

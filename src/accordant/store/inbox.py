@@ -3,7 +3,7 @@
 "Seen" and "done" are two facts: `inbox_event` says that one arrived and never changes, `inbox_work` how far it got.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import takewhile
@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.ids import partition_of
 from accordant.ports.inbox import Arrival, InboxEvent, Reading, Reception, WorkState
+from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
@@ -55,7 +56,7 @@ class SqlInbox:
             # Another process may store one of these events between our look and our insert: look again.
             with suppress(IntegrityError):
                 return self._accept(arrivals, sealed, key_id)
-        raise bulk.ConcurrentChange("Other processes keep storing the same deliveries.", retry_after_s=1.0)
+        raise ConcurrentChange("Other processes keep storing the same deliveries.", retry_after_s=1.0)
 
     def _accept(self, arrivals: Sequence[Arrival], sealed: list[bytes], key_id: str) -> tuple[Reception, ...]:
         with self._database.write() as connection:
@@ -85,10 +86,15 @@ class SqlInbox:
             seqs = _hand_out([row for row in work if row[2] not in stopped])
             if seqs:
                 _count_attempt(connection, seqs)
-        return self.load(seqs)
+        return self._load(seqs, {seq: attempts + 1 for seq, attempts, _ in work})
 
     def load(self, seqs: Sequence[int]) -> tuple[InboxEvent, ...]:
         """Stored events by number, opened, in order, with their readings."""
+        with self._database.read() as connection:
+            tried = bulk.select_by_keys(connection, inbox_work, ("seq", "attempts"), "seq", seqs)
+        return self._load(seqs, {seq: attempts for seq, attempts in tried})  # noqa: C416  a dict() would hide the types
+
+    def _load(self, seqs: Sequence[int], attempts: Mapping[int, int]) -> tuple[InboxEvent, ...]:
         columns = (
             "seq",
             "connection",
@@ -102,11 +108,11 @@ class SqlInbox:
         )
         with self._database.read() as connection:
             rows = bulk.select_by_keys(connection, inbox_event, columns, "seq", seqs)
+            # Nothing is read again for an event before somebody has tried it once.
+            again = [seq for seq in seqs if attempts.get(seq, 0) > 1]
             readings = bulk.select_by_keys(
-                connection, inbox_reading, ("seq", "ref", "read_at", "key_id", "body"), "seq", seqs
+                connection, inbox_reading, ("seq", "ref", "read_at", "key_id", "body"), "seq", again
             )
-            tried = bulk.select_by_keys(connection, inbox_work, ("seq", "attempts"), "seq", seqs)
-        attempts: dict[int, int] = {seq: count for seq, count in tried}  # noqa: C416  a dict() would hide the types
         by_seq: dict[int, list[Reading]] = {}
         for seq, ref, read_at, key_id, body in readings:
             opened = self._vault.open(key_id, body, f"reading/{seq}/{ref}")

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, func, select, text
+from sqlalchemy import Connection, Row, Select, exists, func, select, text
 
 from accordant.canonical.intents import AlreadyApplied, Applied, IntentState, WriteIntent
 from accordant.kernel.clock import to_micros
@@ -51,29 +51,20 @@ class SqlOutbox:
             rows = connection.execute(
                 _due(target, micros, limit, paused_flows).with_for_update(skip_locked=True, of=write_intent)
             ).all()
-            newest: dict[str, int] = {}
-            attempts: dict[str, int] = {}
-            doubtful: dict[str, IntentState] = {}
-            for row in rows:
-                newest[row.record] = max(newest.get(row.record, 0), row.revision)
-                attempts[row.record] = max(attempts.get(row.record, 0), row.attempts)
-                if row.state != IntentState.PENDING:
-                    # An older revision may have reached the target: the newest one inherits the doubt with the record.
-                    doubtful[row.record] = IntentState(row.state)
-            superseded = [row.id for row in rows if row.revision < newest[row.record]]
-            _supersede(connection, superseded, micros)
+            chosen = _newest(rows)
+            _supersede(connection, [row.id for row in rows if row.revision < chosen[row.record].revision], micros)
             token = micros
-            kept = [row for row in rows if row.revision == newest[row.record]]
-            _lease(connection, [(row.id, attempts[row.record] + 1) for row in kept], token, to_micros(lease_until))
+            kept = [(row, chosen[row.record]) for row in rows if row.revision == chosen[row.record].revision]
+            _lease(connection, [(row.id, one.attempts + 1) for row, one in kept], token, to_micros(lease_until))
         return tuple(
             LeasedIntent(
                 intent=_INTENT_DECODER.decode(row.body),
                 shadow=bool(row.shadow),
-                attempt=attempts[row.record] + 1,
-                was=doubtful.get(row.record, IntentState.PENDING),
+                attempt=one.attempts + 1,
+                was=one.was,
                 token=token,
             )
-            for row in kept
+            for row, one in kept
         )
 
     def settle(self, verdicts: Sequence[Verdict], *, now: datetime) -> None:
@@ -89,6 +80,26 @@ class SqlOutbox:
             audit.append(connection, [verdict.audit for verdict in verdicts if verdict.audit is not None], now=now)
 
 
+class _Chosen(msgspec.Struct):
+    """The newest revision of a record, with what it inherits from older ones: tries, and doubt about their outcome."""
+
+    revision: int = 0
+    attempts: int = 0
+    was: IntentState = IntentState.PENDING
+
+
+def _newest(rows: Sequence[Row[Any]]) -> dict[str, _Chosen]:
+    chosen: dict[str, _Chosen] = {}
+    for row in rows:
+        one = chosen.setdefault(row.record, _Chosen())
+        one.revision = max(one.revision, row.revision)
+        one.attempts = max(one.attempts, row.attempts)
+        if row.state != IntentState.PENDING:
+            # An older revision may have reached the target: the newest one inherits the doubt with the record.
+            one.was = IntentState(row.state)
+    return chosen
+
+
 def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> Select[Any]:
     waiting = write_intent.alias("waiting")
     blocked = select(waiting.c.lane).where(
@@ -96,6 +107,14 @@ def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> 
         text(f"waiting.{_IS_OPEN}"),
         (waiting.c.due_at > micros)
         | ((waiting.c.state == IntentState.LEASED.value) & (waiting.c.lease_expires_at > micros)),
+    )
+    lower = write_intent.alias("lower")
+    # A subscription looks up its account: while a lower step of the lane is open, the higher waits behind it.
+    first_things_first = exists().where(
+        lower.c.lane == write_intent.c.lane,
+        lower.c.target == target,
+        text(f"lower.{_IS_OPEN}"),
+        lower.c.step < write_intent.c.step,
     )
     query = (
         select(
@@ -112,6 +131,7 @@ def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> 
             text(f"write_intent.{_IS_OPEN}"),
             write_intent.c.due_at <= micros,
             write_intent.c.lane.not_in(blocked),
+            ~first_things_first,
             write_intent.c.lane.not_in(select(parked_lane.c.lane)),
         )
         .order_by(write_intent.c.due_at, write_intent.c.id)

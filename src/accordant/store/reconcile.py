@@ -16,7 +16,7 @@ from accordant.kernel.ids import derived_id
 from accordant.ports.audit import AuditEntry
 from accordant.ports.inbox import WorkState
 from accordant.ports.reconcile import Discrepancy, IntentMark, KnownRecord, ReconcileRun
-from accordant.ports.state import StoredEntity
+from accordant.ports.state import ConcurrentChange, StoredEntity
 from accordant.store import audit, bulk
 from accordant.store.engine import Database
 from accordant.store.schema import (
@@ -129,7 +129,7 @@ class SqlReconcileBook:
         row = (run.id, run.flow, to_micros(run.started_at), None, 0, 0, 0)
         with self._database.write() as connection:
             if not bulk.insert_new(connection, reconcile_run, _RUN, [row]):
-                raise bulk.ConcurrentChange(f"A comparison of {run.flow} was started at this very moment.")
+                raise ConcurrentChange(f"A comparison of {run.flow} was started at this very moment.")
 
     def keep(self, run: ReconcileRun, findings: Sequence[Discrepancy], *, now: datetime) -> None:
         """See the port. An exposure in several currencies has no single figure: it stands in the body only."""

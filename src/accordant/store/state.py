@@ -13,7 +13,7 @@ from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import decode_standing, encode_standing
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.ids import EntityId
-from accordant.ports.state import Changes, DesiredRecord, PlannedIntent, StoredEntity, StoredStanding
+from accordant.ports.state import Changes, ConcurrentChange, DesiredRecord, PlannedIntent, StoredEntity, StoredStanding
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
@@ -186,7 +186,7 @@ def _commit_entities(connection: Connection, changes: Changes, micros: int) -> N
         for link in changes.links
     ]
     if bulk.insert_new(connection, crosswalk, _LINK, links) != len(links):
-        raise bulk.ConcurrentChange("Another worker linked one of these objects meanwhile.")
+        raise ConcurrentChange("Another worker linked one of these objects meanwhile.")
     entities = [
         (
             stored.ref.id,
@@ -226,7 +226,7 @@ def _restamp(connection: Connection, restamps: list[StoredEntity]) -> None:
         )
         done = connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*rows, strict=True))).rowcount
     if done != len(rows):
-        raise bulk.ConcurrentChange(f"{len(rows) - done} of {len(rows)} entities changed meanwhile.")
+        raise ConcurrentChange(f"{len(rows) - done} of {len(rows)} entities changed meanwhile.")
 
 
 def _commit_history(connection: Connection, changes: Changes, micros: int) -> None:

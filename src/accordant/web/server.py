@@ -6,7 +6,6 @@ any moment is just another crash. Next: `webhooks.py` for the door, `console/` f
 
 import asyncio
 import signal
-import sys
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
@@ -34,8 +33,9 @@ __all__ = ["EVERYTHING", "HubServer", "Role", "health", "run", "serve"]
 
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
 WAITING_MAX = 4096
+#: Rounds of one target that may be under way at once; each has lanes of its own.
+COURIERS = 3
 _IDLE_S = 0.5
-_SWITCH_S = 0.0005
 _RARELY_S = 2.0
 _DRAIN_S = 20.0
 
@@ -78,7 +78,7 @@ class HubServer:
             hub.inbox.accept, waiting_max=WAITING_MAX, loop=self._loop
         )
         self._couriers = {
-            target: AsyncLoop(f"courier-{target}", partial(self._deliver, target), idle_s=_IDLE_S)
+            target: AsyncLoop(f"courier-{target}", partial(self._deliver, target), idle_s=_IDLE_S, hands=COURIERS)
             for target in hub.outbounds
         }
         self._reread = AsyncLoop("reread", self._read_again, idle_s=_RARELY_S)
@@ -90,10 +90,6 @@ class HubServer:
 
     async def start(self) -> None:
         """Listen, and begin to work."""
-        # A thread that comes back from the disk waits this long for the interpreter: five milliseconds, the default,
-        # was
-        # most of a delivery's time.
-        sys.setswitchinterval(_SWITCH_S)
         await asyncio.to_thread(self.hub.enforce_charter)
         if Role.WORKER in self.roles:
             self._rooms.start()
@@ -171,12 +167,12 @@ class HubServer:
 async def serve(hub: Hub, *, host: str, port: int, ready: Callable[[HubServer], None]) -> None:
     """Run until a signal asks to stop. ``ready`` is called once the hub listens."""
     server = HubServer(hub, host=host, port=port)
-    await server.start()
-    ready(server)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    await server.start()
+    ready(server)
     await stopping.wait()
     _log.info("draining")
     await server.stop()

@@ -19,10 +19,9 @@ from accordant.kernel.hashing import digest
 from accordant.pipeline.work import work
 from accordant.ports.connector import Envelope, Inbound
 from accordant.ports.inbox import Arrival
-from accordant.ports.state import Changes, State
+from accordant.ports.state import Changes, ConcurrentChange, State
 from accordant.runtime.worker import shielded
 from accordant.store import schema
-from accordant.store.bulk import ConcurrentChange
 from accordant.store.engine import StoreUnavailable
 from accordant.store.inbox import CLAIMS_MAX
 from tests.integration.pipeline.kit import Rooms, rooms
@@ -74,12 +73,13 @@ def one(store_url: str, tmp_path: Path) -> Iterator[Rooms]:
         yield made
 
 
-def say(one: Rooms, *said: tuple[str, str]) -> None:
-    """Deliver (customer, name) pairs, one event each."""
+def say(one: Rooms, *said: tuple[str, str], stamps: Sequence[int] = ()) -> None:
+    """Deliver (customer, name) pairs, one event each, stamped second after second or as ``stamps`` say."""
     arrivals = []
     before = one.count(schema.inbox_event)
     for number, (customer, name) in enumerate(said, start=before + 1):
-        at = int((NOW + timedelta(seconds=number)).timestamp()) * 1_000_000
+        second = stamps[number - before - 1] if stamps else number
+        at = int((NOW + timedelta(seconds=second)).timestamp()) * 1_000_000
         body = json.dumps({"id": f"evt_{number}", "customer": customer, "name": name, "at": at}).encode()
         envelope = CONNECTORS["stripe"].read_envelope(body)
         arrivals.append(
@@ -187,6 +187,17 @@ def test_an_event_that_is_never_settled_is_put_aside_after_the_bound(one: Rooms)
     assert states(one) == {1: "dead", 2: "dead"}
     assert taken == 2 * CLAIMS_MAX
     assert one.count(schema.parked_lane) == one.count(schema.alert) == 2
+
+
+@pytest.mark.parametrize("limit", [1, 10])
+def test_a_state_said_again_later_makes_what_lies_between_old(one: Rooms, limit: int) -> None:
+    say(one, ("a", "A"), ("a", "A"), ("a", "between"), stamps=(1, 9, 5))
+    for _ in range(3):
+        go(one, limit=limit)
+    assert names(one) == {"A"}
+    assert one.rows(schema.entity, "version") == [(1,)]
+    outcomes = dict(one.rows(schema.observation, "seq", "outcome"))
+    assert outcomes == {1: "advanced", 2: "unchanged", 3: "superseded"}
 
 
 def test_without_events_there_is_nothing_to_do(one: Rooms) -> None:

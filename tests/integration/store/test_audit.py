@@ -372,7 +372,10 @@ def test_tampering_upon_tampering_is_found(trail: Database) -> None:
     columns = st.sampled_from(["kind", "actor", "subject", "cause", "at", "body"])
 
     @settings(max_examples=200)
-    @given(st.lists(st.tuples(st.integers(1, _ENTRIES), columns, st.integers(10_002, 10_009)), min_size=1, max_size=6), st.data())
+    @given(
+        st.lists(st.tuples(st.integers(1, _ENTRIES), columns, st.integers(10_002, 10_009)), min_size=1, max_size=6),
+        st.data(),
+    )
     def found(edits: list[tuple[int, str, int]], data: st.DataObject) -> None:
         resealed = data.draw(st.sets(st.integers(1, len(_SIZES))))
 

@@ -88,7 +88,7 @@ def test_upsert_replaces_whatever_is_there(database: Database) -> None:
 def test_compare_and_set_refuses_any_but_the_next_version(database: Database, version: int) -> None:
     with database.write() as connection:
         bulk.upsert(connection, standing, _STANDING, [("a", 2, b"first", 1)], only_if_version_follows=True)
-    with pytest.raises(bulk.ConcurrentChange, match="1 of 2 rows of standing"), database.write() as connection:  # noqa: PT012
+    with pytest.raises(ConcurrentChange, match="1 of 2 rows of standing"), database.write() as connection:  # noqa: PT012
         rows = [("new", 1, b"x", 2), ("a", version, b"second", 2)]
         bulk.upsert(connection, standing, _STANDING, rows, only_if_version_follows=True)
     assert _standings(database) == {"a": (2, b"first")}
@@ -106,7 +106,7 @@ def test_a_race_loses_no_update(database: Database) -> None:
                 with database.write() as connection:
                     row = ("a", version + 1, b"x", 1)
                     bulk.upsert(connection, standing, _STANDING, [row], only_if_version_follows=True)
-            except bulk.ConcurrentChange:
+            except ConcurrentChange:
                 refused += 1
             else:
                 applied += 1

@@ -24,7 +24,7 @@ from accordant.ports.state import (
     StoredStanding,
 )
 from accordant.store.audit import verify_chain
-from accordant.store.bulk import ConcurrentChange
+from accordant.ports.state import ConcurrentChange
 from accordant.store.engine import Database
 from accordant.store.inbox import SqlInbox
 from accordant.store.schema import (

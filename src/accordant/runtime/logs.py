@@ -1,0 +1,43 @@
+"""Logs go to standard error, one line an event, as text or JSON. A log that cannot be written stops nothing."""
+
+import sys
+from contextlib import suppress
+from typing import TextIO
+
+import structlog
+
+
+class _Forgiving:
+    """A stream whose reader may have gone away: what cannot be written is lost, and the work goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with suppress(OSError, ValueError):
+            return self._stream.write(text)
+        return 0
+
+    def flush(self) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.flush()
+
+
+def configure_logs(log_format: str) -> None:
+    """Set up logging for this process. ``log_format`` is ``text`` or ``json``."""
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if log_format == "json":
+        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    else:
+        colors = sys.stderr.isatty()
+        plain = structlog.dev.plain_traceback
+        processors += [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+    structlog.configure(
+        processors=processors,
+        logger_factory=structlog.PrintLoggerFactory(_Forgiving(sys.stderr)),  # type: ignore[arg-type]  # all it needs
+        cache_logger_on_first_use=True,
+    )
