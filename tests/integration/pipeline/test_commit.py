@@ -319,6 +319,30 @@ async def test_a_flow_that_is_gone_cancels_what_was_planned_for_it(walk: Walk) -
     assert "cancelled" in states(one)
 
 
+def test_deciding_again_without_a_change_touches_nothing(walk: Walk) -> None:
+    one = walk.rooms
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+    parts = (schema.desired_record, schema.write_intent, schema.audit_entry)
+    before = [one.rows(table, *table.c.keys()) for table in parts]
+    assert one.hub.replan_accounts() == 3
+    assert [one.rows(table, *table.c.keys()) for table in parts] == before
+
+
+def test_a_pause_changes_what_is_noted_and_neither_revision_nor_intents(walk: Walk) -> None:
+    one = walk.rooms
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+    before, count = one.rows(schema.desired_record, "ref", "revision", "input_digest", "fields"), len(intents(one))
+    one.hub.pause("accounts", "ada", "Quarter end.")
+    one.hub.replan_accounts()
+    assert one.rows(schema.desired_record, "ref", "revision", "input_digest", "fields") == before
+    assert len(intents(one)) == count
+    notes = {flow: bytes(note) for flow, note in one.rows(schema.desired_record, "flow", "notes")}
+    assert b"paused" in notes["accounts"]
+    assert b"paused" not in notes["subscriptions"]
+
+
 async def test_a_new_charter_decides_everything_again(walk: Walk) -> None:
     one = walk.rooms
     assert one.hub.enforce_charter() is True
