@@ -57,6 +57,7 @@ class Door:
         self._clock = clock
         self._on_received = on_received
         self._windows: dict[str, tuple[int, int]] = {}
+        self._patience = _Patience(BODY_SECONDS_MAX)
         #: Answers since the start, by (connection, what became of it): refusals are counted, not stored.
         self.answers: Counter[tuple[str, str]] = Counter()
 
@@ -67,12 +68,12 @@ class Door:
             reception = await self._admit(name, scope, receive_message)
         except _Refused as refusal:
             self._count_refusal(name, refusal)
-            await _answer(send, refusal.status, _PHRASES[refusal.status], refusal.retry_after_s)
+            await _refused(send, refusal)
             return
         self.answers[name, reception.value] += 1
         if reception is Reception.NEW:
             self._on_received()
-        await _answer(send, 200, reception.value)
+        await _accepted(send, reception)
 
     async def _admit(self, name: str, scope: Scope, receive_message: Receive) -> Reception:
         connection = self._connections().get(name)
@@ -81,20 +82,20 @@ class Door:
         if scope["method"] != "POST":
             raise _Refused(405, "only POST is accepted")
         headers = _headers(scope)
-        body = await _body(headers, receive_message)
+        body = await self._patience.read(headers, receive_message)
+        now = self._clock()
         try:
-            arrival = receive(connection=connection, headers=headers, body=body, now=self._clock())
+            arrival = receive(connection=connection, headers=headers, body=body, now=now)
         except SignatureInvalid as error:
             raise _Refused(401, error.message) from None
         # Counted after the proof: a stranger must not be able to use up a provider's rate.
-        self._hold_rate(connection)
+        self._hold_rate(connection, int(now.timestamp()))
         try:
             return await self._submit(arrival)
         except TransientError as error:
             raise _Refused(503, error.message, retry_after_s=error.retry_after_s or 1.0) from None
 
-    def _hold_rate(self, connection: Connection) -> None:
-        second = int(self._clock().timestamp())
+    def _hold_rate(self, connection: Connection, second: int) -> None:
         window, count = self._windows.get(connection.name, (second, 0))
         count = count + 1 if window == second else 1
         self._windows[connection.name] = (second, count)
@@ -132,15 +133,55 @@ def _headers(scope: Scope) -> dict[str, str]:
     size = 0
     for raw_name, raw_value in scope["headers"]:
         size += len(raw_name) + len(raw_value)
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")  # ASGI has names in lower case
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     if size > HEADER_BYTES_MAX:
         raise _Refused(431, f"{size} bytes of headers")
     return headers
 
 
+class _Patience:
+    """Cuts off senders whose body does not come. One timer watches them all: one each cost a tenth of the intake."""
+
+    def __init__(self, seconds_max: float) -> None:
+        self._seconds_max = seconds_max
+        self._since: dict[asyncio.Task[Any], float] = {}
+        self._overdue: set[asyncio.Task[Any]] = set()
+        self._is_armed = False
+
+    async def read(self, headers: Mapping[str, str], receive_message: Receive) -> bytes:
+        """The whole body, or a refusal when it is too large or does not arrive in time."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  ASGI applications run in tasks
+        loop = asyncio.get_running_loop()
+        self._since[task] = loop.time()
+        if not self._is_armed:
+            self._is_armed = True
+            loop.call_later(1.0, self._look, loop)
+        try:
+            return await _body(headers, receive_message)
+        except asyncio.CancelledError:
+            if task not in self._overdue:
+                raise
+            task.uncancel()
+            raise _Refused(408, "the body did not arrive in time") from None
+        finally:
+            del self._since[task]
+            self._overdue.discard(task)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        limit = loop.time() - self._seconds_max
+        for task, since in self._since.items():
+            if since < limit and task not in self._overdue:
+                self._overdue.add(task)
+                task.cancel()
+        self._is_armed = bool(self._since)
+        if self._is_armed:
+            loop.call_later(1.0, self._look, loop)
+
+
 async def _body(headers: Mapping[str, str], receive_message: Receive) -> bytes:
-    """The whole body, within its limits. Compressed bodies are refused: no provider we connect to sends them."""
+    """The whole body, within its size. Compressed bodies are refused: no provider we connect to sends them."""
     if headers.get("content-encoding", "identity") != "identity":
         raise _Refused(415, "compressed body")
     if not headers.get("content-type", "application/json").startswith(_ALLOWED_TYPES):
@@ -150,28 +191,35 @@ async def _body(headers: Mapping[str, str], receive_message: Receive) -> bytes:
         raise _Refused(413, f"{declared[:12]} bytes announced")
     chunks: list[bytes] = []
     size = 0
-    try:
-        # Around the first message too: a sender that announces a body and never begins it holds a place as well.
-        async with asyncio.timeout(BODY_SECONDS_MAX):
-            while True:
-                message = await receive_message()
-                if message["type"] == "http.disconnect":
-                    raise _Refused(400, "the sender hung up in the middle of the body")
-                chunk = message.get("body", b"")
-                size += len(chunk)
-                if size > BODY_BYTES_MAX:
-                    raise _Refused(413, "more than the limit was sent")
-                if not message.get("more_body", False):
-                    break
-                chunks.append(chunk)
-    except TimeoutError:
-        raise _Refused(408, "the body did not arrive in time") from None
-    return b"".join((*chunks, chunk)) if chunks else bytes(chunk)
+    while True:
+        message = await receive_message()
+        if message["type"] == "http.disconnect":
+            raise _Refused(400, "the sender hung up in the middle of the body")
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise _Refused(413, "more than the limit was sent")
+        if not message.get("more_body", False):
+            return b"".join((*chunks, chunk)) if chunks else bytes(chunk)
+        chunks.append(chunk)
 
 
-async def _answer(send: Send, status: int, word: str, retry_after_s: float | None = None) -> None:
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    if retry_after_s is not None:
-        headers.append((b"retry-after", str(max(1, math.ceil(retry_after_s))).encode()))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b'{"status":"%s"}' % word.encode()})
+_HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+_STARTED = {"type": "http.response.start", "status": 200, "headers": _HEADERS}
+_TAKEN = {
+    reception: {"type": "http.response.body", "body": b'{"status":"%s"}' % reception.value.encode()}
+    for reception in Reception
+}
+
+
+async def _accepted(send: Send, reception: Reception) -> None:
+    await send(_STARTED)
+    await send(_TAKEN[reception])
+
+
+async def _refused(send: Send, refusal: _Refused) -> None:
+    headers = _HEADERS
+    if refusal.retry_after_s is not None:
+        headers = [*_HEADERS, (b"retry-after", str(max(1, math.ceil(refusal.retry_after_s))).encode())]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"status":"%s"}' % _PHRASES[refusal.status].encode()})
