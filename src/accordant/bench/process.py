@@ -9,10 +9,11 @@ from pathlib import Path
 from accordant.bootstrap import Hub, read_charter
 from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.demo.company import environment, prepare_org
+from accordant.runtime.event_loop import run
 from accordant.runtime.logs import configure_logs
 from accordant.settings import read_settings
 from accordant.store.inbox import PARTITIONS
-from accordant.web.server import HubServer, Role, run
+from accordant.web.server import HubServer, Role
 
 
 async def _until_told() -> None:

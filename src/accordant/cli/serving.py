@@ -20,7 +20,7 @@ def serve(
     common: Common = COMMON,
 ) -> int:
     """Run the hub: the door for deliveries, the rooms, the couriers and the console. SIGTERM drains it."""
-    from accordant.web.server import run
+    from accordant.runtime.event_loop import run
 
     return run(_serve(common, host, port))
 

@@ -79,57 +79,41 @@ class Loop:
 
 
 class AsyncLoop:
-    """Runs ``step`` as tasks of the event loop. ``step`` returns whether it found work.
+    """Runs ``step`` as a task of the event loop. ``step`` returns whether it found work."""
 
-    With several ``hands`` as many steps run side by side, so that new work need not wait for the last answer; each
-    step takes work that no other has.
-    """
-
-    def __init__(self, name: str, step: Callable[[], Awaitable[bool]], *, idle_s: float, hands: int = 1) -> None:
+    def __init__(self, name: str, step: Callable[[], Awaitable[bool]], *, idle_s: float) -> None:
         self.name = name
         self.failures = 0
         self._step = step
         self._idle_s = idle_s
-        self._wakes = tuple(asyncio.Event() for _ in range(hands))
-        self._napping: set[asyncio.Event] = set()
+        self._wake = asyncio.Event()
         self._halt = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
     def start(self) -> None:
-        """Start the tasks in the running event loop."""
+        """Start the task in the running event loop."""
         self._loop = asyncio.get_running_loop()
-        self._tasks = [self._loop.create_task(self._run(wake), name=self.name) for wake in self._wakes]
+        self._task = self._loop.create_task(self._run(), name=self.name)
 
     def wake(self) -> None:
         """There may be work: look now. Callable from any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._rouse)
-
-    def _rouse(self) -> None:
-        """One that sleeps is enough; when none does, whoever is done first looks again."""
-        for wake in self._wakes:
-            if wake in self._napping and not wake.is_set():
-                wake.set()
-                return
-        for wake in self._wakes:
-            wake.set()
+            self._loop.call_soon_threadsafe(self._wake.set)
 
     async def stop(self, timeout_s: float) -> None:
-        """Finish the running steps, then end; cut them off after ``timeout_s``."""
+        """Finish the running step, then end; cut it off after ``timeout_s``."""
         self._stopping = True
         self._halt.set()
-        for wake in self._wakes:
-            wake.set()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout_s)
-        for task in self._tasks:
-            task.cancel()
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=timeout_s)
+            self._task.cancel()
 
-    async def _run(self, wake: asyncio.Event) -> None:
+    async def _run(self) -> None:
         while not self._stopping:
-            wake.clear()
+            self._wake.clear()
             try:
                 found = await self._step()
                 self.failures = 0
@@ -139,9 +123,7 @@ class AsyncLoop:
                 await _nap(self._halt, _pause(self.failures))
                 continue
             if not found:
-                self._napping.add(wake)
-                await _nap(wake, self._idle_s)
-                self._napping.discard(wake)
+                await _nap(self._wake, self._idle_s)
 
 
 def _tell(name: str, failures: int, error: Exception) -> None:

@@ -89,6 +89,12 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction that only reads, for what is too much for one answer. Raises StoreUnavailable."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """A write transaction: commits when the block ends, rolls back when it raises. Raises StoreUnavailable."""
         with _translated():

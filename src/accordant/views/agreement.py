@@ -76,7 +76,7 @@ def compare_records(database: Database, *, now: datetime) -> Agreement:
     Rows whose stored bytes are equal never leave the database; the others are compared field by field, since a target
     may be known to hold more fields than are desired.
     """
-    with database.read() as connection:
+    with database.snapshot() as connection:
         tallies = _tally(connection)
         counts = connection.execute(
             select(desired_record.c.flow, desired_record.c.target, desired_record.c.object, func.count())

@@ -24,17 +24,8 @@ from accordant.web.app import front
 from accordant.web.console.routes import console_application
 from accordant.web.webhooks import Door
 
-try:
-    from uvloop import run  # the quickest event loop there is: one wake-up serves many requests
-except ImportError:  # not made for every system
-    from asyncio import run  # type: ignore[assignment]  # the same call, with fewer options
-
-__all__ = ["EVERYTHING", "HubServer", "Role", "health", "run", "serve"]
-
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
 WAITING_MAX = 4096
-#: Rounds of one target that may be under way at once; each has lanes of its own.
-COURIERS = 3
 _IDLE_S = 0.5
 _RARELY_S = 2.0
 _DRAIN_S = 20.0
@@ -78,7 +69,7 @@ class HubServer:
             hub.inbox.accept, waiting_max=WAITING_MAX, loop=self._loop
         )
         self._couriers = {
-            target: AsyncLoop(f"courier-{target}", partial(self._deliver, target), idle_s=_IDLE_S, hands=COURIERS)
+            target: AsyncLoop(f"courier-{target}", partial(self._deliver, target), idle_s=_IDLE_S)
             for target in hub.outbounds
         }
         self._reread = AsyncLoop("reread", self._read_again, idle_s=_RARELY_S)

@@ -26,6 +26,7 @@ PREFIX = "/webhooks/"
 BODY_BYTES_MAX = 1024 * 1024
 #: A sender that takes longer than this to send one body is cut off.
 BODY_SECONDS_MAX = 10.0
+_LOOK_S = 0.25
 HEADER_BYTES_MAX = 32 * 1024
 _ALLOWED_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/plain")
 
@@ -157,7 +158,7 @@ class _Patience:
         self._since[task] = loop.time()
         if not self._is_armed:
             self._is_armed = True
-            loop.call_later(1.0, self._look, loop)
+            loop.call_later(_LOOK_S, self._look, loop)
         try:
             return await _body(headers, receive_message)
         except asyncio.CancelledError:
@@ -177,7 +178,7 @@ class _Patience:
                 task.cancel()
         self._is_armed = bool(self._since)
         if self._is_armed:
-            loop.call_later(1.0, self._look, loop)
+            loop.call_later(_LOOK_S, self._look, loop)
 
 
 async def _body(headers: Mapping[str, str], receive_message: Receive) -> bytes:

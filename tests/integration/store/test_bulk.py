@@ -4,6 +4,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk
 from accordant.store.engine import Database, StoreUnavailable
 from accordant.store.schema import confirmed_record, inbox_reading, standing, write_intent

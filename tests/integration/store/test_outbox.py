@@ -188,10 +188,21 @@ def test_a_lane_waits_for_what_comes_back_later(outbox: SqlOutbox, database: Dat
     assert sorted(_keys(_claim(outbox, at=NOW + 30 * SECOND))) == [("a", 1), ("b", 1)]
 
 
-def test_steps_of_a_lane_are_claimed_together(outbox: SqlOutbox, database: Database) -> None:
-    """Which goes first is the courier's business: it sees all of them."""
-    _plan(database, an_intent("b", lane="l", step=1), an_intent("a", lane="l", step=0))
-    assert sorted(one.intent.step for one in _claim(outbox)) == [0, 1]
+def test_a_higher_step_waits_until_the_lower_is_settled(outbox: SqlOutbox, database: Database) -> None:
+    """A subscription looks up its account: claimed together, it could be sent in an earlier round than its account."""
+    _plan(
+        database, an_intent("b", lane="l", step=1), an_intent("a", lane="l", step=0), an_intent("c", lane="m", step=1)
+    )
+    first = _claim(outbox)
+    assert sorted(_keys(first)) == [("a", 1), ("c", 1)]
+    assert _claim(outbox) == ()
+    outbox.settle([a_success(one) for one in first], now=NOW)
+    assert _keys(_claim(outbox)) == [("b", 1)]
+
+
+def test_a_higher_step_waits_behind_a_paused_lower_one(outbox: SqlOutbox, database: Database) -> None:
+    _plan(database, an_intent("b", lane="l", step=1, flow="subscriptions"), an_intent("a", lane="l", flow="accounts"))
+    assert _claim(outbox, paused=frozenset({"accounts"})) == ()
 
 
 def test_paused_flows_are_left_where_they_are(outbox: SqlOutbox, database: Database) -> None:

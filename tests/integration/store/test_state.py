@@ -16,6 +16,7 @@ from accordant.kernel.money import Money
 from accordant.ports.inbox import WorkState
 from accordant.ports.state import (
     Changes,
+    ConcurrentChange,
     DesiredRecord,
     LanePark,
     Link,
@@ -24,7 +25,6 @@ from accordant.ports.state import (
     StoredStanding,
 )
 from accordant.store.audit import verify_chain
-from accordant.ports.state import ConcurrentChange
 from accordant.store.engine import Database
 from accordant.store.inbox import SqlInbox
 from accordant.store.schema import (
