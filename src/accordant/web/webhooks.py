@@ -58,7 +58,7 @@ class Door:
         self._clock = clock
         self._on_received = on_received
         self._windows: dict[str, tuple[int, int]] = {}
-        self._patience = _Patience(BODY_SECONDS_MAX)
+        self._patience = _Patience()
         #: Answers since the start, by (connection, what became of it): refusals are counted, not stored.
         self.answers: Counter[tuple[str, str]] = Counter()
 
@@ -144,8 +144,7 @@ def _headers(scope: Scope) -> dict[str, str]:
 class _Patience:
     """Cuts off senders whose body does not come. One timer watches them all: one each cost a tenth of the intake."""
 
-    def __init__(self, seconds_max: float) -> None:
-        self._seconds_max = seconds_max
+    def __init__(self) -> None:
         self._since: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()
         self._is_armed = False
@@ -171,7 +170,7 @@ class _Patience:
             self._overdue.discard(task)
 
     def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        limit = loop.time() - self._seconds_max
+        limit = loop.time() - BODY_SECONDS_MAX
         for task, since in self._since.items():
             if since < limit and task not in self._overdue:
                 self._overdue.add(task)
