@@ -6,6 +6,8 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from accordant.cli.render import say
+
 
 def demo(
     *,
@@ -30,9 +32,20 @@ def bench(
     n: Annotated[int | None, Parameter(help="Size of one run; the benchmark's own if it is left out.")] = None,
     repeat: Annotated[int, Parameter(help="Runs; their median is printed.")] = 3,
     seed: Annotated[int, Parameter(help="Seed of the load.")] = 7,
+    json: Annotated[bool, Parameter(negative="", help="Print one JSON object a line.")] = False,
 ) -> int:
-    """Measure, and print one JSON object a line."""
+    """Measure whole runs, and print the median with the target it is held to."""
+    from accordant.bench.main import BENCHMARKS
     from accordant.bench.main import bench as measure
 
-    sys.stdout.write(msgspec.json.encode(measure(name, store=store, n=n, repeat=repeat, seed=seed)).decode() + "\n")
+    found = measure(name, store=store, n=n, repeat=repeat, seed=seed)
+    if json:
+        sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
+        return 0
+    tail = "" if found.p50_ms is None else f", p50 {found.p50_ms} ms, p99 {found.p99_ms} ms"
+    say(
+        f"{found.name} on {found.store}: {found.value:,.1f} {found.unit}{tail}.",
+        f"The median of {len(found.runs)} runs of {found.n:,}.",
+        f"Target: {BENCHMARKS[name].target}. Machine: {found.machine}.",
+    )
     return 0

@@ -16,6 +16,9 @@ Answer = TypeVar("Answer")
 
 #: One commit takes at most this many; more would make the first wait for the last.
 GROUP_MAX = 512
+#: A group of this size is a crowd: the next one waits this long, in seconds, for as many to come together.
+CROWD = 16
+LINGER_S = 0.002
 
 
 class QueueFull(TransientError):
@@ -53,7 +56,8 @@ class GroupCommit(Generic[Item, Answer]):
             if self._stopping:
                 raise Stopping(retry_after_s=2.0)
             self._queue.append((item, future))
-            self._wake.notify()
+            if len(self._queue) == 1:  # whoever comes later joins a group that is already called for
+                self._wake.notify()
         return await future
 
     def stop(self) -> None:
@@ -64,13 +68,18 @@ class GroupCommit(Generic[Item, Answer]):
         self._thread.join()
 
     def _run(self) -> None:
+        crowd = 0
         while True:
             with self._wake:
                 while not self._queue and not self._stopping:
                     self._wake.wait()
                 if not self._queue:
                     return
+                if crowd >= CROWD and len(self._queue) < crowd and not self._stopping:
+                    # Under load a moment's patience doubles the group; a lone caller never waits.
+                    self._wake.wait(LINGER_S)
                 group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_MAX))]
+            crowd = len(group)
             self._commit(group)
 
     def _commit(self, group: list[tuple[Item, "asyncio.Future[Answer]"]]) -> None:

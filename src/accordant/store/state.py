@@ -212,17 +212,21 @@ def _commit_entities(connection: Connection, changes: Changes, micros: int) -> N
 
 
 def _restamp(connection: Connection, restamps: list[StoredEntity]) -> None:
-    rows = [(to_micros(kept.observed_at), kept.standpoint.value, kept.ref.id, kept.version) for kept in restamps]
+    rows = [
+        (to_micros(kept.observed_at), kept.standpoint.value, kept.ref.id, kept.version, to_micros(kept.observed_at))
+        for kept in restamps
+    ]
     if not rows:
         return
     if connection.dialect.name == "sqlite":
-        sql = "UPDATE entity SET observed_at = ?, standpoint = ? WHERE id = ? AND version = ?"
+        sql = "UPDATE entity SET observed_at = ?, standpoint = ? WHERE id = ? AND version = ? AND observed_at <= ?"
         done = connection.exec_driver_sql(sql, rows).rowcount
     else:
         sql = (
             "UPDATE entity SET observed_at = s.observed_at, standpoint = s.standpoint FROM "
-            "unnest(%b::bigint[], %b::text[], %b::text[], %b::integer[]) AS s(observed_at, standpoint, id, version) "
-            "WHERE entity.id = s.id AND entity.version = s.version"
+            "unnest(%b::bigint[], %b::text[], %b::text[], %b::integer[], %b::bigint[]) "
+            "AS s(observed_at, standpoint, id, version, at_most) "
+            "WHERE entity.id = s.id AND entity.version = s.version AND entity.observed_at <= s.at_most"
         )
         done = connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*rows, strict=True))).rowcount
     if done != len(rows):

@@ -30,6 +30,7 @@ INTENT_STATES = {
 EVENT_STATES = {
     "received": "waiting",
     "awaiting_reread": "asking its owner",
+    "awaiting_root": "waiting for what it belongs to",
     "processed": "processed",
     "parked": "not understood yet",
     "quarantined": "unusable",
