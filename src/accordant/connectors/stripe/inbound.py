@@ -170,6 +170,9 @@ HANDLERS: dict[str, Handler] = {
     "charge.refunded": _charge_refunded,
     "charge.succeeded": _says("charge", changes.payment_applied),
     "charge.updated": _says("charge"),
+    "coupon.created": _nothing,  # what a coupon does is said by the subscription that has it
+    "coupon.deleted": _nothing,
+    "coupon.updated": _nothing,
     "credit_note.created": _says("credit_note", changes.credit_approved),
     "credit_note.updated": _says("credit_note"),
     "credit_note.voided": _says("credit_note"),
