@@ -39,7 +39,7 @@ def command_findings(app: App, reference: str) -> Iterator[Finding]:
 @pytest.fixture(scope="module")
 def app() -> Any:
     if not (PACKAGE / "cli" / "main.py").is_file():
-        pytest.skip("src/accordant/cli/main.py does not exist yet.")
+        pytest.fail("src/accordant/cli/main.py is missing.")
     return importlib.import_module("accordant.cli.main").app
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from accordant.canonical.observations import Interpreted, Parked, Quarantined
-from accordant.canonical.refs import EntityKind, ExternalRef
+from accordant.canonical.refs import EntityKind
 from accordant.governance.decide import Switches
 from accordant.pipeline.interpret import Understood, interpret
 from accordant.pipeline.plan import Rulebook, plan
@@ -81,8 +81,3 @@ def _missing_account(one: Understood, bench: Workbench) -> Doubt | None:
         if root is not None and root.kind is EntityKind.ACCOUNT and bench.account(root.id) is None:
             return Doubt(ask=seen.root, immediately=False)
     return None
-
-
-def asked_for(reason: str | None) -> ExternalRef:
-    """The object an event that awaits a reading needs."""
-    return ExternalRef.parse(reason or "")
