@@ -117,12 +117,14 @@ class Reader(Protocol):
 class RecordWrite(msgspec.Struct, frozen=True, kw_only=True):
     """One record to create or change.
 
-    ``fields`` holds only what must change; ``idempotency_key`` goes along where the target takes one.
+    ``fields`` holds only what must change; ``idempotency_key`` goes along where the target takes one. ``target_id``
+    addresses a record that is there and does not carry ``key`` yet: the key is set on it, and nothing is created.
     """
 
     key: str
     fields: dict[str, WireValue]
     idempotency_key: str
+    target_id: str | None = None
 
 
 class WriteResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,6 +132,21 @@ class WriteResult(msgspec.Struct, frozen=True, kw_only=True):
 
     outcome: WriteOutcome
     request_id: str | None
+
+
+class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a record that is known by the target's own id.
+
+    ``key`` is what its key field holds now, ``record`` its mapped fields; both are as it was left where ``deleted``.
+    ``merged_into`` is the record it was merged into, which may itself be merged by now. A record that the target has
+    forgotten altogether is absent from the answer.
+    """
+
+    target_id: str
+    deleted: bool
+    merged_into: str | None
+    key: str | None
+    record: CurrentRecord
 
 
 class DescribedField(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,6 +197,10 @@ class Outbound(Protocol):
         Raises: RateLimited and TargetUnavailable when nothing was carried out for certain, AnswerLost when that is
         unknown, AuthorizationExpired.
         """
+        ...
+
+    async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
+        """What became of records by the target's own ids, those in its recycle bin included. Raises as ``read``."""
         ...
 
     async def describe(self, object_name: str) -> tuple[DescribedField, ...]:

@@ -12,7 +12,7 @@ from accordant.canonical.refs import EntityKind, EntityRef
 from accordant.canonical.targets import CurrentRecord, ObjectSpec
 from accordant.kernel.errors import AccordantError, RejectedError
 from accordant.kernel.ids import EntityId
-from accordant.ports.connector import DescribedField, DestinationClass, RecordWrite, WriteResult
+from accordant.ports.connector import DescribedField, DestinationClass, RecordWrite, Whereabouts, WriteResult
 from accordant.ports.outbox import LeasedIntent
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
@@ -35,6 +35,8 @@ class LedgerTarget:
     #: Raised by the next writes after everything was done.
     late_errors: list[AccordantError | None] = field(default_factory=list)
     on_read: Callable[[], None] | None = None
+    #: What became of records, by the target's own id.
+    fates: dict[str, Whereabouts] = field(default_factory=dict)
 
     async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
         self.calls.append("read")
@@ -66,6 +68,10 @@ class LedgerTarget:
         self.records[record.key] = CurrentRecord(target_id=target_id, fields=fields)
         self.ledger.append((record.key, dict(record.fields)))
         return Applied(target_id=target_id, created=held is None)
+
+    async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
+        self.calls.append("whereabouts")
+        return {target_id: self.fates[target_id] for target_id in target_ids if target_id in self.fates}
 
     async def describe(self, object_name: str) -> tuple[DescribedField, ...]:
         return ()

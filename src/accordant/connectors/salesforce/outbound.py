@@ -30,6 +30,7 @@ from accordant.ports.connector import (
     RateLimited,
     RecordWrite,
     TargetUnavailable,
+    Whereabouts,
     WriteResult,
 )
 
@@ -103,6 +104,17 @@ class SalesforceOutbound:
                 self._twins[spec.name, key] = twin
         return found
 
+    async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
+        """See the port. What was purged from the recycle bin (after 15 days, or by hand) is forgotten."""
+        paths = soql.columns(spec)
+        asked = dict.fromkeys(one for one in target_ids if one)
+        found: dict[str, Whereabouts] = {}
+        for question in soql.by_ids(spec, asked):
+            async for row in self._rows(spec, question, resource="queryAll"):
+                told = soql.read_whereabouts(spec, paths, row)
+                found[told.target_id] = told
+        return found
+
     async def keys(self, spec: ObjectSpec) -> AsyncIterator[tuple[str, CurrentRecord]]:
         """See the port. Pages are fetched as they are asked for."""
         paths = soql.columns(spec)
@@ -121,9 +133,9 @@ class SalesforceOutbound:
             raise TargetUnavailable(f"Salesforce described {object_name} in a form that cannot be read.")
         return tuple(_described(field) for field in fields if isinstance(field, dict) and "name" in field)
 
-    async def _rows(self, spec: ObjectSpec, question: str) -> AsyncIterator[Json]:
+    async def _rows(self, spec: ObjectSpec, question: str, *, resource: str = "query") -> AsyncIterator[Json]:
         """Every row of an answer, page after page. Raises as ``read``."""
-        answer = await self._call("GET", f"{self._base}/query", query=(("q", question),))
+        answer = await self._call("GET", f"{self._base}/{resource}", query=(("q", question),))
         seen: set[str] = set()
         while True:
             if answer.status != 200:
@@ -166,6 +178,8 @@ class SalesforceOutbound:
     async def write(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
         """See the port. A key that comes twice is written twice, in order, in two calls: Salesforce refuses it in one.
 
+        Records addressed by their id go in a call of their own, which can only update.
+
         What Salesforce refuses as a whole for the sake of one row is sent again without that row. Once a part was
         answered, a failure of a later part is an outcome of its rows and no longer an error of the call.
         """
@@ -185,7 +199,7 @@ class SalesforceOutbound:
             group = waiting.popleft()
             try:
                 part = {place: rows[place] for place in group}
-                waiting.extendleft(reversed(await self._upsert(spec, part, records[group[0]], results)))
+                waiting.extendleft(reversed(await self._send(spec, part, records[group[0]], results)))
                 answered = True
             except (TransientError, HoldError) as error:
                 if not answered:
@@ -216,16 +230,21 @@ class SalesforceOutbound:
             else:
                 row[name] = sent
         row[spec.key_field] = record.key
+        if record.target_id is not None:
+            row["id"] = record.target_id
         return row
 
-    async def _upsert(
+    async def _send(
         self, spec: ObjectSpec, rows: dict[int, dict[str, Json]], first: RecordWrite, results: dict[int, WriteResult]
     ) -> list[tuple[int, ...]]:
         """Send some rows and note their results. Returns the groups to send again, if the whole call was refused."""
         places = tuple(rows)
+        by_id = first.target_id is not None
+        collection = f"{self._base}/composite/sobjects"
+        by_key = f"{collection}/{soql.checked_name(spec.name)}/{soql.checked_name(spec.key_field)}"
         answer = await self._call(
             "PATCH",
-            f"{self._base}/composite/sobjects/{soql.checked_name(spec.name)}/{soql.checked_name(spec.key_field)}",
+            collection if by_id else by_key,
             body=encode({"allOrNone": False, "records": list(rows.values())}),
             correlation_id=first.idempotency_key,
         )
@@ -236,7 +255,7 @@ class SalesforceOutbound:
             refusal = errors.refused(spec.name, (fault,), key_field=spec.key_field)
             _settle(results, refused, refusal, request_id)
             return again
-        outcomes = _outcomes(spec, answer, len(places))
+        outcomes = _outcomes(spec, answer, len(places), by_id=by_id)
         for place, outcome in zip(places, outcomes, strict=True):
             results[place] = WriteResult(outcome=outcome, request_id=request_id)
         return []
@@ -319,19 +338,19 @@ class SalesforceOutbound:
 
 
 def _waves(records: Sequence[RecordWrite], rows: dict[int, dict[str, Json]]) -> Iterator[tuple[int, ...]]:
-    """Places of rows in groups that hold no key twice, in order."""
-    waves: list[list[int]] = []
+    """Places of rows in groups that hold no record twice, in order, and never both ways of naming a record."""
+    waves: dict[tuple[int, bool], list[int]] = {}
     times: dict[str, int] = {}
     for place in rows:
-        turn = times.get(records[place].key, 0)
-        times[records[place].key] = turn + 1
-        if turn == len(waves):
-            waves.append([])
-        waves[turn].append(place)
-    return (tuple(wave) for wave in waves)
+        record = records[place]
+        name = record.key if record.target_id is None else record.target_id
+        turn = times.get(name, 0)
+        times[name] = turn + 1
+        waves.setdefault((turn, record.target_id is not None), []).append(place)
+    return (tuple(waves[turn]) for turn in sorted(waves))
 
 
-def _outcomes(spec: ObjectSpec, answer: HttpAnswer, count: int) -> tuple[WriteOutcome, ...]:
+def _outcomes(spec: ObjectSpec, answer: HttpAnswer, count: int, *, by_id: bool) -> tuple[WriteOutcome, ...]:
     """The outcome of each row. Raises AnswerLost when the answer is not one of Salesforce's to so many rows."""
     lost = f"Salesforce answered a write of {count} {spec.name} records with something that cannot be read"
     try:
@@ -349,7 +368,10 @@ def _outcomes(spec: ObjectSpec, answer: HttpAnswer, count: int) -> tuple[WriteOu
             outcomes.append(Applied(target_id=result["id"], created=result.get("created") is True))
         elif success is False:
             faults = errors.read_faults(result.get("errors"))
-            outcomes.append(errors.refused(spec.name, faults, key_field=spec.key_field))
+            refusal = errors.refused(spec.name, faults, key_field=spec.key_field)
+            # It was there when it was read just now: whoever deleted or merged it since is found out by reading again.
+            gone = by_id and refusal.code == "ENTITY_IS_DELETED"
+            outcomes.append(msgspec.structs.replace(refusal, cause=RefusalClass.TRANSIENT) if gone else refusal)
         else:
             raise AnswerLost(f"{lost}: a result that says neither yes nor no.")
     return tuple(outcomes)

@@ -13,13 +13,14 @@ import hmac
 import json
 import secrets
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from aiohttp import web
 
+from accordant.connectors.salesforce import simulator_hands as hands
 from accordant.connectors.salesforce.simulator_composite import Composite
 from accordant.connectors.salesforce.simulator_faults import Fault, FaultList
 from accordant.connectors.salesforce.simulator_fields import Field, Json, Refusal
@@ -191,6 +192,30 @@ class SalesforceSimulator:
         cleaned = self.org.clean(record.object, {field: value})
         self.org.update(record, cleaned, self.org.user_id(user))
 
+    def merge(self, object_name: str, master: str, losers: Sequence[str], user: str) -> None:
+        """A person merges one or two records into another. Raises ``KeyError`` or ``Refusal``."""
+        found = [self.org.find(object_name, key) for key in losers]
+        hands.merge(self.org, self.org.find(object_name, master), found, self.org.user_id(user))
+
+    def split(self, object_name: str, key: str, field: str, user: str, **values: Json) -> str:
+        """A person gives a record's external id to a new record. Returns its id. Raises ``KeyError`` or ``Refusal``."""
+        record = self.org.find(object_name, key)
+        return hands.split(self.org, record, field, values, self.org.user_id(user)).id
+
+    def delete(self, object_name: str, key: str, user: str) -> None:
+        """A person throws a record into the recycle bin. Raises ``KeyError`` or ``Refusal``."""
+        self.org.delete(self.org.find(object_name, key), self.org.user_id(user))
+
+    def undelete(self, object_name: str, record_id: str, user: str) -> None:
+        """A person brings a record back. Raises ``KeyError`` or ``Refusal``."""
+        hands.undelete(self.org, self.org.find(object_name, record_id), self.org.user_id(user))
+
+    def purge(self, object_name: str, record_id: str) -> None:
+        """Empty the recycle bin of one record: nothing remembers it then. Raises ``KeyError``."""
+        record = self.org.find(object_name, record_id)
+        if record.deleted:
+            del self.org.records[record.object.name][record.id]
+
     def reject(
         self,
         object_name: str,
@@ -352,6 +377,11 @@ _CONTROLS = frozenset(
         "delete_field",
         "create",
         "edit",
+        "merge",
+        "split",
+        "delete",
+        "undelete",
+        "purge",
         "reject",
         "accept_all",
         "fault",

@@ -310,6 +310,21 @@ class Org:
         record.values |= {"IsDeleted": True, "SystemModstamp": at, "LastModifiedDate": at, "LastModifiedById": user}
         self._remember(record, "deleted", {}, user, at)
 
+    def revive(self, record: Record, user: str) -> None:
+        """Take a record out of the recycle bin. Raises ``Refusal`` when another has taken its unique value."""
+        if not record.deleted:
+            return
+        self._check_commit(
+            record, {name: value for name, value in record.values.items() if self._is_unique(record, name)}
+        )
+        self._restore(record, {**record.values, "IsDeleted": False})
+        self._remember(record, "undeleted", {}, user, self.stamp())
+
+    @staticmethod
+    def _is_unique(record: Record, name: str) -> bool:
+        one = record.object.field(name)
+        return one is not None and one.unique
+
     def _apply(self, record: Record, cleaned: dict[str, Json], user: str, action: str, at: str) -> None:
         values, name = record.values, record.object.name
         cleaned.update(derive(name, values, cleaned))

@@ -178,6 +178,18 @@ def _picklist(name: str, label: str, *values: str) -> Field:
     return Field(name=name, type="picklist", label=label, length=255, picklist=values)
 
 
+def _master(name: str) -> Field:
+    """The record that one was merged into: filled only in the recycle bin, on the objects that can be merged."""
+    return Field(
+        name="MasterRecordId",
+        type="reference",
+        label="Master Record ID",
+        reference_to=name,
+        relationship="MasterRecord",
+        writable=False,
+    )
+
+
 def _address(made: SObject, kind: str) -> None:
     made.add(Field(name=f"{kind}Street", type="textarea", label=f"{kind} Street", length=255))
     for part, length in (("City", 40), ("State", 80), ("PostalCode", 20), ("Country", 80)):
@@ -201,6 +213,7 @@ def _user() -> SObject:
 def _account() -> SObject:
     made = new_object("Account", "Account", "001")
     made.add(_text("Name", "Account Name", 255, required=True))
+    made.add(_master("Account"))
     made.add(_picklist("Type", "Account Type", "Prospect", "Customer - Direct", "Customer - Channel", "Other"))
     made.add(Field(name="ParentId", type="reference", label="Parent ID", reference_to="Account", relationship="Parent"))
     _address(made, "Billing")
@@ -224,6 +237,7 @@ def _contact() -> SObject:
     made.add(
         Field(name="AccountId", type="reference", label="Account ID", reference_to="Account", relationship="Account")
     )
+    made.add(_master("Contact"))
     made.add(_text("LastName", "Last Name", 80, required=True))
     made.add(_text("FirstName", "First Name", 40))
     made.add(_text("Name", "Full Name", 121, writable=False))

@@ -256,7 +256,7 @@ class _Parser:
             listed = set(values)
             return (lambda row: fold(column.read(row)) in listed), self._narrow(column, one, values)
         if self.accept("LIKE"):
-            pattern = _like(_unquoted(self.take("text")))
+            pattern = _like(self.take("text")[1:-1])
             return (lambda row: bool(pattern.fullmatch(str(column.read(row) or "")))), None
         sign = self.take("sign")
         if sign not in ("=", "!=", "<>", "<", ">", "<=", ">="):
@@ -355,6 +355,11 @@ def _unquoted(raw: str) -> str:
     return re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), raw[1:-1])
 
 
-def _like(pattern: str) -> re.Pattern[str]:
-    parts = {"%": ".*", "_": "."}
-    return re.compile("".join(parts.get(char) or re.escape(char) for char in pattern), re.IGNORECASE | re.DOTALL)
+def _like(raw: str) -> re.Pattern[str]:
+    """A LIKE pattern as it was written: a percent sign or an underscore behind a backslash stands for itself."""
+    wild = {"%": ".*", "_": "."}
+    parts = [
+        re.escape(_ESCAPES.get(found[1], found[1])) if found[1] else wild.get(found[0]) or re.escape(found[0])
+        for found in re.finditer(r"\\(.)|.", raw, re.DOTALL)
+    ]
+    return re.compile("".join(parts), re.IGNORECASE | re.DOTALL)

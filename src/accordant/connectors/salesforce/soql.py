@@ -14,9 +14,13 @@ from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import CurrentRecord, FieldSpec, ObjectSpec
 from accordant.connectors.salesforce.wire import Json, ValueUnreadable, to_wire
 from accordant.kernel.errors import RejectedError
+from accordant.ports.connector import Whereabouts
 
 KEYS_MAX = 200
+MERGED_INTO = "MasterRecordId"
 QUESTION_BYTES_MAX = 7_500  # Salesforce takes 16 KiB of address and headers, many a proxy on the way only 8
+# Only these can be merged; elsewhere the field that names the survivor does not exist, and asking for it is refused.
+_MERGEABLE = frozenset({"account", "case", "contact", "lead"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
 _ESCAPED = {
     "\\": "\\\\",
@@ -80,22 +84,33 @@ def columns(spec: ObjectSpec) -> dict[str, tuple[str, ...]]:
     return paths
 
 
-def select(spec: ObjectSpec) -> str:
-    """The question up to its condition."""
+def select(spec: ObjectSpec, *, more: Sequence[str] = (), where: str = "") -> str:
+    """The question up to its condition, which begins with the field ``where``, or else with the key."""
     key = checked_name(spec.key_field)
-    names = dict.fromkeys(["Id", key, *(".".join(path) for path in columns(spec).values())])
+    names = dict.fromkeys(["Id", key, *(".".join(path) for path in columns(spec).values()), *more])
     # Every name went through checked_name, every value goes through quoted.
-    return f"SELECT {', '.join(names)} FROM {checked_name(spec.name)} WHERE {key}"  # noqa: S608
+    return f"SELECT {', '.join(names)} FROM {checked_name(spec.name)} WHERE {where or key}"  # noqa: S608
 
 
 def by_keys(spec: ObjectSpec, keys: Iterable[str]) -> Iterator[str]:
     """Questions for the records of ``keys``, each for at most KEYS_MAX of them and short enough for an address."""
-    head = f"{select(spec)} IN ("
+    return any_of(select(spec), keys)
+
+
+def by_ids(spec: ObjectSpec, ids: Iterable[str]) -> Iterator[str]:
+    """Questions for what became of records, to be put to ``queryAll``: it looks into the recycle bin too."""
+    more = ["IsDeleted", *((MERGED_INTO,) if spec.name.lower() in _MERGEABLE else ())]
+    return any_of(select(spec, more=more, where="Id"), ids)
+
+
+def any_of(question: str, values: Iterable[str]) -> Iterator[str]:
+    """``question``, which ends with a field, asked for any of ``values``: as often as their number and length need."""
+    head = f"{question} IN ("
     base = len(quote_plus(head)) + len(quote_plus(") ORDER BY Id"))
     chunk: list[str] = []
     size = base
-    for key in keys:
-        text = quoted(key)
+    for value in values:
+        text = quoted(value)
         cost = len(quote_plus(text)) + 3  # its comma, encoded
         if chunk and (len(chunk) == KEYS_MAX or size + cost > QUESTION_BYTES_MAX):
             yield f"{head}{','.join(chunk)}) ORDER BY Id"
@@ -131,6 +146,19 @@ def read_row(spec: ObjectSpec, paths: dict[str, tuple[str, ...]], row: Json) -> 
                 raise RejectedError(said, remedy=error.remedy) from error
             fields[name] = held if isinstance(held, str | int) else str(held)
     return str(key or ""), CurrentRecord(target_id=target_id, fields=fields)
+
+
+def read_whereabouts(spec: ObjectSpec, paths: dict[str, tuple[str, ...]], row: Json) -> Whereabouts:
+    """What became of the record of one row. Raises as ``read_row``."""
+    key, record = read_row(spec, paths, row)
+    merged_into = _value(row, (MERGED_INTO,))
+    return Whereabouts(
+        target_id=record.target_id,
+        deleted=_value(row, ("IsDeleted",)) is True,
+        merged_into=merged_into if isinstance(merged_into, str) and merged_into else None,
+        key=key or None,
+        record=record,
+    )
 
 
 def _value(row: Json, path: Sequence[str]) -> Json:

@@ -1,0 +1,62 @@
+"""What people do to the stand-in's records by hand: merge duplicates, bring one back, move a key to another record.
+Guarantees what Salesforce's merge leaves behind: losers in the recycle bin that name their survivor, children moved.
+Source: merge() of Salesforce's SOAP reference; REST has no such call. Next: simulator.py, whose control offers these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from accordant.connectors.salesforce.simulator_fields import Json, Refusal
+from accordant.connectors.salesforce.simulator_records import Org, Record
+
+#: Records one merge takes, the survivor included.
+MERGED_MAX = 3
+
+
+def merge(org: Org, master: Record, losers: Sequence[Record], user: str) -> None:
+    """Merge records into one. It keeps its own values, external ids among them; the others' children become its own.
+
+    Raises ``Refusal`` for too many records, another object, one that cannot be merged, or the survivor itself.
+    """
+    if not 1 <= len(losers) < MERGED_MAX:
+        raise Refusal("INVALID_NUMBER_OF_MERGE_RECORDS", f"a merge takes one or two records, not {len(losers)}")
+    if master.object.field("MasterRecordId") is None or any(one.object is not master.object for one in losers):
+        raise Refusal("INVALID_TYPE", f"entity type cannot be merged: {master.object.name}")
+    if any(one.deleted for one in (master, *losers)):
+        raise Refusal("ENTITY_IS_DELETED", "entity is deleted", ())
+    if any(one is master for one in losers):
+        raise Refusal("INVALID_CROSS_REFERENCE_KEY", "the survivor cannot be merged into itself", ())
+    for loser in losers:
+        _reparent(org, loser, master, user)
+        org.delete(loser, user)
+        loser.values["MasterRecordId"] = master.id
+
+
+def _reparent(org: Org, loser: Record, master: Record, user: str) -> None:
+    for target in org.objects.values():
+        for one in [one for one in target.fields.values() if one.writable and one.reference_to == loser.object.name]:
+            for child in [row for row in org.live(target) if row.values.get(one.name) == loser.id]:
+                if child is not master:
+                    org.update(child, {one.name: master.id}, user)
+
+
+def undelete(org: Org, record: Record, user: str) -> None:
+    """Bring a record back from the recycle bin. What was moved away from it stays where it is.
+
+    Raises ``Refusal`` when its unique values have been taken meanwhile.
+    """
+    org.revive(record, user)
+    record.values.pop("MasterRecordId", None)
+
+
+def split(org: Org, record: Record, field_name: str, values: dict[str, Json], user: str) -> Record:
+    """Make a record of its own and give it the value that ``record`` has in ``field_name``, which that one loses.
+
+    Raises ``Refusal``.
+    """
+    target = record.object
+    one = org.external_field(target, field_name)
+    key = record.values.get(one.name)
+    org.update(record, {one.name: None}, user)
+    return org.create(target, org.clean(target, {**values, one.name: key}), user)
