@@ -262,8 +262,47 @@ confirmed_record = Table(
     Column("fields", LargeBinary, nullable=False),
     Column("intent_id", Text),
     Column("confirmed_at", BigInteger, nullable=False),
+    Column("marks", LargeBinary),
 )
 Index("ix_confirmed_record_target", confirmed_record.c.target, confirmed_record.c.target_id)
+
+conflict = Table(
+    "conflict",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("record", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("flow", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("winner", Text),
+    Column("body", LargeBinary, nullable=False),
+    Column("found_at", BigInteger, nullable=False),
+)
+Index("ix_conflict_record", conflict.c.record, conflict.c.found_at)
+Index("ix_conflict_found", conflict.c.found_at)
+
+conflict_decision = Table(
+    "conflict_decision",
+    metadata,
+    Column("conflict_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("choice", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+)
+
+field_stand = Table(
+    "field_stand",
+    metadata,
+    Column("record", Text, primary_key=True),
+    Column("field", Text, primary_key=True),
+    Column("effect", Text, nullable=False),
+    Column("conflict_id", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("since_at", BigInteger, nullable=False),
+)
+Index("ix_field_stand_effect", field_stand.c.effect, field_stand.c.since_at)
 
 parked_lane = Table(
     "parked_lane",
@@ -399,6 +438,38 @@ discrepancy = Table(
 )
 Index("ix_discrepancy_run", discrepancy.c.run_id)
 
+evidence_pack = Table(
+    "evidence_pack",
+    metadata,
+    Column("digest", Text, primary_key=True),
+    Column("flow", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("collected_at", BigInteger, nullable=False),
+)
+
+phase_proposal = Table(
+    "phase_proposal",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("flow", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+)
+Index("ix_phase_proposal_flow", phase_proposal.c.flow, phase_proposal.c.requested_at)
+
+phase_grant = Table(
+    "phase_grant",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("flow", Text, nullable=False),
+    Column("proposal", Text, unique=True),
+    Column("body", LargeBinary, nullable=False),
+    Column("seal", Text, nullable=False),
+    Column("granted_at", BigInteger, nullable=False),
+)
+Index("ix_phase_grant_flow", phase_grant.c.flow, phase_grant.c.id)
+
 #: What happened: nobody updates or deletes these rows. Triggers refuse it on both databases.
 APPEND_ONLY: tuple[Table, ...] = (
     inbox_event,
@@ -412,4 +483,9 @@ APPEND_ONLY: tuple[Table, ...] = (
     audit_entry,
     charter_version,
     discrepancy,
+    evidence_pack,
+    phase_proposal,
+    phase_grant,
+    conflict,
+    conflict_decision,
 )
