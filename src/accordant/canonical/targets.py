@@ -1,5 +1,7 @@
 """Target records: which fields of which object a flow keeps, and what a target holds of one record now."""
 
+from datetime import datetime
+
 import msgspec
 
 from accordant.canonical.charter import FieldType, MappingPart
@@ -25,10 +27,31 @@ class ObjectSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CurrentRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a target holds of one record now, in wire values of the mapped fields."""
+    """What a target holds of one record now, in wire values of the mapped fields.
+
+    ``changed_at`` and ``changed_by`` say when the record was last changed there and by whom, None where the target
+    does not tell; they are of the whole record, not of one field.
+    """
 
     target_id: str
     fields: dict[str, WireValue]
+    changed_at: datetime | None = None
+    changed_by: str | None = None
+
+
+class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a record that is known by the target's own id.
+
+    ``key`` is what its key field holds now, ``record`` its mapped fields; both are as it was left where ``deleted``.
+    ``merged_into`` is the record it was merged into, which may itself be merged by now. A record that the target has
+    forgotten altogether is absent from the answer.
+    """
+
+    target_id: str
+    deleted: bool
+    merged_into: str | None
+    key: str | None
+    record: CurrentRecord
 
 
 def object_spec(mapping: MappingPart) -> ObjectSpec:

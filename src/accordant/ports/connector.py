@@ -13,7 +13,7 @@ import msgspec
 from accordant.canonical.intents import WireValue, WriteOutcome
 from accordant.canonical.observations import Interpretation
 from accordant.canonical.refs import ExternalRef
-from accordant.canonical.targets import CurrentRecord, ObjectSpec
+from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
 from accordant.kernel.errors import HoldError, RejectedError, TransientError
 
 
@@ -132,21 +132,6 @@ class WriteResult(msgspec.Struct, frozen=True, kw_only=True):
 
     outcome: WriteOutcome
     request_id: str | None
-
-
-class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a record that is known by the target's own id.
-
-    ``key`` is what its key field holds now, ``record`` its mapped fields; both are as it was left where ``deleted``.
-    ``merged_into`` is the record it was merged into, which may itself be merged by now. A record that the target has
-    forgotten altogether is absent from the answer.
-    """
-
-    target_id: str
-    deleted: bool
-    merged_into: str | None
-    key: str | None
-    record: CurrentRecord
 
 
 class DescribedField(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from accordant.canonical.charter import FieldPart, FieldType, MappingPart
 from accordant.canonical.intents import Applied, IntentState, Refused, WireValue, WriteOutcome, plan_intent
 from accordant.canonical.refs import EntityKind, EntityRef
-from accordant.canonical.targets import CurrentRecord, ObjectSpec
+from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
 from accordant.kernel.errors import AccordantError, RejectedError
 from accordant.kernel.ids import EntityId
-from accordant.ports.connector import DescribedField, DestinationClass, RecordWrite, Whereabouts, WriteResult
+from accordant.ports.connector import DescribedField, DestinationClass, RecordWrite, WriteResult
 from accordant.ports.outbox import LeasedIntent
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)

@@ -14,7 +14,7 @@ import msgspec
 
 from accordant.canonical.charter import FieldType
 from accordant.canonical.intents import Applied, RefusalClass, Refused, Uncertain, WireValue, WriteOutcome
-from accordant.canonical.targets import CurrentRecord, ObjectSpec
+from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
 from accordant.connectors.salesforce import errors, soql
 from accordant.connectors.salesforce.authorize import Authorizer
 from accordant.connectors.salesforce.wire import Json, ValueUnreadable, canonical, decode, encode, to_salesforce
@@ -30,7 +30,6 @@ from accordant.ports.connector import (
     RateLimited,
     RecordWrite,
     TargetUnavailable,
-    Whereabouts,
     WriteResult,
 )
 

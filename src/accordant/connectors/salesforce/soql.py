@@ -11,10 +11,9 @@ from urllib.parse import quote_plus
 
 from accordant.canonical.charter import FieldType
 from accordant.canonical.intents import WireValue
-from accordant.canonical.targets import CurrentRecord, FieldSpec, ObjectSpec
+from accordant.canonical.targets import CurrentRecord, FieldSpec, ObjectSpec, Whereabouts
 from accordant.connectors.salesforce.wire import Json, ValueUnreadable, to_wire
 from accordant.kernel.errors import RejectedError
-from accordant.ports.connector import Whereabouts
 
 KEYS_MAX = 200
 MERGED_INTO = "MasterRecordId"
