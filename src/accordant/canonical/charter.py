@@ -48,6 +48,38 @@ class FieldType(StrEnum):
     LOOKUP = "lookup"
 
 
+class Audience(StrEnum):
+    """Who reads an answer: what is covered for them is said in the charter. The engineer sees the least."""
+
+    SUPPORT = "support"
+    REVOPS = "revops"
+    FINANCE = "finance"
+    COMPLIANCE = "compliance"
+    ENGINEER = "engineer"
+
+
+class Sensitivity(StrEnum):
+    """What kind of value it is; each kind has one shortened form."""
+
+    OPEN = "open"
+    NAME = "name"
+    EMAIL = "email"
+    PHONE = "phone"
+    ADDRESS = "address"
+    ACCOUNT_NUMBER = "account_number"
+    TAX_ID = "tax_id"
+    FREE_TEXT = "free_text"
+    RESTRICTED = "restricted"
+
+
+class Mask(StrEnum):
+    """How much of a value is shown: all of it, its shortened form, or that there is one."""
+
+    SHOW = "show"
+    PART = "part"
+    HIDE = "hide"
+
+
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every part refuses keys it does not know: a misspelt setting must not silently do nothing."""
 
@@ -138,6 +170,18 @@ class AlertsPart(_Part, frozen=True, kw_only=True):
     slack_webhook: str | None = None
 
 
+class SensitivityPart(_Part, frozen=True, kw_only=True):
+    """What is personal, and who may see how much of it; what is left out has a safe default.
+
+    ``facts``: entity -> canonical field -> kind of value. ``fields``: ``system:Object.Field`` -> kind, for a target
+    field whose kind does not follow from its fact. ``masks``: audience -> kind -> how much is shown.
+    """
+
+    facts: dict[EntityKind, dict[str, Sensitivity]] = {}
+    fields: dict[str, Sensitivity] = {}
+    masks: dict[Audience, dict[Sensitivity, Mask]] = {}
+
+
 class CourierPart(_Part, frozen=True, kw_only=True):
     """How stubborn the courier is. Delays in seconds; after ``attempts_max`` tries the lane parks."""
 
@@ -157,6 +201,7 @@ class Charter(_Part, frozen=True, kw_only=True):
     flows: tuple[FlowPart, ...]
     alerts: AlertsPart = AlertsPart()
     courier: CourierPart = CourierPart()
+    sensitivity: SensitivityPart = SensitivityPart()
 
     @property
     def version(self) -> str:

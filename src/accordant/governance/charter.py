@@ -11,6 +11,7 @@ import msgspec
 from accordant.canonical.charter import Charter, FlowPart, Phase
 from accordant.governance.check_flows import check_flows, check_mappings
 from accordant.governance.check_ownership import check_ownership
+from accordant.governance.check_sensitivity import check_sensitivity
 from accordant.governance.check_systems import check_secrets, check_systems
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
 from accordant.governance.phases import may_become, next_phase
@@ -169,4 +170,5 @@ CHECKS: tuple[Check, ...] = (
     check_mappings,
     check_flows,
     _check_courier,
+    check_sensitivity,
 )

@@ -56,6 +56,8 @@ def _check(value: Value, kind: inspect.Type, path: str) -> Iterator[Misfit]:
             yield from _check_part(value, kind, path)
         case inspect.DictType() if isinstance(value, dict):
             for key, item in value.items():
+                # A key may have to be one of a few words.
+                yield from _check(key, kind.key_type, place(path, key))
                 yield from _check(item, kind.value_type, place(path, key))
         case inspect.VarTupleType() if isinstance(value, list):
             for index, item in enumerate(value):
