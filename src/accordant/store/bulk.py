@@ -21,14 +21,14 @@ Row = tuple[Any, ...]
 def insert(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> None:
     """Insert rows; any conflict is an error of the database."""
     if rows:
-        _execute(connection, _insert(connection.dialect.name, table, columns, ""), rows)
+        execute(connection, _insert(connection.dialect.name, table, columns, ""), rows)
 
 
 def insert_new(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
     """Insert the rows whose key is not there yet; how many were."""
     if not rows:
         return 0
-    return _execute(connection, _insert(connection.dialect.name, table, columns, "ON CONFLICT DO NOTHING"), rows)
+    return execute(connection, _insert(connection.dialect.name, table, columns, "ON CONFLICT DO NOTHING"), rows)
 
 
 def upsert(
@@ -47,7 +47,7 @@ def upsert(
     if not rows:
         return
     statement = _upsert(connection.dialect.name, table, columns, only_next=only_if_version_follows)
-    done = _execute(connection, statement, rows)
+    done = execute(connection, statement, rows)
     if done != len(rows):
         raise ConcurrentChange(f"{len(rows) - done} of {len(rows)} rows of {table.name} changed meanwhile.")
 
@@ -86,7 +86,8 @@ def _select_sql(dialect: str, table: Table, columns: tuple[str, ...], key: str, 
 _ROWS_MAX = 256
 
 
-def _execute(connection: Connection, statement: "Statement", rows: Sequence[Row]) -> int:
+def execute(connection: Connection, statement: "Statement", rows: Sequence[Row]) -> int:
+    """Carry out a statement for any number of rows; how many rows it touched."""
     if connection.dialect.name != "sqlite":
         return connection.exec_driver_sql(
             statement.of(1), tuple(list(column) for column in zip(*rows, strict=True))

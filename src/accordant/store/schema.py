@@ -438,6 +438,54 @@ discrepancy = Table(
 )
 Index("ix_discrepancy_run", discrepancy.c.run_id)
 
+rehearsal_run = Table(
+    "rehearsal_run",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("body", LargeBinary),
+)
+Index("ix_rehearsal_run_started", rehearsal_run.c.started_at)
+
+rehearsal_difference = Table(
+    "rehearsal_difference",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("run_id", Text, nullable=False),
+    Column("flow", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+Index("ix_rehearsal_difference_run", rehearsal_difference.c.run_id, rehearsal_difference.c.flow)
+
+scheduled_job = Table(
+    "scheduled_job",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("ticked_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("outcome", Text),
+    Column("told", Text),
+)
+
+lag_incident = Table(
+    "lag_incident",
+    metadata,
+    Column("flow", Text, primary_key=True),
+    Column("lag_s", BigInteger, nullable=False),
+    Column("limit_s", BigInteger, nullable=False),
+    Column("waiting", BigInteger, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
+
 evidence_pack = Table(
     "evidence_pack",
     metadata,
@@ -469,6 +517,84 @@ phase_grant = Table(
     Column("granted_at", BigInteger, nullable=False),
 )
 Index("ix_phase_grant_flow", phase_grant.c.flow, phase_grant.c.id)
+
+directory_record = Table(
+    "directory_record",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("system", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("record_id", Text, nullable=False),
+    Column("is_live", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    UniqueConstraint("system", "object", "record_id", name="uq_directory_record"),
+)
+
+directory_key = Table(
+    "directory_key",
+    metadata,
+    Column("digest", BigInteger, primary_key=True, autoincrement=False),
+    Column("record", BigInteger, primary_key=True, autoincrement=False),
+)
+Index("ix_directory_key_record", directory_key.c.record)
+
+directory_scan = Table(
+    "directory_scan",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("object", Text, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+    Column("cursor", Text, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("complete_at", BigInteger),
+)
+
+record_link = Table(
+    "record_link",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("system", Text, primary_key=True),
+    Column("object", Text, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("target_id", Text),
+    Column("rung", Text),
+    Column("body", LargeBinary, nullable=False),
+    Column("linked_at", BigInteger, nullable=False),
+)
+Index("ix_record_link_key", record_link.c.key)
+Index("ix_record_link_target", record_link.c.target_id)
+
+review_case = Table(
+    "review_case",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("system", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("waits", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("decided_at", BigInteger),
+    Column("decided_by", Text),
+    Column("reason", Text),
+    Column("chosen_id", Text),
+)
+Index("ix_review_case_state", review_case.c.state, review_case.c.opened_at)
+Index("ix_review_case_account", review_case.c.account_id)
+
+match_rejection = Table(
+    "match_rejection",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("system", Text, primary_key=True),
+    Column("object", Text, primary_key=True),
+    Column("target_id", Text, primary_key=True),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("rejected_at", BigInteger, nullable=False),
+)
 
 #: What happened: nobody updates or deletes these rows. Triggers refuse it on both databases.
 APPEND_ONLY: tuple[Table, ...] = (

@@ -19,12 +19,15 @@ from sqlalchemy import (
     text,
 )
 
+from accordant.store.migrations.matching_tables import add_matching_tables
+
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 _metadata = MetaData()
+add_matching_tables(_metadata)
 
 # SQLite counts up by itself only in a column typed INTEGER; PostgreSQL needs eight bytes for a count that never wraps.
 _Serial = BigInteger().with_variant(Integer(), "sqlite")
@@ -443,6 +446,54 @@ discrepancy = Table(
     Column("found_at", BigInteger, nullable=False),
 )
 Index("ix_discrepancy_run", discrepancy.c.run_id)
+
+rehearsal_run = Table(
+    "rehearsal_run",
+    _metadata,
+    Column("id", Text, primary_key=True),
+    Column("before", Text, nullable=False),
+    Column("after", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("body", LargeBinary),
+)
+Index("ix_rehearsal_run_started", rehearsal_run.c.started_at)
+
+rehearsal_difference = Table(
+    "rehearsal_difference",
+    _metadata,
+    Column("id", _Serial, primary_key=True, autoincrement=True),
+    Column("run_id", Text, nullable=False),
+    Column("flow", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+Index("ix_rehearsal_difference_run", rehearsal_difference.c.run_id, rehearsal_difference.c.flow)
+
+scheduled_job = Table(
+    "scheduled_job",
+    _metadata,
+    Column("name", Text, primary_key=True),
+    Column("ticked_at", BigInteger, nullable=False),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("outcome", Text),
+    Column("told", Text),
+)
+
+lag_incident = Table(
+    "lag_incident",
+    _metadata,
+    Column("flow", Text, primary_key=True),
+    Column("lag_s", BigInteger, nullable=False),
+    Column("limit_s", BigInteger, nullable=False),
+    Column("waiting", BigInteger, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+)
 
 evidence_pack = Table(
     "evidence_pack",

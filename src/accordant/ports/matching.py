@@ -1,0 +1,68 @@
+"""What matching must be able to ask and keep: links, rejections, open questions, and how far a scan came."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Protocol
+
+import msgspec
+
+from accordant.canonical.matching import RecordLink, ReviewCase, ReviewState
+from accordant.canonical.refs import ExternalRef
+
+
+class Pair(msgspec.Struct, frozen=True, order=True):
+    """A customer and a record of which a person said that they do not belong together."""
+
+    account_id: str
+    system: str
+    object: str
+    target_id: str
+
+
+class Scan(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the reading of one object's records has come.
+
+    ``cursor`` is where to go on. ``complete_at`` is when a reading last came to its end; None before the first did.
+    """
+
+    system: str
+    object: str
+    started_at: datetime
+    cursor: str = ""
+    records: int = 0
+    complete_at: datetime | None = None
+
+
+class MatchState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was decided about some accounts.
+
+    ``links`` are theirs and those of accounts they share a record with; ``written`` the records of targets that the
+    crosswalk has for them; ``cases`` their open questions by id; ``scanned`` the (system, object) that were read whole.
+    """
+
+    links: tuple[RecordLink, ...]
+    written: dict[str, tuple[ExternalRef, ...]]
+    rejected: frozenset[Pair]
+    cases: dict[str, ReviewCase]
+    scanned: frozenset[tuple[str, str]]
+
+
+class MatchBook(Protocol):
+    """Obligations: everything about a batch of accounts is read at one moment."""
+
+    def of_accounts(self, account_ids: Iterable[str]) -> MatchState:
+        """What was decided about these accounts."""
+        ...
+
+
+class DecidedCase(msgspec.Struct, frozen=True, kw_only=True):
+    """A review case with where it stands. ``chosen_id`` is the record that was accepted or rejected, where there was
+    one.
+    """
+
+    case: ReviewCase
+    state: ReviewState
+    decided_at: datetime | None = None
+    decided_by: str | None = None
+    reason: str | None = None
+    chosen_id: str | None = None

@@ -1,0 +1,262 @@
+"""The directory on SQL: records of targets, and one row a key. A key is stored as eight bytes of its hash.
+
+Two keys with one hash only bring a record with which the ladder finds nothing in common. Next: `identity/ladder.py`.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, delete, func, select
+
+from accordant.canonical.matching import Candidate, MatchKey
+from accordant.kernel.clock import from_micros, to_micros
+from accordant.ports.directory import FANOUT_MAX, DirectoryEntry, Found
+from accordant.ports.matching import Scan
+from accordant.store import bulk
+from accordant.store.engine import Database
+from accordant.store.schema import directory_key, directory_record, directory_scan
+
+_RECORD = ("system", "object", "record_id", "is_live", "body", "seen_at")
+_KEY = ("digest", "record")
+_SCAN = ("system", "object", "started_at", "cursor", "records", "complete_at")
+#: A chain of merges longer than this is a mistake or a circle; the ladder says so.
+_MERGES_MAX = 10
+_FORGOTTEN_AT_ONCE = 500
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Candidate)
+
+
+class SqlDirectory:
+    """`ports.directory.Directory` on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def lookup(self, system: str, object_name: str, keys: Iterable[MatchKey]) -> Found:
+        """See the port."""
+        by_digest = {key_digest(system, object_name, key): key for key in keys}
+        with self._database.read() as connection:
+            ids: set[int] = set()
+            crowded = set()
+            for digest, key in by_digest.items():
+                found = _records_of(connection, digest)
+                if len(found) > FANOUT_MAX:
+                    crowded.add(key)
+                ids.update(found[:FANOUT_MAX])
+            rows = bulk.select_by_keys(connection, directory_record, ("system", "object", "body"), "id", ids)
+            records = {
+                record.id: record
+                for row_system, row_object, body in rows
+                if (row_system, row_object) == (system, object_name)
+                for record in (_DECODER.decode(body),)
+            }
+            for _ in range(_MERGES_MAX):
+                survivors = {record.merged_into for record in records.values() if record.merged_into}
+                missing = survivors - records.keys()
+                if not missing:
+                    break
+                records |= _by_id(connection, system, object_name, missing)
+        return Found(records=records, crowded=frozenset(crowded))
+
+    def records(self, system: str, object_name: str, ids: Iterable[str]) -> dict[str, Candidate]:
+        """See the port."""
+        with self._database.read() as connection:
+            return _by_id(connection, system, object_name, ids)
+
+    def put(self, entries: Sequence[DirectoryEntry], *, now: datetime) -> None:
+        """See the port."""
+        with self._database.write() as connection:
+            put_entries(connection, entries, now=now)
+
+    def remove(self, system: str, object_name: str, ids: Iterable[str]) -> int:
+        """See the port."""
+        with self._database.write() as connection:
+            return forget(connection, system, object_name, ids)
+
+    def count(self, system: str, object_name: str) -> int:
+        """See the port."""
+        query = (
+            select(func.count())
+            .select_from(directory_record)
+            .where(
+                directory_record.c.system == system,
+                directory_record.c.object == object_name,
+                directory_record.c.is_live.is_(True),
+            )
+        )
+        with self._database.read() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def scan(self, system: str, object_name: str) -> Scan | None:
+        """How far the reading of an object has come; None before it was begun."""
+        with self._database.read() as connection:
+            query = select(*(directory_scan.c[name] for name in _SCAN)).where(
+                directory_scan.c.system == system, directory_scan.c.object == object_name
+            )
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return Scan(
+            system=row[0],
+            object=row[1],
+            started_at=from_micros(row[2]),
+            cursor=row[3],
+            records=row[4],
+            complete_at=None if row[5] is None else from_micros(row[5]),
+        )
+
+    def keep_page(self, scan: Scan, entries: Sequence[DirectoryEntry], *, now: datetime) -> None:
+        """Add a page of a scan, with how far it has come, in one transaction: a crash loses or keeps both."""
+        with self._database.write() as connection:
+            put_entries(connection, entries, now=now)
+            _keep_scan(connection, scan)
+
+    def finish_scan(self, scan: Scan) -> int:
+        """Forget what this reading did not meet any more, and mark it complete; how many were forgotten.
+
+        A record that is still to be created was not there to be met and stays.
+        """
+        gone = select(directory_record.c.record_id).where(
+            directory_record.c.system == scan.system,
+            directory_record.c.object == scan.object,
+            directory_record.c.seen_at < to_micros(scan.started_at),
+            ~directory_record.c.record_id.startswith("new:"),
+        )
+        forgotten = 0
+        with self._database.write() as connection:
+            ids = list(connection.execute(gone).scalars())
+            for start in range(0, len(ids), _FORGOTTEN_AT_ONCE):
+                forgotten += forget(connection, scan.system, scan.object, ids[start : start + _FORGOTTEN_AT_ONCE])
+            _keep_scan(connection, scan)
+        return forgotten
+
+
+def key_digest(system: str, object_name: str, key: MatchKey) -> int:
+    """A key as it is stored: a signed number of eight bytes."""
+    text = f"{system}\x1f{object_name}\x1f{key.kind.value}\x1f{key.value}"
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), signed=True)
+
+
+def put_entries(connection: Connection, entries: Sequence[DirectoryEntry], *, now: datetime) -> None:
+    """Add records with their keys, or replace both. Of one record that comes twice the last counts."""
+    latest = {(entry.record.system, entry.record.object, entry.record.id): entry for entry in entries}
+    if not latest:
+        return
+    micros = to_micros(now)
+    rows = [
+        (*name, not (entry.record.deleted or entry.record.merged_into), _ENCODER.encode(entry.record), micros)
+        for name, entry in latest.items()
+    ]
+    known = _numbers(connection, latest)
+    _drop_keys(connection, known.values())
+    _upsert(connection, rows)
+    numbers = known if len(known) == len(latest) else _numbers(connection, latest)
+    keys = [
+        (key_digest(name[0], name[1], key), numbers[name])
+        for name, entry in latest.items()
+        for key in sorted(entry.keys)
+    ]
+    bulk.insert_new(connection, directory_key, _KEY, keys)
+
+
+def forget(connection: Connection, system: str, object_name: str, ids: Iterable[str]) -> int:
+    """Remove records and their keys; how many there were."""
+    numbers = _numbers(connection, {(system, object_name, one) for one in ids})
+    _drop_keys(connection, numbers.values())
+    for number in numbers.values():
+        connection.execute(delete(directory_record).where(directory_record.c.id == number))
+    return len(numbers)
+
+
+def confirm_pending(connection: Connection, system: str, object_name: str, pending_id: str, record_id: str) -> None:
+    """A record that was still to be created is there now, under the target's own id; its keys stay as they are."""
+    waiting = _by_id(connection, system, object_name, [pending_id]).get(pending_id)
+    if waiting is None:
+        return
+    numbers = _numbers(connection, {(system, object_name, pending_id), (system, object_name, record_id)})
+    if (system, object_name, record_id) in numbers:
+        forget(connection, system, object_name, [pending_id])  # a scan has met it before the answer came
+        return
+    body = _ENCODER.encode(msgspec.structs.replace(waiting, id=record_id))
+    connection.execute(
+        directory_record.update()
+        .where(directory_record.c.id == numbers[system, object_name, pending_id])
+        .values(record_id=record_id, body=body)
+    )
+
+
+def _records_of(connection: Connection, digest: int) -> list[int]:
+    query = (
+        select(directory_key.c.record)
+        .where(directory_key.c.digest == digest)
+        .order_by(directory_key.c.record)
+        .limit(FANOUT_MAX + 1)
+    )
+    return list(connection.execute(query).scalars())
+
+
+def _by_id(connection: Connection, system: str, object_name: str, ids: Iterable[str]) -> dict[str, Candidate]:
+    rows = bulk.select_by_keys(
+        connection, directory_record, ("object", "body"), "record_id", ids, where=("system", system)
+    )
+    return {
+        record.id: record
+        for row_object, body in rows
+        if row_object == object_name
+        for record in (_DECODER.decode(body),)
+    }
+
+
+def _numbers(connection: Connection, names: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str, str], int]:
+    """Our own numbers of records that are there."""
+    wanted = set(names)
+    found: dict[tuple[str, str, str], int] = {}
+    for system in {name[0] for name in wanted}:
+        ids = {name[2] for name in wanted if name[0] == system}
+        columns = ("system", "object", "record_id", "id")
+        for row in bulk.select_by_keys(
+            connection, directory_record, columns, "record_id", ids, where=("system", system)
+        ):
+            name = (row[0], row[1], row[2])
+            if name in wanted:
+                found[name] = row[3]
+    return found
+
+
+def _drop_keys(connection: Connection, numbers: Iterable[int]) -> None:
+    gone = list(numbers)
+    for start in range(0, len(gone), _FORGOTTEN_AT_ONCE):
+        part = gone[start : start + _FORGOTTEN_AT_ONCE]
+        connection.execute(delete(directory_key).where(directory_key.c.record.in_(part)))
+
+
+def _upsert(connection: Connection, rows: Sequence[bulk.Row]) -> None:
+    statement = bulk.Statement(
+        connection.dialect.name,
+        directory_record,
+        _RECORD,
+        'ON CONFLICT ("system", "object", "record_id") DO UPDATE SET "is_live" = excluded."is_live", '
+        '"body" = excluded."body", "seen_at" = excluded."seen_at"',
+    )
+    bulk.execute(connection, statement, rows)
+
+
+def _keep_scan(connection: Connection, scan: Scan) -> None:
+    row = (
+        scan.system,
+        scan.object,
+        to_micros(scan.started_at),
+        scan.cursor,
+        scan.records,
+        None if scan.complete_at is None else to_micros(scan.complete_at),
+    )
+    bulk.upsert(connection, directory_scan, _SCAN, [row])
+
+
+def scanned_objects(connection: Connection) -> frozenset[tuple[str, str]]:
+    """The (system, object) whose records were read to the end at least once."""
+    query = select(directory_scan.c.system, directory_scan.c.object).where(directory_scan.c.complete_at.is_not(None))
+    return frozenset((system, object_name) for system, object_name in connection.execute(query))

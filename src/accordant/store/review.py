@@ -1,0 +1,187 @@
+"""Links between customers and records, and the questions that only a person answers, on SQL.
+
+A case is decided once: who comes second is told so. Next: `operations` for the acts of a person.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, select, update
+
+from accordant.canonical.matching import RecordLink, ReviewCase, ReviewState
+from accordant.canonical.refs import ExternalRef
+from accordant.kernel.clock import from_micros, to_micros
+from accordant.ports.matching import DecidedCase, MatchState, Pair
+from accordant.store import bulk
+from accordant.store.directory import scanned_objects
+from accordant.store.engine import Database
+from accordant.store.schema import crosswalk, match_rejection, record_link, review_case
+
+_LINK = ("account_id", "system", "object", "key", "target_id", "rung", "body", "linked_at")
+_CASE = ("id", "account_id", "system", "object", "state", "waits", "body", "opened_at")
+_DECIDED = ("body", "state", "decided_at", "decided_by", "reason", "chosen_id")
+_REJECTION = ("account_id", "system", "object", "target_id", "actor", "reason", "rejected_at")
+
+_ENCODER = msgspec.json.Encoder()
+_LINK_DECODER = msgspec.json.Decoder(RecordLink)
+_CASE_DECODER = msgspec.json.Decoder(ReviewCase)
+
+
+class SqlReviews:
+    """`ports.matching.MatchBook` on a database, and the cases as a person works on them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_accounts(self, account_ids: Iterable[str]) -> MatchState:
+        """See the port."""
+        ids = set(account_ids)
+        with self._database.read() as connection:
+            links = {
+                (link.account_id, link.system, link.object): link for link in _links(connection, "account_id", ids)
+            }
+            names = {(link.system, link.object, link.key) for link in links.values()}
+            for link in _links(connection, "key", {key for _, _, key in names}):
+                if (link.system, link.object, link.key) in names:
+                    links[link.account_id, link.system, link.object] = link
+            rejected = bulk.select_by_keys(
+                connection, match_rejection, ("account_id", "system", "object", "target_id"), "account_id", ids
+            )
+            columns = ("account_id", "state", "body")
+            cases = bulk.select_by_keys(connection, review_case, columns, "account_id", ids)
+            written = _written(connection, ids)
+            scanned = scanned_objects(connection)
+        opened = [_CASE_DECODER.decode(body) for _, state, body in cases if state == ReviewState.OPEN.value]
+        return MatchState(
+            links=tuple(links[name] for name in sorted(links)),
+            written=written,
+            rejected=frozenset(Pair(*row) for row in rejected),
+            cases={case.id: case for case in opened},
+            scanned=scanned,
+        )
+
+    def case(self, case_id: str) -> DecidedCase | None:
+        """One case with where it stands; None when there is none."""
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, review_case, _DECIDED, "id", [case_id])
+        return read_case(rows[0]) if rows else None
+
+    def open_cases(self, *, limit: int) -> tuple[DecidedCase, ...]:
+        """The cases that wait for a person, oldest first."""
+        query = (
+            select(*(review_case.c[name] for name in _DECIDED))
+            .where(review_case.c.state == ReviewState.OPEN.value)
+            .order_by(review_case.c.opened_at, review_case.c.id)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return tuple(read_case(tuple(row)) for row in connection.execute(query))
+
+
+def read_case(row: bulk.Row) -> DecidedCase:
+    """The case in a row of the columns ``body`` to ``chosen_id``."""
+    body, state, decided_at, decided_by, reason, chosen_id = row
+    return DecidedCase(
+        case=_CASE_DECODER.decode(body),
+        state=ReviewState(state),
+        decided_at=None if decided_at is None else from_micros(decided_at),
+        decided_by=decided_by,
+        reason=reason,
+        chosen_id=chosen_id,
+    )
+
+
+def put_links(connection: Connection, links: Sequence[RecordLink]) -> None:
+    """Keep which record each of these accounts' facts go to, replacing what was kept of it."""
+    rows = [
+        (
+            link.account_id,
+            link.system,
+            link.object,
+            link.key,
+            link.target_id,
+            None if link.rung is None else link.rung.value,
+            _ENCODER.encode(link),
+            to_micros(link.linked_at),
+        )
+        for link in links
+    ]
+    bulk.upsert(connection, record_link, _LINK, rows)
+
+
+def drop_link(connection: Connection, account_id: str, system: str, object_name: str) -> bool:
+    """Forget a link; whether there was one. What it was stays in the trail."""
+    gone = connection.execute(
+        record_link.delete().where(
+            record_link.c.account_id == account_id,
+            record_link.c.system == system,
+            record_link.c.object == object_name,
+        )
+    )
+    return gone.rowcount > 0
+
+
+def put_cases(connection: Connection, cases: Sequence[ReviewCase]) -> None:
+    """Open questions, or renew what is said in them: one that was decided is asked anew."""
+    rows = [
+        (
+            case.id,
+            case.account_id,
+            case.system,
+            case.object,
+            ReviewState.OPEN.value,
+            case.waits,
+            _ENCODER.encode(case),
+            to_micros(case.opened_at),
+        )
+        for case in cases
+    ]
+    bulk.upsert(connection, review_case, _CASE, rows)
+    for case in cases:
+        cleared = {"decided_at": None, "decided_by": None, "reason": None, "chosen_id": None}
+        connection.execute(update(review_case).where(review_case.c.id == case.id).values(cleared))
+
+
+def lapse_cases(connection: Connection, reasons: dict[str, str], *, now: datetime) -> None:
+    """Close questions that have answered themselves; ``reasons`` by the id of the case."""
+    for case_id, reason in reasons.items():
+        close_case(connection, case_id, ReviewState.LAPSED, actor="accordant", reason=reason, now=now)
+
+
+def close_case(
+    connection: Connection,
+    case_id: str,
+    state: ReviewState,
+    *,
+    actor: str,
+    reason: str,
+    now: datetime,
+    chosen_id: str | None = None,
+) -> bool:
+    """Decide an open case; False when it was decided before, and then nothing changes."""
+    done = connection.execute(
+        update(review_case)
+        .where(review_case.c.id == case_id, review_case.c.state == ReviewState.OPEN.value)
+        .values(state=state.value, decided_at=to_micros(now), decided_by=actor, reason=reason, chosen_id=chosen_id)
+    )
+    return done.rowcount == 1
+
+
+def put_rejection(connection: Connection, pair: Pair, *, actor: str, reason: str, now: datetime) -> None:
+    """Never offer this pair again, until somebody takes that back."""
+    row = (pair.account_id, pair.system, pair.object, pair.target_id, actor, reason, to_micros(now))
+    bulk.upsert(connection, match_rejection, _REJECTION, [row])
+
+
+def _links(connection: Connection, column: str, values: Iterable[str]) -> list[RecordLink]:
+    rows = bulk.select_by_keys(connection, record_link, ("body", "target_id"), column, values)
+    return [msgspec.structs.replace(_LINK_DECODER.decode(body), target_id=target_id) for body, target_id in rows]
+
+
+def _written(connection: Connection, account_ids: set[str]) -> dict[str, tuple[ExternalRef, ...]]:
+    rows = bulk.select_by_keys(connection, crosswalk, ("entity_id", "ref"), "entity_id", account_ids)
+    written: dict[str, list[ExternalRef]] = {}
+    for account_id, ref in sorted(tuple(row) for row in rows):
+        written.setdefault(account_id, []).append(ExternalRef.parse(ref))
+    return {account_id: tuple(refs) for account_id, refs in written.items()}
