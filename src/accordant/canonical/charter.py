@@ -36,6 +36,18 @@ class Winner(StrEnum):
     PERSON = "person"
 
 
+class Direction(StrEnum):
+    """Which way an entity moves, seen from its system of record.
+
+    Inbound is taken in and told to nobody; outbound goes from its owners to the readers; both lets the owners of single
+    facts also write those into the system of record.
+    """
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+    BOTH = "both"
+
+
 class FieldType(StrEnum):
     """How a value is spelled in the target field."""
 
@@ -105,13 +117,18 @@ class SystemPart(_Part, frozen=True, kw_only=True):
 class OwnershipPart(_Part, frozen=True, kw_only=True):
     """Who owns an entity. ``fields`` are exceptions: canonical field -> system of record. ``purpose`` is the one
     written sentence.
+
+    ``financial`` owns every financial fact that ``fields`` does not name, where the system of record may not: a CRM
+    can own the customer, never what the customer owes.
     """
 
     entity: EntityKind
     system_of_record: str
     readers: tuple[str, ...]
     purpose: str
+    direction: Direction = Direction.OUTBOUND
     winner: Winner = Winner.SYSTEM_OF_RECORD
+    financial: str | None = None
     fields: dict[str, str] = {}
 
 

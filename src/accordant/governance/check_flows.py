@@ -6,13 +6,17 @@ import msgspec
 
 from accordant.canonical.charter import Charter, FieldType, FlowPart, MappingPart, Phase, SyncMode
 from accordant.canonical.facts import FACTS, FactType
-from accordant.governance.check_ownership import is_financial
+from accordant.governance.check_ownership import category_of
+from accordant.governance.financial import is_financial
 from accordant.governance.findings import Category, ConnectorFacts, Defect, Severity, place
-from accordant.governance.ownership import OwnershipMatrix
+from accordant.governance.ownership import OwnershipMatrix, facts_of
 from accordant.governance.phases import CAP_OF_TIER, Tier, cap_of, is_wider
 
 #: Only ids that the owner never reuses may name a record; sooner or later two companies share a name or an address.
 STABLE_KEYS = frozenset({"external_id"})
+
+#: Facts that name one record of the owner and no other: only these may look another record up.
+REFERENCES = frozenset({"external_id", "account"})
 
 #: A flow that may be later than this is not real time. Seconds.
 REAL_TIME_LAG_S_MAX = 3600
@@ -82,6 +86,12 @@ def _mapping(where: str, mapping: MappingPart) -> Iterator[Defect]:
                 problem=f"{field.source} is of type {fact} and cannot be held by a field of type {field.type}.",
                 remedy=f"Make the type {' or '.join(sorted(_FIELD_TYPES[fact]))}, or choose another source.",
             )
+        elif field.type is FieldType.LOOKUP and field.source not in REFERENCES:
+            yield Defect(
+                where=place(where, "fields", name, "source"),
+                problem=f"{name} would find its record by {field.source!r}, which two of them may share.",
+                remedy=f"Look up by {' or '.join(sorted(REFERENCES))}; a company's name is never a key.",
+            )
 
 
 def check_flows(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> Iterator[Defect]:
@@ -95,12 +105,13 @@ def check_flows(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> I
             severity=Severity.WARNING,
         )
     yield from _shared(charter)
+    yield from _both_ways(charter)
     for index, flow in enumerate(charter.flows):
         where = place("flows", index)
         mapping = charter.mapping_of(flow)
         for defect in (
             *_route(where, flow, charter, connectors),
-            *_owner(where, flow, owners),
+            *_owner(where, flow, mapping, owners),
             *_lags(where, flow),
             *_phase(where, flow, charter, connectors),
             *(_writes(where, flow, mapping, owners) if mapping is not None else _unmapped(where, flow)),
@@ -175,26 +186,62 @@ def _route(where: str, flow: FlowPart, charter: Charter, connectors: Mapping[str
         )
 
 
-def _owner(where: str, flow: FlowPart, owners: OwnershipMatrix) -> Iterator[Defect]:
+def _owner(where: str, flow: FlowPart, mapping: MappingPart | None, owners: OwnershipMatrix) -> Iterator[Defect]:
     owner = owners.entities.get(flow.entity)
     if owner is None:
+        carried = sorted({fact for field in mapping.fields.values() for fact in facts_of(field)}) if mapping else []
+        named = f" ({', '.join(carried)})" if carried else ""
         yield Defect(
             where=place(where, "entity"),
-            problem=f"Nobody owns {flow.entity}, which {flow.name} carries.",
+            problem=f"Nobody owns {flow.entity}, which {flow.name} carries{named}.",
             remedy=f"Add {flow.entity} to ownership, with its system of record and one sentence of purpose.",
         )
-    elif owner == flow.target:
+        return
+    speaks = flow.source == owner or _owns_some(flow, mapping, owners)
+    closed = owners.closed_to(flow.entity, flow.target)
+    if owner == flow.target and not speaks:
         yield Defect(
             where=place(where, "target"),
             problem=f"{flow.name} would write {flow.entity} into {flow.target}, which owns it.",
             remedy="Turn the flow round, or change who owns it.",
         )
-    elif owner != flow.source:
+    elif not speaks:
         yield Defect(
             where=place(where, "source"),
             problem=f"{flow.name} takes {flow.entity} from {flow.source}, but {owner} owns it.",
             remedy=f"Make {owner} the source.",
         )
+    elif closed is not None and flow.source != flow.target:
+        yield Defect(
+            where=place(where, "target"),
+            problem=f"{flow.name} cannot carry {flow.entity} to {flow.target}: {closed}.",
+            remedy=f"Change the direction or the readers in the ownership of {flow.entity}, or leave the flow out.",
+        )
+
+
+def _owns_some(flow: FlowPart, mapping: MappingPart | None, owners: OwnershipMatrix) -> bool:
+    fields = mapping.fields.values() if mapping is not None else ()
+    return any(owners.owner_of(flow.entity, fact) == flow.source for field in fields for fact in facts_of(field))
+
+
+def _both_ways(charter: Charter) -> Iterator[Defect]:
+    """Two flows that carry the same facts of one entity to and fro: the wish that nobody decided (requirement 10)."""
+    routes: dict[tuple[str, str, str], tuple[str, frozenset[str]]] = {}
+    for index, flow in enumerate(charter.flows):
+        mapping = charter.mapping_of(flow)
+        if mapping is None:
+            continue
+        carried = frozenset(fact for field in mapping.fields.values() for fact in facts_of(field))
+        back = routes.get((flow.entity, flow.target, flow.source))
+        if back is not None and back[1] == carried:
+            yield Defect(
+                where=place("flows", index),
+                problem=f"{back[0]} and {flow.name} carry the same facts of {flow.entity} both ways:"
+                f" {', '.join(sorted(carried))}.",
+                remedy="Give each direction a mapping of only the facts its source owns.",
+                flows=(back[0], flow.name),
+            )
+        routes[(flow.entity, flow.source, flow.target)] = (flow.name, carried)
 
 
 def _lags(where: str, flow: FlowPart) -> Iterator[Defect]:
@@ -266,12 +313,17 @@ def _writes(where: str, flow: FlowPart, mapping: MappingPart, owners: OwnershipM
                 problem=f"{flow.name} may write {name}, which the mapping of {flow.object} does not have.",
                 remedy=f"Map it, or use one of: {', '.join(sorted(mapping.fields))}.",
             )
-    for name in sorted(_write_set(flow, mapping) & mapping.fields.keys()):
-        fact = mapping.fields[name].source
-        owner = owners.owner_of(flow.entity, fact)
-        # Nobody owns the entity, or somebody else does: said once for the flow.
-        if owner is None or owner == owners.entities.get(flow.entity):
+    speaks = flow.source == owners.entities.get(flow.entity) or _owns_some(flow, mapping, owners)
+    # That nobody owns the entity, or that its owner is not the source at all, is said once for the flow.
+    for name in sorted(_write_set(flow, mapping) & mapping.fields.keys()) if speaks else ():
+        strangers = [
+            (fact, owner)
+            for fact in facts_of(mapping.fields[name])
+            if (owner := owners.owner_of(flow.entity, fact)) not in {None, flow.source}
+        ]
+        if not strangers:
             continue
+        fact, owner = strangers[0]
         at = flow.write_fields.index(name) if name in flow.write_fields else None
         yield Defect(
             where=place(where, "write_fields", at) if at is not None else place(where, "phase"),
@@ -285,13 +337,14 @@ def _into_billing(
     where: str, flow: FlowPart, mapping: MappingPart, charter: Charter, connectors: Mapping[str, ConnectorFacts]
 ) -> Iterator[Defect]:
     """Nothing that sales or support say may change the financial state, not even through a flow (requirement 8)."""
-    categories = [
-        facts.category if (part := charter.systems.get(name)) and (facts := connectors.get(part.connector)) else None
-        for name in (flow.source, flow.target)
-    ]
+    categories = [category_of(name, charter, connectors) for name in (flow.source, flow.target)]
     if categories[0] not in {Category.CRM, Category.SUPPORT} or categories[1] not in {Category.BILLING, Category.ERP}:
         return
-    named = sorted(name for name, field in mapping.fields.items() if is_financial(flow.entity, field.source))
+    named = sorted(
+        name
+        for name, field in mapping.fields.items()
+        if any(is_financial(flow.entity, fact) for fact in facts_of(field))
+    )
     if named:
         yield Defect(
             where=place(where, "target"),

@@ -9,8 +9,8 @@ from typing import Self
 
 import msgspec
 
-from accordant.canonical.charter import FlowPart, MappingPart, Phase
-from accordant.governance.ownership import OwnershipMatrix
+from accordant.canonical.charter import FieldPart, FlowPart, MappingPart, Phase
+from accordant.governance.ownership import OwnershipMatrix, facts_of
 from accordant.governance.phases import is_wider, narrower
 
 #: The switch that stops every write of the installation.
@@ -126,9 +126,9 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 def compile_flow(flow: FlowPart, *, mapping: MappingPart, owners: OwnershipMatrix, tier_cap: Phase) -> CompiledFlow:
     """Prepare a flow for the court. ``tier_cap`` is the widest phase that its connectors have earned."""
     foreign = {
-        name: _whose(owners.owner_of(flow.entity, field.source), flow, name, field.source)
+        name: objection
         for name, field in mapping.fields.items()
-        if owners.owner_of(flow.entity, field.source) != flow.source
+        if (objection := _objection(owners, flow, name, field))
     }
     phase = narrower(flow.phase, tier_cap)
     is_capped = is_wider(flow.phase, phase)
@@ -147,10 +147,13 @@ def compile_flow(flow: FlowPart, *, mapping: MappingPart, owners: OwnershipMatri
     )
 
 
-def _whose(owner: str | None, flow: FlowPart, field: str, fact: str) -> str:
-    if owner is None:
-        return f"{field} is not written: the charter names no system of record for {flow.entity}."
-    return f"{field} is not written: {flow.entity}.{fact} belongs to {owner}, not to {flow.source}."
+def _objection(owners: OwnershipMatrix, flow: FlowPart, name: str, field: FieldPart) -> str | None:
+    """Why the flow may never write this field; None when it may. Each fact it is made of has to be the source's."""
+    for fact in facts_of(field):
+        told = owners.objection(flow.entity, fact, source=flow.source, target=flow.target)
+        if told is not None:
+            return f"{name} is not written: {told}."
+    return None
 
 
 def _spoken(flow: FlowPart, phase: Phase, cap: str) -> Reason:

@@ -11,10 +11,11 @@ from typing import Any, cast
 
 import msgspec
 
-from accordant.canonical.charter import Charter, MappingPart
+from accordant.canonical.charter import Charter, FieldPart, MappingPart, OwnershipPart
 from accordant.canonical.refs import EntityKind
 from accordant.governance.charter import check_charter
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
+from accordant.governance.ownership import OwnershipMatrix, facts_of
 from accordant.kernel.errors import ConfigurationError
 from accordant.mapping.translate import check_mapping
 from accordant.store.charter_shape import ALL_FIELDS, check_shape
@@ -208,25 +209,34 @@ class _Filler:
             self._places[place("mappings", system)] = self._places[place("systems", system)]
 
     def _fill_ownership(self) -> None:
-        """An entity that flows from one system only, whose connector ships the sentence, is owned by that system."""
+        """Who owns what nobody wrote: the one source that carries it, or the one source whose connector says so.
+
+        The first may be told to where the flows lead; what no flow carries is taken in and told to nobody.
+        """
         written = {part["entity"] for part in self._raw["ownership"]}
-        for entity in dict.fromkeys(flow["entity"] for flow in self._raw["flows"]):
+        sources = list(dict.fromkeys(flow["source"] for flow in self._raw["flows"]))
+        carried = dict.fromkeys(flow["entity"] for flow in self._raw["flows"])
+        for entity in carried:
             flows = [flow for flow in self._raw["flows"] if flow["entity"] == entity]
-            sources = {flow["source"] for flow in flows}
-            if entity in written or len(sources) != 1:
-                continue
-            source = sources.pop()
-            connector = self._raw["systems"].get(source, {}).get("connector")
-            sentence = self._ownership.get(connector, {}).get(EntityKind(entity))
-            if sentence is None:
-                continue
-            self._places[place("ownership", len(self._raw["ownership"]))] = self._places[
-                place("flows", self._raw["flows"].index(flows[0]))
-            ]
-            readers = sorted({flow["target"] for flow in flows})
-            self._raw["ownership"].append(
-                {"entity": entity, "system_of_record": source, "readers": readers, "purpose": sentence}
-            )
+            carrying = {flow["source"] for flow in flows}
+            if entity not in written and len(carrying) == 1:
+                at = place("flows", self._raw["flows"].index(flows[0]))
+                self._own(entity, carrying.pop(), at, readers=sorted({flow["target"] for flow in flows}))
+        for kind in EntityKind:
+            speaking = [source for source in sources if kind in self._sentences(source)]
+            if kind.value not in written and kind.value not in carried and len(speaking) == 1:
+                self._own(kind.value, speaking[0], place("systems", speaking[0]), readers=[], direction="inbound")
+
+    def _own(self, entity: str, system: str, at: str, **said: list[str] | str) -> None:
+        sentence = self._sentences(system).get(EntityKind(entity))
+        if sentence is None:
+            return
+        self._places[place("ownership", len(self._raw["ownership"]))] = _locate(self._places, at)
+        self._raw["ownership"].append({"entity": entity, "system_of_record": system, "purpose": sentence} | said)
+
+    def _sentences(self, system: str) -> Mapping[EntityKind, str]:
+        """Why a system of this connector owns what it owns, in the connector's words."""
+        return self._ownership.get(self._raw["systems"].get(system, {}).get("connector"), {})
 
     def _fill_object(self, index: int, flow: _Raw) -> None:
         if "object" in flow:
@@ -250,20 +260,17 @@ class _Filler:
         flow["object"] = ""
 
     def _own_fields(self, flow: _Raw) -> list[str]:
-        """Every mapped field whose fact the flow's source owns."""
-        foreign = {
-            fact
-            for part in self._raw["ownership"]
-            if part["entity"] == flow["entity"]
-            for fact, owner in part.get("fields", {}).items()
-            if owner != flow["source"]
-        }
+        """Every mapped field whose facts the flow's source owns; where nobody is named yet, every mapped field."""
+        parts = [part for part in self._raw["ownership"] if part["entity"] == flow["entity"]]
+        owners = OwnershipMatrix.from_parts(msgspec.convert(parts, tuple[OwnershipPart, ...]))
+        entity = EntityKind(flow["entity"])
         return [
             name
             for mapping in self._raw["mappings"].get(flow["target"], ())
             if (mapping["entity"], mapping["object"]) == (flow["entity"], flow["object"])
             for name, field in mapping["fields"].items()
-            if field["source"] not in foreign
+            if {owners.owner_of(entity, fact) for fact in facts_of(msgspec.convert(field, FieldPart))}
+            <= {flow["source"], None}
         ]
 
 

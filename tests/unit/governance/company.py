@@ -4,8 +4,10 @@ from typing import Any
 
 import msgspec
 
-from accordant.canonical.charter import Charter
+from accordant.canonical.charter import Charter, FlowPart, MappingPart, Phase
+from accordant.governance.decide import CompiledFlow, compile_flow
 from accordant.governance.findings import Category, ConnectorFacts
+from accordant.governance.ownership import OwnershipMatrix
 from accordant.governance.phases import Tier
 
 CONNECTORS = {
@@ -35,6 +37,15 @@ CONNECTORS = {
         name="goldbox",
         category=Category.ERP,
         tier=Tier.GOLD,
+        settings=frozenset(),
+        is_source=True,
+        is_target=True,
+        rate_per_s_max=50,
+    ),
+    "deskbox": ConnectorFacts(
+        name="deskbox",
+        category=Category.SUPPORT,
+        tier=Tier.SILVER,
         settings=frozenset(),
         is_source=True,
         is_target=True,
@@ -77,6 +88,16 @@ def raw() -> dict[str, Any]:
                 "readers": ["crm"],
                 "purpose": "Billing knows what is paid for.",
             },
+            *(
+                {
+                    "entity": entity,
+                    "system_of_record": "billing",
+                    "readers": [],
+                    "direction": "inbound",
+                    "purpose": f"Billing knows every {entity}.",
+                }
+                for entity in ("invoice", "payment", "payout")
+            ),
         ],
         "mappings": _mappings(),
         "flows": [
@@ -130,3 +151,8 @@ def _mappings() -> dict[str, Any]:
 def charter(source: dict[str, Any] | None = None) -> Charter:
     """The charter a file with these words gives."""
     return msgspec.convert(source if source is not None else raw(), Charter)
+
+
+def compiled(flow: FlowPart, mapping: MappingPart, owners: OwnershipMatrix) -> CompiledFlow:
+    """A flow as the court takes it, between connectors that have earned every phase."""
+    return compile_flow(flow, mapping=mapping, owners=owners, tier_cap=Phase.AUTOMATED)

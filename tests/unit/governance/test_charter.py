@@ -15,7 +15,7 @@ from accordant.governance.charter import (
     go_no_go,
     is_refused,
 )
-from accordant.governance.check_ownership import FINANCIAL_KINDS, is_financial
+from accordant.governance.financial import FINANCIAL_KINDS, is_financial
 from accordant.governance.findings import Defect, Severity, place
 from tests.unit.governance.company import CONNECTORS, charter, raw
 
@@ -72,6 +72,20 @@ OTHER_FLOW = {
     "phase": "read_only",
     "verify": "Nowhere yet.",
 }
+
+
+def a_profile_in_the_crm(source: dict[str, Any]) -> None:
+    """Billing's books own the account, the CRM the company's name, and each writes its own into the other: sound."""
+    source["systems"]["books"] = {"connector": "goldbox", "owner": "Cy"}
+    source["ownership"][0] |= {"system_of_record": "books", "fields": {"name": "crm"}, "direction": "both"}
+    source["flows"][0] |= {"source": "books", "write_fields": ["Status"]}
+    source["mappings"]["crm"][0]["fields"] = {"Status": {"source": "status"}, "Name": {"source": "name"}}
+    fields = {"Title": {"source": "name"}}
+    source["mappings"]["books"] = [{"entity": "account", "object": "Party", "key_field": "Id", "fields": fields}]
+    source["flows"].append(
+        OTHER_FLOW | {"target": "books", "object": "Party", "phase": "controlled", "write_fields": ["Title"]}
+    )
+
 
 #: What is spoiled -> where the defect must be, and a word that its problem must say.
 REFUSED: list[tuple[str, Spoil, str, str]] = [
@@ -144,7 +158,7 @@ REFUSED: list[tuple[str, Spoil, str, str]] = [
     (
         "two owners of an entity",
         lambda c: c["ownership"].append(c["ownership"][0] | {"system_of_record": "crm"}),
-        "ownership[2].entity",
+        "ownership[5].entity",
         "two owners",
     ),
     ("owner unknown", put("ownership", 0, "system_of_record", "biling"), "ownership[0].system_of_record", "no system"),
@@ -155,7 +169,7 @@ REFUSED: list[tuple[str, Spoil, str, str]] = [
     ("a label for a purpose", put("ownership", 0, "purpose", "Accounts."), "ownership[0].purpose", "No sentence"),
     (
         "invoices owned by a CRM",
-        lambda c: c["ownership"].append(INVOICE | {"system_of_record": "crm"}),
+        lambda c: c["ownership"].__setitem__(2, INVOICE | {"system_of_record": "crm"}),
         "ownership[2].system_of_record",
         "financial state",
     ),
@@ -166,6 +180,45 @@ REFUSED: list[tuple[str, Spoil, str, str]] = [
         "ownership[0].fields.status",
         "financial state",
     ),
+    (
+        "the financial state owned by a CRM",
+        put("ownership", 0, "financial", "crm"),
+        "ownership[0].financial",
+        "financial state",
+    ),
+    (
+        "owner of the financial state unknown",
+        put("ownership", 0, "financial", "erp"),
+        "ownership[0].financial",
+        "no system",
+    ),
+    (
+        "a CRM owns accounts and their money with them",
+        together(put("ownership", 0, "system_of_record", "crm"), put("ownership", 0, "readers", ["billing"])),
+        "ownership[0].financial",
+        "currency, status, mrr and",
+    ),
+    (
+        "a support desk owns accounts and their money with them",
+        together(
+            put("systems", "desk", {"connector": "deskbox", "owner": "Di"}),
+            put("ownership", 0, "system_of_record", "desk"),
+        ),
+        "ownership[0].financial",
+        "would own its financial facts",
+    ),
+    (
+        "subscription status owned by a support desk",
+        together(
+            put("systems", "desk", {"connector": "deskbox", "owner": "Di"}),
+            put("ownership", 1, "fields", {"status": "desk"}),
+        ),
+        "ownership[1].fields.status",
+        "financial state",
+    ),
+    ("everything both ways", put("ownership", 0, "direction", "both"), "ownership[0].direction", "no owner"),
+    ("no sentence for invoices", drop("ownership", 2), "ownership", "invoice"),
+    ("no sentence for payouts", drop("ownership", 4), "ownership", "payout"),
     ("latest edit wins money", put("ownership", 1, "winner", "latest"), "ownership[1].winner", "never win"),
     # mappings
     (
@@ -182,6 +235,12 @@ REFUSED: list[tuple[str, Spoil, str, str]] = [
     ),
     ("company name as key", put("mappings", "crm", 0, "key_source", "name"), "mappings.crm[0].key_source", "may share"),
     ("e-mail as key", put("mappings", "crm", 0, "key_source", "email"), "mappings.crm[0].key_source", "may share"),
+    (
+        "company name in a lookup",
+        put(*ACCOUNT_FIELDS, "Name", {"source": "name", "type": "lookup", "lookup_object": "C", "lookup_key": "K"}),
+        "mappings.crm[0].fields.Name.source",
+        "may share",
+    ),
     ("mapping without fields", put("mappings", "crm", 0, "fields", {}), "mappings.crm[0].fields", "no fields"),
     ("source unknown", put(*ACCOUNT_FIELDS, "MRR", "source", "mmr"), "mappings.crm[0].fields.MRR.source", "no fact"),
     ("money as text", put(*ACCOUNT_FIELDS, "MRR", "type", "text"), "mappings.crm[0].fields.MRR.type", "cannot be held"),
@@ -214,6 +273,20 @@ REFUSED: list[tuple[str, Spoil, str, str]] = [
         ),
         "flows[0].source",
         "erp owns it",
+    ),
+    ("target is no reader", put("ownership", 0, "readers", []), "flows[0].target", "not among the readers"),
+    ("inbound entity flows out", put("ownership", 0, "direction", "inbound"), "flows[0].target", "told to nobody"),
+    (
+        "the same facts both ways",
+        together(a_profile_in_the_crm, put("mappings", "books", 0, "fields", "Status", {"source": "status"})),
+        "flows[2]",
+        "both ways",
+    ),
+    (
+        "into the system of record of an outbound entity",
+        together(a_profile_in_the_crm, put("ownership", 0, "direction", "outbound")),
+        "flows[2].target",
+        "outbound",
     ),
     ("cycle", lambda c: c["flows"].append(OTHER_FLOW), "flows[2].target", "which owns it"),
     ("object without mapping", put("flows", 0, "object", "Firm"), "flows[0].object", "No mapping"),
@@ -267,6 +340,26 @@ def test_refused_at_its_place_with_a_remedy(spoil: Spoil, where: str, says: str)
     assert is_refused(found)
 
 
+def test_single_facts_may_move_both_ways() -> None:
+    source = raw()
+    a_profile_in_the_crm(source)
+    assert check(source) == ()
+    source["flows"][2]["write_fields"] = ["Title", "State"]
+    source["mappings"]["books"][0]["fields"]["State"] = {"source": "country"}
+    (defect,) = check(source)
+    assert (defect.where, defect.problem) == (
+        "flows[2].write_fields[1]", "back would write State from account.country, which books owns itself."
+    )  # fmt: skip
+
+
+def test_a_crm_owns_the_customer_and_billing_what_the_customer_owes() -> None:
+    source = raw()
+    source["ownership"][0] |= {"system_of_record": "crm", "financial": "billing", "direction": "both", "readers": []}
+    assert check(source) == ()
+    source["flows"][0]["write_fields"] = ["Status", "MRR", "Name"]
+    assert [defect.where for defect in check(source)] == ["flows[0].write_fields[2]"]
+
+
 SECRETS = [
     "sk_live_" + "x" * 24,
     "rk_test_" + "x" * 24,
@@ -311,7 +404,7 @@ def test_what_only_resembles_a_secret_passes(text: str) -> None:
 def test_money_from_a_crm_never_flows_into_finance() -> None:
     source = raw()
     source["systems"]["erp"] = {"connector": "goldbox", "owner": "Cy"}
-    source["ownership"][0] |= {"system_of_record": "crm"}
+    source["ownership"][0] |= {"system_of_record": "crm", "financial": "billing", "readers": ["erp"]}
     source["mappings"]["erp"] = source["mappings"]["crm"]
     source["flows"][0] |= {"source": "crm", "target": "erp"}
     found = [defect for defect in check(source) if defect.where == "flows[0].target"]
@@ -362,11 +455,24 @@ def test_a_charter_without_flows_is_a_warning_by_itself() -> None:
     [
         (put("timezone", "Mars"), {"accounts", "subscriptions"}),
         (put("systems", "crm", "owner", ""), {"accounts", "subscriptions"}),
-        (put("ownership", 1, "purpose", ""), {"subscriptions"}),
+        # What would write waits for every sentence, not only for that of the entity it carries (requirement 4).
+        (put("ownership", 1, "purpose", ""), {"accounts", "subscriptions"}),
+        (put("ownership", 2, "purpose", ""), {"accounts"}),
+        (drop("ownership", 4), {"accounts"}),
+        (put("ownership", 1, "readers", []), {"subscriptions"}),
         (put("mappings", "crm", 0, "key_source", "name"), {"accounts"}),
         (put("flows", 1, "expected_lag_s", 0), {"subscriptions"}),
     ],
-    ids=["time zone", "system", "ownership", "mapping", "flow"],
+    ids=[
+        "time zone",
+        "system",
+        "a sentence",
+        "a sentence of another",
+        "an owner of another",
+        "readers",
+        "mapping",
+        "flow",
+    ],
 )
 def test_a_defect_stops_the_flows_it_concerns(spoil: Spoil, stopped: set[str]) -> None:
     source = raw()

@@ -29,8 +29,8 @@ CHARTER = charter()
 FLOW = CHARTER.flows[0]  # releases Status and MRR of Name, Status and MRR
 MAPPING = CHARTER.mappings["crm"][0]
 OWNERS = OwnershipMatrix.from_charter(CHARTER)
-NAME_IN_CRM = OwnershipMatrix(entities=OWNERS.entities, exceptions={(EntityKind.ACCOUNT, "name"): "crm"})
-NOBODY = OwnershipMatrix(entities={}, exceptions={})
+NAME_IN_CRM = msgspec.structs.replace(OWNERS, exceptions={(EntityKind.ACCOUNT, "name"): "crm"})
+NOBODY = OwnershipMatrix(entities={}, exceptions={}, readers={}, directions={})
 
 ALL = frozenset({"Name", "Status", "MRR"})
 RELEASED = frozenset({"Status", "MRR"})

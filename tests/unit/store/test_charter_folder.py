@@ -42,6 +42,9 @@ OWNERSHIP = {
     "paybox": {
         EntityKind.ACCOUNT: "Billing knows who pays.",
         EntityKind.SUBSCRIPTION: "Billing knows what is paid for.",
+        EntityKind.INVOICE: "Billing issues every invoice.",
+        EntityKind.PAYMENT: "Billing collects every payment.",
+        EntityKind.PAYOUT: "Billing makes every payout.",
     }
 }
 
@@ -104,7 +107,11 @@ def test_a_usual_company_is_under_twenty_lines(tmp_path: Path) -> None:
     assert [(part.entity, part.system_of_record, part.readers) for part in charter.ownership] == [
         (EntityKind.ACCOUNT, "paybox", ("crmbox",)),
         (EntityKind.SUBSCRIPTION, "paybox", ("crmbox",)),
+        (EntityKind.INVOICE, "paybox", ()),
+        (EntityKind.PAYMENT, "paybox", ()),
+        (EntityKind.PAYOUT, "paybox", ()),
     ]
+    assert [part.direction.value for part in charter.ownership] == ["outbound"] * 2 + ["inbound"] * 3
     assert charter.ownership[0].purpose == "Billing knows who pays."
     assert charter.systems["crmbox"].connector == "crmbox"
     assert charter.systems["crmbox"].rate_per_s == 20
@@ -133,7 +140,7 @@ def test_all_fields_are_those_the_source_owns(tmp_path: Path, words: str) -> Non
     text += "    purpose: Billing knows who pays.\n    fields: { name: crmbox }\n"
     charter = load(write(tmp_path, charter__yaml=text))
     assert charter.flows[0].write_fields == ("MRR",)
-    assert [part.entity for part in charter.ownership] == [EntityKind.ACCOUNT, EntityKind.SUBSCRIPTION]
+    assert [part.entity for part in charter.ownership][:2] == [EntityKind.ACCOUNT, EntityKind.SUBSCRIPTION]
 
 
 def test_what_is_written_is_not_filled_in(tmp_path: Path) -> None:
@@ -401,7 +408,7 @@ B12: list[tuple[str, str, int, str, str]] = [
     ),
     (
         "lookup to nothing",
-        SHORT + OTHER_MAPPINGS.replace("{ source: name }", "{ source: name, type: lookup }", 1),
+        SHORT + OTHER_MAPPINGS.replace("{ source: name }", "{ source: external_id, type: lookup }", 1),
         14,
         "mappings.crmbox[0].fields.N",
         "lookup",
