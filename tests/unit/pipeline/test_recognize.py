@@ -1,0 +1,153 @@
+"""Before a record is created: was it known, and where is it now? Nothing is made beside a record that we knew."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from accordant.canonical.matching import Candidate, Subject
+from accordant.canonical.refs import ExternalRef
+from accordant.canonical.targets import CurrentRecord, Whereabouts, object_spec
+from accordant.pipeline.recognize import Recognized, Recognizer
+from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased
+
+ACCOUNTS = object_spec(MAPPINGS["accounts"])
+
+
+@dataclass
+class Memory:
+    """What the hub remembers, as a table in memory."""
+
+    known: dict[str, str] = field(default_factory=dict)
+    directory: dict[str, Candidate] = field(default_factory=dict)
+
+    def known_records(self, system: str, object_name: str, account_ids: Collection[str]) -> dict[str, str]:
+        assert (system, object_name) == ("crm", "Account")
+        return {one: self.known[one] for one in account_ids if one in self.known}
+
+    def subjects(self, account_ids: Collection[str]) -> dict[str, Subject]:
+        return {one: Subject(account_id=one, external_id=one.removeprefix("acc_")) for one in account_ids}
+
+    def candidates(self, system: str, object_name: str, target_ids: Collection[str]) -> dict[str, Candidate]:
+        return {one: self.directory[one] for one in target_ids if one in self.directory}
+
+
+def a_fate(target_id: str, *, key: str | None = None, deleted: bool = False, into: str | None = None) -> Whereabouts:
+    return Whereabouts(
+        target_id=target_id,
+        deleted=deleted or into is not None,
+        merged_into=into,
+        key=key,
+        record=CurrentRecord(target_id=target_id, fields={"Name": "Theirs"}),
+    )
+
+
+async def ask(target: LedgerTarget, memory: Memory, *keys: str, step: int = 0) -> dict[str, Recognized]:
+    """What was recognized, by key."""
+    intents = {one.intent.id: one.intent for one in (leased(key, step=step) for key in keys)}
+    recognizer = Recognizer(memory=memory, charter="abc", clock=lambda: NOW)
+    held = await target.read(ACCOUNTS, keys)
+    found = await recognizer.recognize(tuple(intents.values()), spec=ACCOUNTS, held=held, outbound=target)
+    return {intents[name].key: one for name, one in found.items()}
+
+
+async def one_lost(target: LedgerTarget, memory: Memory) -> Recognized:
+    return (await ask(target, memory, "cus_1"))["cus_1"]
+
+
+async def test_a_customer_nobody_has_written_yet_is_not_asked_about() -> None:
+    target = LedgerTarget()
+    assert await ask(target, Memory(), "cus_1") == {}
+    assert target.calls == ["read"]
+
+
+async def test_a_record_that_is_where_it_was_needs_no_word() -> None:
+    target = LedgerTarget(records={"cus_1": CurrentRecord(target_id="001", fields={})})
+    assert await ask(target, Memory({"acc_cus_1": "001"}), "cus_1") == {}
+    assert target.calls == ["read"]
+
+
+async def test_what_hangs_below_an_account_is_not_followed() -> None:
+    target = LedgerTarget()
+    assert await ask(target, Memory({"acc_cus_1": "001"}), "cus_1", step=1) == {}
+    assert target.calls == ["read"]
+
+
+async def test_a_key_found_on_another_record_moves_the_link() -> None:
+    target = LedgerTarget(records={"cus_1": CurrentRecord(target_id="002", fields={})})
+    found = await one_lost(target, Memory({"acc_cus_1": "001"}))
+    assert found.relink is not None
+    assert (found.relink.old, found.relink.new) == (
+        ExternalRef("crm", "Account", "001"),
+        ExternalRef("crm", "Account", "002"),
+    )
+    assert found.relink.why == "cus_1 is the key of 002 now. It was the key of 001."
+    assert (found.address, found.case) == (None, None)
+
+
+async def test_a_record_that_lost_its_key_is_written_by_its_id() -> None:
+    found = await one_lost(LedgerTarget(fates={"001": a_fate("001")}), Memory({"acc_cus_1": "001"}))
+    assert (found.address, found.relink, found.case) == ("001", None, None)
+    assert found.before == CurrentRecord(target_id="001", fields={"Name": "Theirs"})
+
+
+async def test_a_merged_record_is_followed_to_the_last_survivor() -> None:
+    fates = {"001": a_fate("001", into="002"), "002": a_fate("002", into="003"), "003": a_fate("003")}
+    target = LedgerTarget(fates=fates)
+    found = await one_lost(target, Memory({"acc_cus_1": "001"}))
+    assert found.address == "003"
+    assert found.relink is not None
+    assert (found.relink.new.id, found.relink.path) == ("003", ("002",))
+    assert found.relink.why == "001 was merged into 003 in crm."
+    assert target.calls == ["read", "whereabouts", "whereabouts", "whereabouts"]
+
+
+async def test_a_survivor_that_belongs_to_another_customer_is_a_question() -> None:
+    memory = Memory({"acc_cus_1": "001"}, {"002": Candidate(system="crm", object="Account", id="002", name="Other")})
+    found = await one_lost(
+        LedgerTarget(fates={"001": a_fate("001", into="002"), "002": a_fate("002", key="cus_9")}), memory
+    )
+    assert (found.address, found.relink) == (None, None)
+    assert found.case is not None
+    assert "001 of cus_1 was merged into 002, which carries the key of another customer, cus_9" in found.case.why
+    (considered,) = found.case.candidates
+    assert considered.candidate.name == "Other"
+    assert [(one.ours, one.theirs, one.against) for one in considered.evidence] == [("cus_1", "cus_9", True)]
+    assert found.case.waits
+
+
+async def test_a_record_given_to_another_customer_is_a_question() -> None:
+    found = await one_lost(LedgerTarget(fates={"001": a_fate("001", key="cus_9")}), Memory({"acc_cus_1": "001"}))
+    assert found.case is not None
+    assert "001 of cus_1 is still there, but carries the key of another customer" in found.case.why
+    assert found.case.candidates[0].candidate.cross_references == ("cus_9",)
+
+
+async def test_a_deleted_or_forgotten_record_is_not_made_again_by_itself() -> None:
+    memory = Memory({"acc_cus_1": "001"})
+    deleted = await one_lost(LedgerTarget(fates={"001": a_fate("001", deleted=True)}), memory)
+    forgotten = await one_lost(LedgerTarget(), memory)
+    for found, said in ((deleted, "in the recycle bin"), (forgotten, "no longer knows it")):
+        assert (found.address, found.relink) == (None, None)
+        assert found.case is not None
+        assert said in found.case.why
+        assert found.case.candidates == ()
+        assert (found.case.account_id, found.case.charter, found.case.opened_at) == ("acc_cus_1", "abc", NOW)
+
+
+async def test_records_merged_into_one_another_are_a_question_and_no_endless_walk() -> None:
+    fates = {"001": a_fate("001", into="002"), "002": a_fate("002", into="001")}
+    found = await one_lost(LedgerTarget(fates=fates), Memory({"acc_cus_1": "001"}))
+    assert found.case is not None
+    assert "name one another" in found.case.why
+
+
+async def test_many_are_asked_for_together_and_only_one_gets_a_record_they_share() -> None:
+    keys = [f"cus_{number}" for number in range(20)]
+    fates = {f"00{number}": a_fate(f"00{number}", into="survivor") for number in range(20)}
+    target = LedgerTarget(fates=fates | {"survivor": a_fate("survivor")})
+    found = await ask(target, Memory({f"acc_{key}": f"00{number}" for number, key in enumerate(keys)}), *keys)
+    assert target.calls == ["read", "whereabouts", "whereabouts"]
+    assert [key for key, one in found.items() if one.address == "survivor"] == ["cus_0"]
+    others = [one.case for key, one in found.items() if key != "cus_0"]
+    assert all(case is not None and "the key of another customer, cus_0" in case.why for case in others)
