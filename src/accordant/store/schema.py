@@ -11,17 +11,34 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
 
-metadata = MetaData()
+from accordant.store.schema_base import Serial, metadata
+from accordant.store.schema_matching import (
+    directory_key,
+    directory_record,
+    directory_scan,
+    match_rejection,
+    record_link,
+    review_case,
+    review_decision,
+)
 
-# SQLite counts up by itself only in a column typed INTEGER; PostgreSQL needs eight bytes for a count that never wraps.
-Serial = BigInteger().with_variant(Integer(), "sqlite")
+__all__ = [
+    "APPEND_ONLY",
+    "directory_key",
+    "directory_record",
+    "directory_scan",
+    "match_rejection",
+    "metadata",
+    "record_link",
+    "review_case",
+    "review_decision",
+]
 
 inbox_event = Table(
     "inbox_event",
@@ -518,84 +535,6 @@ phase_grant = Table(
 )
 Index("ix_phase_grant_flow", phase_grant.c.flow, phase_grant.c.id)
 
-directory_record = Table(
-    "directory_record",
-    metadata,
-    Column("id", Serial, primary_key=True, autoincrement=True),
-    Column("system", Text, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("record_id", Text, nullable=False),
-    Column("is_live", Boolean, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("seen_at", BigInteger, nullable=False),
-    UniqueConstraint("system", "object", "record_id", name="uq_directory_record"),
-)
-
-directory_key = Table(
-    "directory_key",
-    metadata,
-    Column("digest", BigInteger, primary_key=True, autoincrement=False),
-    Column("record", BigInteger, primary_key=True, autoincrement=False),
-)
-Index("ix_directory_key_record", directory_key.c.record)
-
-directory_scan = Table(
-    "directory_scan",
-    metadata,
-    Column("system", Text, primary_key=True),
-    Column("object", Text, primary_key=True),
-    Column("started_at", BigInteger, nullable=False),
-    Column("cursor", Text, nullable=False),
-    Column("records", BigInteger, nullable=False),
-    Column("complete_at", BigInteger),
-)
-
-record_link = Table(
-    "record_link",
-    metadata,
-    Column("account_id", Text, primary_key=True),
-    Column("system", Text, primary_key=True),
-    Column("object", Text, primary_key=True),
-    Column("key", Text, nullable=False),
-    Column("target_id", Text),
-    Column("rung", Text),
-    Column("body", LargeBinary, nullable=False),
-    Column("linked_at", BigInteger, nullable=False),
-)
-Index("ix_record_link_key", record_link.c.key)
-Index("ix_record_link_target", record_link.c.target_id)
-
-review_case = Table(
-    "review_case",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("account_id", Text, nullable=False),
-    Column("system", Text, nullable=False),
-    Column("object", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("waits", Boolean, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("opened_at", BigInteger, nullable=False),
-    Column("decided_at", BigInteger),
-    Column("decided_by", Text),
-    Column("reason", Text),
-    Column("chosen_id", Text),
-)
-Index("ix_review_case_state", review_case.c.state, review_case.c.opened_at)
-Index("ix_review_case_account", review_case.c.account_id)
-
-match_rejection = Table(
-    "match_rejection",
-    metadata,
-    Column("account_id", Text, primary_key=True),
-    Column("system", Text, primary_key=True),
-    Column("object", Text, primary_key=True),
-    Column("target_id", Text, primary_key=True),
-    Column("actor", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("rejected_at", BigInteger, nullable=False),
-)
-
 #: What happened: nobody updates or deletes these rows. Triggers refuse it on both databases.
 APPEND_ONLY: tuple[Table, ...] = (
     inbox_event,
@@ -614,4 +553,5 @@ APPEND_ONLY: tuple[Table, ...] = (
     phase_grant,
     conflict,
     conflict_decision,
+    review_decision,
 )

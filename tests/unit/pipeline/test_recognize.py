@@ -44,7 +44,7 @@ def a_fate(target_id: str, *, key: str | None = None, deleted: bool = False, int
 
 async def ask(target: LedgerTarget, memory: Memory, *keys: str, step: int = 0) -> dict[str, Recognized]:
     """What was recognized, by key."""
-    intents = {one.intent.id: one.intent for one in (leased(key, step=step) for key in keys)}
+    intents = {str(one.intent.id): one.intent for one in (leased(key, step=step) for key in keys)}
     recognizer = Recognizer(memory=memory, charter="abc", clock=lambda: NOW)
     held = await target.read(ACCOUNTS, keys)
     found = await recognizer.recognize(tuple(intents.values()), spec=ACCOUNTS, held=held, outbound=target)

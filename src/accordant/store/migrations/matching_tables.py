@@ -101,3 +101,12 @@ def _add_decisions(metadata: MetaData) -> None:
         Column("reason", Text, nullable=False),
         Column("rejected_at", BigInteger, nullable=False),
     )
+    Table(
+        "review_decision",
+        metadata,
+        Column("case_id", Text, primary_key=True),
+        Column("number", Integer, primary_key=True, autoincrement=False),
+        Column("action", Text, nullable=False),
+        Column("body", LargeBinary, nullable=False),
+        Column("decided_at", BigInteger, nullable=False),
+    )

@@ -544,6 +544,7 @@ _APPEND_ONLY = (
     "phase_grant",
     "conflict",
     "conflict_decision",
+    "review_decision",
 )
 _SENTENCE = "is append-only: what happened is never changed or removed. Add a new row that corrects it."
 

@@ -1,0 +1,96 @@
+"""The tables of matching: the directory of a target's records, links, review cases, and what people decided.
+
+Names as in `schema.py`, which gives them out with the others. Next: `directory.py`, `review.py`, `review_desk.py`.
+"""
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+
+from accordant.store.schema_base import Serial, metadata
+
+directory_record = Table(
+    "directory_record",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("system", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("record_id", Text, nullable=False),
+    Column("is_live", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    UniqueConstraint("system", "object", "record_id", name="uq_directory_record"),
+)
+
+directory_key = Table(
+    "directory_key",
+    metadata,
+    Column("digest", BigInteger, primary_key=True, autoincrement=False),
+    Column("record", BigInteger, primary_key=True, autoincrement=False),
+)
+Index("ix_directory_key_record", directory_key.c.record)
+
+directory_scan = Table(
+    "directory_scan",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("object", Text, primary_key=True),
+    Column("started_at", BigInteger, nullable=False),
+    Column("cursor", Text, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("complete_at", BigInteger),
+)
+
+record_link = Table(
+    "record_link",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("system", Text, primary_key=True),
+    Column("object", Text, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("target_id", Text),
+    Column("rung", Text),
+    Column("body", LargeBinary, nullable=False),
+    Column("linked_at", BigInteger, nullable=False),
+)
+Index("ix_record_link_key", record_link.c.key)
+Index("ix_record_link_target", record_link.c.target_id)
+
+review_case = Table(
+    "review_case",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("account_id", Text, nullable=False),
+    Column("system", Text, nullable=False),
+    Column("object", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("waits", Boolean, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("decided_at", BigInteger),
+    Column("decided_by", Text),
+    Column("reason", Text),
+    Column("chosen_id", Text),
+)
+Index("ix_review_case_state", review_case.c.state, review_case.c.opened_at)
+Index("ix_review_case_account", review_case.c.account_id)
+
+match_rejection = Table(
+    "match_rejection",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("system", Text, primary_key=True),
+    Column("object", Text, primary_key=True),
+    Column("target_id", Text, primary_key=True),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("rejected_at", BigInteger, nullable=False),
+)
+
+review_decision = Table(
+    "review_decision",
+    metadata,
+    Column("case_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("action", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+)
