@@ -151,7 +151,14 @@ class Compared(msgspec.Struct, frozen=True, tag=True):
     differing: tuple[str, ...]
 
 
-WriteOutcome = Applied | AlreadyApplied | Refused | Uncertain | Compared
+class Yielded(msgspec.Struct, frozen=True, tag=True):
+    """Nothing was sent: what differs is the target's own value, which a conflict's rule or a person lets stand."""
+
+    target_id: str
+    fields: tuple[str, ...]
+
+
+WriteOutcome = Applied | AlreadyApplied | Refused | Uncertain | Compared | Yielded
 
 
 class WriteReceipt(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,15 +6,18 @@ from typing import Protocol
 
 import msgspec
 
+from accordant.canonical.conflicts import FieldMark
 from accordant.canonical.intents import IntentState, WriteIntent, WriteReceipt
 from accordant.ports.audit import AuditEntry
+from accordant.ports.conflicts import FieldsKnown
 from accordant.ports.state import LanePark, Link
 
 
 class LeasedIntent(msgspec.Struct, frozen=True, kw_only=True):
     """An intent in the hands of a courier. ``attempt`` counts this try, ``was`` is its state before the lease.
 
-    ``was`` leased or uncertain means that an earlier try may have reached the target.
+    ``was`` leased or uncertain means that an earlier try may have reached the target. ``known`` is what was last
+    written into the record and what stands for its fields, ``said_at`` the provider's stamp of the event behind it.
     """
 
     intent: WriteIntent
@@ -22,6 +25,8 @@ class LeasedIntent(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int
     was: IntentState
     token: int
+    known: FieldsKnown = FieldsKnown()
+    said_at: datetime | None = None
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +35,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ``receipt`` is None when nothing was tried (the policy changed, the rate was spent).
 
     ``park`` stops the lane, ``link`` is the crosswalk entry of a record met for the first time, ``target_id`` the
-    target's id.
+    target's id. ``marks`` are what was last written into each field, None where nothing was written now.
     """
 
     leased: LeasedIntent
@@ -42,6 +47,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     link: Link | None = None
     park: LanePark | None = None
     audit: AuditEntry | None = None
+    marks: dict[str, FieldMark] | None = None
 
 
 class Outbox(Protocol):

@@ -8,19 +8,22 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, exists, func, select, text
 
 from accordant.canonical.intents import AlreadyApplied, Applied, IntentState, WriteIntent
-from accordant.kernel.clock import to_micros
+from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.errors import TransientError
+from accordant.ports.conflicts import FieldsKnown
 from accordant.ports.outbox import LeasedIntent, Verdict
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
+from accordant.store.conflicts import encode_marks, fields_known
 from accordant.store.engine import Database
-from accordant.store.schema import confirmed_record, crosswalk, parked_lane, write_intent, write_receipt
+from accordant.store.schema import confirmed_record, crosswalk, inbox_event, parked_lane, write_intent, write_receipt
 from accordant.store.state import record_ref
 
 # Written out, not bound: a partial index is taken only where the query shows the index's own condition.
 _IS_OPEN = "state IN ('pending', 'leased', 'uncertain')"
 _RECEIPT = ("intent_id", "attempt", "outcome", "body", "settled_at")
-_CONFIRMED = ("ref", "target", "object", "key", "target_id", "fields", "intent_id", "confirmed_at")
+_CONFIRMED = ("ref", "target", "object", "key", "target_id", "fields", "intent_id", "confirmed_at", "marks")
+_NOTHING_KNOWN = FieldsKnown()
 _INTENT_DECODER = msgspec.json.Decoder(WriteIntent)
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
@@ -56,6 +59,8 @@ class SqlOutbox:
             token = micros
             kept = [(row, chosen[row.record]) for row in rows if row.revision == chosen[row.record].revision]
             _lease(connection, [(row.id, one.attempts + 1) for row, one in kept], token, to_micros(lease_until))
+            known = fields_known(connection, {row.record: row.revision for row, _ in kept})
+            said = _said_at(connection, {row.cause for row, _ in kept if row.cause is not None})
         return tuple(
             LeasedIntent(
                 intent=_INTENT_DECODER.decode(row.body),
@@ -63,6 +68,8 @@ class SqlOutbox:
                 attempt=one.attempts + 1,
                 was=one.was,
                 token=token,
+                known=known.get(row.record, _NOTHING_KNOWN),
+                said_at=said.get(row.cause),
             )
             for row, one in kept
         )
@@ -124,6 +131,7 @@ def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> 
             write_intent.c.state,
             write_intent.c.attempts,
             write_intent.c.shadow,
+            write_intent.c.cause,
             write_intent.c.body,
         )
         .where(
@@ -138,6 +146,12 @@ def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> 
         .limit(limit)
     )
     return query.where(write_intent.c.flow.not_in(sorted(paused_flows))) if paused_flows else query
+
+
+def _said_at(connection: Connection, seqs: set[int]) -> dict[int | None, datetime]:
+    """When the owners said what is behind these intents, by their own stamps."""
+    rows = bulk.select_by_keys(connection, inbox_event, ("seq", "occurred_at"), "seq", seqs)
+    return {seq: from_micros(occurred_at) for seq, occurred_at in rows}
 
 
 def _supersede(connection: Connection, ids: list[str], micros: int) -> None:
@@ -237,6 +251,7 @@ def _confirm(connection: Connection, verdicts: Sequence[Verdict]) -> None:
                     _ENCODER.encode(held),
                     written,
                     settled,
+                    encode_marks(verdict.leased.known.marks if verdict.marks is None else verdict.marks),
                 )
             )
         if verdict.link is not None and receipt is not None:

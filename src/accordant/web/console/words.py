@@ -9,7 +9,15 @@ from datetime import UTC, date, datetime
 
 from markupsafe import Markup
 
-from accordant.canonical.intents import AlreadyApplied, Applied, Compared, Refused, Uncertain, WriteOutcome
+from accordant.canonical.intents import (
+    AlreadyApplied,
+    Applied,
+    Compared,
+    Refused,
+    Uncertain,
+    WriteOutcome,
+    Yielded,
+)
 from accordant.kernel.money import Money
 
 UNKNOWN = "unknown"
@@ -210,6 +218,8 @@ def outcome_sentence(outcome: WriteOutcome) -> str:
             if not differing:
                 return "Compared only: the target holds every value already."
             return f"Compared only, nothing was sent: {plural(len(differing), 'field')} would change."
+        case Yielded(fields=fields):
+            return f"Nothing was sent: {', '.join(fields)} stays as the target has it, see the conflict."
 
 
 def csv_cell(value: object) -> str:

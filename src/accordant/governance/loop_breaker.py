@@ -1,0 +1,78 @@
+"""The loop breaker: a field that went back and forth too often within an hour is held until a person has looked.
+
+Two automations that overwrite each other would otherwise do so for ever. Pure: it looks at a field's latest turns.
+"""
+
+from datetime import datetime, timedelta
+
+import msgspec
+
+from accordant.canonical.conflicts import FieldMark, Turn
+from accordant.canonical.intents import WireValue
+
+#: How often one field of one record may return to a value it had before. The next return is not written.
+RETURNS_MAX = 5
+#: Within which span.
+SPAN = timedelta(hours=1)
+#: Turns that are remembered: twice as many as trip it, and the two ends.
+TURNS_MAX = 2 * RETURNS_MAX + 4
+
+
+class Trip(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a field is held: its two values, how often it returned, between which instants, and the turns themselves."""
+
+    value: WireValue
+    other: WireValue
+    returns: int
+    since_at: datetime
+    turns: tuple[Turn, ...]
+
+    def sentence(self, field: str, target: str) -> str:
+        """What happened, for the person who has to look."""
+        ours = sum(turn.ours for turn in self.turns)
+        return (
+            f"{field} went back and forth {self.returns} times since {self.since_at:%Y-%m-%d %H:%M} UTC: Accordant "
+            f"wrote it {ours} times, and somebody at {target} or its owner changed it as often. Nothing more is "
+            "written to it until a person has found who the other one is, and releases it."
+        )
+
+
+def advance(mark: FieldMark | None, *, before: WireValue, value: WireValue, revision: int, at: datetime) -> FieldMark:
+    """The mark after a confirmed write. ``before`` is what the target held when it was read, None for nothing."""
+    turns = [] if mark is None else [turn for turn in mark.turns if turn.at > at - SPAN]
+    if mark is not None and not turns:
+        turns.append(Turn(mark.value, mark.at, ours=True))
+    for turn in (Turn(before, at, ours=False), Turn(value, at, ours=True)):
+        if turns and turns[-1].value != turn.value:
+            turns.append(turn)
+    if not turns:
+        turns.append(Turn(value, at, ours=True))
+    # One value without a change behind it is what almost every field has: the mark itself says as much.
+    kept = tuple(turns[-TURNS_MAX:]) if len(turns) > 1 else ()
+    return FieldMark(value=value, revision=revision, at=at, turns=kept)
+
+
+def tripped(
+    mark: FieldMark, *, held: WireValue, value: WireValue, now: datetime, released_at: datetime | None = None
+) -> Trip | None:
+    """Whether writing ``value`` over ``held`` would be one return too many; what was before a release is forgiven."""
+    since = now - SPAN if released_at is None else max(now - SPAN, released_at)
+    turns = [turn for turn in mark.turns if turn.at > since]
+    for turn in (Turn(held, now, ours=False), Turn(value, now, ours=True)):
+        if not turns or turns[-1].value != turn.value:
+            turns.append(turn)
+    returns = [
+        turns[place]
+        for place in range(2, len(turns))
+        if turns[place].value == value and turns[place - 2].value == value and turns[place].ours
+    ]
+    # The last of them is the one that is asked about.
+    if len(returns) <= RETURNS_MAX:
+        return None
+    return Trip(
+        value=value,
+        other=held,
+        returns=len(returns) - 1,
+        since_at=turns[0].at,
+        turns=tuple(turns[:-1]),
+    )

@@ -1,0 +1,218 @@
+"""Between reading and writing one record: which fields go out, which are somebody else's for now, and why.
+
+A field is contested where the target holds neither what we last confirmed nor what we want. The courier and
+reconciliation both ask here, so that a conflict is one thing however it was met. Next: `pipeline/deliver.py`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from accordant.canonical.conflicts import (
+    Claim,
+    Conflict,
+    ConflictRule,
+    Contested,
+    FieldMark,
+    Ruling,
+    Side,
+    Stand,
+    StandEffect,
+    conflict_of,
+    stand_of,
+)
+from accordant.canonical.intents import WireValue
+from accordant.canonical.targets import CurrentRecord
+from accordant.governance.conflict import WinnerRule, is_contested, rule_on
+from accordant.governance.loop_breaker import tripped
+from accordant.kernel.hashing import fingerprint
+from accordant.ports.audit import AuditEntry
+from accordant.ports.conflicts import FieldsKnown, Found
+
+#: Values in the target's own spelling.
+Respell = Callable[[Mapping[str, WireValue]], Mapping[str, WireValue]]
+
+
+class Umpire(msgspec.Struct, frozen=True, kw_only=True):
+    """What has to be known of a flow to rule on a conflict: whose values it carries, and who wins."""
+
+    source: str
+    rule: WinnerRule
+
+
+class SetAside(msgspec.Struct, frozen=True, kw_only=True):
+    """A field that is not written now, and the sentence that says why."""
+
+    field: str
+    sentence: str
+
+
+class Contest(msgspec.Struct, frozen=True, kw_only=True):
+    """``write`` are the differing fields that go out, ``contested`` the conflicts met now, in the order of names."""
+
+    write: dict[str, WireValue]
+    aside: tuple[SetAside, ...] = ()
+    contested: tuple[Contested, ...] = ()
+
+
+NO_CONTEST = Contest(write={})
+
+
+class Parties(msgspec.Struct, frozen=True, kw_only=True):
+    """The two systems, with what is known of when and by which event the owner's record came to be."""
+
+    source: str
+    target: str
+    said_at: datetime | None = None
+    seq: int | None = None
+    #: Fields the owner changed in the revision that ``said_at`` is of: only for these it is the time of the change.
+    changed: frozenset[str] = frozenset()
+
+
+def contest(
+    *,
+    desired: Mapping[str, WireValue],
+    raw: Mapping[str, WireValue],
+    held: CurrentRecord,
+    known: FieldsKnown,
+    respell: Respell,
+    rule: WinnerRule,
+    parties: Parties,
+    now: datetime,
+) -> Contest:
+    """Sift the fields in which a record differs from what is desired.
+
+    ``desired`` is in the target's own spelling, ``raw`` is the same as the desk spelled it.
+    """
+    write: dict[str, WireValue] = {}
+    aside: list[SetAside] = []
+    found: list[Contested] = []
+    confirmed = respell({name: mark.value for name, mark in known.marks.items() if name in desired})
+    tried = [respell(values) for values in known.tried]
+    for name in sorted(desired):
+        value, there = desired[name], held.fields.get(name)
+        if there == value:
+            continue
+        stand, mark = known.stands.get(name), known.marks.get(name)
+        if stand is not None and _is_set_aside(stand, raw[name]):
+            aside.append(SetAside(field=name, sentence=stand.sentence))
+            continue
+        # What an earlier try of ours may have left there is nobody's edit.
+        ours = any(name in values and values[name] == there for values in tried)
+        if mark is not None and not ours and not _is_cleared(stand, raw[name], there):
+            owner = _owner_claim(name, value, raw[name], stand, parties)
+            one = _contested(
+                name, owner, confirmed.get(name), held, mark, stand=stand, rule=rule, parties=parties, now=now
+            )
+            if one is not None:
+                found.append(one)
+                if one.ruling.winner is not Side.OWNER:
+                    aside.append(SetAside(field=name, sentence=one.ruling.sentence))
+                    continue
+        write[name] = value
+    return Contest(write=write, aside=tuple(aside), contested=tuple(found))
+
+
+def _is_set_aside(stand: Stand, raw: WireValue) -> bool:
+    """A hold holds whatever the owner says; what is kept stands only against the value it was kept against."""
+    if stand.effect is StandEffect.KEEP:
+        return raw == stand.against and raw != stand.value
+    return stand.effect is StandEffect.HOLD
+
+
+def _is_cleared(stand: Stand | None, raw: WireValue, there: WireValue) -> bool:
+    """Whether a person said that this value of the owner goes over this value of the target."""
+    return stand is not None and stand.effect is StandEffect.WRITE and (raw, there) == (stand.against, stand.value)
+
+
+def _owner_claim(name: str, value: WireValue, raw: WireValue, stand: Stand | None, parties: Parties) -> Claim:
+    if stand is not None and stand.effect is StandEffect.KEEP and raw == stand.value:
+        return Claim(value=value, system=parties.source, at=stand.since_at, by=stand.by)
+    said_at = parties.said_at if name in parties.changed else None
+    return Claim(value=value, system=parties.source, at=said_at, seq=parties.seq)
+
+
+def _contested(
+    name: str,
+    owner: Claim,
+    confirmed: WireValue,
+    held: CurrentRecord,
+    mark: FieldMark,
+    *,
+    stand: Stand | None,
+    rule: WinnerRule,
+    parties: Parties,
+    now: datetime,
+) -> Contested | None:
+    there = held.fields.get(name)
+    target = Claim(value=there, system=parties.target, at=held.changed_at, by=held.changed_by)
+    released_at = stand.since_at if stand is not None and stand.effect is StandEffect.RELEASE else None
+    trip = tripped(mark, held=there, value=owner.value, now=now, released_at=released_at)
+    if trip is not None:
+        ruling = Ruling(rule=ConflictRule.LOOP, winner=None, sentence=trip.sentence(name, parties.target))
+    elif is_contested(there, owner.value, confirmed=confirmed):
+        ruling = rule_on(rule, name, owner=owner, target=target, mark=mark, unchanged=owner.value == confirmed)
+    else:
+        return None
+    return Contested(
+        field=name,
+        owner=owner,
+        target=target,
+        against=stand.against if owner.by is not None and stand is not None else None,
+        confirmed=mark.value,
+        confirmed_at=mark.at,
+        revision=mark.revision,
+        ruling=ruling,
+    )
+
+
+def found_of(
+    contested: Sequence[Contested],
+    *,
+    record: str,
+    flow: str,
+    target_id: str,
+    account_id: str,
+    raw: Mapping[str, WireValue],
+    cause: int | None,
+    found_at: datetime,
+    found_by: str,
+) -> tuple[Found, ...]:
+    """Conflicts as they are kept, each with its stand and its line in the trail."""
+    found = []
+    for one in contested:
+        # Where a person's value was contested, the owner's own value is still what it stands against.
+        against = raw[one.field] if one.owner.by is None else one.against
+        conflict = conflict_of(
+            one,
+            record=record,
+            flow=flow,
+            target_id=target_id,
+            account_id=account_id,
+            found_at=found_at,
+            found_by=found_by,
+        )
+        found.append(Found(conflict=conflict, stand=stand_of(conflict, against=against), entry=_entry(conflict, cause)))
+    return tuple(found)
+
+
+def _entry(conflict: Conflict, cause: int | None) -> AuditEntry:
+    """The line of the trail: which rule let which side win. The values are in the conflict, here are their digests."""
+    contested = conflict.contested
+    return AuditEntry(
+        kind="archive.conflict.opened" if contested.ruling.winner is None else "archive.conflict.ruled",
+        actor="accordant",
+        subject=conflict.record,
+        cause=cause,
+        at=conflict.found_at,
+        body={
+            "conflict": conflict.id,
+            "field": contested.field,
+            "rule": contested.ruling.rule.value,
+            "winner": None if contested.ruling.winner is None else contested.ruling.winner.value,
+            "owner": fingerprint(contested.owner.value),
+            "target": fingerprint(contested.target.value),
+            "found_by": conflict.found_by,
+        },
+    )
