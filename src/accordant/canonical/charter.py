@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import msgspec
 
+from accordant.canonical.events import EventType
+from accordant.canonical.matching import Rung, UnmatchedPolicy
 from accordant.canonical.refs import EntityKind
 from accordant.kernel.hashing import fingerprint
 
@@ -19,6 +21,20 @@ class Phase(StrEnum):
     READ_ONLY = "read_only"
     CONTROLLED = "controlled"
     AUTOMATED = "automated"
+
+
+class Automation(StrEnum):
+    """What a flow sets off beside the record it writes. Classes are widened one at a time (requirement 125).
+
+    A record sync sets off nothing. The others act only when their flow is automated.
+    """
+
+    RECORD_SYNC = "record_sync"
+    RENEWALS = "renewals"
+    SUPPORT_ENRICHMENT = "support_enrichment"
+    FINANCE_NOTIFICATIONS = "finance_notifications"
+    CUSTOMER_FACING = "customer_facing"
+    MONEY_MOVING = "money_moving"
 
 
 class SyncMode(StrEnum):
@@ -92,6 +108,35 @@ class Mask(StrEnum):
     HIDE = "hide"
 
 
+class CustomerModel(StrEnum):
+    """Who a billing customer is: a company with people in it, or one person."""
+
+    B2B = "b2b"
+    B2C = "b2c"
+
+
+class SeveralCustomers(StrEnum):
+    """What becomes of several billing customers that are one record's: their figures are added up in it, or each gets a
+    record of its own under it.
+    """
+
+    ROLL_UP = "roll_up"
+    PARENT_CHILD = "parent_child"
+
+
+class RecordAttribute(StrEnum):
+    """What of a target's record tells whose it is."""
+
+    NAME = "name"
+    EMAIL = "email"
+    WEBSITE = "website"
+    TAX_ID = "tax_id"
+    PHONE = "phone"
+    POSTCODE = "postcode"
+    COUNTRY = "country"
+    PARENT = "parent"
+
+
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Every part refuses keys it does not know: a misspelt setting must not silently do nothing."""
 
@@ -133,17 +178,23 @@ class OwnershipPart(_Part, frozen=True, kw_only=True):
 
 
 class FieldPart(_Part, frozen=True, kw_only=True):
-    """One target field. ``source`` is a canonical field; text longer than ``length`` is cut there only when
-    ``truncate`` says so.
+    """One target field, filled from exactly one of ``source`` (a fact), ``path`` (into the owner's entity, as in
+    ``metadata.segment``) and ``expression`` (of facts, docs/reference/expressions.md).
 
+    Text longer than ``length`` characters is cut there only when ``truncate`` says so. ``places`` are the decimals an
+    amount keeps; one with more is held, never rounded. ``timezone`` says whose day an instant falls on in a date field.
     ``values`` translates canonical words into the target's picklist. A ``lookup`` field finds its record by
     ``lookup_object`` and ``lookup_key``.
     """
 
-    source: str
+    source: str = ""
+    path: str = ""
+    expression: str = ""
     type: FieldType = FieldType.TEXT
     length: int | None = None
     truncate: bool = False
+    places: int | None = None
+    timezone: str = ""
     values: dict[str, str] = {}
     lookup_object: str | None = None
     lookup_key: str | None = None
@@ -165,6 +216,7 @@ class FlowPart(_Part, frozen=True, kw_only=True):
     """One route: an entity of one system to an object of another.
 
     ``write_fields`` are the target fields a controlled flow may write; empty means none. Lags in seconds.
+    ``phase`` is the widest that is wished: more than read-only also needs a grant (`canonical/phases.py`).
     """
 
     name: str
@@ -173,6 +225,7 @@ class FlowPart(_Part, frozen=True, kw_only=True):
     target: str
     object: str
     phase: Phase
+    automation: Automation = Automation.RECORD_SYNC
     write_fields: tuple[str, ...] = ()
     sync: SyncMode = SyncMode.REAL_TIME
     expected_lag_s: int = 60
@@ -199,6 +252,53 @@ class SensitivityPart(_Part, frozen=True, kw_only=True):
     masks: dict[Audience, dict[Sensitivity, Mask]] = {}
 
 
+class PhasesPart(_Part, frozen=True, kw_only=True):
+    """What the hub has to show before a flow is widened, and who may approve it.
+
+    ``clean_days`` days in a row the comparison with the target found nothing unexplained; ``min_events`` events of the
+    source were understood, ``event_types`` among them; ``sampled_traces`` writes are followed from event to receipt.
+    ``observe_days`` lie between two classes of automation. Only ``approvers`` approve, each by name; nobody does when
+    none is named. ``exempt_stand_ins``: a flow that writes to a simulator on this machine needs no grant.
+    """
+
+    clean_days: int = 7
+    min_events: int = 100
+    event_types: tuple[EventType, ...] = (
+        EventType.CUSTOMER_CREATED,
+        EventType.SUBSCRIPTION_ACTIVATED,
+        EventType.CONTRACT_AMENDED,
+        EventType.PAYMENT_FAILED,
+        EventType.SUBSCRIPTION_CANCELLED,
+    )
+    sampled_traces: int = 20
+    observe_days: int = 14
+    approvers: tuple[str, ...] = ()
+    exempt_stand_ins: bool = True
+
+
+class IdentityPart(_Part, frozen=True, kw_only=True):
+    """Whose record a billing customer is, found before a new one is made. Without this part nothing is looked for.
+
+    ``rungs`` are the steps that may link, strongest first; none named means all that suit the ``model``. Scores are of
+    names, 0 to 100: ``link_name_min`` together with a domain links, ``review_name_min`` together with a place or phone
+    asks a person, below ``flag_name_below`` a link by tax id is flagged. ``free_mail_domains`` and ``shared_domains``
+    add to the lists of domains that speak for no company. ``references``: target system -> key of the billing
+    customer's metadata that holds the record's id there. ``fields``: target system -> attribute -> its field.
+    """
+
+    model: CustomerModel = CustomerModel.B2B
+    rungs: tuple[Rung, ...] = ()
+    link_name_min: int = 85
+    review_name_min: int = 92
+    flag_name_below: int = 60
+    unmatched: UnmatchedPolicy = UnmatchedPolicy.CREATE
+    several_customers: SeveralCustomers = SeveralCustomers.ROLL_UP
+    free_mail_domains: tuple[str, ...] = ()
+    shared_domains: tuple[str, ...] = ()
+    references: dict[str, str] = {}
+    fields: dict[str, dict[RecordAttribute, str]] = {}
+
+
 class CourierPart(_Part, frozen=True, kw_only=True):
     """How stubborn the courier is. Delays in seconds; after ``attempts_max`` tries the lane parks."""
 
@@ -218,6 +318,8 @@ class Charter(_Part, frozen=True, kw_only=True):
     flows: tuple[FlowPart, ...]
     alerts: AlertsPart = AlertsPart()
     courier: CourierPart = CourierPart()
+    identity: IdentityPart | None = None
+    phases: PhasesPart = PhasesPart()
     sensitivity: SensitivityPart = SensitivityPart()
 
     @property

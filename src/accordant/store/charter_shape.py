@@ -54,6 +54,8 @@ def _check(value: Value, kind: inspect.Type, path: str) -> Iterator[Misfit]:
     match kind:
         case inspect.StructType():
             yield from _check_part(value, kind, path)
+        case inspect.UnionType(types=(inspect.StructType() as part, inspect.NoneType())) if value is not None:
+            yield from _check_part(value, part, path)
         case inspect.DictType() if isinstance(value, dict):
             for key, item in value.items():
                 # A key may have to be one of a few words.
