@@ -171,7 +171,7 @@ def _advance_subscription(standing: Standing, after: Subscription) -> Standing:
     if not over:
         kept.append(after)
     candidate = after if over and after.status != "incomplete_expired" else None
-    ended, lost = _remember(ended, candidate, after.external_id, _ended_rank)
+    ended, lost = _remember(ended, candidate, after.external_id, ended_rank)
     if ended is not None:
         kept.append(ended)
     return msgspec.structs.replace(
@@ -181,7 +181,8 @@ def _advance_subscription(standing: Standing, after: Subscription) -> Standing:
     )
 
 
-def _ended_rank(subscription: Subscription) -> tuple[datetime, str]:
+def ended_rank(subscription: Subscription) -> tuple[datetime, str]:
+    """By which of two subscriptions that are over the later end is known."""
     return (subscription.ended_at or subscription.canceled_at or _LONG_AGO, subscription.external_id)
 
 
