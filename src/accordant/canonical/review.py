@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from accordant.canonical.matching import RecordLink, ReviewCase, ReviewState
 from accordant.canonical.refs import EntityRef, ExternalRef
 
 
@@ -41,16 +42,25 @@ class ReviewAction(StrEnum):
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision on a case. ``number`` counts those on it from 1; ``target_id`` is the record it is about.
+    """One decision on a case, with all it takes to undo it. ``number`` counts those on the case from 1.
 
-    ``undone`` is the number of the decision that an undo takes back.
+    ``target_id`` is the record it is about. ``rejected`` are records that are not offered again because of it,
+    ``linked`` and ``unlinked`` those that entered and left the crosswalk. ``*_before`` is what was in force until then:
+    None where there was no case, no choice or no link. ``undone`` is the number of the decision an undo takes back.
     """
 
     case_id: str
     number: int
     action: ReviewAction
     target_id: str | None
-    undone: int | None
     actor: str
     reason: str
     at: datetime
+    case_before: ReviewCase | None
+    state_before: ReviewState | None
+    chosen_before: str | None
+    link_before: RecordLink | None
+    rejected: tuple[str, ...] = ()
+    linked: tuple[str, ...] = ()
+    unlinked: tuple[str, ...] = ()
+    undone: int | None = None

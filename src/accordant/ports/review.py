@@ -1,0 +1,76 @@
+"""What the review queue must be able to ask and keep: a case with its past, and one decision with all it changes."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+import msgspec
+
+from accordant.canonical.matching import Candidate, RecordLink, ReviewCase, ReviewState, Subject
+from accordant.canonical.review import ReviewDecision
+from accordant.ports.audit import AuditEntry
+from accordant.ports.matching import DecidedCase
+
+
+class Place(msgspec.Struct, frozen=True, order=True):
+    """The question about one customer at one target: whose record is it there?"""
+
+    account_id: str
+    system: str
+    object: str
+
+
+class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known where a decision is to be made.
+
+    ``decided`` is None where nobody ever had to ask; ``written`` are the records the crosswalk has for the customer
+    here, newest first. ``owners`` are the links of the customers whose own keys the chosen record carries.
+    """
+
+    place: Place
+    subject: Subject
+    decided: DecidedCase | None
+    history: tuple[ReviewDecision, ...]
+    link: RecordLink | None
+    written: tuple[str, ...]
+    chosen: Candidate | None
+    owners: tuple[RecordLink, ...]
+
+
+class ReviewAct(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything one decision changes, kept whole or not at all.
+
+    ``expected`` is the state of the case it was decided on, None where there was no case. ``link`` is the link after
+    it, None for none. ``allowed`` are records that may be offered again. ``waits`` says that the customer's writes to
+    the target wait after it.
+    """
+
+    place: Place
+    case: ReviewCase
+    state: ReviewState
+    expected: ReviewState | None
+    chosen_id: str | None
+    decision: ReviewDecision
+    link: RecordLink | None
+    allowed: tuple[str, ...]
+    waits: bool
+    audit: AuditEntry
+
+
+class ReviewDesk(Protocol):
+    """Obligations: of two decisions on one state of a case one is kept; the trail and the lane change with it."""
+
+    def places(self, name: str) -> tuple[Place, ...]:
+        """The questions meant by a case's id, or by an account: its id, its owner's reference or its owner's id."""
+        ...
+
+    def file(self, place: Place, chosen: Candidate | str | None) -> CaseFile | None:
+        """What is known at a place, with what is known of the chosen record; None for an account nobody described."""
+        ...
+
+    def linked_to(self, system: str, object_name: str, target_ids: Collection[str]) -> tuple[RecordLink, ...]:
+        """The links that lead to these records."""
+        ...
+
+    def apply(self, act: ReviewAct) -> bool:
+        """Keep a decision. False when somebody decided meanwhile: then nothing has changed."""
+        ...
