@@ -73,11 +73,15 @@ def _mapping(where: str, mapping: MappingPart) -> Iterator[Defect]:
             remedy="Map at least one field, or leave the mapping out to get the connector's own.",
         )
     for name, field in mapping.fields.items():
+        if not field.source and field.type is not FieldType.LOOKUP:
+            continue  # the mapping room checks paths and expressions, which have no place in this vocabulary
         fact = facts.get(field.source)
         if fact is None:
             yield Defect(
                 where=place(where, "fields", name, "source"),
-                problem=f"{mapping.entity} has no fact {field.source!r}.",
+                problem=f"{mapping.entity} has no fact {field.source!r}."
+                if field.source
+                else f"{name} finds its record by no fact.",
                 remedy=f"Its facts are: {', '.join(sorted(facts)) or 'none flow out yet'}.",
             )
         elif field.type not in _FIELD_TYPES[fact]:

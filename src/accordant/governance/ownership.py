@@ -11,6 +11,7 @@ import msgspec
 from accordant.canonical.charter import Charter, Direction, FieldPart, OwnershipPart
 from accordant.canonical.facts import FACTS
 from accordant.canonical.refs import EntityKind
+from accordant.canonical.sources import facts_read
 from accordant.governance.financial import financial_facts
 
 
@@ -97,4 +98,4 @@ class OwnershipMatrix(msgspec.Struct, frozen=True, kw_only=True):
 
 def facts_of(field: FieldPart) -> tuple[str, ...]:
     """The facts a mapped field is made of: the source of a flow must own each of them."""
-    return (field.source,)
+    return facts_read(field)

@@ -3,15 +3,17 @@
 A value that cannot be spelled is answered with its reason, never with something close.
 """
 
+import unicodedata
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
+from zoneinfo import ZoneInfo
 
 import msgspec
 
 from accordant.canonical.charter import FieldPart, FieldType
 from accordant.canonical.facts import Fact, FactType
 from accordant.canonical.intents import WireValue
-from accordant.kernel.money import Money
+from accordant.kernel.money import Money, exponent_of
 
 
 class Unspellable(msgspec.Struct, frozen=True):
@@ -19,6 +21,13 @@ class Unspellable(msgspec.Struct, frozen=True):
 
     reason: str
 
+
+#: Decimals of an amount's field where the mapping says nothing: what targets give a field of money unless asked.
+PLACES_DEFAULT = 2
+
+_JOINER = "\u200d"
+#: Variation selectors and skin tones change the character before them.
+_MODIFIERS = frozenset(map(chr, [*range(0xFE00, 0xFE10), *range(0x1F3FB, 0x1F400)]))
 
 Speller = Callable[[Fact], WireValue | Unspellable]
 
@@ -28,18 +37,19 @@ FACTS_FOR_FIELD: dict[FieldType, frozenset[FactType]] = {
     FieldType.NUMBER: frozenset({FactType.NUMBER}),
     FieldType.CURRENCY: frozenset({FactType.MONEY}),
     FieldType.FLAG: frozenset({FactType.FLAG}),
-    FieldType.DATE: frozenset({FactType.DAY}),
+    FieldType.DATE: frozenset({FactType.DAY, FactType.INSTANT}),
     FieldType.INSTANT: frozenset({FactType.INSTANT}),
     FieldType.LOOKUP: frozenset({FactType.TEXT}),
 }
 
 
-def speller_of(part: FieldPart) -> Speller:
-    """The function that spells facts for one field.
+def speller_of(part: FieldPart, zone: tzinfo = UTC) -> Speller:
+    """The function that spells facts for one field. ``zone`` is the company's, for a field that names no other.
 
     None stays None and clears the field. Text: as it is, empty text as None (no target holds empty text), cut at
     ``length`` characters only with ``truncate``. Currency: decimal text with the currency's own places, "1200.00",
-    "1200" for JPY. Date: "2026-03-14". Instant: UTC, "2026-03-14T09:00:00Z". Number and flag: themselves. Lookup: text.
+    "1200" for JPY; what ``places`` cannot keep is refused. Date: "2026-03-14", of an instant the day in the field's
+    zone. Instant: UTC, "2026-03-14T09:00:00Z". Number and flag: themselves. Lookup: text.
     With ``values`` the field is a picklist: a word that is not listed is refused.
     """
     match part.type:
@@ -48,11 +58,11 @@ def speller_of(part: FieldPart) -> Speller:
         case FieldType.NUMBER:
             return _number
         case FieldType.CURRENCY:
-            return _currency
+            return _currency_speller(PLACES_DEFAULT if part.places is None else part.places)
         case FieldType.FLAG:
             return _flag
         case FieldType.DATE:
-            return _date
+            return _date_speller(ZoneInfo(part.timezone) if part.timezone else zone)
         case FieldType.INSTANT:
             return _instant
 
@@ -63,7 +73,7 @@ def spell_key(value: Fact) -> str | Unspellable:
         return Unspellable("The fact that names the record is not known; a record without its key is never written.")
     if not value:
         return Unspellable("The fact that names the record is empty; a record without its key is never written.")
-    return _unstorable(value) or value
+    return unstorable(value) or value
 
 
 def _text_speller(part: FieldPart) -> Speller:
@@ -81,19 +91,45 @@ def _text_speller(part: FieldPart) -> Speller:
                 listed = ", ".join(sorted(values))
                 return Unspellable(f"{text!r} is not in the field's list of values ({listed}). Add it to the mapping.")
             text = values[text]
-        refusal = _unstorable(text)
+        refusal = unstorable(text)
         if refusal is not None:
             return refusal
-        if length is not None and len(text) > length:
+        if length is not None and (counted := _units(text)) > length:
             if not truncate:
                 return Unspellable(
-                    f"The text has {len(text)} characters the field holds {length}. Shorten it or set `truncate`."
+                    f"The text has {counted} characters, and the field holds {length}. Shorten it or set `truncate`."
                 )
-            # Targets drop spaces at the end, so a cut that left one would differ for ever.
-            text = text[:length].rstrip()
+            text = _cut(text, length)
         return text or None
 
     return spell
+
+
+def _units(text: str) -> int:
+    """Characters as most targets count them: one beyond the basic plane, an emoji for example, counts as two."""
+    return len(text) if text.isascii() else len(text) + sum(letter > "\uffff" for letter in text)
+
+
+def _cut(text: str, length: int) -> str:
+    """As much of a text as fits, never in the middle of what people read as one character.
+
+    Targets drop spaces at the end, so a cut that left one would differ for ever.
+    """
+    end, room = 0, length
+    for letter in text:
+        room -= 2 if letter > "\uffff" else 1
+        if room < 0:
+            break
+        end += 1
+    whole = end
+    while 0 < end < len(text) and (_joins(text[end]) or text[end - 1] == _JOINER):
+        end -= 1
+    # A run of marks longer than the field has no good place: it is cut where it has to be.
+    return text[: end or whole].rstrip()
+
+
+def _joins(letter: str) -> bool:
+    return letter == _JOINER or unicodedata.combining(letter) != 0 or letter in _MODIFIERS
 
 
 def _text_of(value: Fact) -> str | Unspellable | None:
@@ -110,8 +146,8 @@ def _text_of(value: Fact) -> str | Unspellable | None:
     return _wrong(value, "text")
 
 
-def _unstorable(text: str) -> Unspellable | None:
-    """Two kinds of character that no store and no target takes: NUL, and halves of surrogate pairs."""
+def unstorable(text: str) -> Unspellable | None:
+    """Why no field can hold a text, or None: NUL and halves of surrogate pairs are taken by no store and no target."""
     if "\0" in text:
         return Unspellable("The text holds a NUL character, which no target can store. Correct it at its owner.")
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -127,16 +163,32 @@ def _flag(value: Fact) -> WireValue | Unspellable:
     return value if value is None or type(value) is bool else _wrong(value, "a flag")
 
 
-def _currency(value: Fact) -> WireValue | Unspellable:
-    if value is None:
-        return None
-    return format(value.to_decimal(), "f") if type(value) is Money else _wrong(value, "an amount")
+def _currency_speller(places: int) -> Speller:
+    def spell(value: Fact) -> WireValue | Unspellable:
+        if value is None:
+            return None
+        if type(value) is not Money:
+            return _wrong(value, "an amount")
+        lost = exponent_of(value.currency) - places
+        if lost > 0 and value.amount_minor % 10**lost:
+            return Unspellable(
+                f"{value} has more than the {places} decimals the field keeps. Give the field more, and say so in"
+                " `places`; an amount is never rounded."
+            )
+        return format(value.to_decimal(), "f")
+
+    return spell
 
 
-def _date(value: Fact) -> WireValue | Unspellable:
-    if value is None:
-        return None
-    return value.isoformat() if type(value) is date else _wrong(value, "a day")
+def _date_speller(zone: tzinfo) -> Speller:
+    def spell(value: Fact) -> WireValue | Unspellable:
+        if isinstance(value, datetime):
+            return value.astimezone(zone).date().isoformat() if value.tzinfo is not None else _instant_text(value)
+        if value is None:
+            return None
+        return value.isoformat() if type(value) is date else _wrong(value, "a day")
+
+    return spell
 
 
 def _instant(value: Fact) -> WireValue | Unspellable:

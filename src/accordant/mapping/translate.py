@@ -5,14 +5,23 @@ An unknown fact is left out and never written over; a fact known to be empty cle
 """
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
 from accordant.canonical.charter import FieldPart, FieldType, MappingPart
 from accordant.canonical.facts import FACTS, Fact, FactType
 from accordant.canonical.intents import WireValue
+from accordant.canonical.refs import EntityKind
+from accordant.canonical.sources import PathInvalid, PathType, path_type
+from accordant.kernel.errors import ConfigurationError
+from accordant.mapping.expressions import UNKNOWN, ExpressionDefect, Unknown, compile_expression
 from accordant.mapping.spelling import FACTS_FOR_FIELD, Speller, Unspellable, spell_key, speller_of
+
+PLACES_MAX = 8
 
 
 class FieldProblem(msgspec.Struct, frozen=True):
@@ -39,27 +48,54 @@ class MappingDefect(msgspec.Struct, frozen=True):
     remedy: str
 
 
+class CompiledField(msgspec.Struct, frozen=True):
+    """One field made ready. ``said`` is what it is made of, as a person wrote it."""
+
+    name: str
+    said: str
+    read: "Read"
+    spell: Speller
+
+
+#: Finds the value a field is made of, in the facts and in the owner's entity.
+Read = Callable[[Mapping[str, Fact], msgspec.Struct | None], Fact | Unknown | Unspellable]
+
+
 class CompiledMapping(msgspec.Struct, frozen=True):
-    """A mapping made ready for many translations: field, source and speller in the order of the field names."""
+    """A mapping made ready for many translations, its fields in the order of their names."""
 
     key_field: str
     key_source: str
-    spellers: tuple[tuple[str, str, Speller], ...]
+    fields: tuple[CompiledField, ...]
 
 
-def compile_mapping(mapping: MappingPart) -> CompiledMapping:
-    """Choose the speller of every field once; worth it from the second translation on."""
+def compile_mapping(mapping: MappingPart, zone: tzinfo = UTC) -> CompiledMapping:
+    """Choose reader and speller of every field once; worth it from the second translation on.
+
+    ``zone`` is the company's. Raises ConfigurationError for a field that ``check_mapping`` refuses.
+    """
     return CompiledMapping(
         key_field=mapping.key_field,
         key_source=mapping.key_source,
-        spellers=tuple((name, part.source, speller_of(part)) for name, part in sorted(mapping.fields.items())),
+        fields=tuple(
+            CompiledField(name, said_of(part), _reader(mapping.entity, name, part), speller_of(part, zone))
+            for name, part in sorted(mapping.fields.items())
+        ),
     )
 
 
-def translate(values: Mapping[str, Fact], mapping: CompiledMapping | MappingPart) -> Translation:
+def said_of(part: FieldPart) -> str:
+    """What a field is made of, as it stands in the charter."""
+    return part.source or part.path or part.expression
+
+
+def translate(
+    values: Mapping[str, Fact], mapping: CompiledMapping | MappingPart, entity: msgspec.Struct | None = None
+) -> Translation:
     """The record these facts make. A fact absent from ``values`` is unknown and its field is left out; None clears.
 
-    Never raises: what cannot be spelled is a problem with field, source and reason, and the rest of the record stands.
+    ``entity`` is the owner's entity, for fields that are read by a path; without one they are left out. Never raises:
+    what cannot be spelled is a problem with field, source and reason, and the rest of the record stands.
     """
     compiled = compile_mapping(mapping) if isinstance(mapping, MappingPart) else mapping
     problems: list[FieldProblem] = []
@@ -67,16 +103,48 @@ def translate(values: Mapping[str, Fact], mapping: CompiledMapping | MappingPart
     if isinstance(named, Unspellable):
         problems.append(FieldProblem(compiled.key_field, compiled.key_source, named.reason))
     fields: dict[str, WireValue] = {}
-    for name, source, speller in compiled.spellers:
-        if source not in values:
+    for field in compiled.fields:
+        value = field.read(values, entity)
+        if isinstance(value, Unknown):
             continue
-        spelled = speller(values[source])
+        spelled = value if isinstance(value, Unspellable) else field.spell(value)
         if isinstance(spelled, Unspellable):
-            problems.append(FieldProblem(name, source, spelled.reason))
+            problems.append(FieldProblem(field.name, field.said, spelled.reason))
         else:
-            fields[name] = spelled
+            fields[field.name] = spelled
     key = named if isinstance(named, str) else None
     return Translation(key, fields, tuple(problems))
+
+
+def _reader(entity: EntityKind, name: str, part: FieldPart) -> Read:
+    if part.expression:
+        compiled = compile_expression(part.expression, entity, part.type)
+        if isinstance(compiled, ExpressionDefect):
+            raise ConfigurationError(f"{name}: {compiled.reason}", remedy=compiled.remedy)
+        evaluate = compiled.evaluate
+        return lambda values, _: evaluate(values)
+    if part.path:
+        return _path_reader(path_type(entity, part.path))
+    source = part.source
+    return lambda values, _: values.get(source, UNKNOWN)
+
+
+def _path_reader(path: PathType) -> Read:
+    def read(_: Mapping[str, Fact], entity: msgspec.Struct | None) -> Fact | Unknown:
+        value: Any = entity  # typed by path_type when the mapping was compiled
+        for step in path.steps:
+            if value is None:
+                return UNKNOWN
+            value = getattr(value, step)
+        if value is None:
+            return UNKNOWN
+        if path.key is None:
+            fact: Fact = value
+            return fact
+        # A map is stated whole, so a key that is not in it is known to be empty.
+        return value.get(path.key)  # type: ignore[no-any-return]
+
+    return read
 
 
 def check_mapping(mapping: MappingPart) -> tuple[MappingDefect, ...]:
@@ -88,7 +156,7 @@ def check_mapping(mapping: MappingPart) -> tuple[MappingDefect, ...]:
         return (MappingDefect(mapping.key_field, reason, f"Map one of: {kinds}."),)
     defects = list(_key_defects(mapping, vocabulary))
     for name, part in sorted(mapping.fields.items()):
-        defects.extend(_source_defects(name, part, vocabulary))
+        defects.extend(_origin_defects(name, part, mapping.entity))
         defects.extend(_setting_defects(name, part))
     return tuple(defects)
 
@@ -105,14 +173,35 @@ def _key_defects(mapping: MappingPart, vocabulary: Mapping[str, FactType]) -> It
         yield MappingDefect(mapping.key_field, reason, "Take it out of `fields`; `key_source` fills it.")
 
 
-def _source_defects(name: str, part: FieldPart, vocabulary: Mapping[str, FactType]) -> Iterator[MappingDefect]:
-    fact_type = vocabulary.get(part.source)
-    if fact_type is None:
-        yield _unknown(name, part.source, vocabulary)
-    elif fact_type not in FACTS_FOR_FIELD[part.type]:
-        fitting = " or ".join(kind.value for kind in FieldType if fact_type in FACTS_FOR_FIELD[kind])
-        reason = f"A field of type {part.type} cannot hold `{part.source}`, which is of type {fact_type}."
-        yield MappingDefect(name, reason, f"Make the field's type {fitting}, or choose another source.")
+def _origin_defects(name: str, part: FieldPart, entity: EntityKind) -> Iterator[MappingDefect]:
+    """Exactly one of source, path and expression, of a type the field can hold."""
+    given = [word for word in ("source", "path", "expression") if getattr(part, word)]
+    if len(given) != 1:
+        said = f"has {' and '.join(given)}" if given else "says nothing of what it is made of"
+        yield MappingDefect(name, f"The field {said}.", "Give exactly one of source, path and expression.")
+        return
+    found = _fact_type(name, part, entity)
+    if isinstance(found, MappingDefect):
+        yield found
+    elif found not in FACTS_FOR_FIELD[part.type]:
+        fitting = " or ".join(kind.value for kind in FieldType if found in FACTS_FOR_FIELD[kind])
+        reason = f"A field of type {part.type} cannot hold `{said_of(part)}`, which is of type {found}."
+        yield MappingDefect(name, reason, f"Make the field's type {fitting}, or choose another {given[0]}.")
+
+
+def _fact_type(name: str, part: FieldPart, entity: EntityKind) -> FactType | MappingDefect:
+    if part.source:
+        vocabulary = FACTS[entity]
+        return vocabulary.get(part.source) or _unknown(name, part.source, vocabulary)
+    if part.path:
+        try:
+            return path_type(entity, part.path).type
+        except PathInvalid as error:
+            return MappingDefect(name, error.message, error.remedy)
+    compiled = compile_expression(part.expression, entity, part.type)
+    if isinstance(compiled, ExpressionDefect):
+        return MappingDefect(name, compiled.reason, compiled.remedy)
+    return compiled.type
 
 
 def _setting_defects(name: str, part: FieldPart) -> Iterator[MappingDefect]:
@@ -130,9 +219,23 @@ def _setting_defects(name: str, part: FieldPart) -> Iterator[MappingDefect]:
         yield MappingDefect(name, f"A length of {part.length} leaves no room.", "Give the length in characters.")
     if part.truncate and part.length is None:
         yield MappingDefect(name, "`truncate` has no length to cut at.", "Set `length`, or remove `truncate`.")
+    if part.places is not None and (part.type is not FieldType.CURRENCY or not 0 <= part.places <= PLACES_MAX):
+        reason = f"`places` is {part.places} on a field of type {part.type}."
+        yield MappingDefect(name, reason, f"Give 0 to {PLACES_MAX} on a field of type currency, or remove it.")
+    if part.timezone and (part.type is not FieldType.DATE or not _is_zone(part.timezone)):
+        reason = f"`timezone` is {part.timezone!r} on a field of type {part.type}."
+        yield MappingDefect(name, reason, "Give an IANA name such as Europe/Berlin on a date field, or remove it.")
     if not is_text and (part.length is not None or part.truncate or part.values):
         reason = f"`length`, `truncate` and `values` mean nothing on a field of type {part.type}."
         yield MappingDefect(name, reason, "Remove them, or make the field's type text.")
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _unknown(field: str, source: str, vocabulary: Iterable[str]) -> MappingDefect:

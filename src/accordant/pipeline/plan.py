@@ -59,6 +59,7 @@ def write_rulebook(charter: Charter, tiers: Mapping[str, Tier]) -> Rulebook:
     """Compile a charter that has passed its check. ``tiers`` holds what the connector of each system earned."""
     owners = OwnershipMatrix.from_charter(charter)
     routes: dict[tuple[str, EntityKind], tuple[Route, ...]] = {}
+    zone = ZoneInfo(charter.timezone)
     for flow in charter.flows:
         mapping = charter.mapping_of(flow)
         if mapping is None:
@@ -66,10 +67,10 @@ def write_rulebook(charter: Charter, tiers: Mapping[str, Tier]) -> Rulebook:
         rules = compile_flow(
             flow, mapping=mapping, owners=owners, tier_cap=cap_of(tiers[flow.source], tiers[flow.target])
         )
-        route = Route(flow=flow, mapping=mapping, compiled=compile_mapping(mapping), rules=rules)
+        route = Route(flow=flow, mapping=mapping, compiled=compile_mapping(mapping, zone), rules=rules)
         place = (flow.source, flow.entity)
         routes[place] = (*routes.get(place, ()), route)
-    return Rulebook(charter=charter, version=charter.version, routes=routes, zone=ZoneInfo(charter.timezone))
+    return Rulebook(charter=charter, version=charter.version, routes=routes, zone=zone)
 
 
 class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,7 +125,7 @@ def _wanted(stored: StoredEntity, cause: int | None, bench: Workbench, rulebook:
     if routes := rulebook.routes.get((system, EntityKind.ACCOUNT)):
         facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=rulebook.zone)
         for route in routes:
-            yield _record(route, stored.ref, stored.ref.id, facts, cause)
+            yield _record(route, stored.ref, stored.ref.id, facts, account, cause=cause)
     routes = rulebook.routes.get((system, EntityKind.SUBSCRIPTION), ())
     for subscription in subscriptions if routes else ():
         entity = bench.named(system, EntityKind.SUBSCRIPTION, subscription.external_id)
@@ -132,7 +133,7 @@ def _wanted(stored: StoredEntity, cause: int | None, bench: Workbench, rulebook:
             continue
         facts = subscription_facts(subscription, standing, as_of=bench.now, product_names=names, zone=rulebook.zone)
         for route in routes:
-            yield _record(route, entity.ref, stored.ref.id, facts, cause)
+            yield _record(route, entity.ref, stored.ref.id, facts, subscription, cause=cause)
 
 
 def _subscriptions(account_id: str, bench: Workbench) -> tuple[Subscription, ...]:
@@ -154,8 +155,10 @@ def _product_names(subscriptions: Iterable[Subscription], system: str, bench: Wo
     return names
 
 
-def _record(route: Route, entity: EntityRef, account_id: str, facts: Facts, cause: int | None) -> _Wanted:
-    translation = translate(facts.values, route.compiled)
+def _record(
+    route: Route, entity: EntityRef, account_id: str, facts: Facts, state: Account | Subscription, *, cause: int | None
+) -> _Wanted:
+    translation = translate(facts.values, route.compiled, state)
     ref = f"{route.flow.target}:{route.flow.object}/{translation.key}"
     return _Wanted(
         route=route, entity=entity, account_id=account_id, translation=translation, facts=facts, ref=ref, cause=cause

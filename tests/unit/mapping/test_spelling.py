@@ -1,6 +1,7 @@
 """How each kind of field spells each kind of fact."""
 
 from datetime import UTC, date, datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -48,7 +49,7 @@ def spelled(value: Fact, part: FieldPart) -> WireValue | Unspellable:
         (Money(-5, "EUR"), FieldType.CURRENCY, "-0.05"),
         (Money(0, "EUR"), FieldType.CURRENCY, "0.00"),
         (Money(1200, "JPY"), FieldType.CURRENCY, "1200"),
-        (Money(1234, "KWD"), FieldType.CURRENCY, "1.234"),
+        (Money(1230, "KWD"), FieldType.CURRENCY, "1.230"),
         (Money(12345678901234567890123456789012, "EUR"), FieldType.CURRENCY, "123456789012345678901234567890.12"),
         (date(2028, 2, 29), FieldType.DATE, "2028-02-29"),
         (datetime(2026, 3, 14, 10, tzinfo=timezone(timedelta(hours=1))), FieldType.INSTANT, "2026-03-14T09:00:00Z"),
@@ -77,14 +78,27 @@ def test_a_field_takes_exactly_the_facts_it_declares(kind: FieldType, fact_type:
 
 @pytest.mark.parametrize(
     ("value", "wire"),
-    [("x" * 10, "x" * 10), ("x" * 11, "x" * 10), ("123456789 abc", "123456789"), ("🦊" * 11, "🦊" * 10)],
+    [
+        ("x" * 10, "x" * 10),
+        ("x" * 11, "x" * 10),
+        ("123456789 abc", "123456789"),
+        ("🦊" * 5, "🦊" * 5),
+        ("🦊" * 6, "🦊" * 5),
+        ("123456789🦊", "123456789"),
+        ("12345678👨\u200d👩\u200d👧", "12345678"),
+        ("12345678👍🏽", "12345678"),
+        ("123456789e\u0301x", "123456789"),
+        ("123456789❤\ufe0f", "123456789"),
+        ("a" + "\u0301" * 20, "a" + "\u0301" * 9),
+    ],
 )
 def test_text_is_cut_only_where_the_mapping_says_so(value: str, wire: str) -> None:
     assert spelled(value, field(length=10, truncate=True)) == wire
     refused = spelled(value, field(length=10))
-    assert isinstance(refused, Unspellable) is (len(value) > 10)
+    counted = len(value.encode("utf-16-le")) // 2
+    assert isinstance(refused, Unspellable) is (counted > 10)
     if isinstance(refused, Unspellable):
-        assert f"{len(value)} characters" in refused.reason
+        assert f"{counted} characters" in refused.reason
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800", "ab\udfff"])
@@ -122,3 +136,36 @@ def test_cut_text_always_fits_and_is_a_beginning(text: str, length: int) -> None
         assert isinstance(answer, Unspellable)
     else:
         assert answer is None or (isinstance(answer, str) and len(answer) <= length and text.startswith(answer))
+
+
+@pytest.mark.parametrize(
+    ("value", "places", "wire"),
+    [
+        (Money(1234, "KWD"), 3, "1.234"),
+        (Money(1234, "KWD"), 4, "1.234"),
+        (Money(1230, "KWD"), 2, "1.230"),
+        (Money(1234, "JPY"), 0, "1234"),
+        (Money(12300, "EUR"), 0, "123.00"),
+        (Money(-1230, "KWD"), None, "-1.230"),
+    ],
+)
+def test_an_amount_is_spelled_where_its_field_keeps_every_decimal(value: Money, places: int | None, wire: str) -> None:
+    assert spelled(value, field(kind=FieldType.CURRENCY, places=places)) == wire
+
+
+@pytest.mark.parametrize(
+    ("value", "places"),
+    [(Money(1234, "KWD"), None), (Money(-1, "KWD"), 2), (Money(1, "EUR"), 1), (Money(150, "EUR"), 0)],
+)
+def test_an_amount_is_held_rather_than_rounded(value: Money, places: int | None) -> None:
+    answer = spelled(value, field(kind=FieldType.CURRENCY, places=places))
+    assert isinstance(answer, Unspellable)
+    assert "never rounded" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("zone", "day"), [("Europe/Berlin", "2026-03-15"), ("America/New_York", "2026-03-14"), ("", "2026-03-15")]
+)
+def test_an_instant_falls_on_the_day_of_the_field_s_zone(zone: str, day: str) -> None:
+    speller = speller_of(FieldPart(path="created_at", type=FieldType.DATE, timezone=zone), ZoneInfo("Asia/Tokyo"))
+    assert speller(datetime(2026, 3, 14, 23, 30, tzinfo=UTC)) == day
