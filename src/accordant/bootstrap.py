@@ -221,7 +221,7 @@ class Hub:
 
     def switches(self) -> Switches:
         """The switches as they stand this moment."""
-        return Switches.thrown(self.state.switches())
+        return Switches.thrown(self.state.switches(), self.state.grants())
 
     def process_round(self, partitions: frozenset[int] | None = None) -> int:
         """One batch through rooms 3 to 6; how many events were taken. The first of a day decides everything again."""

@@ -9,12 +9,20 @@ from typing import Self
 
 import msgspec
 
-from accordant.canonical.charter import FieldPart, FlowPart, MappingPart, Phase
+from accordant.canonical.charter import Automation, FieldPart, FlowPart, MappingPart, Phase
+from accordant.canonical.phases import Grant
+from accordant.governance.financial import is_financial
+from accordant.governance.grants import Ceiling, ceiling_of
 from accordant.governance.ownership import OwnershipMatrix, facts_of
 from accordant.governance.phases import is_wider, narrower
 
 #: The switch that stops every write of the installation.
 ALL_WRITES = "writes"
+#: The switch that stops writes that change nothing about money or subscriptions.
+NONESSENTIAL = "nonessential"
+#: The switch that stops automations that contact customers or move money.
+CUSTOMERS_AND_MONEY = "customers-and-money"
+_CUSTOMERS_AND_MONEY = frozenset({Automation.CUSTOMER_FACING, Automation.MONEY_MOVING})
 
 _NO_FIELDS: frozenset[str] = frozenset()
 
@@ -27,6 +35,16 @@ def flow_switch(flow: str) -> str:
 def system_switch(system: str) -> str:
     """The name of the switch that pauses everything from and to a system."""
     return f"system:{system}"
+
+
+def object_switch(target: str, object_name: str) -> str:
+    """The name of the switch that pauses writes to one object of a system."""
+    return f"object:{target}/{object_name}"
+
+
+def class_switch(automation: Automation) -> str:
+    """The name of the switch that pauses a class of automation."""
+    return f"class:{automation.value}"
 
 
 class Effect(StrEnum):
@@ -48,20 +66,45 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Switches(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person has stopped. ``is_frozen`` stops every write."""
+    """What people have stopped, and how far they let each flow go. ``is_frozen`` stops every write.
+
+    ``objects`` are spelled ``system/Object``. ``grants`` holds the newest grant of each flow that has one.
+    """
 
     flows: frozenset[str] = _NO_FIELDS
     systems: frozenset[str] = _NO_FIELDS
+    objects: frozenset[str] = _NO_FIELDS
+    classes: frozenset[Automation] = frozenset()
     is_frozen: bool = False
+    is_nonessential_frozen: bool = False
+    grants: dict[str, Grant] = {}
 
     @classmethod
-    def thrown(cls, names: Iterable[str]) -> Self:
-        """The switches thrown under these names; names that stop no write (a class of automation) are left out."""
-        parts = [name.partition(":") for name in names]
+    def thrown(cls, names: Iterable[str], grants: Iterable[Grant] = ()) -> Self:
+        """The switches thrown under these names, beside what was granted."""
+        named: dict[str, set[str]] = {}
+        for name in names:
+            kind, _, rest = name.partition(":")
+            named.setdefault(kind, set()).add(rest)
+        classes = {automation for automation in Automation if automation.value in named.get("class", ())}
         return cls(
-            flows=frozenset(name for kind, _, name in parts if kind == "flow"),
-            systems=frozenset(name for kind, _, name in parts if kind == "system"),
-            is_frozen=any(kind == ALL_WRITES for kind, _, _ in parts),
+            flows=frozenset(named.get("flow", ())),
+            systems=frozenset(named.get("system", ())),
+            objects=frozenset(named.get("object", ())),
+            classes=frozenset(classes | (_CUSTOMERS_AND_MONEY if CUSTOMERS_AND_MONEY in named else set())),
+            is_frozen=ALL_WRITES in named,
+            is_nonessential_frozen=NONESSENTIAL in named,
+            grants={grant.flow: grant for grant in grants},
+        )
+
+    def rests(self, flow: "CompiledFlow") -> bool:
+        """Whether a switch stops every write of this flow."""
+        return (
+            self.is_frozen
+            or flow.name in self.flows
+            or flow.record in self.objects
+            or flow.automation in self.classes
+            or not self.systems.isdisjoint({flow.source, flow.target})
         )
 
 
@@ -73,26 +116,43 @@ class CompiledFlow(msgspec.Struct, frozen=True, kw_only=True):
 
     ``own_fields`` are the mapped fields whose facts the source owns; ``foreign`` says of each other one whose it is.
     ``phase`` is the narrower of the flow's own and what its connectors have earned, which ``cap`` says where it counts;
-    ``spoken`` is what the phase says.
+    ``spoken`` is what each phase says. ``record`` is the object as ``system/Object``; ``essential`` are the fields that
+    tell of money or subscriptions. ``meaning`` is what a grant has to cover, unless the flow is ``exempt`` from one.
     """
 
     name: str
     source: str
     target: str
+    record: str
+    automation: Automation
     phase: Phase
+    meaning: str
+    exempt: bool
     is_paused: bool
     write_fields: frozenset[str]
     own_fields: frozenset[str]
+    essential: frozenset[str]
     foreign: dict[str, str]
     cap: str
-    spoken: Reason
+    spoken: dict[Phase, Reason]
+
+    def ceiling(self, switches: Switches) -> Ceiling:
+        """How far the flow may go now, by charter, tier and grant."""
+        return ceiling_of(
+            switches.grants.get(self.name),
+            wished=self.phase,
+            meaning=self.meaning,
+            write_fields=self.write_fields,
+            exempt=self.exempt,
+        )
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """What the court is asked. ``fields`` are target fields that would change.
 
     ``problems`` are target fields whose value could not be spelled; they are asked about whether or not they are among
-    ``fields``. A ``replay`` walks past events again and sends nothing.
+    ``fields``. A ``replay`` walks past events again and sends nothing. ``changing`` are those of ``fields`` that the
+    target does not hold yet; None before anybody has looked there.
     """
 
     flow: CompiledFlow
@@ -100,6 +160,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     switches: Switches = NOTHING_STOPPED
     replay: bool = False
     problems: frozenset[str] = _NO_FIELDS
+    changing: frozenset[str] | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,8 +184,19 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         return " ".join(reason.text for reason in self.reasons if reason.effect is not Effect.ALLOW)
 
 
-def compile_flow(flow: FlowPart, *, mapping: MappingPart, owners: OwnershipMatrix, tier_cap: Phase) -> CompiledFlow:
-    """Prepare a flow for the court. ``tier_cap`` is the widest phase that its connectors have earned."""
+def compile_flow(
+    flow: FlowPart,
+    *,
+    mapping: MappingPart,
+    owners: OwnershipMatrix,
+    tier_cap: Phase,
+    meaning: str,
+    exempt: bool,
+) -> CompiledFlow:
+    """Prepare a flow for the court. ``tier_cap`` is the widest phase that its connectors have earned.
+
+    ``meaning`` and ``exempt`` are those of `governance/grants.py`.
+    """
     foreign = {
         name: objection
         for name, field in mapping.fields.items()
@@ -137,13 +209,22 @@ def compile_flow(flow: FlowPart, *, mapping: MappingPart, owners: OwnershipMatri
         name=flow.name,
         source=flow.source,
         target=flow.target,
+        record=f"{flow.target}/{flow.object}",
+        automation=flow.automation,
         phase=phase,
+        meaning=meaning,
+        exempt=exempt,
         is_paused=flow.paused,
         write_fields=frozenset(flow.write_fields),
         own_fields=frozenset(mapping.fields.keys() - foreign.keys()),
+        essential=frozenset(
+            name
+            for name, field in mapping.fields.items()
+            if any(is_financial(flow.entity, fact) for fact in facts_of(field))
+        ),
         foreign=foreign,
         cap=cap,
-        spoken=_spoken(flow, phase, cap),
+        spoken={phase: _spoken(flow, phase, cap) for phase in Phase},
     )
 
 
@@ -190,14 +271,28 @@ def by_mapping(case: Case) -> Reason | None:
 
 
 def by_phase(case: Case) -> Reason | None:
-    """How far the flow may go, and for a controlled flow which fields were released."""
-    if case.flow.phase is Phase.CONTROLLED:
-        outside = case.fields - case.flow.write_fields
+    """How far the flow may go by charter, tier and grant, and for a controlled flow which fields were released."""
+    flow = case.flow
+    ceiling = flow.ceiling(case.switches)
+    phase = ceiling.phase
+    told = f"{flow.cap} {ceiling.text}".rstrip() if ceiling.text else flow.cap
+    if phase is Phase.CONTROLLED and flow.automation is not Automation.RECORD_SYNC:
+        text = (
+            f"The flow {flow.name} sets off {_class_words(flow.automation)}, and acts only when it is automated.{told}"
+        )
+        return Reason(rule="phase", effect=Effect.SHADOW, text=text)
+    if phase is Phase.CONTROLLED:
+        outside = case.fields - flow.write_fields
         if outside:
             fields = tuple(sorted(outside))
-            text = f"The flow {case.flow.name} is controlled and does not release {', '.join(fields)}.{case.flow.cap}"
+            text = f"The flow {flow.name} is controlled and does not release {', '.join(fields)}.{told}"
             return Reason(rule="phase", effect=Effect.SHADOW, fields=fields, text=text)
-    return case.flow.spoken
+    spoken = flow.spoken[phase]
+    return msgspec.structs.replace(spoken, text=f"{spoken.text} {ceiling.text}") if ceiling.text else spoken
+
+
+def _class_words(automation: Automation) -> str:
+    return automation.value.replace("_", " ")
 
 
 def by_replay(case: Case) -> Reason | None:
@@ -234,6 +329,35 @@ def by_paused_flow(case: Case) -> Reason | None:
     return Reason(rule="paused-flow", effect=Effect.HOLD, text=text)
 
 
+def by_paused_object(case: Case) -> Reason | None:
+    """One object of a system is paused: nothing is written to its records."""
+    if case.flow.record not in case.switches.objects:
+        return None
+    text = f"Writes to {case.flow.record} are paused. They go on when a person resumes them."
+    return Reason(rule="paused-object", effect=Effect.HOLD, text=text)
+
+
+def by_paused_class(case: Case) -> Reason | None:
+    """A class of automation is paused, with every flow that sets it off."""
+    if case.flow.automation not in case.switches.classes:
+        return None
+    text = f"Automations of the class {_class_words(case.flow.automation)} are paused until a person resumes them."
+    return Reason(rule="paused-class", effect=Effect.HOLD, text=text)
+
+
+def by_nonessential(case: Case) -> Reason | None:
+    """While the nonessential is frozen, a write goes out only if it changes something about money or subscriptions.
+
+    Whether it does is known once the target was read; until then the rule has nothing to say.
+    """
+    if not case.switches.is_nonessential_frozen or case.changing is None:
+        return None
+    if case.changing & case.flow.essential:
+        return None
+    text = "Nonessential writes are frozen, and this one changes nothing about money or subscriptions."
+    return Reason(rule="nonessential", effect=Effect.HOLD, text=text)
+
+
 Rule = Callable[[Case], Reason | None]
 
 #: Every rule, in the order in which its reason is told. A rule sees facts and never another rule's answer.
@@ -245,6 +369,9 @@ RULES: tuple[Rule, ...] = (
     by_freeze,
     by_paused_system,
     by_paused_flow,
+    by_paused_object,
+    by_paused_class,
+    by_nonessential,
 )
 
 

@@ -26,8 +26,8 @@ from accordant.pipeline.dispatch import Stop
 from accordant.ports.connector import AnswerLost, Outbound, RecordWrite
 from accordant.ports.outbox import LeasedIntent
 
-#: Asked for each intent right before its write: None lets it pass.
-Gate = Callable[[LeasedIntent], Stop | None]
+#: Asked for each intent right before its write, with the fields that would change: None lets it pass.
+Gate = Callable[[LeasedIntent, frozenset[str]], Stop | None]
 #: Opens a gate with the policy of this very moment; called once for each call to the target.
 OpenGate = Callable[[], Gate]
 
@@ -106,9 +106,16 @@ async def _deliver_records(
             done.append(
                 Delivered(leased=leased, outcome=AlreadyApplied(before.target_id, probed=probed), before=before)
             )
-        elif (stop := gate(leased)) is not None:
+        elif (stop := gate(leased, frozenset(differing))) is not None:
             done.append(
-                Delivered(leased=leased, outcome=None, before=before, stopped=stop.sentence, cancelled=stop.final)
+                Delivered(
+                    leased=leased,
+                    outcome=None,
+                    before=before,
+                    stopped=stop.sentence,
+                    cancelled=stop.final,
+                    wait_s=stop.wait_s,
+                )
             )
         else:
             write = RecordWrite(key=leased.intent.key, fields=differing, idempotency_key=leased.intent.idempotency_key)

@@ -10,33 +10,42 @@ from accordant.governance.decide import Case, CompiledFlow, Switches, decide
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.outbox import LeasedIntent
 
+#: How long a write waits that a freeze of the nonessential holds.
+NONESSENTIAL_WAIT_S = 20.0
+
 
 class Stop(msgspec.Struct, frozen=True):
-    """An intent may not go out. ``final``: the rules changed, so it is cancelled; otherwise it waits for a switch."""
+    """An intent may not go out. ``final``: the rules changed, so it is cancelled; otherwise it waits for a switch.
+
+    ``wait_s`` is the pause before it is looked at again, in seconds; None for the usual one.
+    """
 
     sentence: str
     final: bool
+    wait_s: float | None = None
 
 
-def stop_of(leased: LeasedIntent, rulebook: Rulebook, switches: Switches) -> Stop | None:
-    """Why this intent may not be sent now, or None."""
+def stop_of(leased: LeasedIntent, changing: frozenset[str], *, rulebook: Rulebook, switches: Switches) -> Stop | None:
+    """Why this intent may not be sent now, or None. ``changing`` are the fields the target does not hold yet."""
     route = rulebook.route(leased.intent.flow)
     if route is None:
         return Stop(f"The charter has no flow named {leased.intent.flow} any more.", final=True)
-    decision = decide(Case(flow=route.rules, fields=frozenset(leased.intent.fields), switches=switches))
+    fields = frozenset(leased.intent.fields)
+    decision = decide(Case(flow=route.rules, fields=fields, switches=switches, changing=changing))
     withheld = sorted(leased.intent.fields.keys() - decision.write)
     if not withheld:
         return None
     sentences = decision.because or f"The charter no longer lets {leased.intent.flow} write {', '.join(withheld)}."
-    return Stop(sentences, final=not decision.held.issuperset(withheld))
+    # Only the read tells what is nonessential, so such a write is leased and read again: not every second.
+    wait_s = NONESSENTIAL_WAIT_S if switches.is_nonessential_frozen else None
+    return Stop(sentences, final=not decision.held.issuperset(withheld), wait_s=wait_s)
 
 
 def resting_flows(rulebook: Rulebook, switches: Switches) -> frozenset[str]:
-    """Flows whose intents are not even leased now: paused in the charter or by a switch, or still a draft."""
+    """Flows whose intents are not even leased now: paused in the charter or by a switch, or no more than a draft."""
     rules = [route.rules for routes in rulebook.routes.values() for route in routes]
     return frozenset(flow.name for flow in rules if _rests(flow, switches))
 
 
 def _rests(flow: CompiledFlow, switches: Switches) -> bool:
-    stopped = flow.name in switches.flows or not switches.systems.isdisjoint({flow.source, flow.target})
-    return switches.is_frozen or stopped or flow.is_paused or flow.phase is Phase.DRAFT
+    return switches.rests(flow) or flow.is_paused or flow.ceiling(switches).phase is Phase.DRAFT

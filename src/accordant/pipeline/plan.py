@@ -24,6 +24,7 @@ from accordant.governance.decide import (
     decide,
     encode_decision,
 )
+from accordant.governance.grants import is_exempt, meaning_of
 from accordant.governance.ownership import OwnershipMatrix
 from accordant.governance.phases import Tier, cap_of
 from accordant.kernel.hashing import fingerprint
@@ -65,7 +66,12 @@ def write_rulebook(charter: Charter, tiers: Mapping[str, Tier]) -> Rulebook:
         if mapping is None:
             continue
         rules = compile_flow(
-            flow, mapping=mapping, owners=owners, tier_cap=cap_of(tiers[flow.source], tiers[flow.target])
+            flow,
+            mapping=mapping,
+            owners=owners,
+            tier_cap=cap_of(tiers[flow.source], tiers[flow.target]),
+            meaning=meaning_of(charter, flow),
+            exempt=is_exempt(charter, flow),
         )
         route = Route(flow=flow, mapping=mapping, compiled=compile_mapping(mapping, zone), rules=rules)
         place = (flow.source, flow.entity)

@@ -37,7 +37,7 @@ def process(
     load_for(understood, bench)
     doubts = {one.event.seq: register(one, bench) for one in understood}
     bench.rebuild_standings()
-    plan(bench, rulebook, Switches.thrown(state.switches()))
+    plan(bench, rulebook, Switches.thrown(state.switches(), state.grants()))
     for one in understood:
         doubt = doubts[one.event.seq] or _missing_account(one, bench)
         bench.changes.settlements.append(_settle(one, doubt, bench))

@@ -24,5 +24,5 @@ def replan(
     bench.load_entities(ids)
     bench.load_standings(ids)
     bench.touched.update(dict.fromkeys(ids))
-    plan(bench, rulebook, Switches.thrown(state.switches()), repair=repair)
+    plan(bench, rulebook, Switches.thrown(state.switches(), state.grants()), repair=repair)
     return bench.collect()

@@ -10,6 +10,7 @@ from accordant.canonical.entities import Entity
 from accordant.canonical.events import BusinessEvent
 from accordant.canonical.intents import WireValue, WriteIntent
 from accordant.canonical.observations import Standpoint
+from accordant.canonical.phases import Grant
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
 from accordant.kernel.errors import TransientError
@@ -162,4 +163,8 @@ class State(Protocol):
 
     def switches(self) -> frozenset[str]:
         """Names of the switches that are thrown (paused flows, systems, classes)."""
+        ...
+
+    def grants(self) -> tuple[Grant, ...]:
+        """The newest grant of each flow that has one; one whose record was altered comes back as read-only."""
         ...

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, select
 from accordant.canonical.entities import decode_entity, encode_entity
 from accordant.canonical.intents import IntentState, WireValue
 from accordant.canonical.observations import Standpoint
+from accordant.canonical.phases import Grant
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import decode_standing, encode_standing
 from accordant.kernel.clock import from_micros, to_micros
@@ -17,6 +18,7 @@ from accordant.ports.state import Changes, ConcurrentChange, DesiredRecord, Plan
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
+from accordant.store.grants import newest_grants
 from accordant.store.schema import (
     business_event,
     crosswalk,
@@ -125,6 +127,11 @@ class SqlState:
         """See the port."""
         with self._database.read() as connection:
             return frozenset(connection.execute(select(switch.c.name)).scalars())
+
+    def grants(self) -> tuple[Grant, ...]:
+        """See the port."""
+        with self._database.read() as connection:
+            return newest_grants(connection)
 
     def commit(self, changes: Changes, *, now: datetime) -> None:
         """See the port. The audit comes last: it locks the head of the chain until the commit."""

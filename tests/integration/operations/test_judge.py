@@ -52,7 +52,7 @@ def a_route(**changes: Any) -> Route:
     )
     charter = Charter(
         company="Example",
-        systems={name: SystemPart(connector=name, owner="ada") for name in ("billing", "crm")},
+        systems={name: SystemPart(connector=name, owner="ada", stand_in=True) for name in ("billing", "crm")},
         ownership=(
             OwnershipPart(
                 entity=EntityKind.ACCOUNT,

@@ -72,7 +72,7 @@ class Round:
         )
 
     def _gate(self) -> Gate:
-        return lambda _: self.stop
+        return lambda _, __: self.stop
 
     def states(self) -> dict[str, tuple[str, int]]:
         columns = schema.write_intent.c

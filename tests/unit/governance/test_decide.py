@@ -7,19 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accordant.canonical.charter import Phase
+from accordant.canonical.charter import Automation, Phase
 from accordant.canonical.refs import EntityKind
 from accordant.governance.decide import (
+    CUSTOMERS_AND_MONEY,
+    NONESSENTIAL,
     RULES,
     Case,
     Decision,
     Effect,
     Switches,
+    class_switch,
     compile_flow,
     decide,
     decode_decision,
     encode_decision,
     flow_switch,
+    object_switch,
     system_switch,
 )
 from accordant.governance.ownership import OwnershipMatrix
@@ -43,6 +47,8 @@ HOLDS = {
     "paused-flow": Switches(flows=frozenset({"accounts"})),
     "paused-system": Switches(systems=frozenset({"crm"})),
     "paused-source": Switches(systems=frozenset({"billing"})),
+    "paused-object": Switches(objects=frozenset({"crm/Company"})),
+    "paused-class": Switches(classes=frozenset({Automation.RECORD_SYNC})),
 }
 
 
@@ -56,10 +62,13 @@ def ask(
     replay: bool = False,
     problems: frozenset[str] = NONE,
     paused: bool = False,
+    changing: frozenset[str] | None = None,
+    automation: Automation = Automation.RECORD_SYNC,
 ) -> Decision:
-    flow = msgspec.structs.replace(FLOW, phase=phase, paused=paused)
-    compiled = compile_flow(flow, mapping=MAPPING, owners=owners, tier_cap=cap)
-    return decide(Case(flow=compiled, fields=fields, switches=switches, replay=replay, problems=problems))
+    flow = msgspec.structs.replace(FLOW, phase=phase, paused=paused, automation=automation)
+    compiled = compile_flow(flow, mapping=MAPPING, owners=owners, tier_cap=cap, meaning="", exempt=True)
+    case = Case(flow=compiled, fields=fields, switches=switches, replay=replay, problems=problems, changing=changing)
+    return decide(case)
 
 
 def rules_of(decision: Decision) -> list[str]:
@@ -109,15 +118,48 @@ def test_a_flow_paused_in_the_charter_is_held() -> None:
     assert "paused in the charter" in decision.because
 
 
+def test_an_automation_acts_only_when_its_flow_is_automated() -> None:
+    started = ask(Phase.CONTROLLED, automation=Automation.CUSTOMER_FACING)
+    assert (started.effect, started.write) == (Effect.SHADOW, NONE)
+    assert "customer facing" in started.because
+    assert ask(Phase.AUTOMATED, automation=Automation.CUSTOMER_FACING).write == ALL
+
+
+def test_while_the_nonessential_is_frozen_only_what_changes_money_goes_out() -> None:
+    frozen = Switches(is_nonessential_frozen=True)
+    assert ask(switches=frozen, changing=NAME).held == ALL
+    assert ask(switches=frozen, changing=NONE).held == ALL
+    assert ask(switches=frozen, changing=frozenset({"Name", "MRR"})).write == ALL
+    assert ask(switches=frozen).write == ALL, "before the target was read nobody knows, and the dispatch asks again"
+
+
 def test_switches_of_others_stop_nothing() -> None:
-    others = Switches(flows=frozenset({"subscriptions"}), systems=frozenset({"erp"}))
+    others = Switches(
+        flows=frozenset({"subscriptions"}),
+        systems=frozenset({"erp"}),
+        objects=frozenset({"erp/Company", "crm/Agreement"}),
+        classes=frozenset(Automation) - {Automation.RECORD_SYNC},
+    )
     assert ask(switches=others).write == ALL
 
 
 def test_switches_by_name() -> None:
-    names = (flow_switch("accounts"), system_switch("crm"), "class:renewals")
-    expected = Switches(flows=frozenset({"accounts"}), systems=frozenset({"crm"}))
+    names = (
+        flow_switch("accounts"),
+        system_switch("crm"),
+        object_switch("crm", "Company"),
+        class_switch(Automation.RENEWALS),
+        "class:of-a-newer-version",
+    )
+    expected = Switches(
+        flows=frozenset({"accounts"}),
+        systems=frozenset({"crm"}),
+        objects=frozenset({"crm/Company"}),
+        classes=frozenset({Automation.RENEWALS}),
+    )
     assert Switches.thrown(names) == expected
+    assert Switches.thrown([NONESSENTIAL]) == Switches(is_nonessential_frozen=True)
+    assert Switches.thrown([CUSTOMERS_AND_MONEY]).classes == {Automation.CUSTOMER_FACING, Automation.MONEY_MOVING}
     assert Switches.thrown(["writes"]) == Switches(is_frozen=True)
     assert Switches.thrown([]) == FREE
 
@@ -192,9 +234,22 @@ def test_a_case_without_fields_is_answered_for_the_flow(phase: Phase, switches: 
 
 
 def test_every_rule_that_spoke_is_heard_in_order() -> None:
-    everything = Switches(flows=frozenset({"accounts"}), systems=frozenset({"crm", "billing"}), is_frozen=True)
+    everything = Switches(
+        flows=frozenset({"accounts"}),
+        systems=frozenset({"crm", "billing"}),
+        objects=frozenset({"crm/Company"}),
+        classes=frozenset({Automation.RECORD_SYNC}),
+        is_frozen=True,
+        is_nonessential_frozen=True,
+    )
     decision = ask(
-        Phase.CONTROLLED, owners=NAME_IN_CRM, switches=everything, replay=True, problems=frozenset({"MRR"}), paused=True
+        Phase.CONTROLLED,
+        owners=NAME_IN_CRM,
+        switches=everything,
+        replay=True,
+        problems=frozenset({"MRR"}),
+        paused=True,
+        changing=NAME,
     )
     assert rules_of(decision) == [
         "ownership",
@@ -204,8 +259,11 @@ def test_every_rule_that_spoke_is_heard_in_order() -> None:
         "freeze",
         "paused-system",
         "paused-flow",
+        "paused-object",
+        "paused-class",
+        "nonessential",
     ]
-    assert len(RULES) == 7
+    assert len(RULES) == 10
     assert (decision.effect, decision.shadow, decision.refused) == (Effect.HOLD, RELEASED, NAME)
 
 

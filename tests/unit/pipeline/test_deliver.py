@@ -26,7 +26,7 @@ from tests.unit.pipeline.ledger import MAPPINGS, LedgerTarget, leased
 
 def opened(stop: Stop | None = None) -> OpenGate:
     def open_gate() -> Gate:
-        return lambda _: stop
+        return lambda _, __: stop
 
     return open_gate
 
@@ -121,7 +121,7 @@ async def test_the_gate_is_opened_after_the_read_so_a_flip_meanwhile_counts() ->
 
     def open_gate() -> Gate:
         stop = stopped[0] if stopped else None
-        return lambda _: stop
+        return lambda _, __: stop
 
     (done,) = await run(target, leased(), open_gate=open_gate)
     assert done.stopped == "Frozen."
@@ -137,7 +137,7 @@ async def test_the_gate_is_opened_anew_for_every_call() -> None:
         nonlocal opened_times
         opened_times += 1
         stop = Stop("Frozen.", final=False) if opened_times > 1 else None
-        return lambda _: stop
+        return lambda _, __: stop
 
     done = await run(target, leased("cus_1"), leased("cus_2"), open_gate=open_gate)
     assert outcomes(done) == {"cus_1": "Applied", "cus_2": "NoneType"}

@@ -1,0 +1,118 @@
+"""How far a flow may go by what was granted: the phase in force is the narrowest of charter, grant and tier.
+
+A grant covers a flow as it was described when it was given. When the charter gives it another meaning, the flow falls
+back to read-only until somebody approves it again. Pure. Next: `decide.py`, which asks this for every write.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import msgspec
+
+from accordant.canonical.charter import Charter, FlowPart, OwnershipPart, Phase
+from accordant.canonical.phases import Grant
+from accordant.governance.phases import is_wider, narrower
+from accordant.kernel.hashing import fingerprint
+
+#: What of a flow does not change what it does: how far it may go, how quickly, and where a person looks.
+_NOT_MEANING = frozenset({"phase", "write_fields", "paused", "sync", "expected_lag_s", "incident_lag_s", "verify"})
+#: What of a system says which records are read and written, beside how often and by whose order.
+_OF_SYSTEM = ("connector", "settings", "stand_in")
+_OF_OWNERSHIP = ("entity", "system_of_record", "winner", "fields")
+
+
+class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
+    """The widest phase that was granted; ``text`` says why it is no wider, empty where nothing is withheld."""
+
+    phase: Phase
+    text: str = ""
+
+
+def meaning_of(charter: Charter, flow: FlowPart) -> str:
+    """The digest of everything that decides what a flow does. Released fields are compared one by one instead.
+
+    Settings left at their default are left out, so that a newer version of Accordant voids no grant.
+    """
+    mapping = charter.mapping_of(flow)
+    ownership = next((part for part in charter.ownership if part.entity == flow.entity), None)
+    systems = [charter.systems.get(name) for name in (flow.source, flow.target)]
+    return fingerprint(
+        {
+            "flow": {name: value for name, value in _said(flow).items() if name not in _NOT_MEANING},
+            "mapping": _said(mapping) if mapping is not None else None,
+            "ownership": _only(ownership, _OF_OWNERSHIP),
+            "systems": [_only(system, _OF_SYSTEM) for system in systems],
+        }
+    )
+
+
+def _only(part: OwnershipPart | msgspec.Struct | None, names: Collection[str]) -> dict[str, Any] | None:
+    return None if part is None else {name: value for name, value in _said(part).items() if name in names}
+
+
+def _said(part: msgspec.Struct) -> dict[str, Any]:
+    """What a part of the charter says beside its defaults, all the way down."""
+    said = {}
+    for field in msgspec.structs.fields(part):
+        value = getattr(part, field.name)
+        default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+        if value != default:
+            said[field.name] = _plain(value)
+    return said
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401  whatever a charter may hold
+    match value:
+        case msgspec.Struct():
+            return _said(value)
+        case dict():
+            return {str(name): _plain(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+        case _:
+            return msgspec.to_builtins(value)
+
+
+def is_exempt(charter: Charter, flow: FlowPart) -> bool:
+    """Whether a flow needs no grant: it writes to a simulator on this machine, and the charter does not ask for one."""
+    target = charter.systems.get(flow.target)
+    return charter.phases.exempt_stand_ins and target is not None and target.stand_in
+
+
+def ceiling_of(
+    grant: Grant | None, *, wished: Phase, meaning: str, write_fields: frozenset[str], exempt: bool
+) -> Ceiling:
+    """The widest phase this grant allows a flow with this meaning that wishes for this phase; never a wider one."""
+    gap = "" if exempt or grant is None else _gap(grant, meaning, write_fields, wished)
+    if grant is None:
+        limit = wished if exempt else Phase.READ_ONLY
+        text = "Nobody has granted it more than read-only."
+    elif gap:
+        limit, text = narrower(grant.phase, Phase.READ_ONLY), gap
+    elif grant.is_narrowing:
+        limit, text = grant.phase, f"{grant.granted_by} narrowed it to {grant.phase}: {grant.reason}"
+    else:
+        limit, text = grant.phase, f"No more than {grant.phase} was granted."
+    return Ceiling(phase=limit, text=text) if is_wider(wished, limit) else Ceiling(phase=wished)
+
+
+def _gap(grant: Grant, meaning: str, write_fields: frozenset[str], wished: Phase) -> str:
+    """Why a grant does not cover a flow; empty where it does."""
+    if not is_wider(grant.phase, Phase.READ_ONLY):
+        return ""
+    if not grant.granted_by or not grant.requested_by or same_person(grant.granted_by, grant.requested_by):
+        return "Its grant does not name two persons."
+    if grant.meaning != meaning:
+        return (
+            "The charter describes it otherwise than when it was approved (its mapping, owners or systems changed); "
+            "it has to be approved again."
+        )
+    added = write_fields.difference(grant.write_fields)
+    if added and narrower(wished, grant.phase) is Phase.CONTROLLED:
+        return f"The charter releases {', '.join(sorted(added))}, which nobody approved; it has to be approved again."
+    return ""
+
+
+def same_person(one: str, other: str) -> bool:
+    """Whether two names are meant to be one person: case and spaces make nobody another."""
+    return "".join(one.casefold().split()) == "".join(other.casefold().split())
