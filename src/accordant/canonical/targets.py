@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from accordant.canonical.charter import FieldType, MappingPart
+from accordant.canonical.charter import FieldType, MappingPart, RecordAttribute
 from accordant.canonical.intents import WireValue
 
 
@@ -24,6 +24,18 @@ class ObjectSpec(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     key_field: str
     fields: dict[str, FieldSpec]
+
+
+class IdentitySpec(msgspec.Struct, frozen=True, kw_only=True):
+    """Which records of a system tell whose they are, and by which of their fields; ``key_field`` holds our own key.
+
+    ``fields`` are those the charter names; the connector knows the usual ones itself.
+    """
+
+    system: str
+    object: str
+    key_field: str
+    fields: dict[RecordAttribute, str] = {}
 
 
 class CurrentRecord(msgspec.Struct, frozen=True, kw_only=True):

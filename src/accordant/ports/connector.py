@@ -3,7 +3,7 @@
 Vendor errors are translated inside the connector: nothing above it ever sees a vendor's class.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -11,9 +11,10 @@ from typing import Protocol
 import msgspec
 
 from accordant.canonical.intents import WireValue, WriteOutcome
+from accordant.canonical.matching import Candidate, MatchKey
 from accordant.canonical.observations import Interpretation
 from accordant.canonical.refs import ExternalRef
-from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
+from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
 from accordant.kernel.errors import HoldError, RejectedError, TransientError
 
 
@@ -181,6 +182,14 @@ class Outbound(Protocol):
 
         Raises: RateLimited and TargetUnavailable when nothing was carried out for certain, AnswerLost when that is
         unknown, AuthorizationExpired.
+        """
+        ...
+
+    async def search(self, spec: IdentitySpec, keys: Collection[MatchKey]) -> tuple[Candidate, ...]:
+        """The live records that may have any of these keys, each once; none where this kind of object is not searched.
+
+        A target compares more loosely or more strictly than we do: what comes back is looked at, not believed.
+        ``emails`` and ``domains`` of a candidate hold at least what it was found by. Raises as ``read``.
         """
         ...
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
 
 from accordant.canonical.charter import FieldType
 from accordant.canonical.intents import Applied, RefusalClass, Refused, Uncertain, WireValue, WriteOutcome
-from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
-from accordant.connectors.salesforce import errors, soql
+from accordant.canonical.matching import Candidate, MatchKey
+from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
+from accordant.connectors.salesforce import candidates, errors, soql
 from accordant.connectors.salesforce.authorize import Authorizer
 from accordant.connectors.salesforce.wire import Json, ValueUnreadable, canonical, decode, encode, to_salesforce
 from accordant.connectors.sdk.http import HttpAnswer, HttpClient
@@ -89,7 +90,7 @@ class SalesforceOutbound:
         found: dict[str, CurrentRecord] = {}
         others: dict[str, str] = {}
         for question in soql.by_keys(spec, asked):
-            async for row in self._rows(spec, question):
+            async for row in self._rows(spec.name, question):
                 key, record = soql.read_row(spec, paths, row)
                 if key in asked:
                     found.setdefault(key, record)
@@ -103,13 +104,30 @@ class SalesforceOutbound:
                 self._twins[spec.name, key] = twin
         return found
 
+    async def search(self, spec: IdentitySpec, keys: Collection[MatchKey]) -> tuple[Candidate, ...]:
+        """See the port. An Account is found by the e-mail of its people too."""
+        if not candidates.is_searched(spec):
+            return ()
+        people: dict[str, list[str]] = {}
+        if spec.object.lower() == "account":
+            for question in candidates.people_questions(keys):
+                async for row in self._rows("Contact", question):
+                    if (found := candidates.read_person(row)) is not None:
+                        people.setdefault(found[0], []).append(found[1])
+        records: dict[str, Candidate] = {}
+        for question in candidates.record_questions(spec, keys, people):
+            async for row in self._rows(spec.object, question):
+                one = candidates.read_candidate(spec, row, people.get(row["Id"], ()))
+                records[one.id] = one
+        return tuple(records[name] for name in sorted(records))
+
     async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
         """See the port. What was purged from the recycle bin (after 15 days, or by hand) is forgotten."""
         paths = soql.columns(spec)
         asked = dict.fromkeys(one for one in target_ids if one)
         found: dict[str, Whereabouts] = {}
         for question in soql.by_ids(spec, asked):
-            async for row in self._rows(spec, question, resource="queryAll"):
+            async for row in self._rows(spec.name, question, resource="queryAll"):
                 told = soql.read_whereabouts(spec, paths, row)
                 found[told.target_id] = told
         return found
@@ -117,7 +135,7 @@ class SalesforceOutbound:
     async def keys(self, spec: ObjectSpec) -> AsyncIterator[tuple[str, CurrentRecord]]:
         """See the port. Pages are fetched as they are asked for."""
         paths = soql.columns(spec)
-        async for row in self._rows(spec, soql.every_key(spec)):
+        async for row in self._rows(spec.name, soql.every_key(spec)):
             yield soql.read_row(spec, paths, row)
 
     async def describe(self, object_name: str) -> tuple[DescribedField, ...]:
@@ -132,18 +150,18 @@ class SalesforceOutbound:
             raise TargetUnavailable(f"Salesforce described {object_name} in a form that cannot be read.")
         return tuple(_described(field) for field in fields if isinstance(field, dict) and "name" in field)
 
-    async def _rows(self, spec: ObjectSpec, question: str, *, resource: str = "query") -> AsyncIterator[Json]:
+    async def _rows(self, object_name: str, question: str, *, resource: str = "query") -> AsyncIterator[Json]:
         """Every row of an answer, page after page. Raises as ``read``."""
         answer = await self._call("GET", f"{self._base}/{resource}", query=(("q", question),))
         seen: set[str] = set()
         while True:
             if answer.status != 200:
-                raise self._read_error(spec.name, answer)
+                raise self._read_error(object_name, answer)
             page = _decoded(answer)
             rows = page.get("records") if isinstance(page, dict) else None
             if not isinstance(page, dict) or not isinstance(rows, list):
                 raise TargetUnavailable(
-                    f"Salesforce answered a question for {spec.name} with something else than rows."
+                    f"Salesforce answered a question for {object_name} with something else than rows."
                 )
             for row in rows:
                 yield row
@@ -151,7 +169,7 @@ class SalesforceOutbound:
             if page.get("done") is not False and following is None:
                 return
             if not isinstance(following, str) or not following.startswith("/services/data/") or following in seen:
-                raise TargetUnavailable(f"Salesforce broke off its answer about {spec.name} before its last page.")
+                raise TargetUnavailable(f"Salesforce broke off its answer about {object_name} before its last page.")
             seen.add(following)
             answer = await self._call("GET", following)
 
