@@ -1,4 +1,4 @@
-"""Before a record is created the org is asked who is there: by e-mail of its people, domain, tax id, words of a name."""
+"""Before a record is created the org is asked who is there: by e-mail of its people, domain, tax id and name."""
 
 from __future__ import annotations
 
