@@ -1,6 +1,7 @@
-"""Group commit: many callers wait, one thread stores what they brought in one commit, all are answered after the fsync.
+"""Group commit: many callers wait, a thread stores what they brought in one commit, all are answered after the fsync.
 
-The thread takes what has gathered while the last commit ran: a lone caller pays one commit, a crowd shares one.
+The thread takes what has gathered while the last commit ran: a lone caller pays one commit, a crowd shares one. A store
+with several writers may be given several threads, so that one group is stored while the next one gathers.
 """
 
 import asyncio
@@ -30,10 +31,18 @@ class Stopping(TransientError):
 
 
 class GroupCommit(Generic[Item, Answer]):
-    """Stores items in groups. ``store`` runs in a thread of its own and answers each item in order, or raises."""
+    """Stores items in groups.
+
+    ``store`` runs in ``hands`` threads of its own, at once, and answers each item in order, or raises.
+    """
 
     def __init__(
-        self, store: Callable[[Sequence[Item]], Sequence[Answer]], *, waiting_max: int, loop: asyncio.AbstractEventLoop
+        self,
+        store: Callable[[Sequence[Item]], Sequence[Answer]],
+        *,
+        waiting_max: int,
+        loop: asyncio.AbstractEventLoop,
+        hands: int = 1,
     ) -> None:
         self._store = store
         self._waiting_max = waiting_max
@@ -41,11 +50,14 @@ class GroupCommit(Generic[Item, Answer]):
         self._queue: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
         self._wake = threading.Condition()
         self._stopping = False
-        self._thread = threading.Thread(target=self._run, name="group-commit", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"group-commit-{number}", daemon=True) for number in range(hands)
+        ]
 
     def start(self) -> None:
-        """Start the storing thread."""
-        self._thread.start()
+        """Start the storing threads."""
+        for thread in self._threads:
+            thread.start()
 
     async def submit(self, item: Item) -> Answer:
         """Wait until ``item`` is stored. Raises QueueFull, Stopping, or what ``store`` raised."""
@@ -61,11 +73,12 @@ class GroupCommit(Generic[Item, Answer]):
         return await future
 
     def stop(self) -> None:
-        """Store what waits, then end the thread; blocks until it has."""
+        """Store what waits, then end the threads; blocks until they have."""
         with self._wake:
             self._stopping = True
-            self._wake.notify()
-        self._thread.join()
+            self._wake.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     def _run(self) -> None:
         crowd = 0
@@ -78,6 +91,8 @@ class GroupCommit(Generic[Item, Answer]):
                 if crowd >= CROWD and len(self._queue) < crowd and not self._stopping:
                     # Under load a moment's patience doubles the group; a lone caller never waits.
                     self._wake.wait(LINGER_S)
+                    if not self._queue:  # another hand took them meanwhile
+                        continue
                 group = [self._queue.popleft() for _ in range(min(len(self._queue), GROUP_MAX))]
             crowd = len(group)
             self._commit(group)

@@ -4,7 +4,7 @@ SQLite gets statements of many rows: each statement gives up the interpreter's l
 that costs more than the insert. PostgreSQL gets one statement with one binary array a column. The callers are the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any
@@ -22,6 +22,18 @@ def insert(connection: Connection, table: Table, columns: tuple[str, ...], rows:
     """Insert rows; any conflict is an error of the database."""
     if rows:
         execute(connection, _insert(connection.dialect.name, table, columns, ""), rows)
+
+
+def insert_numbered(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
+    """Insert rows that SQLite numbers, in their order and without a gap; the number of the first.
+
+    Only for SQLite, whose one writer cannot be interrupted between two numbers.
+    """
+    statement, last = _insert(connection.dialect.name, table, columns, ""), 0
+    for part in _parts(rows):
+        values = tuple(chain.from_iterable(part))
+        last = connection.exec_driver_sql(statement.of(len(part)), values).lastrowid
+    return last - len(rows) + 1
 
 
 def insert_new(connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row]) -> int:
@@ -84,6 +96,8 @@ def _select_sql(dialect: str, table: Table, columns: tuple[str, ...], key: str, 
 
 #: Rows of one SQLite statement, at most: 256 rows of 23 columns stay far below its 32,766 bound values.
 _ROWS_MAX = 256
+#: Up to here every number of rows has its own statement, above only powers of two: all stay prepared.
+_ROWS_EXACT = 64
 
 
 def execute(connection: Connection, statement: "Statement", rows: Sequence[Row]) -> int:
@@ -92,14 +106,20 @@ def execute(connection: Connection, statement: "Statement", rows: Sequence[Row])
         return connection.exec_driver_sql(
             statement.of(1), tuple(list(column) for column in zip(*rows, strict=True))
         ).rowcount
-    done, start = 0, 0
-    while start < len(rows):
-        # Powers of two: nine statements serve any number of rows, and all stay prepared.
-        size = min(_ROWS_MAX, 1 << (len(rows) - start).bit_length() - 1)
-        values = tuple(chain.from_iterable(rows[start : start + size]))
-        done += connection.exec_driver_sql(statement.of(size), values).rowcount
-        start += size
+    done = 0
+    for part in _parts(rows):
+        values = tuple(chain.from_iterable(part))
+        done += connection.exec_driver_sql(statement.of(len(part)), values).rowcount
     return done
+
+
+def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """The rows cut into the sizes that SQLite statements are kept for."""
+    start = 0
+    while (left := len(rows) - start) > 0:
+        size = left if left <= _ROWS_EXACT else min(_ROWS_MAX, 1 << left.bit_length() - 1)
+        yield rows[start : start + size]
+        start += size
 
 
 class Statement:

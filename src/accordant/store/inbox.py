@@ -29,11 +29,33 @@ CLAIMS_MAX = 5
 SUSPECT_CLAIMS = 3
 _ACCEPTS_MAX = 5
 
+_SEQ = ("seq",)
 _EVENT = (
-    "seq", "connection", "external_id", "event_type", "lane", "occurred_at", "received_at", "digest", "key_id",
-    "body",
+    "connection", "external_id", "event_type", "lane", "occurred_at", "received_at", "digest", "key_id", "body",
 )  # fmt: skip
-_WORK = ("seq", "connection", "lane", "partition", "state", "attempts", "due_at")
+_WORK = ("connection", "lane", "partition", "state", "attempts", "due_at")
+#: Both rows of each event in one statement, and so in one round trip: numbers are drawn in order of arrival, and used
+#: twice. Two processes that store the same events in the same order wait for each other; in two orders they deadlock.
+_BOTH_ON_POSTGRES = """
+WITH fresh AS (
+    SELECT nextval('inbox_event_seq_seq') AS seq, given.*
+    FROM unnest(
+        %b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bytea[], %b::text[],
+        %b::bytea[], %b::integer[], %b::text[], %b::integer[], %b::bigint[]
+    ) AS given(
+        connection, external_id, event_type, lane, occurred_at, received_at, digest, key_id, body,
+        "partition", state, attempts, due_at
+    )
+), kept AS (
+    INSERT INTO inbox_event (
+        seq, connection, external_id, event_type, lane, occurred_at, received_at, digest, key_id, body
+    )
+    SELECT seq, connection, external_id, event_type, lane, occurred_at, received_at, digest, key_id, body FROM fresh
+    ORDER BY connection, external_id
+)
+INSERT INTO inbox_work (seq, connection, lane, "partition", state, attempts, due_at)
+SELECT seq, connection, lane, "partition", state, attempts, due_at FROM fresh
+"""
 _DELIVERY = ("connection", "external_id", "outcome", "received_at")
 _TWIN = ("connection", "external_id", "digest", "received_at", "key_id", "body")
 
@@ -52,6 +74,11 @@ class SqlInbox:
         arrivals = [_storable(arrival) for arrival in arrivals]
         key_id = self._vault.current_key(arrivals[0].received_at)
         sealed = self._vault.seal_many(key_id, [(_frame(arrival), _context_of(arrival)) for arrival in arrivals])
+        with suppress(IntegrityError):
+            # The usual group is all new: stored without a look. One known event makes it fail whole, and we look.
+            with self._database.write() as connection:
+                _store_new(connection, list(zip(arrivals, sealed, strict=True)), key_id)
+            return (Reception.NEW,) * len(arrivals)
         for _ in range(_ACCEPTS_MAX):
             # Another process may store one of these events between our look and our insert: look again.
             with suppress(IntegrityError):
@@ -223,35 +250,38 @@ def _digests(connection: Connection, arrivals: Sequence[Arrival]) -> dict[tuple[
 
 
 def _store_new(connection: Connection, fresh: list[tuple[Arrival, bytes]], key_id: str) -> None:
-    """Insert new events with their work rows. Numbers are drawn first, so that both inserts are one statement each."""
+    """Insert new events with their work rows. Raises IntegrityError when one of them is stored already."""
     if not fresh:
         return
-    numbers = _draw_numbers(connection, len(fresh))
-    events, work = [], []
-    for seq, (arrival, body) in zip(numbers, fresh, strict=True):
-        envelope = arrival.envelope
-        received = to_micros(arrival.received_at)
-        lane = f"{arrival.connection}:{envelope.lane}"
-        events.append(
-            (seq, arrival.connection, envelope.external_id, envelope.event_type, lane, to_micros(envelope.occurred_at),
-             received, arrival.digest, key_id, body)
-        )  # fmt: skip
-        work.append(
-            (seq, arrival.connection, lane, partition_of(lane, PARTITIONS), WorkState.RECEIVED.value, 0, received)
-        )
-    if connection.dialect.name != "sqlite":
-        # Two processes that store the same events in the same order wait for each other; in two orders they deadlock.
-        events.sort(key=lambda row: row[1:3])
-    bulk.insert(connection, inbox_event, _EVENT, events)
-    bulk.insert(connection, inbox_work, _WORK, work)
-
-
-def _draw_numbers(connection: Connection, count: int) -> list[int]:
+    events = [_event_row(arrival, body, key_id) for arrival, body in fresh]
+    work = [_work_row(event) for event in events]
     if connection.dialect.name == "sqlite":
-        last = connection.exec_driver_sql("SELECT coalesce(max(seq), 0) FROM inbox_event").scalar_one()
-        return list(range(last + 1, last + 1 + count))
-    rows = connection.exec_driver_sql("SELECT nextval('inbox_event_seq_seq') FROM generate_series(1, %s)", (count,))
-    return [row[0] for row in rows]
+        first = bulk.insert_numbered(connection, inbox_event, _EVENT, events)
+        numbered = [(first + index, *row) for index, row in enumerate(work)]
+        bulk.insert(connection, inbox_work, _SEQ + _WORK, numbered)
+        return
+    both = [(*event, *row[2:]) for event, row in zip(events, work, strict=True)]
+    connection.exec_driver_sql(_BOTH_ON_POSTGRES, tuple(list(column) for column in zip(*both, strict=True)))
+
+
+def _event_row(arrival: Arrival, body: bytes, key_id: str) -> bulk.Row:
+    envelope = arrival.envelope
+    return (
+        arrival.connection,
+        envelope.external_id,
+        envelope.event_type,
+        f"{arrival.connection}:{envelope.lane}",
+        to_micros(envelope.occurred_at),
+        to_micros(arrival.received_at),
+        arrival.digest,
+        key_id,
+        body,
+    )
+
+
+def _work_row(event: bulk.Row) -> bulk.Row:
+    connection, _, _, lane, _, received_at, *_ = event
+    return (connection, lane, partition_of(lane, PARTITIONS), WorkState.RECEIVED.value, 0, received_at)
 
 
 def _record_others(

@@ -26,6 +26,8 @@ from accordant.web.webhooks import Door
 
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
 WAITING_MAX = 4096
+#: Groups stored at once where the store has several writers: one is on its way to the disk while the next gathers.
+_POSTGRES_HANDS = 2
 _IDLE_S = 0.5
 _RARELY_S = 2.0
 _DRAIN_S = 20.0
@@ -66,7 +68,10 @@ class HubServer:
         self.port = port
         self._loop = asyncio.get_running_loop()
         self._intake: GroupCommit[Arrival, Reception] = GroupCommit(
-            hub.inbox.accept, waiting_max=WAITING_MAX, loop=self._loop
+            hub.inbox.accept,
+            waiting_max=WAITING_MAX,
+            loop=self._loop,
+            hands=1 if hub.database.is_sqlite else _POSTGRES_HANDS,
         )
         self._couriers = {
             target: AsyncLoop(f"courier-{target}", partial(self._deliver, target), idle_s=_IDLE_S)
@@ -97,7 +102,8 @@ class HubServer:
             front(self.door, console, lambda: health(self)),
             address=self.host,
             port=self.port,
-            interface=Interfaces.ASGI,
+            interface=Interfaces.RSGI,
+            websockets=False,
             log_enabled=False,
             log_level=LogLevels.warning,
         )

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import msgspec
 import structlog
 
 from accordant.kernel.clock import Clock
@@ -17,10 +18,16 @@ from accordant.kernel.errors import TransientError
 from accordant.pipeline.receive import Connection, receive
 from accordant.ports.connector import SignatureInvalid
 from accordant.ports.inbox import Arrival, Reception
+from accordant.web.exchange import Body, HeaderList, ProtocolClosed, Scope
 
-Scope = Mapping[str, Any]
-Receive = Callable[[], Awaitable[Mapping[str, Any]]]
-Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+class Answer(msgspec.Struct, frozen=True):
+    """What the sender is told."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
 
 PREFIX = "/webhooks/"
 BODY_BYTES_MAX = 1024 * 1024
@@ -44,7 +51,7 @@ class _Refused(Exception):
 
 
 class Door:
-    """The ASGI application for ``/webhooks/{connection}``. ``submit`` returns once the arrival is on disk."""
+    """Takes deliveries for ``/webhooks/{connection}``. ``submit`` returns once the arrival is on disk."""
 
     def __init__(
         self,
@@ -62,31 +69,30 @@ class Door:
         #: Answers since the start, by (connection, what became of it): refusals are counted, not stored.
         self.answers: Counter[tuple[str, str]] = Counter()
 
-    async def __call__(self, scope: Scope, receive_message: Receive, send: Send) -> None:
-        """Take one delivery and answer it."""
-        name = str(scope["path"]).removeprefix(PREFIX)
+    async def take(self, scope: Scope, body: Body) -> Answer:
+        """Take one delivery; what to answer."""
+        name = scope.path.removeprefix(PREFIX)
         try:
-            reception = await self._admit(name, scope, receive_message)
+            reception = await self._admit(name, scope, body)
         except _Refused as refusal:
             self._count_refusal(name, refusal)
-            await _refused(send, refusal)
-            return
+            return _refused(refusal)
         self.answers[name, reception.value] += 1
         if reception is Reception.NEW:
             self._on_received()
-        await _accepted(send, reception)
+        return _TAKEN[reception]
 
-    async def _admit(self, name: str, scope: Scope, receive_message: Receive) -> Reception:
+    async def _admit(self, name: str, scope: Scope, body: Body) -> Reception:
         connection = self._connections().get(name)
         if connection is None:
             raise _Refused(404, "unknown connection")
-        if scope["method"] != "POST":
+        if scope.method != "POST":
             raise _Refused(405, "only POST is accepted")
-        headers = _headers(scope)
-        body = await self._patience.read(headers, receive_message)
+        headers = _headers(scope.headers)
+        content = await self._patience.read(headers, body)
         now = self._clock()
         try:
-            arrival = receive(connection=connection, headers=headers, body=body, now=now)
+            arrival = receive(connection=connection, headers=headers, body=content, now=now)
         except SignatureInvalid as error:
             raise _Refused(401, error.message) from None
         # Counted after the proof: a stranger must not be able to use up a provider's rate.
@@ -128,13 +134,12 @@ _PHRASES = {
 }
 
 
-def _headers(scope: Scope) -> dict[str, str]:
+def _headers(given: HeaderList) -> dict[str, str]:
     """Header names in lower case; of a header sent twice both values are kept, joined by a comma, as HTTP has it."""
     headers: dict[str, str] = {}
     size = 0
-    for raw_name, raw_value in scope["headers"]:
-        size += len(raw_name) + len(raw_value)
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")  # ASGI has names in lower case
+    for name, value in given.items():
+        size += len(name) + len(value)
         headers[name] = f"{headers[name]},{value}" if name in headers else value
     if size > HEADER_BYTES_MAX:
         raise _Refused(431, f"{size} bytes of headers")
@@ -149,17 +154,17 @@ class _Patience:
         self._overdue: set[asyncio.Task[Any]] = set()
         self._is_armed = False
 
-    async def read(self, headers: Mapping[str, str], receive_message: Receive) -> bytes:
+    async def read(self, headers: Mapping[str, str], body: Body) -> bytes:
         """The whole body, or a refusal when it is too large or does not arrive in time."""
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101  ASGI applications run in tasks
+        assert task is not None  # noqa: S101  the server runs each request in a task
         loop = asyncio.get_running_loop()
         self._since[task] = loop.time()
         if not self._is_armed:
             self._is_armed = True
             loop.call_later(_LOOK_S, self._look, loop)
         try:
-            return await _body(headers, receive_message)
+            return await _content(headers, body)
         except asyncio.CancelledError:
             if task not in self._overdue:
                 raise
@@ -180,46 +185,40 @@ class _Patience:
             loop.call_later(_LOOK_S, self._look, loop)
 
 
-async def _body(headers: Mapping[str, str], receive_message: Receive) -> bytes:
+async def _content(headers: Mapping[str, str], body: Body) -> bytes:
     """The whole body, within its size. Compressed bodies are refused: no provider we connect to sends them."""
     if headers.get("content-encoding", "identity") != "identity":
         raise _Refused(415, "compressed body")
     if not headers.get("content-type", "application/json").startswith(_ALLOWED_TYPES):
         raise _Refused(415, f"content type {headers.get('content-type')!r}")
-    declared = headers.get("content-length", "0")
-    if declared.isascii() and declared.isdigit() and int(declared[:12]) > BODY_BYTES_MAX:
+    declared = headers.get("content-length", "")
+    if not (declared.isascii() and declared.isdigit()):
+        return await _gathered(body)  # a body that comes in chunks does not say how long it will be
+    if int(declared[:12]) > BODY_BYTES_MAX:
         raise _Refused(413, f"{declared[:12]} bytes announced")
+    try:
+        return await body()
+    except ProtocolClosed:
+        raise _Refused(400, "the sender hung up in the middle of the body") from None
+
+
+async def _gathered(body: Body) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    while True:
-        message = await receive_message()
-        if message["type"] == "http.disconnect":
-            raise _Refused(400, "the sender hung up in the middle of the body")
-        chunk = message.get("body", b"")
+    async for chunk in body:
         size += len(chunk)
         if size > BODY_BYTES_MAX:
             raise _Refused(413, "more than the limit was sent")
-        if not message.get("more_body", False):
-            return b"".join((*chunks, chunk)) if chunks else bytes(chunk)
         chunks.append(chunk)
+    return b"".join(chunks)
 
 
-_HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-_STARTED = {"type": "http.response.start", "status": 200, "headers": _HEADERS}
-_TAKEN = {
-    reception: {"type": "http.response.body", "body": b'{"status":"%s"}' % reception.value.encode()}
-    for reception in Reception
-}
+_HEADERS = [("content-type", "application/json"), ("cache-control", "no-store")]
+_TAKEN = {reception: Answer(200, _HEADERS, b'{"status":"%s"}' % reception.value.encode()) for reception in Reception}
 
 
-async def _accepted(send: Send, reception: Reception) -> None:
-    await send(_STARTED)
-    await send(_TAKEN[reception])
-
-
-async def _refused(send: Send, refusal: _Refused) -> None:
+def _refused(refusal: _Refused) -> Answer:
     headers = _HEADERS
     if refusal.retry_after_s is not None:
-        headers = [*_HEADERS, (b"retry-after", str(max(1, math.ceil(refusal.retry_after_s))).encode())]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b'{"status":"%s"}' % _PHRASES[refusal.status].encode()})
+        headers = [*_HEADERS, ("retry-after", str(max(1, math.ceil(refusal.retry_after_s))))]
+    return Answer(refusal.status, headers, b'{"status":"%s"}' % _PHRASES[refusal.status].encode())

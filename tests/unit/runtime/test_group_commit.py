@@ -157,3 +157,20 @@ async def test_a_caller_who_leaves_disturbs_nobody() -> None:
 async def test_an_idle_commit_stops_at_once() -> None:
     commit = _start(Disk())
     await asyncio.wait_for(_stop(commit), _WAIT_S)
+
+
+async def test_with_two_hands_one_group_is_stored_while_the_next_one_waits_for_the_disk() -> None:
+    disk = Disk()
+    disk.free.clear()
+    commit = GroupCommit(disk.store, waiting_max=10_000, loop=asyncio.get_running_loop(), hands=2)
+    commit.start()
+    first = asyncio.create_task(commit.submit(1))
+    await disk.wait_until_entered()
+    second = asyncio.create_task(commit.submit(2))
+    await disk.wait_until_entered()  # both are in the store at once
+    disk.free.set()
+    assert await asyncio.gather(first, second) == ["stored 1", "stored 2"]
+    answers = await asyncio.gather(*(commit.submit(item) for item in range(2000)))
+    await _stop(commit)
+    assert answers == [f"stored {item}" for item in range(2000)]
+    assert sorted(item for group in disk.groups for item in group) == sorted([1, 2, *range(2000)])
