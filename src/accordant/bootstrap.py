@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
+from tempfile import TemporaryDirectory
 
 import structlog
 
@@ -20,11 +21,13 @@ from accordant.governance.decide import Switches
 from accordant.governance.findings import ConnectorFacts, Severity
 from accordant.governance.phases import Tier
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import AccordantError, ConfigurationError
+from accordant.kernel.errors import AccordantError, ConfigurationError, RejectedError
 from accordant.operations import pause as switching
+from accordant.operations import rehearse as rehearsing
 from accordant.operations.compare_source import SourceComparison, compare_source
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
 from accordant.operations.redrive import Redriven, RedriveOrder, redrive
+from accordant.operations.rehearse import RehearsalOrder
 from accordant.operations.repair import Repair, repair
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
@@ -36,6 +39,7 @@ from accordant.pipeline.reread import reread
 from accordant.pipeline.work import work
 from accordant.ports.connector import Inbound, Outbound, Reader
 from accordant.ports.inbox import Reading
+from accordant.ports.rehearsal import Rehearsal
 from accordant.runtime.backoff import backoff
 from accordant.runtime.worker import shielded
 from accordant.settings import Settings, resolve_secrets
@@ -44,12 +48,14 @@ from accordant.store.calendar import Calendar
 from accordant.store.charter_folder import CharterFolder, CharterInvalid, read_folder
 from accordant.store.charters import CharterShelf
 from accordant.store.engine import Database
+from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
 from accordant.store.leases import Leases, LeaseTaken
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.reconcile import SqlReconcileBook
 from accordant.store.redrive import SqlDeadLetters
+from accordant.store.rehearsals import SqlRehearsalBook
 from accordant.store.state import SqlState
 from accordant.store.switches import SqlSwitchboard
 from accordant.store.vault import KeyDestroyed, Vault, read_wrapping_key
@@ -398,6 +404,40 @@ class Hub:
         """Let what was stopped by a switch go on. Raises as ``pause``."""
         switch = switching.switch_of(self.charter, flow)
         switching.resume(switch=switch, actor=actor, reason=reason, board=self.switchboard, now=self.clock())
+
+    def rehearse(
+        self,
+        order: RehearsalOrder,
+        *,
+        actor: str,
+        progress: rehearsing.Progress | None = None,
+        tell: rehearsing.Tell | None = None,
+    ) -> Rehearsal:
+        """What this hub's charter would change if it came into force now. Raises RejectedError before the first.
+
+        The scratch store stands in the installation's own folder, as well guarded as its store, and goes at the end.
+        """
+        version = self.shelf.in_force()
+        in_force = None if version is None else self.shelf.read(version)
+        if in_force is None:
+            raise RejectedError("No charter was in force here yet.", remedy="Run `accordant serve` once.")
+        with TemporaryDirectory(prefix="rehearsal-", dir=self.settings.home, ignore_cleanup_errors=True) as folder:
+            scratch = Database(f"sqlite:///{folder}/scratch.db")
+            try:
+                migrate(scratch)
+                stage = rehearsing.Stage(
+                    live=self.state,
+                    empty=SqlState(scratch),
+                    history=SqlHistory(self.database, self.inbox),
+                    book=SqlRehearsalBook(self.database),
+                    in_force=write_rulebook(in_force, _tiers(in_force)),
+                    proposed=self.rulebook,
+                    connectors=self.inbounds,
+                    shield=shielded,
+                )
+                return rehearsing.rehearse(stage, order, actor=actor, clock=self.clock, progress=progress, tell=tell)
+            finally:
+                scratch.close()
 
     def enforce_charter(self) -> bool:
         """Remember the charter in force; when it is not the one of last time, decide everything again.

@@ -60,7 +60,7 @@ def path(store: str, n: int, seed: int) -> Run:
         place.write_charter(place.start("org"))
         hub = place.hub()
         hub.enforce_charter()
-        seqs = _fill_inbox(hub, events_of(n, seed))
+        seqs = fill_inbox(hub, events_of(n, seed))
         _make_due(hub, seqs, hub.clock() + timedelta(hours=1))
         if store == "sqlite":
             place.start_hub(roles="worker,courier")
@@ -97,7 +97,8 @@ def latency(store: str, n: int, seed: int) -> Run:
     return Run(value=middle * 1000, latencies_s=latencies)
 
 
-def _fill_inbox(hub: Hub, events: Sequence[HistoryEvent]) -> list[int]:
+def fill_inbox(hub: Hub, events: Sequence[HistoryEvent]) -> list[int]:
+    """Take a history in as the door would; the numbers of its events."""
     now = hub.clock()
     connection = hub.connections["stripe"]
     at = int(now.timestamp())

@@ -10,7 +10,7 @@ from importlib.metadata import version as installed_version
 
 from cyclopts import App, CycloptsError
 
-from accordant.cli import look, operate, rules, serving, trail, trying
+from accordant.cli import look, operate, rehearse, rules, serving, trail, trying
 from accordant.cli.render import err
 from accordant.kernel.errors import (
     AccordantError,
@@ -40,6 +40,7 @@ for command in (
     look.trace,
     look.why,
     look.status,
+    rehearse.rehearse,
     operate.reconcile,
     operate.redrive,
     operate.pause,

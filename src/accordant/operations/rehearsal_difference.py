@@ -10,15 +10,12 @@ import msgspec
 from accordant.canonical.charter import FieldType, MappingPart
 from accordant.canonical.intents import WireValue
 from accordant.governance.decide import decode_decision
+from accordant.governance.sensitivity import Lens
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.money import Money
 from accordant.ports.rehearsal import Difference, DifferenceKind
 from accordant.ports.state import Changes, DesiredRecord
 
-#: Stands for a value that names or reaches a person.
-COVER = "\N{BLACK CIRCLE}" * 6
-#: Facts that name or reach a person: whatever field they fill is covered.
-PERSONAL_FACTS = frozenset({"name", "email"})
 _CURRENCY_FACT = "currency"
 _HELD = "court.record.held"
 _NONE: frozenset[str] = frozenset()
@@ -81,15 +78,16 @@ def differences(
     account_id: str,
     confirmed: Mapping[str, WireValue],
     mappings: tuple[MappingPart | None, MappingPart | None],
+    lenses: tuple[Lens, Lens],
 ) -> tuple[Difference, ...]:
     """Everything that differs, by field name.
 
     ``confirmed`` is what the target was last seen to hold, ``mappings`` are those of the record's flow before and
-    after.
+    after; through ``lenses``, of both charters, values are shown.
     """
     whole = after or before
     assert whole is not None  # noqa: S101  the caller names records that are on one side at least
-    made = _Made(whole.record, account_id, confirmed, tuple(part for part in mappings if part is not None))
+    made = _Made(whole.record, account_id, confirmed, tuple(part for part in mappings if part is not None), lenses)
     if after is None:
         assert before is not None  # noqa: S101  see above
         why = "No flow keeps this record any more; the target's record stays as it is."
@@ -145,13 +143,12 @@ class _Made:
         account_id: str,
         confirmed: Mapping[str, WireValue],
         mappings: tuple[MappingPart, ...],
+        lenses: tuple[Lens, Lens],
     ) -> None:
         self._record = record
         self._account_id = account_id
         self._confirmed = confirmed
-        self._personal = frozenset(
-            name for part in mappings for name, field in part.fields.items() if field.source in PERSONAL_FACTS
-        )
+        self._lenses = lenses
         self._amounts = frozenset(
             name for part in mappings for name, field in part.fields.items() if field.type is FieldType.CURRENCY
         )
@@ -210,11 +207,19 @@ class _Made:
             before=before,
             after=after,
             is_sent=is_sent,
-            reason=reason,
+            reason=self._said(reason),
         )
 
     def _shown(self, name: str, value: WireValue) -> WireValue:
-        return COVER if name in self._personal and value is not None else value
+        """The value for whoever sees least, under either charter: what one of them covers stays covered."""
+        seen: object = value
+        for lens in self._lenses:
+            seen = lens.field(self._record.target, self._record.object, name, seen)
+        return seen if isinstance(seen, str | int | bool) or seen is None else str(seen)
+
+    def _said(self, reason: str | None) -> str | None:
+        """A reason may quote the value it speaks of."""
+        return reason if reason is None else self._lenses[1].text(reason)
 
     def _money(self, old: WireValue, new: WireValue, records: Iterable[DesiredRecord]) -> Money | None:
         """After less before; None where the currency, or one of the amounts, cannot be told."""

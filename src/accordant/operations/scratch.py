@@ -1,0 +1,114 @@
+"""States to rehearse on: the rooms read and commit here, and nothing of it reaches the store that is live.
+
+`ScratchState` begins with nothing but the crosswalk, which is a fact no replay undoes; `Undecided` shows any state as
+if no record had been decided yet, so that a plan lays down every record. Next: `rehearse.py`.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from accordant.canonical.phases import Grant
+from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
+from accordant.kernel.errors import InvariantBroken
+from accordant.ports.matching import MatchBook
+from accordant.ports.state import Changes, DesiredRecord, Link, State, StoredEntity, StoredStanding
+
+
+class _Overlay:
+    """Everything as it is in the state beneath."""
+
+    def __init__(self, beneath: State) -> None:
+        self._beneath = beneath
+
+    @property
+    def matches(self) -> MatchBook:
+        """See the port."""
+        return self._beneath.matches
+
+    def links(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, EntityRef]:
+        """See the port."""
+        return self._beneath.links(refs)
+
+    def entities(self, ids: Iterable[str]) -> dict[str, StoredEntity]:
+        """See the port."""
+        return self._beneath.entities(ids)
+
+    def entities_of(self, account_ids: Iterable[str]) -> tuple[StoredEntity, ...]:
+        """See the port."""
+        return self._beneath.entities_of(account_ids)
+
+    def named(self, names: Iterable[tuple[str, EntityKind, str]]) -> dict[tuple[str, EntityKind, str], StoredEntity]:
+        """See the port."""
+        return self._beneath.named(names)
+
+    def standings(self, account_ids: Iterable[str]) -> dict[str, StoredStanding]:
+        """See the port."""
+        return self._beneath.standings(account_ids)
+
+    def desired(self, refs: Iterable[str]) -> dict[str, DesiredRecord]:
+        """See the port."""
+        return self._beneath.desired(refs)
+
+    def switches(self) -> frozenset[str]:
+        """See the port."""
+        return self._beneath.switches()
+
+    def grants(self) -> tuple[Grant, ...]:
+        """See the port."""
+        return self._beneath.grants()
+
+
+class ScratchState(_Overlay):
+    """`ports.state.State` on an empty store of its own. What persons decided is read from the live state."""
+
+    def __init__(self, empty: State, *, live: State, now: datetime) -> None:
+        super().__init__(empty)
+        self._live = live
+        self._now = now
+
+    @property
+    def matches(self) -> MatchBook:
+        """See the port: whose record it is was decided once, and is not decided again."""
+        return self._live.matches
+
+    def links(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, EntityRef]:
+        """See the port. What the live crosswalk knows is entered here, so that names find it too."""
+        wanted = set(refs)
+        known = self._beneath.links(wanted)
+        found = self._live.links(wanted - known.keys())
+        if found:
+            entered = [Link(source=source, entity=entity) for source, entity in found.items()]
+            self._beneath.commit(Changes(links=entered), now=self._now)
+        return known | found
+
+    def switches(self) -> frozenset[str]:
+        """See the port: what a person stopped today is stopped in a rehearsal too."""
+        return self._live.switches()
+
+    def grants(self) -> tuple[Grant, ...]:
+        """See the port: a phase reaches as far as it was granted."""
+        return self._live.grants()
+
+    def commit(self, changes: Changes, *, now: datetime) -> None:
+        """See the port. What only the trail and the courier need is let go: nobody will be sent anything."""
+        kept = Changes(
+            links=changes.links,
+            entities=changes.entities,
+            restamps=changes.restamps,
+            standings=changes.standings,
+            desired=changes.desired,
+        )
+        self._beneath.commit(kept, now=now)
+
+
+class Undecided(_Overlay):
+    """A state as if no record had been decided. It is never committed to."""
+
+    def desired(self, refs: Iterable[str]) -> dict[str, DesiredRecord]:
+        """Nothing was decided yet."""
+        del refs
+        return {}
+
+    def commit(self, changes: Changes, *, now: datetime) -> None:
+        """Raises InvariantBroken: what is computed on this is looked at, never stored."""
+        raise InvariantBroken(f"A rehearsal tried to commit {len(changes.desired)} records at {now}.")
