@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from accordant.audit_verifier import read_marks
+from accordant.audit_verifier import verify as verify_file
 from accordant.demo.company import environment
 from tests.cli.kit import Terminal
 from tests.integration.operations.kit import MRR, Installation, an_installation
@@ -171,6 +173,17 @@ async def test_the_trail_is_verified_and_a_witness_kept(terminal: Terminal, tmp_
         assert (await terminal.ask("audit", "checkpoint")).out.strip().startswith("{")
         assert (await terminal.ask("audit", "verify", "--checkpoint", str(kept))).code == 0
         assert (await terminal.ask("audit", "verify", "--checkpoint", str(tmp_path / "gone"))).code == 2
+        other = ("audit", "verify", "--checkpoint", str(kept), "--public-key", "00" * 32)
+        refused = await terminal.ask(*other)
+        assert (refused.code, "not signed by this key" in refused.err) == (2, True)
+        left = tmp_path / "trail.jsonl"
+        assert (await terminal.ask("audit", "export", "--out", str(left))).code == 0
+        public = (one.settings.home / "checkpoint.pub").read_text().strip()
+        marks = read_marks(kept.read_text(), bytes.fromhex(public))
+        report = verify_file(left, marks=marks)
+        assert (report.faults, report.bodies, len(marks)) == ((), False, 1)
+        assert (await terminal.ask("audit", "export", "--bodies", "--out", str(left), "--json")).json["bodies"]
+        assert verify_file(left, marks=marks).bodies
         with one.hub.database.write() as connection:
             for (name,) in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
                 connection.execute(text(f'DROP TRIGGER "{name}"'))

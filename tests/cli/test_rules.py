@@ -19,6 +19,7 @@ def test_a_first_charter_passes_its_check_and_holds_no_secret(terminal: Terminal
     folder = tmp_path / "charter"
     said = terminal.do("init", *ANSWERS, "--charter", str(folder))
     assert said.code == 0
+    assert (tmp_path / "installation" / "checkpoint.pub").read_text().strip() in said.out
     for name in ("STRIPE_API_KEY", "STRIPE_WEBHOOK_SECRET", "SALESFORCE_CLIENT_ID", "SALESFORCE_CLIENT_SECRET"):
         assert name in said.out
         assert f"env:{name}" in (folder / "accordant.yaml").read_text()

@@ -16,6 +16,7 @@ EXPORTING = frozenset({"accordant", "accordant.kernel", "accordant.connectors.sd
 # Modules nobody imports by name, and who finds them instead.
 ENTRIES: tuple[tuple[str, str], ...] = (
     (r"accordant\.(__main__|cli\.main|bootstrap)", "the command line and the composition root"),
+    (r"accordant\.audit_verifier", "run by auditors on a machine of their own"),
     (r"accordant\.testing(\..*)?", "public: imported by people who write connectors"),
     (r"accordant\.store\.migrations(\..*)?", "Alembic finds them in their folder"),
     (

@@ -48,8 +48,15 @@ def init(
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE_NAME
     path.write_text(first.text, encoding="utf-8")
-    _tell_first(common, first, path)
+    _tell_first(common, first, path, _witness(common))
     return 0
+
+
+def _witness(common: Common) -> str:
+    """The public half of the key pair that signs the checkpoints of the audit trail, made here and now."""
+    from accordant.store.checkpoints import read_signer
+
+    return read_signer(settings_of(common).home).public
 
 
 def _answer(question: str, flag: str, given: str | None, *, default: str = "") -> str:
@@ -82,13 +89,14 @@ def _compose(answers: Answers, source: System, target: System) -> str:
     return example_charter(company=answers.company, timezone=answers.timezone, source=described[0], target=described[1])
 
 
-def _tell_first(common: Common, first: FirstCharter, path: Path) -> None:
+def _tell_first(common: Common, first: FirstCharter, path: Path, public_key: str) -> None:
     if common.json:
-        emit({"charter": str(path), "variables": first.variables})
+        emit({"charter": str(path), "variables": first.variables, "public_key": public_key})
         return
     say(f"The charter is in {path}.")
     rows = [(one.name, one.purpose) for one in first.variables]
     table("Set these before you start", ("Variable", "What it is"), rows)
+    say(f"Keep this on another machine; it proves the audit trail's checkpoints: {public_key}")
     say("Then: accordant check, and accordant serve. Nothing is written to Salesforce until a flow is made controlled.")
 
 

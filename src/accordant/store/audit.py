@@ -1,10 +1,11 @@
 """The audit chain: entries of one commit are leaves of a Merkle tree, its root is chained to the batch before.
 
-Hashes follow RFC 6962 section 2.1 (0x00 before a leaf, 0x01 before a node): an entry can be proved with a short path.
-`verify_chain` reads the tables alone; of the writer it shares the layout of a leaf and of a seal, nothing else.
+A leaf holds a salted commitment to its body (docs/explanation/audit.md has the layout). `verify_chain` reads the tables
+alone; `accordant.audit_verifier` does the same without a line of this. Next: `checkpoints.py`, `audit_export.py`.
 """
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -12,24 +13,30 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from accordant.kernel.clock import to_micros
-from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import canonical_json, digest
 from accordant.ports.audit import AuditEntry
 from accordant.store import bulk
+from accordant.store.checkpoints import GENESIS, Checkpoint
 from accordant.store.schema import audit_batch, audit_entry, audit_head
 
-GENESIS = bytes(32)
 _MISSING_SHOWN_MAX = 10
-_ENTRY = ("position", "kind", "actor", "subject", "cause", "at", "body", "leaf")
+_ENTRY = ("position", "kind", "actor", "subject", "cause", "at", "salt", "body", "commitment", "leaf")
+_SALT_BYTES = 16
+RandomBytes = Callable[[int], bytes]
 
 
-def leaf_hash(frame: tuple[int, str, str, str, int | None, int], body: bytes) -> bytes:
+def commit_to(salt: bytes, body: bytes) -> bytes:
+    """A commitment to ``body`` that nobody without the salt can test a guess against: both may go, the leaf stays."""
+    return digest(b"\x03" + salt + body)
+
+
+def leaf_hash(frame: tuple[int, str, str, str, int | None, int], commitment: bytes) -> bytes:
     """The hash of an entry: ``frame`` is (position, kind, actor, subject, cause, at in microseconds).
 
     The position is inside, so entries cannot swap places.
     """
     framed = msgspec.json.encode(frame)
-    return digest(b"\x00" + len(framed).to_bytes(4, "big") + framed + body)
+    return digest(b"\x00" + len(framed).to_bytes(4, "big") + framed + commitment)
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
@@ -48,7 +55,9 @@ def batch_hash(span: tuple[int, int, int], *, root: bytes, previous: bytes, seal
     return digest(b"\x02" + msgspec.json.encode((*span, root.hex(), previous.hex(), sealed_at)))
 
 
-def append(connection: Connection, entries: Sequence[AuditEntry], *, now: datetime) -> None:
+def append(
+    connection: Connection, entries: Sequence[AuditEntry], *, now: datetime, random_bytes: RandomBytes = os.urandom
+) -> None:
     """Chain ``entries`` to the trail inside the current transaction.
 
     The head row is locked until the commit: this is the last thing a transaction does, so that the lock is short.
@@ -58,13 +67,16 @@ def append(connection: Connection, entries: Sequence[AuditEntry], *, now: dateti
     prepared = [(entry, canonical_json(entry.body)) for entry in entries]
     batch, position, previous = _lock_head(connection)
     rows = []
-    for offset, (entry, body) in enumerate(prepared, start=1):
-        place, at = position + offset, to_micros(entry.at)
+    salts = random_bytes(_SALT_BYTES * len(prepared))
+    for offset, (entry, body) in enumerate(prepared):
+        place, at = position + 1 + offset, to_micros(entry.at)
         frame = (place, entry.kind, entry.actor, entry.subject, entry.cause, at)
-        rows.append((*frame, body, leaf_hash(frame, body)))
+        salt = salts[offset * _SALT_BYTES : (offset + 1) * _SALT_BYTES]
+        commitment = commit_to(salt, body)
+        rows.append((*frame, salt, body, commitment, leaf_hash(frame, commitment)))
     bulk.insert(connection, audit_entry, _ENTRY, rows)
     sealed_at = to_micros(now)
-    root = merkle_root([row[7] for row in rows])
+    root = merkle_root([row[-1] for row in rows])
     span = (batch + 1, position + 1, len(rows))
     chained = batch_hash(span, root=root, previous=previous, sealed_at=sealed_at)
     bulk.insert(
@@ -86,40 +98,6 @@ def _lock_head(connection: Connection) -> tuple[int, int, bytes]:
         bulk.insert_new(connection, audit_head, ("id", "batch", "position", "hash"), [(1, 0, 0, GENESIS)])
         row = connection.execute(query.with_for_update()).one()
     return int(row.batch), int(row.position), bytes(row.hash)
-
-
-class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the trail ended at a moment, to be kept outside the store.
-
-    ``hash`` is hexadecimal. It is the only witness against a trail cut back to an earlier end, or rewritten whole.
-    """
-
-    batch: int
-    position: int
-    hash: str
-    at: datetime
-
-
-class CheckpointUnreadable(RejectedError):
-    """The text is not a checkpoint of the audit trail."""
-
-    remedy = "Give one whole line as it was exported."
-
-
-def export_checkpoint(connection: Connection, *, now: datetime) -> str:
-    """One line of JSON that names the end of the trail; whoever keeps it elsewhere can prove a later cut or rewrite."""
-    head = connection.execute(select(audit_head).where(audit_head.c.id == 1)).one_or_none()
-    batch, position, chained = (0, 0, GENESIS) if head is None else (head.batch, head.position, bytes(head.hash))
-    mark = Checkpoint(batch=batch, position=position, hash=chained.hex(), at=now)
-    return msgspec.json.encode(mark).decode()
-
-
-def read_checkpoint(line: str) -> Checkpoint:
-    """The checkpoint in a line that ``export_checkpoint`` wrote. Raises CheckpointUnreadable."""
-    try:
-        return msgspec.json.decode(line.encode("utf-8", "replace"), type=Checkpoint)
-    except msgspec.DecodeError as error:
-        raise CheckpointUnreadable(f"This is not a checkpoint of the audit trail: {error}.") from None
 
 
 class ChainFault(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,12 +126,14 @@ class _Batch(NamedTuple):
     sealed_at: int
 
 
-def verify_chain(connection: Connection, *, faults_max: int = 100, checkpoint: Checkpoint | None = None) -> ChainReport:
+def verify_chain(
+    connection: Connection, *, faults_max: int = 100, checkpoints: Sequence[Checkpoint] = ()
+) -> ChainReport:
     """Recompute every leaf, root and link from the first batch to the head; stop after ``faults_max`` faults.
 
-    Without a ``checkpoint`` kept elsewhere, a trail cut back to an earlier end or rewritten whole looks sound.
+    Without ``checkpoints`` kept elsewhere, a trail cut back to an earlier end or rewritten whole looks sound.
     """
-    connection = _steady(connection)
+    connection = steady(connection)
     faults: list[ChainFault] = []
     previous, expected_position, number, entries = GENESIS, 1, 0, 0
     for row in connection.exec_driver_sql(_BATCHES):
@@ -162,7 +142,7 @@ def verify_chain(connection: Connection, *, faults_max: int = 100, checkpoint: C
             faults.append(ChainFault(position=expected_position, problem=f"batch {number + 1} is not readable"))
             break
         faults.extend(_check_batch(connection, batch, number + 1, expected_position, previous))
-        faults.extend(_check_mark(batch, checkpoint))
+        faults.extend(_check_marks(batch, checkpoints))
         number, previous = batch.number, batch.hash
         expected_position = batch.first_position + batch.size
         entries += batch.size
@@ -170,19 +150,19 @@ def verify_chain(connection: Connection, *, faults_max: int = 100, checkpoint: C
             break
     else:
         faults.extend(_check_head(connection, number, expected_position - 1, previous))
-        faults.extend(_check_reach(number, expected_position - 1, checkpoint))
+        faults.extend(_check_reach(number, expected_position - 1, checkpoints))
     return ChainReport(batches=number, entries=entries, head=previous.hex(), faults=tuple(faults[:faults_max]))
 
 
 # Read as the driver gives them: a row whose types were altered must become a fault, not an error of a converter.
 _BATCHES = "SELECT number, first_position, count, root, previous, hash, sealed_at FROM audit_batch ORDER BY number"
 _ENTRIES = (
-    "SELECT position, kind, actor, subject, cause, at, body, leaf FROM audit_entry "
+    "SELECT position, kind, actor, subject, cause, at, salt, body, commitment, leaf FROM audit_entry "
     "WHERE position >= {} AND position < {} ORDER BY position"
 )
 
 
-def _steady(connection: Connection) -> Connection:
+def steady(connection: Connection) -> Connection:
     """One view of all tables while others append; SQLite's read transaction is that already."""
     if connection.dialect.name == "sqlite" or connection.in_transaction():
         return connection
@@ -210,8 +190,8 @@ def _check_batch(
         yield ChainFault(position=first, problem=f"{name} is not chained to the batch before it")
     leaves: dict[int, bytes] = {}
     sql = _ENTRIES.format(*_marks(connection))
-    for place, *frame, body, stored in connection.exec_driver_sql(sql, (first, first + batch.size)):
-        leaf = _leaf_of((place, *frame), body)
+    for place, *frame, salt, body, commitment, stored in connection.exec_driver_sql(sql, (first, first + batch.size)):
+        leaf = _leaf_of((place, *frame), salt, body, commitment)
         if leaf is None or leaf != stored:
             yield ChainFault(position=place, problem="the entry was altered after it was written")
         leaves[place] = leaf or b""
@@ -232,29 +212,30 @@ def _marks(connection: Connection) -> tuple[str, str]:
     return ("?", "?") if connection.dialect.name == "sqlite" else ("%s", "%s")
 
 
-def _leaf_of(frame: tuple[Any, ...], body: object) -> bytes | None:
-    """The leaf an entry should have; None when its values are not even of the right types."""
+def _leaf_of(frame: tuple[Any, ...], salt: object, body: object, commitment: object) -> bytes | None:
+    """The leaf an entry should have; None when its body does not open its commitment or a value is of another type."""
     position, kind, actor, subject, cause, at = frame
     texts = all(isinstance(value, str) for value in (kind, actor, subject))
     numbers = type(at) is int and (cause is None or type(cause) is int)
-    if not (texts and numbers and isinstance(body, bytes)):
+    if not (texts and numbers and isinstance(salt, bytes) and isinstance(body, bytes)):
         return None
-    return leaf_hash((position, kind, actor, subject, cause, at), body)
+    opened = commit_to(salt, body)
+    return leaf_hash((position, kind, actor, subject, cause, at), opened) if opened == commitment else None
 
 
-def _check_mark(batch: _Batch, checkpoint: Checkpoint | None) -> Iterator[ChainFault]:
-    if checkpoint is None or checkpoint.batch != batch.number:
-        return
+def _check_marks(batch: _Batch, checkpoints: Sequence[Checkpoint]) -> Iterator[ChainFault]:
     last = batch.first_position + batch.size - 1
-    if (batch.hash.hex(), last) != (checkpoint.hash, checkpoint.position):
-        problem = f"batch {batch.number} is not the one the checkpoint of {checkpoint.at:%Y-%m-%d %H:%M} names"
-        yield ChainFault(position=batch.first_position, problem=f"{problem}: the trail was rewritten")
+    for mark in checkpoints:
+        if mark.batch == batch.number and (batch.hash.hex(), last) != (mark.hash, mark.position):
+            problem = f"batch {batch.number} is not the one the checkpoint of {mark.at:%Y-%m-%d %H:%M} names"
+            yield ChainFault(position=batch.first_position, problem=f"{problem}: the trail was rewritten")
 
 
-def _check_reach(number: int, position: int, checkpoint: Checkpoint | None) -> Iterator[ChainFault]:
-    if checkpoint is not None and checkpoint.batch > number:
-        problem = f"the trail ends at batch {number}, the checkpoint of {checkpoint.at:%Y-%m-%d %H:%M} saw batch"
-        yield ChainFault(position=position + 1, problem=f"{problem} {checkpoint.batch}: the end was cut")
+def _check_reach(number: int, position: int, checkpoints: Sequence[Checkpoint]) -> Iterator[ChainFault]:
+    for mark in checkpoints:
+        if mark.batch > number:
+            problem = f"the trail ends at batch {number}, the checkpoint of {mark.at:%Y-%m-%d %H:%M} saw batch"
+            yield ChainFault(position=position + 1, problem=f"{problem} {mark.batch}: the end was cut")
 
 
 def _check_head(connection: Connection, number: int, position: int, previous: bytes) -> Iterator[ChainFault]:

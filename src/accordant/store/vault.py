@@ -5,10 +5,8 @@ more than a month's events. Destroying a key erases what it sealed; the audit ch
 """
 
 import os
-import secrets
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from sqlalchemy import select
 from accordant.kernel.clock import to_micros
 from accordant.kernel.errors import ConfigurationError, RejectedError
 from accordant.store.engine import Database
+from accordant.store.key_file import read_key_file
 from accordant.store.schema import data_key
 
 _NONCE_BYTES = 12
@@ -40,42 +39,8 @@ class SealBroken(RejectedError):
 
 
 def read_wrapping_key(path: Path) -> bytes:
-    """The 32-byte wrapping key in ``path``, made with owner-only rights on first use.
-
-    Raises: ConfigurationError when the file is not a key or others may read it.
-    """
-    if not path.exists():
-        _make_wrapping_key(path)
-    if path.stat().st_mode & 0o077:
-        raise ConfigurationError(f"The wrapping key {path} can be read by others.", remedy=f"Run: chmod 600 {path}")
-    try:
-        key = bytes.fromhex(path.read_text(encoding="ascii").strip())
-    except ValueError:
-        key = b""
-    if len(key) != _KEY_BYTES:
-        raise ConfigurationError(
-            f"The wrapping key {path} is not 64 hexadecimal digits.", remedy="Restore it from your backup of the key."
-        )
-    return key
-
-
-def _make_wrapping_key(path: Path) -> None:
-    """Write the key beside its place and link it there: nobody reads half a key, and the first of two makers wins."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(_KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            path.hardlink_to(draft)
-    finally:
-        draft.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # a key that a power cut forgets would take everything it sealed with it
-    finally:
-        os.close(folder)
+    """The 32-byte wrapping key in ``path``, made with owner-only rights on first use. Raises ConfigurationError."""
+    return read_key_file(path, name="wrapping key")
 
 
 class Vault:

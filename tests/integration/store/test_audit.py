@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -14,30 +13,39 @@ from sqlalchemy import Connection
 
 from accordant.kernel.hashing import digest
 from accordant.store import audit
-from accordant.store.audit import (
+from accordant.store.audit import append, merkle_root, verify_chain
+from accordant.store.checkpoints import (
+    CheckpointForged,
+    CheckpointSigner,
     CheckpointUnreadable,
-    append,
-    batch_hash,
     export_checkpoint,
-    leaf_hash,
-    merkle_root,
     read_checkpoint,
-    verify_chain,
+    read_signer,
 )
 from accordant.store.engine import Database
 from accordant.store.migrate import migrate
-from accordant.store.schema import APPEND_ONLY, audit_batch, audit_entry, audit_head
-from tests.integration.store.rows import NOW, SECOND, an_entry, race
-
-_SIZES = (1, 2, 3, 5, 8, 1, 4)
-_ENTRIES = sum(_SIZES)
-_FIRSTS = tuple(1 + sum(_SIZES[:index]) for index in range(len(_SIZES)))
+from accordant.store.schema import audit_entry, audit_head
+from tests.integration.store.rows import NOW, an_entry, race
+from tests.integration.store.trail import (
+    ENTRIES,
+    FIRSTS,
+    SIGNER,
+    SIZES,
+    TAMPERS,
+    Tamper,
+    cut_back,
+    edit,
+    forge_all,
+    forget_all,
+    reseal,
+    write_trail,
+)
 
 
 @pytest.fixture
 def trail(database: Database) -> Database:
     """A trail of seven batches, with the triggers gone: whoever tampers has the rights to drop them."""
-    return _write_trail(database)
+    return write_trail(database)
 
 
 @pytest.fixture
@@ -45,222 +53,8 @@ def loose_trail(tmp_path: Path) -> Iterator[Database]:
     """The same on SQLite, which takes any value in any column; PostgreSQL keeps the types by itself."""
     database = Database(f"sqlite:///{tmp_path / 'loose.sqlite'}")
     migrate(database)
-    yield _write_trail(database)
+    yield write_trail(database)
     database.close()
-
-
-def _write_trail(database: Database) -> Database:
-    number = 0
-    for index, size in enumerate(_SIZES):
-        entries = [an_entry(f"crm:Account/{number + offset}", number=number + offset) for offset in range(size)]
-        number += size
-        with database.write() as connection:
-            append(connection, entries, now=NOW + index * SECOND)
-    with database.write() as connection:
-        for table in APPEND_ONLY if database.is_sqlite else ():
-            for verb in ("update", "delete"):
-                connection.exec_driver_sql(f"DROP TRIGGER append_only_{table.name}_{verb}")
-        if not database.is_sqlite:
-            connection.exec_driver_sql("DROP FUNCTION accordant_append_only CASCADE")
-    return database
-
-
-def _batch_of(position: int) -> int:
-    """The number of the batch that holds ``position``."""
-    return max(index for index, first in enumerate(_FIRSTS) if first <= position) + 1
-
-
-def _entry(connection: Connection, position: int) -> dict[str, Any]:
-    row = connection.execute(sa.select(audit_entry).where(audit_entry.c.position == position)).one()
-    return dict(row._mapping)
-
-
-def _edit(connection: Connection, position: int, **values: Any) -> None:
-    connection.execute(sa.update(audit_entry).where(audit_entry.c.position == position).values(values))
-
-
-def _edit_batch(connection: Connection, number: int, **values: Any) -> None:
-    connection.execute(sa.update(audit_batch).where(audit_batch.c.number == number).values(values))
-
-
-def _leaf(row: dict[str, Any]) -> bytes:
-    frame = (row["position"], row["kind"], row["actor"], row["subject"], row["cause"], row["at"])
-    return leaf_hash(frame, bytes(row["body"]))
-
-
-def _reseal(connection: Connection, number: int, *, previous: bytes | None = None) -> bytes:
-    """Recompute leaves, root and hash of a batch, as a forger who knows the code would; the new hash."""
-    first = _FIRSTS[number - 1]
-    leaves = []
-    for position in range(first, first + _SIZES[number - 1]):
-        leaf = _leaf(_entry(connection, position))
-        _edit(connection, position, leaf=leaf)
-        leaves.append(leaf)
-    row = connection.execute(sa.select(audit_batch).where(audit_batch.c.number == number)).one()._mapping
-    before, root = bytes(row["previous"]) if previous is None else previous, merkle_root(leaves)
-    span = (number, first, _SIZES[number - 1])
-    chained = batch_hash(span, root=root, previous=before, sealed_at=row["sealed_at"])
-    _edit_batch(connection, number, root=root, previous=before, hash=chained)
-    return chained
-
-
-# Each takes a connection and an entry's position, alters the trail, and says where the fault is to be found.
-Tamper = Callable[[Connection, int], int]
-
-
-def _edits(column: str, value: Any) -> Tamper:
-    def alter(connection: Connection, position: int) -> int:
-        _edit(connection, position, **{column: value})
-        return position
-
-    return alter
-
-
-def _edit_and_new_leaf(connection: Connection, position: int) -> int:
-    _edit(connection, position, actor="mallory")
-    _edit(connection, position, leaf=_leaf(_entry(connection, position)))
-    return _FIRSTS[_batch_of(position) - 1]
-
-
-def _edit_and_new_root(connection: Connection, position: int) -> int:
-    place = _edit_and_new_leaf(connection, position)
-    number = _batch_of(position)
-    kept = connection.execute(sa.select(audit_batch.c.hash).where(audit_batch.c.number == number)).scalar_one()
-    _reseal(connection, number)
-    _edit_batch(connection, number, hash=kept)
-    return place
-
-
-def _edit_and_new_seal(connection: Connection, position: int) -> int:
-    _edit(connection, position, actor="mallory")
-    number = _batch_of(position)
-    _reseal(connection, number)
-    return _FIRSTS[number] if number < len(_SIZES) else _ENTRIES
-
-
-def _delete_entry(connection: Connection, position: int) -> int:
-    connection.execute(sa.delete(audit_entry).where(audit_entry.c.position == position))
-    return position
-
-
-def _delete_batch(connection: Connection, position: int) -> int:
-    number = _batch_of(position)
-    connection.execute(sa.delete(audit_batch).where(audit_batch.c.number == number))
-    # Without the last batch the entries of it stand behind the end.
-    return _FIRSTS[number - 1]
-
-
-def _delete_batch_and_entries(connection: Connection, position: int) -> int:
-    place = _delete_batch(connection, position)
-    size = _SIZES[_batch_of(position) - 1]
-    connection.execute(sa.delete(audit_entry).where(audit_entry.c.position.between(place, place + size - 1)))
-    return place if place + size <= _ENTRIES else place - 1
-
-
-def _insert_inside(connection: Connection, position: int) -> int:
-    forged = {**_entry(connection, position), "actor": "mallory"}
-    later = audit_entry.c.position >= position
-    connection.execute(sa.update(audit_entry).where(later).values(position=-(audit_entry.c.position + 1)))
-    connection.execute(
-        sa.update(audit_entry).where(audit_entry.c.position < 0).values(position=-audit_entry.c.position)
-    )
-    connection.execute(audit_entry.insert().values({**forged, "leaf": _leaf(forged)}))
-    # The forged entry is sound in itself: it is its batch that no longer adds up.
-    return _FIRSTS[_batch_of(position) - 1]
-
-
-def _insert_at(place: int) -> Tamper:
-    def alter(connection: Connection, position: int) -> int:
-        forged = {**_entry(connection, position), "position": place}
-        connection.execute(audit_entry.insert().values({**forged, "leaf": _leaf(forged)}))
-        return place
-
-    return alter
-
-
-def _swap(connection: Connection, position: int) -> int:
-    other = position % _ENTRIES + 1
-    one, two = _entry(connection, position), _entry(connection, other)
-    for place, row in ((position, two), (other, one)):
-        _edit(connection, place, **{name: value for name, value in row.items() if name != "position"})
-    return position
-
-
-def _alter_batch(column: str, value: Any) -> Tamper:
-    def alter(connection: Connection, position: int) -> int:
-        number = _batch_of(position)
-        _edit_batch(connection, number, **{column: value})
-        return _FIRSTS[number - 1]
-
-    return alter
-
-
-def _longer_batch(connection: Connection, position: int) -> int:
-    number = _batch_of(position)
-    _edit_batch(connection, number, count=_SIZES[number - 1] + 1)
-    return _FIRSTS[number - 1]
-
-
-def _renumber(connection: Connection, position: int) -> int:
-    number = _batch_of(position)
-    later = audit_batch.c.number >= number
-    connection.execute(sa.update(audit_batch).where(later).values(number=-(audit_batch.c.number + 1)))
-    connection.execute(sa.update(audit_batch).where(audit_batch.c.number < 0).values(number=-audit_batch.c.number))
-    return _FIRSTS[number - 1]
-
-
-def _cut(connection: Connection, position: int) -> int:
-    """Everything from the batch of ``position`` on is gone; the head still knows better."""
-    first = _FIRSTS[_batch_of(position) - 1]
-    connection.execute(sa.delete(audit_batch).where(audit_batch.c.number >= _batch_of(position)))
-    connection.execute(sa.delete(audit_entry).where(audit_entry.c.position >= first))
-    return first - 1
-
-
-def _forget_head(connection: Connection, _: int) -> int:
-    connection.execute(audit_head.delete())
-    return _ENTRIES
-
-
-def _alter_head(column: str, value: Any) -> Tamper:
-    def alter(connection: Connection, _: int) -> int:
-        connection.execute(sa.update(audit_head).values({column: value}))
-        return _ENTRIES
-
-    return alter
-
-
-TAMPERS: dict[str, Tamper] = {
-    "edit kind": _edits("kind", "archive.write.refused"),
-    "edit actor": _edits("actor", "mallory"),
-    "edit subject": _edits("subject", "crm:Account/999"),
-    "edit cause": _edits("cause", 99999),
-    "forget cause": _edits("cause", None),
-    "edit instant": _edits("at", 1),
-    "edit body": _edits("body", b"{}"),
-    "rewrite leaf": _edits("leaf", bytes(32)),
-    "edit and rewrite leaf": _edit_and_new_leaf,
-    "edit and rewrite leaf and root": _edit_and_new_root,
-    "edit and rewrite leaf, root and seal": _edit_and_new_seal,
-    "delete entry": _delete_entry,
-    "delete batch": _delete_batch,
-    "delete batch with its entries": _delete_batch_and_entries,
-    "insert inside": _insert_inside,
-    "insert behind": _insert_at(_ENTRIES + 1),
-    "insert far behind": _insert_at(_ENTRIES + 1000),
-    "insert before": _insert_at(0),
-    "swap two entries": _swap,
-    "rewrite root": _alter_batch("root", bytes(32)),
-    "rewrite batch hash": _alter_batch("hash", bytes(32)),
-    "rewrite link": _alter_batch("previous", digest(b"x")),
-    "rewrite seal's instant": _alter_batch("sealed_at", 1),
-    "lengthen batch": _longer_batch,
-    "renumber batches": _renumber,
-    "cut the end": _cut,
-    "forget the head": _forget_head,
-    "rewrite head hash": _alter_head("hash", bytes(32)),
-    "rewrite head position": _alter_head("position", 1),
-}
 
 
 class _Undo(Exception):
@@ -288,7 +82,7 @@ def test_an_untouched_trail_holds(trail: Database) -> None:
     with trail.read() as connection:
         report = verify_chain(connection)
         head = connection.execute(sa.select(audit_head.c.hash)).scalar_one()
-    assert (report.batches, report.entries, report.head, report.faults) == (7, _ENTRIES, bytes(head).hex(), ())
+    assert (report.batches, report.entries, report.head, report.faults) == (7, ENTRIES, bytes(head).hex(), ())
 
 
 def test_an_empty_trail_holds(database: Database) -> None:
@@ -307,7 +101,7 @@ def test_what_is_rolled_back_leaves_no_gap(trail: Database) -> None:
         append(connection, [an_entry()], now=NOW)
     with trail.read() as connection:
         report = verify_chain(connection)
-    assert (report.batches, report.entries, report.faults) == (8, _ENTRIES + 1, ())
+    assert (report.batches, report.entries, report.faults) == (8, ENTRIES + 1, ())
 
 
 def test_the_root_is_the_one_of_rfc_6962() -> None:
@@ -362,8 +156,8 @@ def test_a_trail_that_grows_meanwhile_is_no_fault(trail: Database) -> None:
 
 @pytest.mark.parametrize("kind", TAMPERS)
 def test_every_kind_of_tampering_is_located_wherever_it_is(trail: Database, kind: str) -> None:
-    """reliability.md AU2: 29 kinds at each of 24 entries on two stores."""
-    for position in range(1, _ENTRIES + 1):
+    """reliability.md AU2: 32 kinds at each of 24 entries on two stores."""
+    for position in range(1, ENTRIES + 1):
         place, faults = _tampered(trail, TAMPERS[kind], position)
         assert place in {fault.position for fault in faults}, (position, faults)
 
@@ -373,18 +167,18 @@ def test_tampering_upon_tampering_is_found(trail: Database) -> None:
 
     @settings(max_examples=200)
     @given(
-        st.lists(st.tuples(st.integers(1, _ENTRIES), columns, st.integers(10_002, 10_009)), min_size=1, max_size=6),
+        st.lists(st.tuples(st.integers(1, ENTRIES), columns, st.integers(10_002, 10_009)), min_size=1, max_size=6),
         st.data(),
     )
     def found(edits: list[tuple[int, str, int]], data: st.DataObject) -> None:
-        resealed = data.draw(st.sets(st.integers(1, len(_SIZES))))
+        resealed = data.draw(st.sets(st.integers(1, len(SIZES))))
 
         def alter(connection: Connection, _: int) -> int:
             for position, column, value in edits:
                 altered = {"cause": value, "at": value, "body": f"x{value}".encode()}
-                _edit(connection, position, **{column: altered.get(column, f"x{value}")})
+                edit(connection, position, **{column: altered.get(column, f"x{value}")})
             for number in sorted(resealed):
-                _reseal(connection, number)
+                reseal(connection, number)
             return 0
 
         assert _tampered(trail, alter, 0)[1]
@@ -411,7 +205,7 @@ def test_a_batch_of_other_types_is_a_fault_not_an_error(loose_trail: Database, c
 
     def alter(connection: Connection, position: int) -> int:
         connection.exec_driver_sql(f"UPDATE audit_batch SET {column} = 'text' WHERE number = 3")  # noqa: S608
-        return _FIRSTS[2]
+        return FIRSTS[2]
 
     place, faults = _tampered(loose_trail, alter, 5)
     assert [(place, "batch 3 is not readable")] == [(one.position, one.problem) for one in faults]
@@ -426,81 +220,59 @@ def test_the_report_stops_at_its_bound(trail: Database) -> None:
 # -- checkpoints -----------------------------------------------------------------------------------------------------
 
 
-def _forge_all(connection: Connection, position: int) -> None:
-    """A full rewrite with every hash recomputed, head included."""
-    _edit(connection, position, actor="mallory")
-    previous = audit.GENESIS
-    for number in range(1, len(_SIZES) + 1):
-        previous = _reseal(connection, number, previous=previous)
-    connection.execute(sa.update(audit_head).values(hash=previous))
-
-
-def _cut_back(connection: Connection, position: int) -> None:
-    """The end is gone and the head says that it was never there."""
-    _cut(connection, position)
-    last = connection.execute(sa.select(audit_batch).order_by(audit_batch.c.number.desc()).limit(1)).one()._mapping
-    end = last["first_position"] + last["count"] - 1
-    connection.execute(sa.update(audit_head).values(batch=last["number"], position=end, hash=last["hash"]))
-
-
-def _forget_all(connection: Connection, position: int) -> None:
-    for table in (audit_entry, audit_batch, audit_head):
-        connection.execute(table.delete())
-
-
 @pytest.mark.parametrize(
     ("forge", "words"),
-    [(_forge_all, "the trail was rewritten"), (_cut_back, "the end was cut"), (_forget_all, "the end was cut")],
+    [(forge_all, "the trail was rewritten"), (cut_back, "the end was cut"), (forget_all, "the end was cut")],
 )
 def test_only_a_checkpoint_shows_a_perfect_forgery(
     trail: Database, forge: Callable[[Connection, int], None], words: str
 ) -> None:
     with trail.read() as connection:
-        line = export_checkpoint(connection, now=NOW)
+        line = export_checkpoint(connection, now=NOW, signer=SIGNER)
     with trail.write() as connection:
         forge(connection, 7)
         assert verify_chain(connection).faults == ()
-        (fault,) = verify_chain(connection, checkpoint=read_checkpoint(line)).faults
+        (fault,) = verify_chain(connection, checkpoints=[read_checkpoint(line, public=SIGNER.public)]).faults
     assert words in fault.problem
     assert "checkpoint of 2026-03-01 12:00" in fault.problem
 
 
 def test_a_forgery_before_an_older_checkpoint_is_found_although_the_trail_went_on(trail: Database) -> None:
     with trail.read() as connection:
-        line = export_checkpoint(connection, now=NOW)
+        line = export_checkpoint(connection, now=NOW, signer=SIGNER)
     with trail.write() as connection:
-        _forge_all(connection, 7)
+        forge_all(connection, 7)
         append(connection, [an_entry()], now=NOW)
         assert verify_chain(connection).faults == ()
-        (fault,) = verify_chain(connection, checkpoint=read_checkpoint(line)).faults
-    assert fault.position == _FIRSTS[-1]
+        (fault,) = verify_chain(connection, checkpoints=[read_checkpoint(line, public=SIGNER.public)]).faults
+    assert fault.position == FIRSTS[-1]
 
 
 def test_a_checkpoint_holds_while_the_trail_grows(trail: Database) -> None:
     with trail.read() as connection:
-        mark = read_checkpoint(export_checkpoint(connection, now=NOW))
-    assert (mark.batch, mark.position, mark.at) == (7, _ENTRIES, NOW)
+        mark = read_checkpoint(export_checkpoint(connection, now=NOW, signer=SIGNER), public=SIGNER.public)
+    assert (mark.batch, mark.position, mark.at) == (7, ENTRIES, NOW)
     with trail.write() as connection:
         append(connection, [an_entry()], now=NOW)
     with trail.read() as connection:
-        assert verify_chain(connection, checkpoint=mark).faults == ()
+        assert verify_chain(connection, checkpoints=[mark]).faults == ()
 
 
 def test_a_checkpoint_of_an_empty_trail_holds_for_ever(database: Database) -> None:
     with database.read() as connection:
-        mark = read_checkpoint(export_checkpoint(connection, now=NOW))
-        assert verify_chain(connection, checkpoint=mark).faults == ()
+        mark = read_checkpoint(export_checkpoint(connection, now=NOW, signer=SIGNER), public=SIGNER.public)
+        assert verify_chain(connection, checkpoints=[mark]).faults == ()
     with database.write() as connection:
         append(connection, [an_entry()], now=NOW)
     with database.read() as connection:
-        assert verify_chain(connection, checkpoint=mark).faults == ()
+        assert verify_chain(connection, checkpoints=[mark]).faults == ()
 
 
 def test_a_checkpoint_is_one_line_of_json(trail: Database) -> None:
     with trail.read() as connection:
-        line = export_checkpoint(connection, now=NOW)
+        line = export_checkpoint(connection, now=NOW, signer=SIGNER)
     assert "\n" not in line
-    assert set(msgspec.json.decode(line)) == {"batch", "position", "hash", "at"}
+    assert set(msgspec.json.decode(line)) == {"batch", "position", "hash", "at", "key", "signature"}
 
 
 @pytest.mark.parametrize(
@@ -508,4 +280,41 @@ def test_a_checkpoint_is_one_line_of_json(trail: Database) -> None:
 )
 def test_what_is_no_checkpoint_is_refused(line: str) -> None:
     with pytest.raises(CheckpointUnreadable, match="not a checkpoint"):
-        read_checkpoint(line)
+        read_checkpoint(line, public=SIGNER.public)
+
+
+def test_a_checkpoint_that_somebody_made_up_is_refused(trail: Database) -> None:
+    with trail.read() as connection:
+        line = export_checkpoint(connection, now=NOW, signer=SIGNER)
+    told = msgspec.json.decode(line)
+    other = CheckpointSigner(bytes(32))
+    mallory = other.sign(batch=told["batch"], position=told["position"], head=bytes(32), at=NOW)
+    made_up = [
+        *({**told, **change} for change in ({"position": 23}, {"batch": 6}, {"hash": "00" * 32}, {"signature": ""})),
+        {**told, "at": "2026-03-01T12:00:01Z"},
+        msgspec.to_builtins(mallory),
+        {**msgspec.to_builtins(mallory), "key": SIGNER.public},
+    ]
+    for one in made_up:
+        with pytest.raises(CheckpointForged, match="not signed by this key"):
+            read_checkpoint(msgspec.json.encode(one).decode(), public=SIGNER.public)
+    with pytest.raises(CheckpointForged):
+        read_checkpoint(line, public=other.public)
+
+
+def test_the_keys_of_an_installation_are_made_once(tmp_path: Path) -> None:
+    first = read_signer(tmp_path / "home")
+    assert read_signer(tmp_path / "home").public == first.public
+    assert (tmp_path / "home" / "checkpoint.pub").read_text().strip() == first.public
+    assert (tmp_path / "home" / "checkpoint.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_equal_bodies_have_unequal_commitments(trail: Database) -> None:
+    """Nobody who has the trail without its salts can test a guess of a body."""
+    with trail.write() as connection:
+        append(connection, [an_entry() for _ in range(50)], now=NOW)
+    with trail.read() as connection:
+        rows = connection.execute(sa.select(audit_entry).where(audit_entry.c.position > ENTRIES)).all()
+    assert len({row.body for row in rows}) == 1
+    assert len({row.salt for row in rows}) == len({row.commitment for row in rows}) == 50
+    assert all(len(row.salt) == 16 for row in rows)

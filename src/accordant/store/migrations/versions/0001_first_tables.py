@@ -362,11 +362,13 @@ audit_entry = Table(
     Column("subject", Text, nullable=False),
     Column("cause", BigInteger),
     Column("at", BigInteger, nullable=False),
+    Column("salt", LargeBinary, nullable=False),
     Column("body", LargeBinary, nullable=False),
+    Column("commitment", LargeBinary, nullable=False),
     Column("leaf", LargeBinary, nullable=False),
 )
-Index("ix_audit_entry_subject", audit_entry.c.subject)
-Index("ix_audit_entry_cause", audit_entry.c.cause)
+Index("ix_audit_entry_subject", audit_entry.c.subject, audit_entry.c.position)
+Index("ix_audit_entry_cause", audit_entry.c.cause, audit_entry.c.position)
 
 data_key = Table(
     "data_key",
