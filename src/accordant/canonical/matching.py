@@ -50,8 +50,9 @@ class MatchKey(msgspec.Struct, frozen=True, order=True):
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A record of a target, as far as it tells whose it is; every value as the target spells it.
 
-    ``cross_references`` are the billing customers whose id the record holds. ``merged_into`` is the record that
-    survived a merge. An ``id`` that begins with ``PENDING_PREFIX`` is one the target has not confirmed yet.
+    ``cross_references`` are the billing customers whose id the record holds. ``merged_ids`` are records that went into
+    this one, ``merged_into`` is the one this went into. An ``id`` that begins with ``PENDING_PREFIX`` is one the target
+    has not confirmed yet.
     """
 
     system: str
@@ -66,6 +67,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     postcode: str | None = None
     country: str | None = None
     parent_id: str | None = None
+    merged_ids: tuple[str, ...] = ()
     merged_into: str | None = None
     deleted: bool = False
 

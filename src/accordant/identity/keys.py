@@ -66,7 +66,7 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
         """The profile of a record. Its own id is a reference too: a customer may hold it."""
         mailboxes = self._mailboxes(record.emails)
         return Profile(
-            references=frozenset({record.id, *record.cross_references}),
+            references=frozenset({record.id, *record.cross_references, *record.merged_ids}),
             tax_ids=tax_ids(record.tax_ids, record.country),
             mailboxes=mailboxes,
             domains=self._domains([*record.domains, *(box.host for box in mailboxes)]),

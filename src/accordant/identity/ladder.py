@@ -180,10 +180,12 @@ def survivors(records: Mapping[str, Candidate]) -> tuple[tuple[Candidate, ...], 
 
 def _inherit(record: Candidate, merged: Iterable[Candidate]) -> Candidate:
     """What is left of a merge is known by the ids that went into it, and by the references those held."""
-    references = {*record.cross_references, *(ref for one in merged for ref in (one.id, *one.cross_references))}
-    if references == set(record.cross_references):
+    gone = tuple(merged)
+    if not gone:
         return record
-    return msgspec.structs.replace(record, cross_references=tuple(sorted(references)))
+    ids = {*record.merged_ids, *(one.id for one in gone)}
+    references = {*record.cross_references, *(ref for one in gone for ref in one.cross_references)}
+    return msgspec.structs.replace(record, merged_ids=tuple(sorted(ids)), cross_references=tuple(sorted(references)))
 
 
 def _exact(own: Profile, theirs: Profile) -> Iterable[Evidence]:

@@ -9,11 +9,14 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from accordant.analytics.combine import combine
 from accordant.analytics.facts import Facts, account_facts, subscription_facts
-from accordant.canonical.charter import Charter, FlowPart, MappingPart
+from accordant.canonical.charter import Charter, FlowPart, MappingPart, Phase, Winner
+from accordant.canonical.conflicts import Stand
 from accordant.canonical.entities import Account, Product, Subscription
 from accordant.canonical.intents import STEP_OF_KIND, WireValue, plan_intent
 from accordant.canonical.refs import EntityKind, EntityRef
+from accordant.governance.conflict import WinnerRule
 from accordant.governance.decide import (
     Case,
     CompiledFlow,
@@ -30,6 +33,9 @@ from accordant.governance.phases import Tier, cap_of
 from accordant.kernel.hashing import fingerprint
 from accordant.mapping.difference import difference
 from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, translate
+from accordant.pipeline.contest import Umpire
+from accordant.pipeline.match import Matcher, Seated, Seats, Waiting, seat_accounts
+from accordant.pipeline.stands import with_stands
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.state import DesiredRecord, PlannedIntent, StoredEntity
 
@@ -41,23 +47,33 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     mapping: MappingPart
     compiled: CompiledMapping
     rules: CompiledFlow
+    umpire: Umpire
 
 
 class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
-    """A charter made ready for the desk. ``routes`` is keyed by (source system, kind of entity)."""
+    """A charter made ready for the desk.
+
+    ``routes`` is keyed by (source system, kind of entity), ``matchers`` by target.
+    """
 
     charter: Charter
     version: str
     routes: dict[tuple[str, EntityKind], tuple[Route, ...]]
     zone: ZoneInfo
+    matchers: dict[str, Matcher] = {}
 
     def route(self, flow: str) -> Route | None:
         """The route of a flow by name."""
         return next((route for routes in self.routes.values() for route in routes if route.flow.name == flow), None)
 
 
-def write_rulebook(charter: Charter, tiers: Mapping[str, Tier]) -> Rulebook:
-    """Compile a charter that has passed its check. ``tiers`` holds what the connector of each system earned."""
+def write_rulebook(
+    charter: Charter, tiers: Mapping[str, Tier], *, searchable: frozenset[str] = frozenset()
+) -> Rulebook:
+    """Compile a charter that has passed its check. ``tiers`` holds what the connector of each system earned.
+
+    ``searchable`` are the systems whose records can be read whole, so that accounts can be matched with them.
+    """
     owners = OwnershipMatrix.from_charter(charter)
     routes: dict[tuple[str, EntityKind], tuple[Route, ...]] = {}
     zone = ZoneInfo(charter.timezone)
@@ -73,10 +89,46 @@ def write_rulebook(charter: Charter, tiers: Mapping[str, Tier]) -> Rulebook:
             meaning=meaning_of(charter, flow),
             exempt=is_exempt(charter, flow),
         )
-        route = Route(flow=flow, mapping=mapping, compiled=compile_mapping(mapping, zone), rules=rules)
+        route = Route(
+            flow=flow,
+            mapping=mapping,
+            compiled=compile_mapping(mapping, zone),
+            rules=rules,
+            umpire=_umpire(charter, flow, rules),
+        )
         place = (flow.source, flow.entity)
         routes[place] = (*routes.get(place, ()), route)
-    return Rulebook(charter=charter, version=charter.version, routes=routes, zone=zone)
+    return Rulebook(
+        charter=charter,
+        version=charter.version,
+        routes=routes,
+        zone=zone,
+        matchers=_matchers(charter, routes, searchable),
+    )
+
+
+def _matchers(
+    charter: Charter, routes: Mapping[tuple[str, EntityKind], tuple[Route, ...]], searchable: frozenset[str]
+) -> dict[str, Matcher]:
+    """One for each target that accounts go to and whose records can be searched, where the charter wants it."""
+    if charter.identity is None:
+        return {}
+    places: dict[tuple[str, str], set[str]] = {}
+    for (source, kind), chosen in routes.items():
+        for route in chosen if kind is EntityKind.ACCOUNT else ():
+            if route.flow.target in searchable and route.flow.phase is not Phase.DRAFT:
+                places.setdefault((route.flow.target, route.flow.object), set()).add(source)
+    return {
+        target: Matcher.of(
+            charter.identity, system=target, object_name=object_name, sources=sources, charter=charter.version
+        )
+        for (target, object_name), sources in sorted(places.items())
+    }
+
+
+def _umpire(charter: Charter, flow: FlowPart, rules: CompiledFlow) -> Umpire:
+    winner = next((part.winner for part in charter.ownership if part.entity == flow.entity), Winner.SYSTEM_OF_RECORD)
+    return Umpire(source=flow.source, rule=WinnerRule(winner=winner, financial=rules.essential))
 
 
 class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,18 +154,24 @@ def plan(bench: Workbench, rulebook: Rulebook, switches: Switches, *, repair: fr
         if (stored := bench.entity(account_id)) is not None and isinstance(stored.entity, Account)
     ]
     bench.load_late(stored.ref.id for stored, _ in accounts)
-    bench.load_named(_names_needed(accounts, bench))
-    wanted = [record for stored, cause in accounts for record in _wanted(stored, cause, bench, rulebook)]
-    bench.load_desired(record.ref for record in wanted)
+    seats = seat_accounts([stored for stored, _ in accounts], bench, rulebook.matchers)
+    bench.load_named(_names_needed(accounts, seats, bench))
+    wanted = [record for stored, cause in accounts for record in _wanted(stored, cause, seats, bench, rulebook)]
+    refs = [record.ref for record in wanted]
+    bench.load_desired(refs)
+    bench.load_stands(refs)
     for record in wanted:
         _decide_and_lay(record, bench, rulebook, switches, repair=record.ref in repair)
 
 
 def _names_needed(
-    accounts: Iterable[tuple[StoredEntity, int | None]], bench: Workbench
+    accounts: Iterable[tuple[StoredEntity, int | None]], seats: Seats, bench: Workbench
 ) -> set[tuple[str, EntityKind, str]]:
     names: set[tuple[str, EntityKind, str]] = set()
-    for stored, _ in accounts:
+    sharing = {name for seat in seats.values() if isinstance(seat, Seated) for name in seat.members}
+    whole: dict[str, StoredEntity] = {stored.ref.id: stored for stored, _ in accounts}
+    whole |= {name: stored for name in sharing - whole.keys() if (stored := bench.entity(name)) is not None}
+    for stored in whole.values():
         system = stored.source.system
         for subscription in _subscriptions(stored.ref.id, bench):
             names.add((system, EntityKind.SUBSCRIPTION, subscription.external_id))
@@ -121,8 +179,10 @@ def _names_needed(
     return names
 
 
-def _wanted(stored: StoredEntity, cause: int | None, bench: Workbench, rulebook: Rulebook) -> Iterator[_Wanted]:
-    """The records of one account: its own, and one for each of its subscriptions."""
+def _wanted(
+    stored: StoredEntity, cause: int | None, seats: Seats, bench: Workbench, rulebook: Rulebook
+) -> Iterator[_Wanted]:
+    """The records of one account: its own, or the one it shares, and one for each of its subscriptions."""
     account, system = stored.entity, stored.source.system
     assert isinstance(account, Account)  # noqa: S101  the caller has looked; said for the type checker
     standing = bench.standing(stored.ref.id)
@@ -131,7 +191,13 @@ def _wanted(stored: StoredEntity, cause: int | None, bench: Workbench, rulebook:
     if routes := rulebook.routes.get((system, EntityKind.ACCOUNT)):
         facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=rulebook.zone)
         for route in routes:
-            yield _record(route, stored.ref, stored.ref.id, facts, account, cause=cause)
+            match seats.get((stored.ref.id, route.flow.target)):
+                case Waiting():
+                    continue
+                case Seated(key=key, members=members) if len(members) > 1 or key != account.external_id:
+                    yield _shared_record(route, key, members, bench, rulebook.zone, cause=cause)
+                case _:
+                    yield _record(route, stored.ref, stored.ref.id, facts, account, cause=cause)
     routes = rulebook.routes.get((system, EntityKind.SUBSCRIPTION), ())
     for subscription in subscriptions if routes else ():
         entity = bench.named(system, EntityKind.SUBSCRIPTION, subscription.external_id)
@@ -139,7 +205,34 @@ def _wanted(stored: StoredEntity, cause: int | None, bench: Workbench, rulebook:
             continue
         facts = subscription_facts(subscription, standing, as_of=bench.now, product_names=names, zone=rulebook.zone)
         for route in routes:
-            yield _record(route, entity.ref, stored.ref.id, facts, subscription, cause=cause)
+            seat = seats.get((stored.ref.id, route.flow.target))
+            if isinstance(seat, Waiting):
+                continue
+            account_id = stored.ref.id if seat is None else seat.members[0]
+            told = facts if seat is None else _of_record(facts, "account", seat.key)
+            yield _record(route, entity.ref, account_id, told, subscription, cause=cause)
+
+
+def _shared_record(
+    route: Route, key: str, members: tuple[str, ...], bench: Workbench, zone: ZoneInfo, *, cause: int | None
+) -> _Wanted:
+    """The record of several accounts: what the first of them is called, and what they all add up to."""
+    known = [stored for name in members if (stored := bench.entity(name)) is not None]
+    first = known[0]
+    account = first.entity
+    assert isinstance(account, Account)  # noqa: S101  links are of accounts; said for the type checker
+    names: dict[str, str] = {}
+    for stored in known:
+        names |= _product_names(_subscriptions(stored.ref.id, bench), stored.source.system, bench)
+    standing = combine(bench.standing(stored.ref.id) for stored in known)
+    facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=zone)
+    told = _of_record(facts, "external_id", key)
+    return _record(route, first.ref, first.ref.id, told, account, cause=cause)
+
+
+def _of_record(facts: Facts, fact: str, key: str) -> Facts:
+    """Facts of a record that carries the key of another customer than their own."""
+    return msgspec.structs.replace(facts, values={**facts.values, fact: key})
 
 
 def _subscriptions(account_id: str, bench: Workbench) -> tuple[Subscription, ...]:
@@ -173,18 +266,29 @@ def _record(
 
 def _decide_and_lay(record: _Wanted, bench: Workbench, rulebook: Rulebook, switches: Switches, *, repair: bool) -> None:
     """Ask the court about one record; lay down what it allows, and note what it does not."""
-    fields = record.translation.fields
+    rules = record.route.rules
+    stood = with_stands(record.translation.fields, bench.stands(record.ref), financial=rules.essential, now=bench.now)
+    fields = stood.fields
     decision = decide(
         Case(
-            flow=record.route.rules,
+            flow=rules,
             fields=frozenset(fields),
             switches=switches,
             problems=frozenset(problem.field for problem in record.translation.problems),
+            contested=stood.held,
+            kept=stood.kept,
         )
     )
-    # What is held is planned all the same: the intent waits in the outbox until the switch is released.
-    writes = {name: value for name, value in fields.items() if name in decision.write or name in decision.held}
-    notes = (*_notes(record), *(reason.text for reason in decision.reasons if reason.effect is not Effect.ALLOW))
+    # What is held is planned all the same: the intent waits in the outbox until the switch is released. Only a field
+    # that waits for a person's word on a conflict is left out, since its neighbors are not to wait with it.
+    moving = (decision.write | decision.held) - stood.held.keys()
+    writes = {name: value for name, value in fields.items() if name in moving}
+    _lift(stood.lapsed, record, bench)
+    notes = (
+        *_notes(record),
+        *stood.notes,
+        *(reason.text for reason in decision.reasons if reason.effect is not Effect.ALLOW),
+    )
     shadow = not writes
     input_digest = fingerprint({"fields": fields, "writes": sorted(writes)})
     if record.translation.key is None:
@@ -219,6 +323,14 @@ def _decide_and_lay(record: _Wanted, bench: Workbench, rulebook: Rulebook, switc
         compared = {name: value for name, value in fields.items() if name not in decision.refused}
         chosen = compared if shadow else writes
         _lay_intent(record, wanted, old, chosen, decision, shadow=shadow, bench=bench, rulebook=rulebook)
+
+
+def _lift(lapsed: Iterable[Stand], record: _Wanted, bench: Workbench) -> None:
+    """The owner said something else since: what stood against its former value stands no more."""
+    for stand in lapsed:
+        bench.lift_stand(stand)
+        body: dict[str, str | int | bool | list[str] | None] = {"field": stand.field, "conflict": stand.conflict_id}
+        bench.note("court.stand.lapsed", stand.record, record.cause, body)
 
 
 def _notes(record: _Wanted) -> Iterator[str]:

@@ -9,10 +9,12 @@ from datetime import datetime
 import msgspec
 
 from accordant.analytics.standing import advance, rebuild
+from accordant.canonical.conflicts import Stand
 from accordant.canonical.entities import Account, Entity, Subscription
 from accordant.canonical.observations import Standpoint
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
+from accordant.pipeline.match_table import MatchTable
 from accordant.ports.audit import AuditEntry
 from accordant.ports.state import Changes, DesiredRecord, Link, State, StoredEntity, StoredStanding
 
@@ -27,6 +29,7 @@ class Workbench:
         self.changes = Changes()
         #: Accounts whose records may have to change, with the event that touched each last.
         self.touched: dict[str, int | None] = {}
+        self.matching = MatchTable(state.matches, self.changes.matches)
         self._state = state
         self._links: dict[ExternalRef, EntityRef] = {}
         self._entities: dict[str, StoredEntity] = {}
@@ -37,6 +40,7 @@ class Workbench:
         self._named_before: set[str] = set()
         self._late: set[str] = set()
         self._restamped: set[str] = set()
+        self._stands: dict[str, dict[str, Stand]] = {}
 
     @property
     def links(self) -> dict[ExternalRef, EntityRef]:
@@ -57,6 +61,15 @@ class Workbench:
     def load_standings(self, account_ids: Iterable[str]) -> None:
         """Fetch standings, once for the batch."""
         self._standings.update(self._state.standings(account_ids))
+
+    def load_shared(self, account_ids: Iterable[str]) -> None:
+        """Fetch accounts that share a record with one of the batch, and remember which version of them was added up."""
+        self.load_entities(account_ids)
+        missing = [name for name in account_ids if name not in self._standings]
+        self.load_standings(missing)
+        for name in missing:
+            stored = self._standings.get(name)
+            self.matching.changes.witnessed[name] = 0 if stored is None else stored.version
 
     def load_desired(self, refs: Iterable[str]) -> None:
         """Fetch desired records, once for the batch."""
@@ -155,6 +168,24 @@ class Workbench:
             mine = [stored.entity for stored in whole.values() if stored.root_id == account_id]
             stored = self._standings[account_id]
             self._standings[account_id] = msgspec.structs.replace(stored, standing=rebuild(mine))
+
+    def stands(self, ref: str) -> dict[str, Stand]:
+        """What stands for the fields of a record."""
+        return self._stands.get(ref, {})
+
+    def load_stands(self, refs: Iterable[str]) -> None:
+        """Fetch stands, once for the batch; what this batch put down counts already."""
+        for ref, stands in self._state.stands(refs).items():
+            self._stands[ref] = stands | self._stands.get(ref, {})
+
+    def put_stand(self, stand: Stand) -> None:
+        """Let a value stand for a field, or hold the field."""
+        self._stands.setdefault(stand.record, {})[stand.field] = stand
+        self.changes.stands.append(stand)
+
+    def lift_stand(self, stand: Stand) -> None:
+        """Nothing stands for this field any more."""
+        self.changes.lifted.append((stand.record, stand.field))
 
     def put_desired(self, wanted: DesiredRecord) -> None:
         """Lay down the next revision of a desired record."""

@@ -6,8 +6,9 @@ from typing import Protocol
 
 import msgspec
 
-from accordant.canonical.matching import RecordLink, ReviewCase, ReviewState
+from accordant.canonical.matching import MatchKey, RecordLink, ReviewCase, ReviewState
 from accordant.canonical.refs import ExternalRef
+from accordant.ports.directory import DirectoryEntry, Found
 
 
 class Pair(msgspec.Struct, frozen=True, order=True):
@@ -53,6 +54,29 @@ class MatchBook(Protocol):
     def of_accounts(self, account_ids: Iterable[str]) -> MatchState:
         """What was decided about these accounts."""
         ...
+
+    def holders(self, system: str, object_name: str, record_id: str) -> tuple[RecordLink, ...]:
+        """The links that lead to a record; to one still to be created by the key it is to have."""
+        ...
+
+    def lookup(self, system: str, object_name: str, keys: Iterable[MatchKey]) -> Found:
+        """What the directory has under these keys."""
+        ...
+
+
+class MatchChanges(msgspec.Struct, kw_only=True):
+    """What matching decided in a batch. ``lapsed`` are reasons by the id of the case.
+
+    ``groups`` are keys of records that several accounts share; ``witnessed`` the versions of standings that were read
+    to add them up: the commit is refused when one of them has changed.
+    """
+
+    links: list[RecordLink] = []
+    cases: list[ReviewCase] = []
+    lapsed: dict[str, str] = {}
+    directory: list[DirectoryEntry] = []
+    groups: set[str] = set()
+    witnessed: dict[str, int] = {}
 
 
 class DecidedCase(msgspec.Struct, frozen=True, kw_only=True):

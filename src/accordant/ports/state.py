@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from accordant.canonical.conflicts import ConflictDecision, Stand
 from accordant.canonical.entities import Entity
 from accordant.canonical.events import BusinessEvent
 from accordant.canonical.intents import WireValue, WriteIntent
@@ -16,6 +17,7 @@ from accordant.canonical.standing import Standing
 from accordant.kernel.errors import TransientError
 from accordant.ports.audit import AuditEntry
 from accordant.ports.inbox import WorkState
+from accordant.ports.matching import MatchBook, MatchChanges
 
 
 class ConcurrentChange(TransientError):
@@ -111,6 +113,7 @@ class Changes(msgspec.Struct, kw_only=True):
     """Everything a batch decided. It is committed whole or not at all.
 
     ``entities`` are new versions; ``restamps`` keep their version and only carry a later stamp of the same state.
+    ``lifted`` are fields (record, name) for which nothing stands any more; they go before ``stands`` come.
     """
 
     links: list[Link] = []
@@ -123,11 +126,20 @@ class Changes(msgspec.Struct, kw_only=True):
     intents: list[PlannedIntent] = []
     settlements: list[Settlement] = []
     parks: list[LanePark] = []
+    stands: list[Stand] = []
+    lifted: list[tuple[str, str]] = []
+    decisions: list[ConflictDecision] = []
     audit: list[AuditEntry] = []
+    matches: MatchChanges = msgspec.field(default_factory=MatchChanges)
 
 
 class State(Protocol):
     """Obligations: ``commit`` is atomic, and refuses with ConcurrentChange an entity not at the version before."""
+
+    @property
+    def matches(self) -> MatchBook:
+        """What was decided about whose record an account is."""
+        ...
 
     def links(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, EntityRef]:
         """The crosswalk entries among ``refs``."""
@@ -151,6 +163,10 @@ class State(Protocol):
 
     def desired(self, refs: Iterable[str]) -> dict[str, DesiredRecord]:
         """Desired records by reference (``target:object/key``)."""
+        ...
+
+    def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
+        """What stands for fields of these records, by record and field."""
         ...
 
     def commit(self, changes: Changes, *, now: datetime) -> None:

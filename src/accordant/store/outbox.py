@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection, Row, Select, exists, func, select, text
 
 from accordant.canonical.intents import AlreadyApplied, Applied, IntentState, WriteIntent
+from accordant.canonical.refs import EntityKind
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.errors import TransientError
 from accordant.ports.conflicts import FieldsKnown
@@ -16,6 +17,7 @@ from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.conflicts import encode_marks, fields_known
 from accordant.store.engine import Database
+from accordant.store.review import confirm_links
 from accordant.store.schema import confirmed_record, crosswalk, inbox_event, parked_lane, write_intent, write_receipt
 from accordant.store.state import record_ref
 
@@ -261,9 +263,20 @@ def _confirm(connection: Connection, verdicts: Sequence[Verdict]) -> None:
                 (str(source), source.system, source.object_type, source.id, target.kind.value, target.id, since)
             )
     bulk.upsert(connection, confirmed_record, _CONFIRMED, confirmed)
+    confirm_links(connection, _written_accounts(verdicts))
     bulk.insert_new(
         connection, crosswalk, ("ref", "system", "object_type", "external_id", "kind", "entity_id", "since"), links
     )
+
+
+def _written_accounts(verdicts: Sequence[Verdict]) -> dict[tuple[str, str, str], str]:
+    """The records of accounts that are there now, by (target, object, key)."""
+    written = {}
+    for verdict in verdicts:
+        intent = verdict.leased.intent
+        if verdict.link is not None and verdict.target_id is not None and intent.entity.kind is EntityKind.ACCOUNT:
+            written[intent.target, intent.object, intent.key] = verdict.target_id
+    return written
 
 
 def _park(connection: Connection, verdict: Verdict, now: datetime) -> None:

@@ -3,20 +3,22 @@
 A case is decided once: who comes second is told so. Next: `operations` for the acts of a person.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection, select, update
 
-from accordant.canonical.matching import RecordLink, ReviewCase, ReviewState
+from accordant.canonical.matching import PENDING_PREFIX, MatchKey, RecordLink, ReviewCase, ReviewState
 from accordant.canonical.refs import ExternalRef
 from accordant.kernel.clock import from_micros, to_micros
-from accordant.ports.matching import DecidedCase, MatchState, Pair
+from accordant.ports.directory import Found
+from accordant.ports.matching import DecidedCase, MatchChanges, MatchState, Pair
+from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk
-from accordant.store.directory import scanned_objects
+from accordant.store.directory import SqlDirectory, confirm_pending, put_entries, scanned_objects
 from accordant.store.engine import Database
-from accordant.store.schema import crosswalk, match_rejection, record_link, review_case
+from accordant.store.schema import crosswalk, match_rejection, record_link, review_case, standing
 
 _LINK = ("account_id", "system", "object", "key", "target_id", "rung", "body", "linked_at")
 _CASE = ("id", "account_id", "system", "object", "state", "waits", "body", "opened_at")
@@ -33,6 +35,7 @@ class SqlReviews:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._directory = SqlDirectory(database)
 
     def of_accounts(self, account_ids: Iterable[str]) -> MatchState:
         """See the port."""
@@ -60,6 +63,18 @@ class SqlReviews:
             cases={case.id: case for case in opened},
             scanned=scanned,
         )
+
+    def holders(self, system: str, object_name: str, record_id: str) -> tuple[RecordLink, ...]:
+        """See the port."""
+        is_pending = record_id.startswith(PENDING_PREFIX)
+        column, value = ("key", record_id.removeprefix(PENDING_PREFIX)) if is_pending else ("target_id", record_id)
+        with self._database.read() as connection:
+            found = _links(connection, column, [value])
+        return tuple(link for link in found if (link.system, link.object) == (system, object_name))
+
+    def lookup(self, system: str, object_name: str, keys: Iterable[MatchKey]) -> Found:
+        """See the port."""
+        return self._directory.lookup(system, object_name, keys)
 
     def case(self, case_id: str) -> DecidedCase | None:
         """One case with where it stands; None when there is none."""
@@ -180,8 +195,54 @@ def _links(connection: Connection, column: str, values: Iterable[str]) -> list[R
 
 
 def _written(connection: Connection, account_ids: set[str]) -> dict[str, tuple[ExternalRef, ...]]:
-    rows = bulk.select_by_keys(connection, crosswalk, ("entity_id", "ref"), "entity_id", account_ids)
+    """The latest first: a record that was merged into another stays in the crosswalk behind it."""
+    rows = bulk.select_by_keys(connection, crosswalk, ("entity_id", "since", "ref"), "entity_id", account_ids)
     written: dict[str, list[ExternalRef]] = {}
-    for account_id, ref in sorted(tuple(row) for row in rows):
+    for account_id, _, ref in sorted((tuple(row) for row in rows), key=lambda row: (row[0], -row[1], row[2])):
         written.setdefault(account_id, []).append(ExternalRef.parse(ref))
     return {account_id: tuple(refs) for account_id, refs in written.items()}
+
+
+def guard_matches(connection: Connection, changes: MatchChanges) -> None:
+    """Before anything is stored: is what several accounts add up to still what was read?
+
+    Whoever touches a shared record waits for the others here. Raises: ConcurrentChange.
+    """
+    if not changes.groups:
+        return
+    if connection.dialect.name != "sqlite":
+        query = select(record_link.c.account_id).where(record_link.c.key.in_(sorted(changes.groups)))
+        connection.execute(query.order_by(record_link.c.account_id).with_for_update()).all()
+    rows = bulk.select_by_keys(connection, standing, ("account_id", "version"), "account_id", changes.witnessed)
+    now: dict[str, int] = dict(rows)
+    changed = [name for name, version in changes.witnessed.items() if now.get(name, 0) != version]
+    if changed:
+        raise ConcurrentChange(f"{changed[0]}, which shares a record, changed meanwhile.")
+
+
+def commit_matches(connection: Connection, changes: MatchChanges, *, now: datetime) -> None:
+    """Store what a batch decided of matching."""
+    put_links(connection, changes.links)
+    put_cases(connection, changes.cases)
+    lapse_cases(connection, changes.lapsed, now=now)
+    put_entries(connection, changes.directory, now=now)
+
+
+def confirm_links(connection: Connection, written: Mapping[tuple[str, str, str], str]) -> None:
+    """Records that were to be created are there: their ids by (system, object, key)."""
+    columns = ("account_id", "system", "object", "key", "target_id")
+    rows = bulk.select_by_keys(connection, record_link, columns, "key", {key for _, _, key in written})
+    for account_id, system, object_name, key, target_id in rows:
+        record_id = written.get((system, object_name, key))
+        if record_id is None or target_id is not None:
+            continue
+        connection.execute(
+            update(record_link)
+            .where(
+                record_link.c.account_id == account_id,
+                record_link.c.system == system,
+                record_link.c.object == object_name,
+            )
+            .values(target_id=record_id)
+        )
+        confirm_pending(connection, system, object_name, f"{PENDING_PREFIX}{key}", record_id)

@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, select
 
+from accordant.canonical.conflicts import Stand
 from accordant.canonical.entities import decode_entity, encode_entity
 from accordant.canonical.intents import IntentState, WireValue
 from accordant.canonical.observations import Standpoint
@@ -17,8 +18,10 @@ from accordant.kernel.ids import EntityId
 from accordant.ports.state import Changes, ConcurrentChange, DesiredRecord, PlannedIntent, StoredEntity, StoredStanding
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
+from accordant.store.conflicts import change_stands, keep_decisions, read_stands
 from accordant.store.engine import Database
 from accordant.store.grants import newest_grants
+from accordant.store.review import SqlReviews, commit_matches, guard_matches
 from accordant.store.schema import (
     business_event,
     crosswalk,
@@ -66,6 +69,12 @@ class SqlState:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._matches = SqlReviews(database)
+
+    @property
+    def matches(self) -> SqlReviews:
+        """See the port."""
+        return self._matches
 
     def links(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, EntityRef]:
         """See the port."""
@@ -113,6 +122,11 @@ class SqlState:
             rows = bulk.select_by_keys(connection, desired_record, _DESIRED, "ref", refs)
         return {row[0]: read_desired(row) for row in rows}
 
+    def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
+        """See the port."""
+        with self._database.read() as connection:
+            return read_stands(connection, refs)
+
     def account_ids(self) -> tuple[str, ...]:
         """Every account, oldest first."""
         query = (
@@ -137,9 +151,13 @@ class SqlState:
         """See the port. The audit comes last: it locks the head of the chain until the commit."""
         micros = to_micros(now)
         with self._database.write() as connection:
+            guard_matches(connection, changes.matches)
             _commit_entities(connection, changes, micros)
             _commit_history(connection, changes, micros)
             _commit_plans(connection, changes, micros)
+            keep_decisions(connection, changes.decisions)
+            change_stands(connection, changes.lifted, changes.stands)
+            commit_matches(connection, changes.matches, now=now)
             _commit_work(connection, changes, now)
             audit.append(connection, changes.audit, now=now)
 
@@ -274,7 +292,10 @@ def _commit_plans(connection: Connection, changes: Changes, micros: int) -> None
         for wanted in changes.desired
     ]
     bulk.upsert(connection, desired_record, _DESIRED, desired)
-    bulk.insert(connection, write_intent, _INTENT, [intent_row(planned) for planned in changes.intents])
+    intents = [intent_row(planned) for planned in changes.intents]
+    if bulk.insert_new(connection, write_intent, _INTENT, intents) != len(intents):
+        # A record that several accounts share was planned by two workers at once: both took the same revision.
+        raise ConcurrentChange("Another worker planned one of these records meanwhile.")
 
 
 def intent_row(planned: PlannedIntent) -> bulk.Row:
