@@ -8,55 +8,70 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import msgspec
 
+from accordant.canonical.charter import RecordAttribute
 from accordant.canonical.intents import WriteIntent
-from accordant.canonical.matching import Candidate, Considered, Evidence, ReviewCase, Rung, Subject, review_case_id
+from accordant.canonical.matching import (
+    Candidate,
+    Considered,
+    Evidence,
+    Matched,
+    MatchVerdict,
+    NeedsReview,
+    ReviewCase,
+    Rung,
+    Subject,
+    Unmatched,
+    review_case_id,
+)
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.canonical.review import Relink
-from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
+from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
+from accordant.identity.ladder import Ladder
 from accordant.identity.relink import HOPS_MAX, Circular, Followed, Gone, Stands, Unasked, follow
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import InvariantBroken
 from accordant.ports.connector import Outbound
+from accordant.ports.review import LinkMemory, Remembered
 
-
-class LinkMemory(Protocol):
-    """What the recognizer must remember of accounts. All answers are by account id."""
-
-    def known_records(self, system: str, object_name: str, account_ids: Collection[str]) -> dict[str, str]:
-        """The target's id of the record that an account was last known to be."""
-        ...
-
-    def subjects(self, account_ids: Collection[str]) -> dict[str, Subject]:
-        """What a person must see of a customer to answer a question about it."""
-        ...
-
-    def candidates(self, system: str, object_name: str, target_ids: Collection[str]) -> dict[str, Candidate]:
-        """What is known of records of the target, by their id."""
-        ...
+_NOTHING = Remembered()
 
 
 class Recognized(msgspec.Struct, frozen=True, kw_only=True):
     """What was found out about one record.
 
     ``address`` is set where it must be written by its id, since it does not carry our key; ``before`` is then what it
-    holds. ``case`` is the question that withholds the write. ``relink`` is what the crosswalk has to learn.
+    holds. ``withheld`` says why nothing may be written, ``case`` is the new question behind that, where there is one.
+    ``relink`` is what the crosswalk has to learn.
     """
 
     address: str | None = None
     before: CurrentRecord | None = None
     relink: Relink | None = None
+    withheld: str | None = None
     case: ReviewCase | None = None
 
 
-class Recognizer:
-    """Follows the records of one round. ``charter`` is the version in force, for the questions it puts."""
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """How a target is searched before a record is created in it: the charter's ladder and fields for it."""
 
-    def __init__(self, *, memory: LinkMemory, charter: str, clock: Clock) -> None:
+    ladder: Ladder
+    fields: dict[RecordAttribute, str]
+    reference_key: str | None
+
+
+class Recognizer:
+    """Recognizes the records of one round at one target.
+
+    ``charter`` is the version in force, for the questions that are put; without ``search`` nothing is searched for.
+    """
+
+    def __init__(self, *, memory: LinkMemory, search: Search | None, charter: str, clock: Clock) -> None:
         self._memory = memory
+        self._search = search
         self._charter = charter
         self._clock = clock
 
@@ -71,27 +86,95 @@ class Recognizer:
         """What must be known before these are written, by intent id; one that is just as expected is absent.
 
         ``held`` is what the target answered by key. Only accounts are followed: what hangs below them goes where they
-        go. Raises as ``Outbound.read``.
+        go, and waits where they wait. Raises as ``Outbound.read``.
         """
-        accounts = [intent for intent in intents if intent.entity.kind is EntityKind.ACCOUNT]
-        if not accounts:
+        if not intents:
             return {}
-        target = accounts[0].target
-        ids = {intent.entity.id for intent in accounts}
-        known = await asyncio.to_thread(partial(self._memory.known_records, target, spec.name, ids))
+        target = intents[0].target
+        accounts = {intent.id: _account_of(intent) for intent in intents}
+        recall = partial(self._memory.remember, target, spec.name, frozenset(accounts.values()))
+        memory = await asyncio.to_thread(recall)
         found: dict[str, Recognized] = {}
         lost: list[tuple[WriteIntent, str]] = []
-        for intent in accounts:
-            record, was = held.get(intent.key), known.get(intent.entity.id)
-            if was is None:
+        fresh: list[tuple[WriteIntent, Remembered]] = []
+        for intent in intents:
+            kept, record = memory.get(accounts[intent.id], _NOTHING), held.get(intent.key)
+            if kept.waiting is not None:
+                found[intent.id] = Recognized(withheld=kept.waiting)
+            elif intent.entity.kind is not EntityKind.ACCOUNT:
                 continue
-            if record is None:
-                lost.append((intent, was))
-            elif record.target_id != was:
-                found[intent.id] = Recognized(relink=_moved(intent, was, record.target_id))
+            elif record is None and kept.target_id is not None:
+                lost.append((intent, kept.target_id))
+            elif record is None:
+                fresh.append((intent, kept))
+            elif record.target_id in kept.rejected:
+                found[intent.id] = await asyncio.to_thread(self._refused, intent, record.target_id)
+            elif kept.target_id not in (None, record.target_id):
+                found[intent.id] = await asyncio.to_thread(self._elsewhere, intent, kept, record.target_id)
         if lost:
             told = await _ask(outbound, spec, {was for _, was in lost})
             found |= await asyncio.to_thread(self._judge_all, target, spec, lost, told)
+        if fresh and self._search is not None:
+            found |= await self._look_around(fresh, self._search, spec, outbound)
+        return found
+
+    def _put(self, intent: WriteIntent, why: str, candidates: tuple[Considered, ...]) -> Recognized:
+        """A question about one customer, with what the write waits for."""
+        subject = self._memory.subjects({intent.entity.id}, reference_key=None)[intent.entity.id]
+        return _asked(_case(intent, subject, why, candidates, charter=self._charter, now=self._clock()))
+
+    def _refused(self, intent: WriteIntent, record_id: str) -> Recognized:
+        why = (
+            f"{intent.target} holds the key {intent.key} on {record_id}, of which a person said that it is another's. "
+            f"Take the key off that record there, then undo or decide: a {intent.object} of its own, or another record."
+        )
+        return self._put(intent, why, ())
+
+    def _elsewhere(self, intent: WriteIntent, kept: Remembered, now_at: str) -> Recognized:
+        """The key is on another record than the one we know: it was moved there, or never came to ours."""
+        was = kept.target_id or now_at
+        if not kept.by_person or self._memory.was_written(intent.target, {was}):
+            return Recognized(relink=_moved(intent, was, now_at))
+        why = (
+            f"A person chose {was} for {intent.key}, and {intent.target} holds that key on {now_at}. Merge {now_at} "
+            f"into {was} there or take the key off it, then accept {was} again; or accept {now_at}."
+        )
+        known = self._memory.candidates(intent.target, intent.object, {was, now_at})
+        offered = (known.get(one) or _bare(intent, one, None) for one in (was, now_at))
+        return self._put(
+            intent, why, tuple(Considered(candidate=one, rung=Rung.CROSS_REFERENCE, evidence=()) for one in offered)
+        )
+
+    async def _look_around(
+        self, fresh: Sequence[tuple[WriteIntent, Remembered]], search: Search, spec: ObjectSpec, outbound: Outbound
+    ) -> dict[str, Recognized]:
+        """Is somebody there that the directory did not know of? A person who wanted a new record has said no."""
+        open_ones = [(intent, kept) for intent, kept in fresh if not kept.by_person]
+        ids = frozenset(intent.entity.id for intent, _ in open_ones)
+        if not ids:
+            return {}
+        recall = partial(self._memory.subjects, ids, reference_key=search.reference_key)
+        subjects = await asyncio.to_thread(recall)
+        keys = {name: search.ladder.keys_of(subject) for name, subject in subjects.items()}
+        where = IdentitySpec(
+            system=open_ones[0][0].target, object=spec.name, key_field=spec.key_field, fields=search.fields
+        )
+        records = await outbound.search(where, frozenset().union(*keys.values()))
+        there = [(record, search.ladder.reader.record(record).keys()) for record in records]
+        found: dict[str, Recognized] = {}
+        for intent, kept in open_ones:
+            subject = subjects[intent.entity.id]
+            alike = {
+                record.id: record
+                for record, theirs in there
+                if not keys[intent.entity.id].isdisjoint(theirs) and record.id not in kept.rejected
+            }
+            question = _doubt(search.ladder.climb(subject, alike), intent)
+            if question is not None:
+                why, candidates = question
+                found[intent.id] = _asked(
+                    _case(intent, subject, why, candidates, charter=self._charter, now=self._clock())
+                )
         return found
 
     def _judge_all(
@@ -101,7 +184,7 @@ class Recognizer:
         lost: Sequence[tuple[WriteIntent, str]],
         told: Mapping[str, Whereabouts | None],
     ) -> dict[str, Recognized]:
-        subjects = self._memory.subjects({intent.entity.id for intent, _ in lost})
+        subjects = self._memory.subjects({intent.entity.id for intent, _ in lost}, reference_key=None)
         trails = [(intent, follow(was, told)) for intent, was in lost]
         standing = {trail.record.target_id for _, trail in trails if isinstance(trail, Stands)}
         candidates = self._memory.candidates(target, spec.name, standing)
@@ -137,20 +220,20 @@ def _judge(
             relink = _merged(intent, followed.path) if followed.was_merged else None
             return Recognized(address=record.target_id, before=record.record, relink=relink)
         case Stands(record=record, path=path):
-            known = candidates.get(record.target_id) or _bare(intent, record)
-            return Recognized(case=case(_taken(intent, path, record), (_survivor(intent, known, record.key or ""),)))
+            known = candidates.get(record.target_id) or _bare(intent, record.target_id, record.key)
+            return _asked(case(_taken(intent, path, record), (_survivor(intent, known, record.key or ""),)))
         case Gone(path=path, forgotten=forgotten):
             where = "which no longer knows it" if forgotten else "where it is in the recycle bin"
-            return Recognized(
-                case=case(
+            return _asked(
+                case(
                     f"Somebody deleted the {intent.object} {path[-1]} of this customer in {intent.target}, {where}. "
                     "Nothing was written. Say which record it is now, or that a new one is to be made.",
                     (),
                 )
             )
         case Circular(path=path):
-            return Recognized(
-                case=case(
+            return _asked(
+                case(
                     f"In {intent.target} the records {', '.join(path)} name one another as the one they were merged "
                     "into, so nobody can say which of them stands. Say which record it is, or that a new one is to be "
                     "made.",
@@ -217,10 +300,10 @@ def _taken(intent: WriteIntent, path: tuple[str, ...], record: Whereabouts) -> s
     )
 
 
-def _bare(intent: WriteIntent, record: Whereabouts) -> Candidate:
+def _bare(intent: WriteIntent, target_id: str, key: str | None) -> Candidate:
     """All that can be said of a record the directory has not met."""
-    key = () if record.key is None else (record.key,)
-    return Candidate(system=intent.target, object=intent.object, id=record.target_id, cross_references=key)
+    keys = () if key is None else (key,)
+    return Candidate(system=intent.target, object=intent.object, id=target_id, cross_references=keys)
 
 
 def _survivor(intent: WriteIntent, candidate: Candidate, key: str) -> Considered:
@@ -228,3 +311,31 @@ def _survivor(intent: WriteIntent, candidate: Candidate, key: str) -> Considered
         rung=Rung.CROSS_REFERENCE, what="stored id", ours=intent.key, theirs=key, strength=100, against=True
     )
     return Considered(candidate=candidate, rung=Rung.CROSS_REFERENCE, evidence=(against,))
+
+
+def _account_of(intent: WriteIntent) -> str:
+    """The account whose lane a write is in."""
+    return intent.lane.partition(":")[2]
+
+
+def _asked(case: ReviewCase) -> Recognized:
+    return Recognized(withheld=case.why, case=case)
+
+
+def _doubt(verdict: MatchVerdict, intent: WriteIntent) -> tuple[str, tuple[Considered, ...]] | None:
+    """Why a person has to look before a record is created, or None where nobody is like this customer."""
+    match verdict:
+        case Unmatched():
+            return None
+        case NeedsReview(candidates=candidates, why=why):
+            return (
+                (f"{intent.target} was searched before a record was created: {why}", candidates) if candidates else None
+            )
+        case Matched(candidate=candidate, rung=rung, evidence=evidence):
+            why = (
+                f"{intent.target} was searched before a record was created, and {candidate.id} was found by its "
+                f"{rung.value.replace('_', ' ')}. The last scan did not know of it."
+            )
+            return why, (Considered(candidate=candidate, rung=rung, evidence=evidence),)
+        case _:
+            assert_never(verdict)

@@ -74,3 +74,37 @@ class ReviewDesk(Protocol):
     def apply(self, act: ReviewAct) -> bool:
         """Keep a decision. False when somebody decided meanwhile: then nothing has changed."""
         ...
+
+
+class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept about one account at one target.
+
+    ``target_id`` is the record it was last known to be. ``by_person`` says that a person chose it, or a new record.
+    ``rejected`` are records that a person said it is not; ``waiting`` is the question that is still open, in a
+    sentence.
+    """
+
+    target_id: str | None = None
+    by_person: bool = False
+    rejected: frozenset[str] = frozenset()
+    waiting: str | None = None
+
+
+class LinkMemory(Protocol):
+    """What the recognizer must remember of accounts."""
+
+    def remember(self, system: str, object_name: str, account_ids: Collection[str]) -> dict[str, Remembered]:
+        """What is kept about accounts at one target, by account id; nothing of one without anything kept."""
+        ...
+
+    def subjects(self, account_ids: Collection[str], *, reference_key: str | None) -> dict[str, Subject]:
+        """The customers as the ladder and a person look at them, by account id."""
+        ...
+
+    def candidates(self, system: str, object_name: str, target_ids: Collection[str]) -> dict[str, Candidate]:
+        """What is known of records of the target, by their id."""
+        ...
+
+    def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:
+        """Which of these records hold what we last wrote or read, as far as we know."""
+        ...

@@ -15,6 +15,7 @@ from accordant.canonical.intents import IntentState, WriteIntent
 from accordant.canonical.matching import Candidate, RecordLink, ReviewState, Subject, review_case_id
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.canonical.review import ReviewDecision
+from accordant.identity.subject import subject_of
 from accordant.kernel.clock import to_micros
 from accordant.ports.matching import Pair
 from accordant.ports.review import CaseFile, Place, ReviewAct
@@ -131,22 +132,17 @@ class SqlReviewDesk:
         return True
 
 
-def subjects(connection: Connection, account_ids: Collection[str]) -> dict[str, Subject]:
-    """What a person has to see of customers, by account id."""
+def subjects(
+    connection: Connection, account_ids: Collection[str], *, reference_key: str | None = None
+) -> dict[str, Subject]:
+    """Customers as the ladder and a person look at them, by account id; those nobody described are absent."""
     rows = bulk.select_by_keys(connection, entity, ("id", "state"), "id", account_ids)
-    found = {}
-    for account_id, state in rows:
-        account = decode_entity(state)
-        if isinstance(account, Account):
-            found[account_id] = Subject(
-                account_id=account_id,
-                external_id=account.external_id,
-                name=account.name,
-                emails=(account.email,) if account.email else (),
-                tax_ids=account.tax_ids,
-                country=account.country,
-            )
-    return found
+    accounts = ((account_id, decode_entity(state)) for account_id, state in rows)
+    return {
+        account_id: subject_of(account_id, account, reference_key=reference_key)
+        for account_id, account in accounts
+        if isinstance(account, Account)
+    }
 
 
 def written_records(

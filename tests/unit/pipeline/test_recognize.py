@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+import msgspec
+
+from accordant.canonical.charter import IdentityPart
 from accordant.canonical.matching import Candidate, Subject
 from accordant.canonical.refs import ExternalRef
 from accordant.canonical.targets import CurrentRecord, Whereabouts, object_spec
-from accordant.pipeline.recognize import Recognized, Recognizer
+from accordant.identity.ladder import Ladder
+from accordant.pipeline.recognize import Recognized, Recognizer, Search
+from accordant.ports.review import Remembered
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased
 
 ACCOUNTS = object_spec(MAPPINGS["accounts"])
@@ -20,16 +25,40 @@ class Memory:
 
     known: dict[str, str] = field(default_factory=dict)
     directory: dict[str, Candidate] = field(default_factory=dict)
+    chosen: set[str] = field(default_factory=set)
+    rejected: dict[str, frozenset[str]] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
+    emails: dict[str, str] = field(default_factory=dict)
 
-    def known_records(self, system: str, object_name: str, account_ids: Collection[str]) -> dict[str, str]:
-        assert (system, object_name) == ("crm", "Account")
-        return {one: self.known[one] for one in account_ids if one in self.known}
+    def remember(self, system: str, object_name: str, account_ids: Collection[str]) -> dict[str, Remembered]:
+        assert system == "crm"
+        return {
+            one: Remembered(
+                target_id=self.known.get(one),
+                by_person=one in self.chosen,
+                rejected=self.rejected.get(one, frozenset()),
+                waiting=self.waiting.get(one),
+            )
+            for one in account_ids
+        }
 
-    def subjects(self, account_ids: Collection[str]) -> dict[str, Subject]:
-        return {one: Subject(account_id=one, external_id=one.removeprefix("acc_")) for one in account_ids}
+    def subjects(self, account_ids: Collection[str], *, reference_key: str | None) -> dict[str, Subject]:
+        return {
+            one: Subject(
+                account_id=one,
+                external_id=one.removeprefix("acc_"),
+                name="Example Robotics",
+                emails=(self.emails.get(one, f"{one}@example.com"),),
+            )
+            for one in account_ids
+        }
 
     def candidates(self, system: str, object_name: str, target_ids: Collection[str]) -> dict[str, Candidate]:
         return {one: self.directory[one] for one in target_ids if one in self.directory}
+
+    def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(self.written & set(target_ids))
 
 
 def a_fate(target_id: str, *, key: str | None = None, deleted: bool = False, into: str | None = None) -> Whereabouts:
@@ -42,10 +71,13 @@ def a_fate(target_id: str, *, key: str | None = None, deleted: bool = False, int
     )
 
 
-async def ask(target: LedgerTarget, memory: Memory, *keys: str, step: int = 0) -> dict[str, Recognized]:
+async def ask(
+    target: LedgerTarget, memory: Memory, *keys: str, step: int = 0, search: Search | None = None
+) -> dict[str, Recognized]:
     """What was recognized, by key."""
-    intents = {str(one.intent.id): one.intent for one in (leased(key, step=step) for key in keys)}
-    recognizer = Recognizer(memory=memory, charter="abc", clock=lambda: NOW)
+    sent = (leased(key, step=step, lane=f"crm:acc_{key}") for key in keys)
+    intents = {str(one.intent.id): one.intent for one in sent}
+    recognizer = Recognizer(memory=memory, search=search, charter="abc", clock=lambda: NOW)
     held = await target.read(ACCOUNTS, keys)
     found = await recognizer.recognize(tuple(intents.values()), spec=ACCOUNTS, held=held, outbound=target)
     return {intents[name].key: one for name, one in found.items()}
@@ -151,3 +183,72 @@ async def test_many_are_asked_for_together_and_only_one_gets_a_record_they_share
     assert [key for key, one in found.items() if one.address == "survivor"] == ["cus_0"]
     others = [one.case for key, one in found.items() if key != "cus_0"]
     assert all(case is not None and "the key of another customer, cus_0" in case.why for case in others)
+
+
+# -- what a person said, and who else is there -------------------------------------------------------------------------
+
+
+async def test_while_a_question_is_open_the_whole_lane_waits() -> None:
+    memory = Memory({"acc_cus_1": "001"}, waiting={"acc_cus_1": "Which of two?"})
+    for step in (0, 1):
+        found = await ask(LedgerTarget(), memory, "cus_1", step=step)
+        assert found["cus_1"] == Recognized(withheld="Which of two?")
+
+
+async def test_a_key_on_a_record_that_was_rejected_is_a_question() -> None:
+    target = LedgerTarget(records={"cus_1": CurrentRecord(target_id="001", fields={})})
+    found = await one_lost(target, Memory(rejected={"acc_cus_1": frozenset({"001"})}))
+    assert found.case is not None
+    assert found.withheld == found.case.why
+    assert "crm holds the key cus_1 on 001, of which a person said that it is another's" in found.case.why
+
+
+async def test_the_record_a_person_chose_is_not_exchanged_before_it_was_ever_written() -> None:
+    target = LedgerTarget(records={"cus_1": CurrentRecord(target_id="002", fields={})})
+    found = await one_lost(target, Memory({"acc_cus_1": "001"}, chosen={"acc_cus_1"}))
+    assert found.relink is None
+    assert found.case is not None
+    assert [one.candidate.id for one in found.case.candidates] == ["001", "002"]
+    later = await one_lost(target, Memory({"acc_cus_1": "001"}, chosen={"acc_cus_1"}, written={"001"}))
+    assert later.relink is not None
+
+
+def a_stranger(record_id: str, **known: object) -> Candidate:
+    return msgspec.convert({"system": "crm", "object": "Account", "id": record_id, **known}, Candidate)
+
+
+SEARCH = Search(ladder=Ladder.of(IdentityPart()), fields={}, reference_key=None)
+
+
+async def test_a_stranger_with_the_same_mailbox_is_a_question_and_no_second_record_is_made() -> None:
+    target = LedgerTarget(strangers=[a_stranger("00X", name="Example Robotics", emails=("billing@robotics.test",))])
+    memory = Memory(emails={"acc_cus_1": "billing@robotics.test"})
+    found = await ask(target, memory, "cus_1", "cus_2", search=SEARCH)
+    assert found.keys() == {"cus_1"}
+    assert found["cus_1"].case is not None
+    assert "00X was found by its email" in (found["cus_1"].withheld or "")
+    assert [one.candidate.id for one in found["cus_1"].case.candidates] == ["00X"]
+    assert target.calls == ["read", "search"]
+
+
+async def test_a_like_name_alone_stops_nothing() -> None:
+    target = LedgerTarget(strangers=[a_stranger("00X", name="Example Robotics", emails=("other@elsewhere.test",))])
+    assert await ask(target, Memory(), "cus_1", search=SEARCH) == {}
+
+
+async def test_who_was_rejected_is_not_offered_again_and_a_person_may_want_a_new_record() -> None:
+    target = LedgerTarget(strangers=[a_stranger("00X", name="Example Robotics", emails=("billing@robotics.test",))])
+    emails = {"acc_cus_1": "billing@robotics.test"}
+    rejected = Memory(emails=emails, rejected={"acc_cus_1": frozenset({"00X"})})
+    assert await ask(target, rejected, "cus_1", search=SEARCH) == {}
+    assert await ask(target, Memory(emails=emails, chosen={"acc_cus_1"}), "cus_1", search=SEARCH) == {}
+    assert target.calls.count("search") == 1
+
+
+async def test_two_strangers_are_both_shown() -> None:
+    strangers = [a_stranger(name, name="Other", emails=("billing@robotics.test",)) for name in ("00Y", "00X")]
+    memory = Memory(emails={"acc_cus_1": "billing@robotics.test"})
+    found = await ask(LedgerTarget(strangers=strangers), memory, "cus_1", search=SEARCH)
+    assert found["cus_1"].case is not None
+    assert [one.candidate.id for one in found["cus_1"].case.candidates] == ["00X", "00Y"]
+    assert "crm was searched before a record was created: 2 records have the same" in found["cus_1"].case.why

@@ -1,0 +1,109 @@
+"""What the courier has to remember of accounts before it creates a record, and what it has learned, on SQL.
+
+Next: `pipeline/recognize.py`, which asks; `review_desk.py` for what a person decides.
+"""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, and_, select, update
+
+from accordant.canonical.matching import Candidate, RecordLink, ReviewCase, ReviewState, Subject
+from accordant.canonical.review import Relink
+from accordant.ports.review import Remembered
+from accordant.store import bulk
+from accordant.store.alerts import raise_alert
+from accordant.store.directory import SqlDirectory
+from accordant.store.engine import Database
+from accordant.store.review import put_cases
+from accordant.store.review_desk import put_crosswalk, subjects, written_records
+from accordant.store.schema import confirmed_record, match_rejection, record_link, review_case
+
+#: Who links without a person.
+_BY_ITSELF = "accordant"
+_LINK_DECODER = msgspec.json.Decoder(RecordLink)
+_CASE_DECODER = msgspec.json.Decoder(ReviewCase)
+
+
+class SqlLinkMemory:
+    """`ports.review.LinkMemory` on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._directory = SqlDirectory(database)
+
+    def remember(self, system: str, object_name: str, account_ids: Collection[str]) -> dict[str, Remembered]:
+        """See the port. What a person decided and what is linked counts before what was once written."""
+        here = (system, object_name)
+        with self._database.read() as connection:
+            linked = ("account_id", "system", "object", "target_id", "body")
+            links = {
+                row[0]: (row[3], _LINK_DECODER.decode(row[4]).actor)
+                for row in bulk.select_by_keys(connection, record_link, linked, "account_id", account_ids)
+                if row[1:3] == here
+            }
+            written = written_records(connection, system, object_name, account_ids)
+            rejected: dict[str, set[str]] = {}
+            pair = ("account_id", "system", "object", "target_id")
+            for row in bulk.select_by_keys(connection, match_rejection, pair, "account_id", account_ids):
+                if row[1:3] == here:
+                    rejected.setdefault(row[0], set()).add(row[3])
+            asked = ("account_id", "system", "state", "waits", "body")
+            waiting = {
+                row[0]: f"A person has to say whose record it is: {_CASE_DECODER.decode(row[4]).why}"
+                for row in bulk.select_by_keys(connection, review_case, asked, "account_id", account_ids)
+                if row[1:3] == (system, ReviewState.OPEN.value) and row[3]
+            }
+        found = {}
+        for account_id in {*links, *written, *rejected, *waiting}:
+            target_id, actor = links.get(account_id, (None, _BY_ITSELF))
+            if account_id not in links or (target_id is None and actor == _BY_ITSELF):
+                target_id = next(iter(written.get(account_id, ())), None)
+            found[account_id] = Remembered(
+                target_id=target_id,
+                by_person=actor != _BY_ITSELF,
+                rejected=frozenset(rejected.get(account_id, ())),
+                waiting=waiting.get(account_id),
+            )
+        return found
+
+    def subjects(self, account_ids: Collection[str], *, reference_key: str | None) -> dict[str, Subject]:
+        """See the port."""
+        with self._database.read() as connection:
+            return subjects(connection, account_ids, reference_key=reference_key)
+
+    def candidates(self, system: str, object_name: str, target_ids: Collection[str]) -> dict[str, Candidate]:
+        """See the port."""
+        return self._directory.records(system, object_name, target_ids)
+
+    def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:
+        """See the port."""
+        query = select(confirmed_record.c.target_id).where(
+            and_(confirmed_record.c.target == system, confirmed_record.c.target_id.in_(sorted(target_ids)))
+        )
+        with self._database.read() as connection:
+            return frozenset(connection.execute(query).scalars())
+
+
+def keep_relinks(connection: Connection, relinks: Sequence[Relink], now: datetime) -> None:
+    """An account is another record from now on. The old id still leads to it, the new one is the latest."""
+    put_crosswalk(connection, [(relink.new, relink.entity.id) for relink in relinks], now)
+    for relink in relinks:
+        connection.execute(
+            update(record_link)
+            .where(
+                record_link.c.system == relink.new.system,
+                record_link.c.object == relink.new.object_type,
+                record_link.c.target_id == relink.old.id,
+            )
+            .values(target_id=relink.new.id)
+        )
+
+
+def keep_questions(connection: Connection, cases: Sequence[ReviewCase], now: datetime) -> None:
+    """Open what only a person can answer, and tell whoever is on call."""
+    put_cases(connection, cases)
+    for case in cases:
+        subject = f"{case.subject.name or case.subject.external_id} in {case.system}"
+        raise_alert(connection, kind="review.opened", subject=subject, body=case.why, at=now)
