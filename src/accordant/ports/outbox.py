@@ -8,6 +8,8 @@ import msgspec
 
 from accordant.canonical.conflicts import FieldMark
 from accordant.canonical.intents import IntentState, WriteIntent, WriteReceipt
+from accordant.canonical.matching import ReviewCase
+from accordant.canonical.review import Relink
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import FieldsKnown
 from accordant.ports.state import LanePark, Link
@@ -35,7 +37,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ``receipt`` is None when nothing was tried (the policy changed, the rate was spent).
 
     ``park`` stops the lane, ``link`` is the crosswalk entry of a record met for the first time, ``target_id`` the
-    target's id. ``marks`` are what was last written into each field, None where nothing was written now.
+    target's id. ``marks`` are what was last written into each field, None where nothing was written now. ``relink``
+    is what was learned of where the record went, ``case`` the question that a person has to answer first, ``told``
+    further lines of the trail.
     """
 
     leased: LeasedIntent
@@ -48,6 +52,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     park: LanePark | None = None
     audit: AuditEntry | None = None
     marks: dict[str, FieldMark] | None = None
+    relink: Relink | None = None
+    case: ReviewCase | None = None
+    told: tuple[AuditEntry, ...] = ()
 
 
 class Outbox(Protocol):

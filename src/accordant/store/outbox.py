@@ -17,6 +17,7 @@ from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.conflicts import encode_marks, fields_known
 from accordant.store.engine import Database
+from accordant.store.link_memory import keep_questions, keep_relinks
 from accordant.store.review import confirm_links
 from accordant.store.schema import confirmed_record, crosswalk, inbox_event, parked_lane, write_intent, write_receipt
 from accordant.store.state import record_ref
@@ -84,9 +85,12 @@ class SqlOutbox:
             _close(connection, verdicts, to_micros(now))
             _keep_receipts(connection, verdicts)
             _confirm(connection, verdicts)
+            keep_relinks(connection, [verdict.relink for verdict in verdicts if verdict.relink is not None], now)
+            keep_questions(connection, [verdict.case for verdict in verdicts if verdict.case is not None], now)
             for verdict in verdicts:
                 _park(connection, verdict, now)
-            audit.append(connection, [verdict.audit for verdict in verdicts if verdict.audit is not None], now=now)
+            told = [(*verdict.told, verdict.audit) for verdict in verdicts]
+            audit.append(connection, [entry for lines in told for entry in lines if entry is not None], now=now)
 
 
 class _Chosen(msgspec.Struct):
