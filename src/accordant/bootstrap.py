@@ -29,6 +29,7 @@ from accordant.operations.reconcile import Progress, Reconciliation, reconcile
 from accordant.operations.redrive import Redriven, RedriveOrder, redrive
 from accordant.operations.rehearse import RehearsalOrder
 from accordant.operations.repair import Repair, repair
+from accordant.operations.restore import ConflictUnknown, Prospect, Restored, RestoreOrder, prospects, restore
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
 from accordant.pipeline.dispatch import resting_flows, stop_of
@@ -47,6 +48,7 @@ from accordant.store.alerts import AlertQueue
 from accordant.store.calendar import Calendar
 from accordant.store.charter_folder import CharterFolder, CharterInvalid, read_folder
 from accordant.store.charters import CharterShelf
+from accordant.store.conflicts import SqlConflictBook
 from accordant.store.engine import Database
 from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
@@ -137,6 +139,7 @@ class Hub:
         self.outbox = SqlOutbox(self.database)
         self.book = SqlReconcileBook(self.database)
         self.letters = SqlDeadLetters(self.database)
+        self.conflicts = SqlConflictBook(self.database)
         self.switchboard = SqlSwitchboard(self.database)
         self.alerts = AlertQueue(self.database)
         self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}")
@@ -271,6 +274,8 @@ class Hub:
             outbox=self.outbox,
             outbound=self.outbounds[target],
             mappings={route.flow.name: route.mapping for routes in self.rulebook.routes.values() for route in routes},
+            umpires={route.flow.name: route.umpire for routes in self.rulebook.routes.values() for route in routes},
+            conflicts=self.conflicts,
             settings=self.charter.courier,
             resting_flows=lambda: resting_flows(self.rulebook, self.switches()),
             open_gate=self._open_gate,
@@ -326,10 +331,10 @@ class Hub:
             raise ConfigurationError(f"The charter has no flow named {flow!r}.", remedy=f"Its flows are: {known}.")
         return await reconcile(
             route=route,
-            charter=self.charter,
             outbound=self.outbounds[route.flow.target],
             book=self.book,
             state=self.state,
+            conflicts=self.conflicts,
             switches=self.switches,
             actor=actor,
             clock=self.clock,
@@ -372,6 +377,19 @@ class Hub:
             replan=lambda accounts, refs: self.replan_accounts(account_ids=accounts, repair=refs),
             actor=actor,
             now=self.clock(),
+        )
+
+    def restore(self, order: RestoreOrder) -> Restored:
+        """Carry out a person's word on a conflict. Raises RejectedError with what is in the way."""
+        return restore(order, book=self.conflicts, state=self.state, rulebook=self.rulebook, now=self.clock())
+
+    def prospects(self, conflict_id: str) -> tuple[Prospect, ...]:
+        """What each choice would do now. Raises RejectedError where there is nothing to decide."""
+        conflict = self.conflicts.find(conflict_id)
+        if conflict is None:
+            raise ConflictUnknown(f"There is no conflict {conflict_id[:60]!r}.")
+        return prospects(
+            conflict, book=self.conflicts, state=self.state, rulebook=self.rulebook, switches=self.switches()
         )
 
     def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:

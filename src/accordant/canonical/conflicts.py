@@ -144,6 +144,26 @@ class FieldMark(msgspec.Struct, frozen=True, array_like=True):
     turns: tuple[Turn, ...] = ()
 
 
+class ConflictState(StrEnum):
+    """How a conflict stands: a person has to decide, a rule decided, a person did, or what was decided is over."""
+
+    OPEN = "open"
+    RULED = "ruled"
+    DECIDED = "decided"
+    LAPSED = "lapsed"
+
+
+def state_of(conflict: Conflict, stand: Stand | None, decisions: tuple[ConflictDecision, ...]) -> ConflictState:
+    """How a conflict stands, from what is in force for its field and what persons said of it."""
+    in_force = stand is not None and stand.conflict_id == conflict.id
+    if in_force and stand is not None and stand.effect is StandEffect.HOLD:
+        return ConflictState.OPEN
+    if decisions:
+        return ConflictState.DECIDED if in_force else ConflictState.LAPSED
+    # Of a hold only a later ruling on the same field is left.
+    return ConflictState.RULED if conflict.contested.ruling.winner is not None else ConflictState.LAPSED
+
+
 def conflict_of(
     contested: Contested,
     *,

@@ -3,7 +3,7 @@
 The same function is asked when a write is planned and again before its first byte leaves. Next: `pipeline/plan.py`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Self
 
@@ -152,7 +152,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     ``problems`` are target fields whose value could not be spelled; they are asked about whether or not they are among
     ``fields``. A ``replay`` walks past events again and sends nothing. ``changing`` are those of ``fields`` that the
-    target does not hold yet; None before anybody has looked there.
+    target does not hold yet; None before anybody has looked there. ``contested`` are fields that wait for a person's
+    word on a conflict, each with the sentence; ``kept`` those whose value is not the owner's, by such a word.
     """
 
     flow: CompiledFlow
@@ -161,6 +162,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     replay: bool = False
     problems: frozenset[str] = _NO_FIELDS
     changing: frozenset[str] | None = None
+    contested: Mapping[str, str] = {}
+    kept: frozenset[str] = _NO_FIELDS
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,6 +273,24 @@ def by_mapping(case: Case) -> Reason | None:
     return Reason(rule="mapping", effect=Effect.HOLD, fields=fields, text=text)
 
 
+def by_conflict(case: Case) -> Reason | None:
+    """A field over which two sides disagree waits for a person, where the charter or the loop breaker says so."""
+    waiting = tuple(sorted(case.fields & case.contested.keys()))
+    if not waiting:
+        return None
+    text = " ".join(dict.fromkeys(case.contested[field] for field in waiting))
+    return Reason(rule="conflict", effect=Effect.HOLD, fields=waiting, text=text)
+
+
+def by_kept_value(case: Case) -> Reason | None:
+    """A person may keep another value than the owner's, but never of the financial state."""
+    forbidden = tuple(sorted(case.kept & case.flow.essential))
+    if not forbidden:
+        return None
+    text = f"{', '.join(forbidden)} is part of the financial state: {case.flow.source} wins always."
+    return Reason(rule="financial", effect=Effect.REFUSE, fields=forbidden, text=text)
+
+
 def by_phase(case: Case) -> Reason | None:
     """How far the flow may go by charter, tier and grant, and for a controlled flow which fields were released."""
     flow = case.flow
@@ -364,6 +385,8 @@ Rule = Callable[[Case], Reason | None]
 RULES: tuple[Rule, ...] = (
     by_ownership,
     by_mapping,
+    by_conflict,
+    by_kept_value,
     by_phase,
     by_replay,
     by_freeze,

@@ -3,18 +3,18 @@
 A difference that a write on its way will settle is in flight. Called by `reconcile.py`, twice before it reports.
 """
 
-from collections.abc import Callable, Mapping
+from datetime import datetime
 
 import msgspec
 
 from accordant.canonical.charter import Winner
-from accordant.canonical.intents import IntentState, WireValue
+from accordant.canonical.conflicts import ConflictRule, Contested
+from accordant.canonical.intents import IntentState
 from accordant.canonical.targets import CurrentRecord
 from accordant.governance.decide import Case, Decision, Effect, Switches, decide
+from accordant.pipeline.contest import Parties, Respell, contest
 from accordant.pipeline.plan import Route
 from accordant.ports.reconcile import Cause, Discrepancy, DiscrepancyKind, KnownRecord
-
-Respell = Callable[[dict[str, WireValue]], Mapping[str, WireValue]]
 
 _KEPT_BACK: dict[IntentState, str] = {
     IntentState.DEAD: "The target refused the write: {reason} Correct the cause, then redrive it.",
@@ -25,11 +25,15 @@ _KEPT_BACK: dict[IntentState, str] = {
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one record. ``compared`` counts fields; ``in_flight``: a write on its way settles some of them."""
+    """What came of one record. ``compared`` counts fields; ``in_flight``: a write on its way settles some of them.
+
+    ``contested`` are the conflicts behind findings, as the courier would have met them.
+    """
 
     compared: int
     findings: tuple[Discrepancy, ...] = ()
     in_flight: bool = False
+    contested: tuple[Contested, ...] = ()
 
     @property
     def agrees(self) -> bool:
@@ -42,9 +46,9 @@ def judge(
     known: KnownRecord,
     held: CurrentRecord | None,
     route: Route,
-    winner: Winner,
     switches: Switches,
     respell: Respell,
+    now: datetime,
 ) -> Judgement:
     """Compare one desired record with what the target holds of it, None when it holds no such record.
 
@@ -52,6 +56,7 @@ def judge(
     """
     own = {name: value for name, value in known.fields.items() if name in route.rules.own_fields}
     desired = respell(own)
+    winner = route.umpire.rule.winner
     differing = tuple(sorted(name for name in desired if held is None or held.fields.get(name) != desired[name]))
     if held is not None and not differing:
         return Judgement(compared=len(desired))
@@ -61,12 +66,26 @@ def judge(
         if moving:
             return Judgement(compared=len(desired), in_flight=True)
         return Judgement(compared=len(desired), findings=(_missing(known, decision, winner),))
-    confirmed = None if known.confirmed is None or not known.is_written else respell(known.confirmed)
+    # What is on its way the courier rules on when it gets there; here it is asked about what stands still.
+    still = {name: value for name, value in desired.items() if name not in moving}
+    met = contest(
+        desired=still,
+        raw=own,
+        held=held,
+        known=known.known,
+        respell=respell,
+        rule=route.umpire.rule,
+        parties=Parties(source=route.flow.source, target=route.flow.target),
+        now=now,
+    )
+    contested = {one.field: one for one in met.contested}
+    waiting = {one.field: one.sentence for one in met.aside if not one.is_kept}
+    kept = {one.field for one in met.aside if one.is_kept}
     findings = []
     for name in differing:
-        if name not in moving:
-            edited = confirmed is not None and name in confirmed and confirmed[name] != held.fields.get(name)
-            cause, explanation = _cause_of(known, name, decision, edited=edited)
+        if name not in moving and name not in kept:
+            conflict = contested.get(name)
+            cause, explanation = _cause_of(known, name, decision, conflict=conflict, waiting=waiting.get(name))
             findings.append(
                 Discrepancy(
                     kind=DiscrepancyKind.DIFFERS,
@@ -78,15 +97,31 @@ def judge(
                     actual=held.fields.get(name),
                     target_id=held.target_id,
                     account_id=known.account_id,
-                    repairable=name in decision.write and _may_repair(known, cause, winner),
+                    repairable=name in decision.write and _may_repair(known, cause, Winner.SYSTEM_OF_RECORD),
                 )
             )
-    return Judgement(compared=len(desired), findings=tuple(findings), in_flight=not moving.isdisjoint(differing))
+    return Judgement(
+        compared=len(desired),
+        findings=tuple(findings),
+        in_flight=not moving.isdisjoint(differing),
+        contested=_certain(met.contested, winner),
+    )
+
+
+def _certain(contested: tuple[Contested, ...], winner: Winner) -> tuple[Contested, ...]:
+    """Where the later value wins and both sides moved, only the courier knows the time of ours: it rules, not we."""
+    if winner is not Winner.LATEST:
+        return contested
+    return tuple(one for one in contested if one.ruling.rule is not ConflictRule.SYSTEM_OF_RECORD)
 
 
 def _missing(known: KnownRecord, decision: Decision, winner: Winner) -> Discrepancy:
     edited = known.is_written and known.confirmed is not None
-    cause, explanation = _cause_of(known, None, decision, edited=edited)
+    cause, explanation = (
+        (Cause.HAND_EDIT, _edited(known, None))
+        if edited
+        else _cause_of(known, None, decision, conflict=None, waiting=None)
+    )
     return Discrepancy(
         kind=DiscrepancyKind.MISSING,
         cause=cause,
@@ -99,10 +134,14 @@ def _missing(known: KnownRecord, decision: Decision, winner: Winner) -> Discrepa
     )
 
 
-def _cause_of(known: KnownRecord, field: str | None, decision: Decision, *, edited: bool) -> tuple[Cause, str]:
+def _cause_of(
+    known: KnownRecord, field: str | None, decision: Decision, *, conflict: Contested | None, waiting: str | None
+) -> tuple[Cause, str]:
     """The cause, and a sentence with the next step. ``field`` None asks about the whole record."""
-    if edited:
-        return Cause.HAND_EDIT, _edited(known, field)
+    if waiting is not None:
+        return Cause.CONFLICT, f"{waiting} See its conflict."
+    if conflict is not None:
+        return Cause.HAND_EDIT, f"{_edited(known, field)} {conflict.ruling.sentence}"
     if (field is None and not decision.write) or (field is not None and field not in decision.write):
         return Cause.NOT_WRITTEN, _withheld(decision, field)
     if known.parked is not None:

@@ -14,18 +14,18 @@ import msgspec
 
 from accordant.analytics.mrr import mrr_position
 from accordant.analytics.standing import is_over
-from accordant.canonical.charter import Charter, Winner
 from accordant.canonical.entities import Subscription
-from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, object_spec
 from accordant.governance.decide import Switches
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import RejectedError
 from accordant.kernel.ids import derived_id
 from accordant.kernel.money import Money
 from accordant.operations.judge import Judgement, judge
+from accordant.pipeline.contest import found_of
+from accordant.pipeline.deliver import respelled
 from accordant.pipeline.plan import Route
 from accordant.ports.audit import AuditEntry
+from accordant.ports.conflicts import ConflictBook, Found
 from accordant.ports.connector import Outbound
 from accordant.ports.reconcile import (
     Cause,
@@ -164,10 +164,10 @@ class Tally:
 async def reconcile(
     *,
     route: Route,
-    charter: Charter,
     outbound: Outbound,
     book: ReconcileBook,
     state: State,
+    conflicts: ConflictBook,
     switches: Callable[[], Switches],
     actor: str,
     clock: Clock,
@@ -183,9 +183,15 @@ async def reconcile(
     run = ReconcileRun(id=derived_id("run", flow.name, started_at.isoformat()), flow=flow.name, started_at=started_at)
     await off_loop(partial(book.begin, run))
     tally = Tally(run, book=book, state=state, clock=clock)
-    winner = next((part.winner for part in charter.ownership if part.entity == flow.entity), Winner.SYSTEM_OF_RECORD)
     comparison = _Comparison(
-        route=route, winner=winner, outbound=outbound, book=book, tally=tally, switches=switches, progress=progress
+        route=route,
+        outbound=outbound,
+        book=book,
+        conflicts=conflicts,
+        tally=tally,
+        switches=switches,
+        clock=clock,
+        progress=progress,
     )
     await comparison.walk_target()
     await comparison.walk_desired()
@@ -200,17 +206,19 @@ class _Comparison:
         self,
         *,
         route: Route,
-        winner: Winner,
         outbound: Outbound,
         book: ReconcileBook,
+        conflicts: ConflictBook,
         tally: Tally,
         switches: Callable[[], Switches],
+        clock: Clock,
         progress: Progress | None,
     ) -> None:
         self._route = route
-        self._winner = winner
         self._outbound = outbound
         self._book = book
+        self._conflicts = conflicts
+        self._clock = clock
         self._tally = tally
         self._switches = switches
         self._progress = progress
@@ -270,8 +278,15 @@ class _Comparison:
             after = await off_loop(partial(self._book.known, refs))
             switches = await off_loop(self._switches)
             findings: list[Discrepancy] = []
+            met: list[Found] = []
             for key, ref in zip(part, refs, strict=True):
-                findings += self._second_judgement(key, before.get(ref), after.get(ref), held.get(key), switches)
+                found, conflicts = self._second_judgement(
+                    key, before.get(ref), after.get(ref), held.get(key), switches=switches
+                )
+                findings += found
+                met += conflicts
+            if met:
+                await off_loop(partial(self._conflicts.note, met))
             await self._tally.add(findings)
 
     def _second_judgement(
@@ -280,38 +295,45 @@ class _Comparison:
         before: KnownRecord | None,
         after: KnownRecord | None,
         held: CurrentRecord | None,
+        *,
         switches: Switches,
-    ) -> tuple[Discrepancy, ...]:
+    ) -> tuple[tuple[Discrepancy, ...], tuple[Found, ...]]:
+        """Findings, and the conflicts behind them."""
         if before != after:
             self._tally.records += 1
             self._tally.in_flight += 1
-            return ()
+            return (), ()
         if after is None:
             if held is None:
-                return ()  # it was deleted between the looks, and nobody wanted it
+                return (), ()  # it was deleted between the looks, and nobody wanted it
             self._tally.records += 1
-            return (self._extra(key, held),)
+            return (self._extra(key, held),), ()
         judged = self._judge(after, held, switches)
         self._count(judged)
-        return judged.findings
+        if held is None:
+            return judged.findings, ()
+        conflicts = found_of(
+            judged.contested,
+            record=after.ref,
+            flow=after.flow,
+            target_id=held.target_id,
+            account_id=after.account_id,
+            raw=after.fields,
+            cause=None,
+            found_at=self._clock(),
+            found_by="reconciliation",
+        )
+        return judged.findings, conflicts
 
     def _judge(self, known: KnownRecord, held: CurrentRecord | None, switches: Switches) -> Judgement:
         return judge(
             known=known,
             held=held,
             route=self._route,
-            winner=self._winner,
             switches=switches,
-            respell=self._respell,
+            respell=partial(respelled, self._spec, self._outbound),
+            now=self._clock(),
         )
-
-    def _respell(self, fields: dict[str, WireValue]) -> dict[str, WireValue]:
-        """Values as the target gives them back: 1200 and 1200.00 are one amount where the target says so."""
-        mapped = {name: value for name, value in fields.items() if name in self._spec.fields}
-        try:
-            return self._outbound.canonical(self._spec, mapped)
-        except RejectedError:
-            return mapped  # a value of the wrong type can only differ, and does
 
     def _count(self, judged: Judgement) -> None:
         self._tally.records += 1

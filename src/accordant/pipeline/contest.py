@@ -42,10 +42,11 @@ class Umpire(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SetAside(msgspec.Struct, frozen=True, kw_only=True):
-    """A field that is not written now, and the sentence that says why."""
+    """A field that is not written now, and the sentence that says why; kept, or held until a person decides."""
 
     field: str
     sentence: str
+    is_kept: bool
 
 
 class Contest(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +97,7 @@ def contest(
             continue
         stand, mark = known.stands.get(name), known.marks.get(name)
         if stand is not None and _is_set_aside(stand, raw[name]):
-            aside.append(SetAside(field=name, sentence=stand.sentence))
+            aside.append(SetAside(field=name, sentence=stand.sentence, is_kept=stand.effect is StandEffect.KEEP))
             continue
         # What an earlier try of ours may have left there is nobody's edit.
         ours = any(name in values and values[name] == there for values in tried)
@@ -108,7 +109,8 @@ def contest(
             if one is not None:
                 found.append(one)
                 if one.ruling.winner is not Side.OWNER:
-                    aside.append(SetAside(field=name, sentence=one.ruling.sentence))
+                    is_kept = one.ruling.winner is Side.TARGET
+                    aside.append(SetAside(field=name, sentence=one.ruling.sentence, is_kept=is_kept))
                     continue
         write[name] = value
     return Contest(write=write, aside=tuple(aside), contested=tuple(found))

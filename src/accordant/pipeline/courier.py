@@ -5,14 +5,16 @@ attempt.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 from accordant.canonical.charter import CourierPart, MappingPart
 from accordant.kernel.clock import Clock
+from accordant.pipeline.contest import Umpire
 from accordant.pipeline.deliver import Delivered, OpenGate, deliver
 from accordant.pipeline.settle import Pause, settle
+from accordant.ports.conflicts import ConflictBook, Found
 from accordant.ports.connector import Outbound
 from accordant.ports.outbox import Outbox
 
@@ -56,6 +58,8 @@ async def courier(
     outbox: Outbox,
     outbound: Outbound,
     mappings: Mapping[str, MappingPart],
+    umpires: Mapping[str, Umpire],
+    conflicts: ConflictBook,
     settings: CourierPart,
     resting_flows: Callable[[], frozenset[str]],
     open_gate: OpenGate,
@@ -73,7 +77,14 @@ async def courier(
     leased = await asyncio.to_thread(claim)
     if not leased:
         return 0
-    results = await deliver(leased, outbound=outbound, mappings=mappings, open_gate=open_gate)
+
+    async def keep(found: Sequence[Found]) -> None:
+        if found:
+            await asyncio.to_thread(conflicts.note, found)
+
+    results = await deliver(
+        leased, outbound=outbound, mappings=mappings, umpires=umpires, open_gate=open_gate, keep=keep, now=now
+    )
     settled_at = clock()
     breaker.learn(results, settled_at)
     verdicts = [settle(one, courier=settings, pause=pause, now=settled_at) for one in results]

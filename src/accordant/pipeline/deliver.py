@@ -4,7 +4,9 @@ It reads before it writes, so it sends only what differs, notices hand edits, an
 answer was lost. Policy is asked again here, after the lease and before the first byte. Next: `pipeline/settle.py`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from itertools import groupby
 
 import msgspec
@@ -19,10 +21,13 @@ from accordant.canonical.intents import (
     Uncertain,
     WireValue,
     WriteOutcome,
+    Yielded,
 )
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, object_spec
 from accordant.kernel.errors import AccordantError, RejectedError, TransientError
+from accordant.pipeline.contest import NO_CONTEST, Contest, Parties, SetAside, Umpire, contest, found_of
 from accordant.pipeline.dispatch import Stop
+from accordant.ports.conflicts import Found
 from accordant.ports.connector import AnswerLost, Outbound, RecordWrite
 from accordant.ports.outbox import LeasedIntent
 
@@ -30,6 +35,8 @@ from accordant.ports.outbox import LeasedIntent
 Gate = Callable[[LeasedIntent, frozenset[str]], Stop | None]
 #: Opens a gate with the policy of this very moment; called once for each call to the target.
 OpenGate = Callable[[], Gate]
+#: Keeps conflicts before anything is written over.
+Keep = Callable[[Sequence[Found]], Awaitable[None]]
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +47,8 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     whole call failed (``outage``: the target is not working, does not know us, or no longer knows an object or field).
     ``stopped`` says which, ``cancelled`` that the rules changed for good; ``wait_s`` is the pause the target asked
     for, in seconds. None of these counts as an attempt.
+
+    ``aside`` are the fields that were not written although they differ.
     """
 
     leased: LeasedIntent
@@ -50,15 +59,23 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     cancelled: bool = False
     outage: bool = False
     wait_s: float | None = None
+    aside: tuple[SetAside, ...] = ()
 
 
 async def deliver(
-    batch: Sequence[LeasedIntent], *, outbound: Outbound, mappings: Mapping[str, MappingPart], open_gate: OpenGate
+    batch: Sequence[LeasedIntent],
+    *,
+    outbound: Outbound,
+    mappings: Mapping[str, MappingPart],
+    umpires: Mapping[str, Umpire],
+    open_gate: OpenGate,
+    keep: Keep,
+    now: datetime,
 ) -> tuple[Delivered, ...]:
     """Deliver intents of one target, at most one of each lane and step at a time.
 
     Lower steps go first; where one fails, the later steps of its lane are not tried now. ``mappings`` holds the
-    mapping of each flow.
+    mapping of each flow, ``umpires`` what rules on its conflicts.
     """
     done: list[Delivered] = []
     failed: set[str] = set()
@@ -71,7 +88,8 @@ async def deliver(
         done += [Delivered(leased=leased, outcome=None) for leased in members if leased.intent.lane in failed]
         spec = object_spec(mappings[flow])
         for start in range(0, len(ready), outbound.batch_max):
-            results = await _deliver_records(ready[start : start + outbound.batch_max], spec, outbound, open_gate)
+            part = ready[start : start + outbound.batch_max]
+            results = await _deliver_records(part, spec, outbound, open_gate, keep, umpire=umpires[flow], now=now)
             failed |= {
                 one.leased.intent.lane
                 for one in results
@@ -82,74 +100,154 @@ async def deliver(
 
 
 async def _deliver_records(
-    batch: list[LeasedIntent], spec: ObjectSpec, outbound: Outbound, open_gate: OpenGate
+    batch: list[LeasedIntent],
+    spec: ObjectSpec,
+    outbound: Outbound,
+    open_gate: OpenGate,
+    keep: Keep,
+    *,
+    umpire: Umpire,
+    now: datetime,
 ) -> list[Delivered]:
     try:
         held = await outbound.read(spec, [leased.intent.key for leased in batch])
     except AccordantError as error:
-        return [_not_tried(leased, error, None) for leased in batch]
+        return [_not_tried(_Sifted(leased), error) for leased in batch]
+    sifted = [_sift(leased, held.get(leased.intent.key), spec, outbound, umpire=umpire, now=now) for leased in batch]
+    # What is about to be overwritten is on disk before it is: no crash may lose the value that lost.
+    await keep([found for one in sifted for found in one.found(now)])
     gate = open_gate()
     done: list[Delivered] = []
-    to_write: list[tuple[LeasedIntent, RecordWrite]] = []
-    for leased in batch:
-        before = held.get(leased.intent.key)
-        try:
-            differing = _differing(outbound.canonical(spec, leased.intent.fields), before)
-        except RejectedError as error:
-            refusal = Refused(cause=RefusalClass.DATA_QUALITY, code=type(error).__name__, message=error.message)
-            done.append(Delivered(leased=leased, outcome=refusal, before=before))
-            continue
-        if leased.shadow:
-            done.append(Delivered(leased=leased, outcome=Compared(tuple(sorted(differing))), before=before))
-        elif before is not None and not differing:
-            probed = leased.was in {IntentState.LEASED, IntentState.UNCERTAIN}
-            done.append(
-                Delivered(leased=leased, outcome=AlreadyApplied(before.target_id, probed=probed), before=before)
-            )
-        elif (stop := gate(leased, frozenset(differing))) is not None:
+    to_write: list[tuple[_Sifted, RecordWrite]] = []
+    for one in sifted:
+        leased = one.leased
+        if one.outcome is not None:
+            done.append(one.delivered(one.outcome))
+        elif (stop := gate(leased, frozenset(one.write))) is not None:
             done.append(
                 Delivered(
                     leased=leased,
                     outcome=None,
-                    before=before,
+                    before=one.before,
                     stopped=stop.sentence,
                     cancelled=stop.final,
                     wait_s=stop.wait_s,
                 )
             )
         else:
-            write = RecordWrite(key=leased.intent.key, fields=differing, idempotency_key=leased.intent.idempotency_key)
-            to_write.append((leased, write))
-    return done + await _write(to_write, spec, outbound, held)
+            write = RecordWrite(key=leased.intent.key, fields=one.write, idempotency_key=leased.intent.idempotency_key)
+            to_write.append((one, write))
+    return done + await _write(to_write, spec, outbound)
 
 
-async def _write(
-    to_write: list[tuple[LeasedIntent, RecordWrite]],
+class _Sifted(msgspec.Struct, frozen=True):
+    """One intent after the read: the fields that go out, or what came of it without any going out."""
+
+    leased: LeasedIntent
+    before: CurrentRecord | None = None
+    outcome: WriteOutcome | None = None
+    write: dict[str, WireValue] = {}
+    contest: Contest = NO_CONTEST
+
+    def delivered(self, outcome: WriteOutcome, request_id: str | None = None) -> Delivered:
+        """What came of it."""
+        return Delivered(
+            leased=self.leased,
+            outcome=outcome,
+            before=self.before,
+            request_id=request_id,
+            aside=self.contest.aside,
+        )
+
+    def found(self, now: datetime) -> tuple[Found, ...]:
+        """The conflicts met on the way."""
+        if self.before is None:
+            return ()
+        intent = self.leased.intent
+        return found_of(
+            self.contest.contested,
+            record=f"{intent.target}:{intent.object}/{intent.key}",
+            flow=intent.flow,
+            target_id=self.before.target_id,
+            account_id=intent.lane.partition(":")[2],
+            raw=intent.fields,
+            cause=intent.cause,
+            found_at=now,
+            found_by="courier",
+        )
+
+
+def _sift(
+    leased: LeasedIntent,
+    before: CurrentRecord | None,
     spec: ObjectSpec,
     outbound: Outbound,
-    held: Mapping[str, CurrentRecord],
-) -> list[Delivered]:
+    *,
+    umpire: Umpire,
+    now: datetime,
+) -> _Sifted:
+    """Compare what is desired with what is held, and settle whose value each differing field may have."""
+    intent = leased.intent
+    try:
+        desired = outbound.canonical(spec, intent.fields)
+    except RejectedError as error:
+        refusal = Refused(cause=RefusalClass.DATA_QUALITY, code=type(error).__name__, message=error.message)
+        return _Sifted(leased, before, refusal)
+    differing = _differing(desired, before)
+    if leased.shadow:
+        return _Sifted(leased, before, Compared(tuple(sorted(differing))))
+    if before is None:
+        return _Sifted(leased, before, None, differing)
+    if not differing:
+        probed = leased.was in {IntentState.LEASED, IntentState.UNCERTAIN}
+        return _Sifted(leased, before, AlreadyApplied(before.target_id, probed=probed))
+    contested = contest(
+        desired=desired,
+        raw=intent.fields,
+        held=before,
+        known=leased.known,
+        respell=partial(respelled, spec, outbound),
+        rule=umpire.rule,
+        parties=Parties(
+            source=umpire.source,
+            target=intent.target,
+            said_at=leased.said_at,
+            seq=intent.cause,
+            changed=frozenset(change.field for change in intent.changes),
+        ),
+        now=now,
+    )
+    yielded = None if contested.write else Yielded(before.target_id, tuple(one.field for one in contested.aside))
+    return _Sifted(leased, before, yielded, contested.write, contested)
+
+
+def respelled(spec: ObjectSpec, outbound: Outbound, values: Mapping[str, WireValue]) -> Mapping[str, WireValue]:
+    """Values as the target gives them back: 1200 and 1200.00 are one amount where the target says so."""
+    mapped = {name: value for name, value in values.items() if name in spec.fields}
+    try:
+        return outbound.canonical(spec, mapped)
+    except RejectedError:
+        return mapped  # a value of the wrong type can only differ, and does
+
+
+async def _write(to_write: list[tuple[_Sifted, RecordWrite]], spec: ObjectSpec, outbound: Outbound) -> list[Delivered]:
     if not to_write:
         return []
     try:
         results = await outbound.write(spec, [write for _, write in to_write])
     except AnswerLost as error:
-        unknown = Uncertain(error.message)
-        return [Delivered(leased=leased, outcome=unknown, before=held.get(leased.intent.key)) for leased, _ in to_write]
+        return [one.delivered(Uncertain(error.message)) for one, _ in to_write]
     except AccordantError as error:
-        return [_not_tried(leased, error, held.get(leased.intent.key)) for leased, _ in to_write]
+        return [_not_tried(one, error) for one, _ in to_write]
     return [
-        Delivered(
-            leased=leased, outcome=result.outcome, before=held.get(leased.intent.key), request_id=result.request_id
-        )
-        for (leased, _), result in zip(to_write, results, strict=True)
+        one.delivered(result.outcome, result.request_id) for (one, _), result in zip(to_write, results, strict=True)
     ]
 
 
-def _not_tried(leased: LeasedIntent, error: AccordantError, before: CurrentRecord | None) -> Delivered:
+def _not_tried(one: _Sifted, error: AccordantError) -> Delivered:
     """A whole call that did not go through says nothing about a single record: it waits, without losing an attempt."""
     wait_s = error.retry_after_s if isinstance(error, TransientError) else None
-    return Delivered(leased=leased, outcome=None, before=before, stopped=str(error), outage=True, wait_s=wait_s)
+    return Delivered(leased=one.leased, outcome=None, before=one.before, stopped=str(error), outage=True, wait_s=wait_s)
 
 
 def _differing(desired: Mapping[str, WireValue], before: CurrentRecord | None) -> dict[str, WireValue]:

@@ -6,6 +6,7 @@ The answer comes from the same rules with today's charter and switches, read aft
 import msgspec
 
 from accordant.canonical.charter import Phase
+from accordant.canonical.conflicts import StandEffect
 from accordant.governance.decide import Case, CompiledFlow, Switches, decide
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.outbox import LeasedIntent
@@ -31,7 +32,12 @@ def stop_of(leased: LeasedIntent, changing: frozenset[str], *, rulebook: Ruleboo
     if route is None:
         return Stop(f"The charter has no flow named {leased.intent.flow} any more.", final=True)
     fields = frozenset(leased.intent.fields)
-    decision = decide(Case(flow=route.rules, fields=fields, switches=switches, changing=changing))
+    kept = frozenset(
+        name
+        for name, stand in leased.known.stands.items()
+        if stand.effect is StandEffect.KEEP and leased.intent.fields.get(name, stand.against) == stand.value
+    )
+    decision = decide(Case(flow=route.rules, fields=fields, switches=switches, changing=changing, kept=kept))
     withheld = sorted(leased.intent.fields.keys() - decision.write)
     if not withheld:
         return None

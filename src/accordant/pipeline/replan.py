@@ -6,6 +6,7 @@ Used when the charter changed, when a day passed (a status may depend on it), an
 from collections.abc import Iterable
 from datetime import datetime
 
+from accordant.canonical.conflicts import Stand
 from accordant.governance.decide import Switches
 from accordant.pipeline.plan import Rulebook, plan
 from accordant.pipeline.workbench import Workbench
@@ -13,16 +14,24 @@ from accordant.ports.state import Changes, State
 
 
 def replan(
-    account_ids: Iterable[str], *, rulebook: Rulebook, state: State, now: datetime, repair: frozenset[str] = frozenset()
+    account_ids: Iterable[str],
+    *,
+    rulebook: Rulebook,
+    state: State,
+    now: datetime,
+    repair: frozenset[str] = frozenset(),
+    stands: Iterable[Stand] = (),
 ) -> Changes:
     """Decided, uncommitted changes for these accounts.
 
-    Records named in ``repair`` are written even if nothing new was decided.
+    Records named in ``repair`` are written even if nothing new was decided; ``stands`` are put down first.
     """
     bench = Workbench(state, now)
     ids = tuple(account_ids)
     bench.load_entities(ids)
     bench.load_standings(ids)
     bench.touched.update(dict.fromkeys(ids))
+    for stand in stands:
+        bench.put_stand(stand)
     plan(bench, rulebook, Switches.thrown(state.switches(), state.grants()), repair=repair)
     return bench.collect()

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from accordant.canonical.charter import CourierPart
+from accordant.canonical.conflicts import FieldMark
 from accordant.canonical.intents import (
     AlreadyApplied,
     Applied,
@@ -19,8 +20,10 @@ from accordant.canonical.intents import (
     Uncertain,
     WireValue,
     WriteReceipt,
+    Yielded,
 )
 from accordant.canonical.refs import ExternalRef
+from accordant.governance.loop_breaker import advance
 from accordant.kernel.hashing import fingerprint
 from accordant.pipeline.deliver import Delivered
 from accordant.ports.audit import AuditEntry
@@ -54,6 +57,17 @@ def settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: dat
                 target_id=target_id,
                 link=_link(delivered, target_id),
                 audit=_audit(delivered, f"archive.write.{state.value}", receipt, now),
+                marks=_marks(delivered, receipt, now),
+            )
+        case Yielded(target_id=target_id):
+            return Verdict(
+                leased=leased,
+                state=IntentState.CANCELLED,
+                due_at=now,
+                reason=" ".join(one.sentence for one in delivered.aside),
+                receipt=receipt,
+                target_id=target_id,
+                audit=_audit(delivered, "archive.write.yielded", receipt, now),
             )
         case Compared():
             known = delivered.before.target_id if delivered.before is not None else None
@@ -132,7 +146,8 @@ def _receipt(delivered: Delivered, now: datetime) -> WriteReceipt:
     before = dict(delivered.before.fields) if delivered.before is not None else None
     after: dict[str, WireValue] | None = None
     if isinstance(outcome, Applied | AlreadyApplied):
-        after = {**(before or {}), **leased.intent.fields}
+        aside = {one.field for one in delivered.aside}
+        after = {**(before or {}), **{name: to for name, to in leased.intent.fields.items() if name not in aside}}
     return WriteReceipt(
         intent_id=leased.intent.id,
         attempt=leased.attempt,
@@ -142,6 +157,19 @@ def _receipt(delivered: Delivered, now: datetime) -> WriteReceipt:
         request_id=delivered.request_id,
         settled_at=now,
     )
+
+
+def _marks(delivered: Delivered, receipt: WriteReceipt, now: datetime) -> dict[str, FieldMark]:
+    """What was last written into each field, this write included; a field that was set aside keeps its mark."""
+    leased, before = delivered.leased, receipt.before or {}
+    aside = {one.field for one in delivered.aside}
+    return leased.known.marks | {
+        name: advance(
+            leased.known.marks.get(name), before=before.get(name), value=value, revision=leased.intent.revision, at=now
+        )
+        for name, value in leased.intent.fields.items()
+        if name not in aside
+    }
 
 
 def _link(delivered: Delivered, target_id: str) -> Link:

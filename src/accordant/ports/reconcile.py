@@ -11,6 +11,7 @@ from accordant.canonical.intents import IntentState, WireValue
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.kernel.money import Money
 from accordant.ports.audit import AuditEntry
+from accordant.ports.conflicts import FieldsKnown
 from accordant.ports.state import StoredEntity
 
 
@@ -27,13 +28,15 @@ class DiscrepancyKind(StrEnum):
 class Cause(StrEnum):
     """Why, as far as the hub can know it.
 
-    A hand edit: the target no longer holds what it last confirmed. Not written: a rule, a switch or a refusal kept the
+    A hand edit: the target no longer holds what it last confirmed. Conflict: the same, and a person has to decide which
+    value stays. Not written: a rule, a switch or a refusal kept the
     write back. Not planned: nobody decided about this record. Lost: decided, done, and yet not there. Not ours: the
     record has our key and the hub never asked for it. Held twice: two records have one key. Not heard: the owner says
     something that no event has told.
     """
 
     HAND_EDIT = "hand_edit"
+    CONFLICT = "conflict"
     NOT_WRITTEN = "not_written"
     NOT_PLANNED = "not_planned"
     LOST = "lost"
@@ -75,7 +78,8 @@ class IntentMark(msgspec.Struct, frozen=True, kw_only=True):
 class KnownRecord(msgspec.Struct, frozen=True, kw_only=True):
     """All the hub knows of one target record at one moment.
 
-    ``confirmed`` is what the target was last known to hold, ``is_written`` whether that was our own write. ``intent``
+    ``confirmed`` is what the target was last known to hold, ``is_written`` whether that was our own write; ``known`` is
+    what we last wrote into each field, and what stands for some. ``intent``
     is None where nothing was planned for the desired revision. ``is_open``: an intent that writes is on its way;
     ``parked`` is the reason why its lane is stopped.
     """
@@ -94,6 +98,7 @@ class KnownRecord(msgspec.Struct, frozen=True, kw_only=True):
     intent: IntentMark | None
     is_open: bool
     parked: str | None
+    known: FieldsKnown = FieldsKnown()
 
 
 class ReconcileRun(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,10 +14,12 @@ from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.ids import derived_id
 from accordant.ports.audit import AuditEntry
+from accordant.ports.conflicts import FieldsKnown
 from accordant.ports.inbox import WorkState
 from accordant.ports.reconcile import Discrepancy, IntentMark, KnownRecord, ReconcileRun
 from accordant.ports.state import ConcurrentChange, StoredEntity
 from accordant.store import audit, bulk
+from accordant.store.conflicts import fields_known
 from accordant.store.engine import Database
 from accordant.store.schema import (
     confirmed_record,
@@ -32,6 +34,7 @@ from accordant.store.schema import (
 )
 from accordant.store.state import read_entity
 
+_NOTHING_KNOWN = FieldsKnown()
 _DESIRED = ("ref", "flow", "target", "object", "key", "entity_id", "lane", "revision", "fields")
 _CONFIRMED = ("ref", "target_id", "fields", "intent_id", "confirmed_at")
 _INTENT = ("id", "state", "shadow", "reason")
@@ -184,6 +187,7 @@ def _known(connection: Connection, rows: Sequence[bulk.Row]) -> tuple[KnownRecor
         for row in bulk.select_by_keys(connection, write_intent, _INTENT, "id", names.values())
     }
     is_open = _open_records(connection, refs)
+    known = fields_known(connection, {row[0]: row[7] for row in rows})
     lanes = {row[6] for row in rows}
     parked: dict[str, str] = dict(bulk.select_by_keys(connection, parked_lane, ("lane", "reason"), "lane", lanes))
     found = []
@@ -205,6 +209,7 @@ def _known(connection: Connection, rows: Sequence[bulk.Row]) -> tuple[KnownRecor
                 intent=intents.get(names[ref]),
                 is_open=ref in is_open,
                 parked=parked.get(lane),
+                known=known.get(ref, _NOTHING_KNOWN),
             )
         )
     return tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from accordant.canonical.charter import (
     SystemPart,
     Winner,
 )
+from accordant.canonical.conflicts import FieldMark, Side, Stand, StandEffect
 from accordant.canonical.intents import IntentState
 from accordant.canonical.refs import EntityKind
 from accordant.canonical.targets import CurrentRecord
@@ -25,12 +27,16 @@ from accordant.governance.decide import NOTHING_STOPPED, Switches
 from accordant.governance.phases import Tier
 from accordant.operations.judge import Judgement, judge
 from accordant.pipeline.plan import Route, write_rulebook
+from accordant.ports.conflicts import FieldsKnown
 from accordant.ports.reconcile import IntentMark, KnownRecord
 
 MONEY, LABEL, FOREIGN = "Mrr", "Label", "Region"
 
 
-def a_route(**changes: Any) -> Route:
+AT = datetime(2026, 3, 14, tzinfo=UTC)
+
+
+def a_route(*, winner: Winner = Winner.SYSTEM_OF_RECORD, **changes: Any) -> Route:
     mapping = MappingPart(
         entity=EntityKind.ACCOUNT,
         object="Thing",
@@ -60,6 +66,7 @@ def a_route(**changes: Any) -> Route:
                 readers=("crm",),
                 purpose="Billing knows who pays.",
                 fields={"country": "crm"},
+                winner=winner,
             ),
         ),
         mappings={"crm": (mapping,)},
@@ -93,17 +100,20 @@ def judged(
     held: dict[str, Any] | None,
     *,
     route: Route | None = None,
-    winner: Winner = Winner.SYSTEM_OF_RECORD,
     switches: Switches = NOTHING_STOPPED,
+    stands: dict[str, Stand] | None = None,
     **known: Any,
 ) -> Judgement:
+    record = msgspec.structs.replace(KNOWN, **known)
+    written = record.confirmed if record.is_written and record.confirmed is not None else {}
+    marks = {name: FieldMark(value, 1, AT) for name, value in written.items()}
     return judge(
-        known=msgspec.structs.replace(KNOWN, **known),
+        known=msgspec.structs.replace(record, known=FieldsKnown(marks=marks, stands=stands or {})),
         held=None if held is None else CurrentRecord(target_id="T1", fields=held),
         route=route or a_route(),
-        winner=winner,
         switches=switches,
         respell=dict,
+        now=AT,
     )
 
 
@@ -158,9 +168,17 @@ def test_the_cause_of_a_field(held: str | None, known: dict[str, Any], cause: st
 
 @pytest.mark.parametrize("winner", [Winner.LATEST, Winner.PERSON])
 def test_an_edit_that_may_win_is_told_and_never_overwritten(winner: Winner) -> None:
-    (found,) = judged({MONEY: "6.00", LABEL: "New"}, winner=winner).findings
-    assert (found.cause.value, found.repairable) == ("hand_edit", False)
-    (gone,) = judged(None, winner=winner).findings
+    route = a_route(winner=winner)
+    edited = judged({MONEY: "6.00", LABEL: "Typed"}, route=route)
+    # Money is billing's whatever the rule says; the name stays as somebody wrote it, or waits for a person.
+    by_field = {found.field: (found.cause.value, found.repairable) for found in edited.findings}
+    expected = {MONEY: ("hand_edit", True)}
+    assert by_field == (expected if winner is Winner.LATEST else expected | {LABEL: ("conflict", False)})
+    assert {one.field: one.ruling.winner for one in edited.contested} == {
+        MONEY: Side.OWNER,
+        LABEL: Side.TARGET if winner is Winner.LATEST else None,
+    }
+    (gone,) = judged(None, route=route).findings
     assert (gone.cause.value, gone.repairable) == ("hand_edit", False)
 
 
@@ -196,3 +214,29 @@ def test_a_missing_record() -> None:
     assert (found.kind.value, found.cause.value, found.repairable) == ("missing_in_target", "lost", True)
     assert judged(None, is_open=True).in_flight
     assert not judged(None, is_open=True, parked="No.").in_flight
+
+
+def a_stand(effect: StandEffect, *, against: str) -> Stand:
+    return Stand(
+        record=KNOWN.ref,
+        field=LABEL,
+        effect=effect,
+        value="Typed",
+        against=against,
+        conflict_id="cfl_1",
+        sentence="A person decides.",
+        by="accordant",
+        since_at=AT,
+    )
+
+
+def test_what_stands_agrees_and_what_waits_for_a_person_is_told_and_left_alone() -> None:
+    held = {MONEY: "5.00", LABEL: "Typed"}
+    assert judged(held, stands={LABEL: a_stand(StandEffect.KEEP, against="New")}).agrees
+    waiting = judged(held, stands={LABEL: a_stand(StandEffect.HOLD, against="New")})
+    (found,) = waiting.findings
+    assert (found.cause.value, found.repairable, waiting.contested) == ("conflict", False, ())
+    assert found.explanation.startswith("A person decides.")
+    # The owner has said something else since it was kept: it stands no more.
+    (edited,) = judged(held, stands={LABEL: a_stand(StandEffect.KEEP, against="Old")}).findings
+    assert (edited.cause.value, edited.repairable) == ("hand_edit", True)

@@ -50,6 +50,8 @@ class Walk:
             outbox=hub.outbox,
             outbound=self.target,
             mappings={route.flow.name: route.mapping for routes in hub.rulebook.routes.values() for route in routes},
+            umpires={route.flow.name: route.umpire for routes in hub.rulebook.routes.values() for route in routes},
+            conflicts=hub.conflicts,
             settings=CourierPart(),
             resting_flows=lambda: resting_flows(hub.rulebook, hub.switches()),
             open_gate=hub._open_gate,

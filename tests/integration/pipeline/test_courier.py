@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from accordant.canonical.charter import CourierPart
+from accordant.canonical.charter import CourierPart, Winner
 from accordant.canonical.intents import RefusalClass, Refused, WriteIntent
 from accordant.canonical.targets import object_spec
 from accordant.pipeline.courier import LEASE, Breaker, courier
@@ -19,12 +19,13 @@ from accordant.ports.connector import AnswerLost, RateLimited, RecordWrite, Targ
 from accordant.ports.state import Changes, PlannedIntent
 from accordant.store import schema
 from accordant.store.audit import verify_chain
+from accordant.store.conflicts import SqlConflictBook
 from accordant.store.engine import Database
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.state import SqlState
 from tests.integration.pipeline.kit import HandClock
-from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, pause
+from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, pause, umpires
 
 ATTEMPTS = 3
 
@@ -46,6 +47,7 @@ class Round:
     clock: HandClock = field(default_factory=lambda: HandClock(NOW))
     stop: Stop | None = None
     resting: frozenset[str] = frozenset()
+    winner: Winner = Winner.SYSTEM_OF_RECORD
 
     def __post_init__(self) -> None:
         self.outbox = SqlOutbox(self.database)
@@ -63,6 +65,8 @@ class Round:
             outbox=self.outbox,
             outbound=self.target,
             mappings=MAPPINGS,
+            umpires=umpires(self.winner),
+            conflicts=SqlConflictBook(self.database),
             settings=CourierPart(attempts_max=ATTEMPTS),
             resting_flows=lambda: self.resting,
             open_gate=self._gate,

@@ -64,10 +64,21 @@ def ask(
     paused: bool = False,
     changing: frozenset[str] | None = None,
     automation: Automation = Automation.RECORD_SYNC,
+    contested: dict[str, str] | None = None,
+    kept: frozenset[str] = NONE,
 ) -> Decision:
     flow = msgspec.structs.replace(FLOW, phase=phase, paused=paused, automation=automation)
     compiled = compile_flow(flow, mapping=MAPPING, owners=owners, tier_cap=cap, meaning="", exempt=True)
-    case = Case(flow=compiled, fields=fields, switches=switches, replay=replay, problems=problems, changing=changing)
+    case = Case(
+        flow=compiled,
+        fields=fields,
+        switches=switches,
+        replay=replay,
+        problems=problems,
+        changing=changing,
+        contested=contested or {},
+        kept=kept,
+    )
     return decide(case)
 
 
@@ -250,10 +261,14 @@ def test_every_rule_that_spoke_is_heard_in_order() -> None:
         problems=frozenset({"MRR"}),
         paused=True,
         changing=NAME,
+        contested={"Status": "A person decides."},
+        kept=frozenset({"MRR", "Name"}),
     )
     assert rules_of(decision) == [
         "ownership",
         "mapping",
+        "conflict",
+        "financial",
         "phase",
         "replay",
         "freeze",
@@ -263,8 +278,21 @@ def test_every_rule_that_spoke_is_heard_in_order() -> None:
         "paused-class",
         "nonessential",
     ]
-    assert len(RULES) == 10
-    assert (decision.effect, decision.shadow, decision.refused) == (Effect.HOLD, RELEASED, NAME)
+    assert len(RULES) == 12
+    refused = NAME | {"MRR"}
+    assert (decision.effect, decision.shadow, decision.refused) == (Effect.HOLD, RELEASED - refused, refused)
+
+
+def test_a_contested_field_waits_and_its_neighbors_go_on() -> None:
+    decision = ask(Phase.AUTOMATED, contested={"Name": "Two values."}, fields=frozenset({"Name", "MRR"}))
+    assert (decision.held, decision.write) == (frozenset({"Name"}), frozenset({"MRR"}))
+    assert decision.because == "Two values."
+
+
+def test_a_person_may_keep_a_name_and_never_an_amount() -> None:
+    decision = ask(Phase.AUTOMATED, kept=frozenset({"Name", "MRR"}), fields=frozenset({"Name", "MRR"}))
+    assert (decision.refused, decision.write) == (frozenset({"MRR"}), frozenset({"Name"}))
+    assert "billing wins always" in decision.because
 
 
 def test_a_decision_is_kept_as_it_was() -> None:

@@ -6,12 +6,15 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from accordant.canonical.charter import FieldPart, FieldType, MappingPart
-from accordant.canonical.intents import Applied, IntentState, Refused, WireValue, WriteOutcome, plan_intent
+from accordant.canonical.charter import FieldPart, FieldType, MappingPart, Winner
+from accordant.canonical.intents import Applied, FieldChange, IntentState, Refused, WireValue, WriteOutcome, plan_intent
 from accordant.canonical.refs import EntityKind, EntityRef
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
+from accordant.governance.conflict import WinnerRule
 from accordant.kernel.errors import AccordantError, RejectedError
 from accordant.kernel.ids import EntityId
+from accordant.pipeline.contest import Umpire
+from accordant.ports.conflicts import FieldsKnown
 from accordant.ports.connector import DescribedField, DestinationClass, RecordWrite, WriteResult
 from accordant.ports.outbox import LeasedIntent
 
@@ -104,6 +107,12 @@ def mapping(kind: EntityKind) -> MappingPart:
 MAPPINGS = {"accounts": mapping(EntityKind.ACCOUNT), "subscriptions": mapping(EntityKind.SUBSCRIPTION)}
 
 
+def umpires(winner: Winner = Winner.SYSTEM_OF_RECORD) -> dict[str, Umpire]:
+    """Who rules on a conflict: the same winner for both flows; MRR is money, and billing's in any case."""
+    rule = WinnerRule(winner=winner, financial=frozenset({"MRR"}))
+    return dict.fromkeys(MAPPINGS, Umpire(source="billing", rule=rule))
+
+
 def leased(
     key: str = "cus_1",
     *,
@@ -113,6 +122,9 @@ def leased(
     attempt: int = 1,
     was: IntentState = IntentState.PENDING,
     revision: int = 1,
+    known: FieldsKnown = FieldsKnown(),  # noqa: B008  frozen, and empty
+    said_at: datetime | None = None,
+    changes: tuple[FieldChange, ...] = (),
     **fields: WireValue,
 ) -> LeasedIntent:
     """A leased intent for one record of the target ``crm``."""
@@ -128,9 +140,9 @@ def leased(
         lane=lane or f"crm:{key}",
         step=step,
         fields=fields or {"Name": "Example", "MRR": "12.00"},
-        changes=(),
+        changes=changes,
         cause=7,
         planned_at=NOW,
         revision=revision,
     )
-    return LeasedIntent(intent=intent, shadow=shadow, attempt=attempt, was=was, token=1)
+    return LeasedIntent(intent=intent, shadow=shadow, attempt=attempt, was=was, token=1, known=known, said_at=said_at)

@@ -19,9 +19,10 @@ from accordant.canonical.targets import CurrentRecord
 from accordant.kernel.errors import AccordantError, RejectedError
 from accordant.pipeline.deliver import Delivered, Gate, OpenGate, deliver
 from accordant.pipeline.dispatch import Stop
+from accordant.ports.conflicts import Found
 from accordant.ports.connector import AnswerLost, AuthorizationExpired, RateLimited, TargetUnavailable
 from accordant.ports.outbox import LeasedIntent
-from tests.unit.pipeline.ledger import MAPPINGS, LedgerTarget, leased
+from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, umpires
 
 
 def opened(stop: Stop | None = None) -> OpenGate:
@@ -31,8 +32,20 @@ def opened(stop: Stop | None = None) -> OpenGate:
     return open_gate
 
 
+async def forget(_: Sequence[Found]) -> None:
+    """Conflicts have tests of their own."""
+
+
 async def run(target: LedgerTarget, *batch: LeasedIntent, open_gate: OpenGate | None = None) -> tuple[Delivered, ...]:
-    done = await deliver(batch, outbound=target, mappings=MAPPINGS, open_gate=open_gate or opened())
+    done = await deliver(
+        batch,
+        outbound=target,
+        mappings=MAPPINGS,
+        umpires=umpires(),
+        open_gate=open_gate or opened(),
+        keep=forget,
+        now=NOW,
+    )
     assert sorted(one.leased.intent.id for one in done) == sorted(one.intent.id for one in batch)
     return done
 
