@@ -216,6 +216,8 @@ class FlowPart(_Part, frozen=True, kw_only=True):
     """One route: an entity of one system to an object of another.
 
     ``write_fields`` are the target fields a controlled flow may write; empty means none. Lags in seconds.
+    ``schedule`` says when a batch flow is sent: crontab's five fields in the company's zone. What was planned until
+    then leaves, what comes later waits for the next time.
     ``phase`` is the widest that is wished: more than read-only also needs a grant (`canonical/phases.py`).
     """
 
@@ -228,10 +230,24 @@ class FlowPart(_Part, frozen=True, kw_only=True):
     automation: Automation = Automation.RECORD_SYNC
     write_fields: tuple[str, ...] = ()
     sync: SyncMode = SyncMode.REAL_TIME
+    schedule: str | None = None
     expected_lag_s: int = 60
     incident_lag_s: int = 900
     verify: str = ""
     paused: bool = False
+
+
+class SchedulesPart(_Part, frozen=True, kw_only=True):
+    """What the hub does by itself, and when: crontab's five fields in the company's zone; None for never.
+
+    ``reconcile`` compares what changed since the last comparison, ``reconcile_whole`` every record of each flow.
+    ``checkpoint`` verifies the trail up to its head and notes the head.
+    """
+
+    reconcile: str | None = "0 3 * * mon-sat"
+    reconcile_whole: str | None = "0 3 * * sun"
+    drift: str | None = "0 5 * * *"
+    checkpoint: str | None = "30 5 * * *"
 
 
 class AlertsPart(_Part, frozen=True, kw_only=True):
@@ -318,6 +334,7 @@ class Charter(_Part, frozen=True, kw_only=True):
     flows: tuple[FlowPart, ...]
     alerts: AlertsPart = AlertsPart()
     courier: CourierPart = CourierPart()
+    schedules: SchedulesPart = SchedulesPart()
     identity: IdentityPart | None = None
     phases: PhasesPart = PhasesPart()
     sensitivity: SensitivityPart = SensitivityPart()

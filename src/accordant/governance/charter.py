@@ -11,6 +11,7 @@ import msgspec
 from accordant.canonical.charter import Charter, FlowPart, Phase
 from accordant.governance.check_flows import check_flows, check_mappings
 from accordant.governance.check_ownership import check_ownership
+from accordant.governance.check_schedules import check_schedules
 from accordant.governance.check_sensitivity import check_sensitivity
 from accordant.governance.check_systems import check_secrets, check_systems
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
@@ -170,5 +171,6 @@ CHECKS: tuple[Check, ...] = (
     check_mappings,
     check_flows,
     _check_courier,
+    check_schedules,
     check_sensitivity,
 )

@@ -6,12 +6,15 @@ of the clocks skips comes when the clocks have moved; one that happens twice cou
 
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
+from itertools import pairwise
 
 from croniter import CroniterError, croniter
 
 from accordant.kernel.errors import RejectedError
 
 _FIELDS = 5
+#: Moments looked at for the longest gap: a week of hours.
+_LOOKED_AT = 170
 #: Numbers, names, lists, ranges and steps: not the seconds, hashes and draws of lots that other crons know.
 _FIELD = re.compile(r"[0-9A-Za-z*/,-]+")
 _NAMES = re.compile(r"[A-Za-z]+")
@@ -61,6 +64,17 @@ def last_tick(text: str, *, at: datetime, zone: tzinfo) -> datetime:
 def next_tick(text: str, *, after: datetime, zone: tzinfo) -> datetime:
     """The first moment of the schedule after ``after``, in UTC. Raises ScheduleInvalid."""
     return _tick(text, after, zone, forwards=True)
+
+
+def longest_gap(text: str, *, after: datetime, zone: tzinfo) -> timedelta:
+    """The longest time between two of the next moments: a night, or the weekend a schedule leaves out.
+
+    Raises ScheduleInvalid.
+    """
+    ticks = [after]
+    for _ in range(_LOOKED_AT):
+        ticks.append(next_tick(text, after=ticks[-1], zone=zone))
+    return max(late - early for early, late in pairwise(ticks[1:]))
 
 
 def _tick(text: str, at: datetime, zone: tzinfo, *, forwards: bool) -> datetime:
