@@ -30,6 +30,7 @@ from accordant.operations.redrive import Redriven, RedriveOrder, redrive
 from accordant.operations.rehearse import RehearsalOrder
 from accordant.operations.repair import Repair, repair
 from accordant.operations.restore import ConflictUnknown, Prospect, Restored, RestoreOrder, prospects, restore
+from accordant.pipeline.batches import sent_until
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
 from accordant.pipeline.dispatch import resting_flows, stop_of
@@ -136,7 +137,7 @@ class Hub:
         self.vault = Vault(self.database, read_wrapping_key(settings.home / "wrapping.key"))
         self.inbox = SqlInbox(self.database, self.vault)
         self.state = SqlState(self.database)
-        self.outbox = SqlOutbox(self.database)
+        self.outbox = SqlOutbox(self.database, batches=lambda now: sent_until(self.rulebook, now))
         self.book = SqlReconcileBook(self.database)
         self.letters = SqlDeadLetters(self.database)
         self.conflicts = SqlConflictBook(self.database)

@@ -1,8 +1,8 @@
 """The outbox on SQL. A claim is one transaction, a settlement another; the call to the target lies between them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Row, Select, exists, func, select, text
@@ -31,6 +31,15 @@ _INTENT_DECODER = msgspec.json.Decoder(WriteIntent)
 _ENCODER = msgspec.json.Encoder(order="sorted")
 
 
+#: Says of each batch flow until when its writes have to be planned to be due at a moment.
+Batches = Callable[[datetime], Mapping[str, datetime]]
+
+
+def no_batches(_now: datetime) -> Mapping[str, datetime]:
+    """Every flow is real time."""
+    return {}
+
+
 class LeaseLost(TransientError):
     """Another courier took the intent over: this one came back too late with its answer."""
 
@@ -38,24 +47,26 @@ class LeaseLost(TransientError):
 class SqlOutbox:
     """`ports.outbox.Outbox` on a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, batches: Batches = no_batches) -> None:
         self._database = database
+        self._batches = batches
 
     def claim(
         self, *, target: str, limit: int, now: datetime, lease_until: datetime, paused_flows: frozenset[str]
     ) -> tuple[LeasedIntent, ...]:
         """See the port."""
         micros = to_micros(now)
+        waiting = _Waiting(paused_flows, self._batches(now))
         with self._database.read() as connection:
             # Most rounds find nothing: look before taking the only writer's place.
-            if connection.execute(_due(target, micros, 1, paused_flows)).first() is None:
+            if connection.execute(_due(target, micros, 1, waiting)).first() is None:
                 return ()
         with self._database.write() as connection:
             if not self._database.is_sqlite:
                 # Couriers of one target claim in turns: a lane whose lease is not committed yet looks open to the next.
                 connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"outbox/{target}"))))
             rows = connection.execute(
-                _due(target, micros, limit, paused_flows).with_for_update(skip_locked=True, of=write_intent)
+                _due(target, micros, limit, waiting).with_for_update(skip_locked=True, of=write_intent)
             ).all()
             chosen = _newest(rows)
             _supersede(connection, [row.id for row in rows if row.revision < chosen[row.record].revision], micros)
@@ -113,7 +124,7 @@ def _newest(rows: Sequence[Row[Any]]) -> dict[str, _Chosen]:
     return chosen
 
 
-def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> Select[Any]:
+def _due(target: str, micros: int, limit: int, flows: "_Waiting") -> Select[Any]:
     waiting = write_intent.alias("waiting")
     blocked = select(waiting.c.lane).where(
         waiting.c.target == target,
@@ -151,7 +162,18 @@ def _due(target: str, micros: int, limit: int, paused_flows: frozenset[str]) -> 
         .order_by(write_intent.c.due_at, write_intent.c.id)
         .limit(limit)
     )
-    return query.where(write_intent.c.flow.not_in(sorted(paused_flows))) if paused_flows else query
+    if flows.paused:
+        query = query.where(write_intent.c.flow.not_in(sorted(flows.paused)))
+    for flow, until in sorted(flows.batches.items()):
+        query = query.where((write_intent.c.flow != flow) | (write_intent.c.planned_at <= to_micros(until)))
+    return query
+
+
+class _Waiting(NamedTuple):
+    """Flows that wait: whole, or with what was planned after their last tick."""
+
+    paused: frozenset[str]
+    batches: Mapping[str, datetime]
 
 
 def _said_at(connection: Connection, seqs: set[int]) -> dict[int | None, datetime]:
