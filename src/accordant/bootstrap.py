@@ -3,6 +3,7 @@
 `Hub` is what the edges hold: the server runs its rounds in loops, the command line and the tests call them one by one.
 """
 
+import asyncio
 import random
 import secrets
 import socket
@@ -24,20 +25,25 @@ from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, ConfigurationError, RejectedError
 from accordant.operations import pause as switching
 from accordant.operations import rehearse as rehearsing
+from accordant.operations.check_drift import DriftRound, check_drift
 from accordant.operations.compare_source import SourceComparison, compare_source
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
 from accordant.operations.redrive import Redriven, RedriveOrder, redrive
 from accordant.operations.rehearse import RehearsalOrder
 from accordant.operations.repair import Repair, repair
 from accordant.operations.restore import ConflictUnknown, Prospect, Restored, RestoreOrder, prospects, restore
+from accordant.operations.scan_directory import Progress as ScanProgress
+from accordant.operations.scan_directory import ScanReport, scan_directory
 from accordant.pipeline.batches import sent_until
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
 from accordant.pipeline.dispatch import resting_flows, stop_of
 from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.pipeline.receive import Connection
+from accordant.pipeline.recognize import Recognizer, Search
 from accordant.pipeline.replan import replan
 from accordant.pipeline.reread import reread
+from accordant.pipeline.withhold import WithholdingOutbox
 from accordant.pipeline.work import work
 from accordant.ports.connector import Inbound, Outbound, Reader
 from accordant.ports.inbox import Reading
@@ -50,15 +56,18 @@ from accordant.store.calendar import Calendar
 from accordant.store.charter_folder import CharterFolder, CharterInvalid, read_folder
 from accordant.store.charters import CharterShelf
 from accordant.store.conflicts import SqlConflictBook
+from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
 from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
 from accordant.store.leases import Leases, LeaseTaken
+from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.reconcile import SqlReconcileBook
 from accordant.store.redrive import SqlDeadLetters
 from accordant.store.rehearsals import SqlRehearsalBook
+from accordant.store.shapes import SqlShapeBook
 from accordant.store.state import SqlState
 from accordant.store.switches import SqlSwitchboard
 from accordant.store.vault import KeyDestroyed, Vault, read_wrapping_key
@@ -141,11 +150,13 @@ class Hub:
         self.book = SqlReconcileBook(self.database)
         self.letters = SqlDeadLetters(self.database)
         self.conflicts = SqlConflictBook(self.database)
+        self.link_memory = SqlLinkMemory(self.database)
         self.switchboard = SqlSwitchboard(self.database)
         self.alerts = AlertQueue(self.database)
         self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}")
         self.shelf = CharterShelf(self.database)
         self.calendar = Calendar(self.database)
+        self.shapes = SqlShapeBook(self.database)
         self._day: date | None = None
         self.breakers: dict[str, Breaker] = {}
         self.inbounds: dict[str, Inbound] = {}
@@ -159,7 +170,8 @@ class Hub:
     def _adopt(self, charter: Charter, environment: Mapping[str, str]) -> None:
         """Put a checked charter into force."""
         self.charter = charter
-        self.rulebook: Rulebook = write_rulebook(charter, _tiers(charter))
+        self._shapes_known = self.shapes.revision()
+        self.rulebook: Rulebook = write_rulebook(charter, _tiers(charter), self.shapes.shapes())
         for name, system in charter.systems.items():
             self._connect(name, system, environment)
         if charter.alerts.slack_webhook is not None:
@@ -235,6 +247,7 @@ class Hub:
 
     def process_round(self, partitions: frozenset[int] | None = None) -> int:
         """One batch through rooms 3 to 6; how many events were taken. The first of a day decides everything again."""
+        self._learn_shapes()
         self._turn_day()
         return work(
             inbox=self.inbox,
@@ -270,13 +283,15 @@ class Hub:
 
     async def deliver_round(self, target: str) -> int:
         """One round of rooms 7 and 8 for one target; how many intents were taken."""
+        self._learn_shapes()
         return await courier(
             target=target,
-            outbox=self.outbox,
+            outbox=WithholdingOutbox(self.outbox, self.rulebook.withheld),
             outbound=self.outbounds[target],
             mappings={route.flow.name: route.mapping for routes in self.rulebook.routes.values() for route in routes},
             umpires={route.flow.name: route.umpire for routes in self.rulebook.routes.values() for route in routes},
             conflicts=self.conflicts,
+            recognizer=self._recognizer(target),
             settings=self.charter.courier,
             resting_flows=lambda: resting_flows(self.rulebook, self.switches()),
             open_gate=self._open_gate,
@@ -284,6 +299,26 @@ class Hub:
             pause=self.pause_after,
             clock=self.clock,
         )
+
+    def _learn_shapes(self) -> None:
+        """Take up what any worker learned of the targets since: it changes what is written, not what is meant."""
+        revision = self.shapes.revision()
+        if revision != self._shapes_known:
+            self._shapes_known = revision
+            self.rulebook = write_rulebook(self.charter, _tiers(self.charter), self.shapes.shapes())
+
+    async def drift_round(self) -> DriftRound:
+        """Ask every target how it describes its objects; hold what does not fit, go on with what fits again."""
+        found = await check_drift(charter=self.charter, outbounds=self.outbounds, book=self.shapes, now=self.clock())
+        self._learn_shapes()
+        for one in found.cured:
+            await asyncio.to_thread(partial(self.replan_accounts, repair=one.records))
+        return found
+
+    def _recognizer(self, target: str) -> Recognizer:
+        part = self.charter.identity
+        search = None if part is None else Search.of(part, target)
+        return Recognizer(memory=self.link_memory, search=search, charter=self.rulebook.version, clock=self.clock)
 
     def _open_gate(self) -> Gate:
         return partial(stop_of, rulebook=self.rulebook, switches=self.switches())
@@ -323,6 +358,43 @@ class Hub:
             changes = replan(batch, rulebook=self.rulebook, state=self.state, now=self.clock(), repair=repair)
             self.state.commit(changes, now=self.clock())
         return len(ids)
+
+    async def scan_directory(self, system: str, *, progress: ScanProgress | None = None) -> ScanReport:
+        """Read the records of a target, then look for every account there.
+
+        Raises ConfigurationError where the charter does not look for anybody there, and as the target.
+        """
+        matcher = self.rulebook.matchers.get(system)
+        if matcher is None:
+            known = ", ".join(sorted(self.rulebook.matchers)) or "none, since the charter has no identity part"
+            raise ConfigurationError(
+                f"Nobody's record is looked for in {system!r}.", remedy=f"Targets that are searched: {known}."
+            )
+        report = await scan_directory(
+            spec=matcher.spec,
+            outbound=self.outbounds[system],
+            reader=matcher.ladder.reader,
+            book=SqlDirectory(self.database),
+            clock=self.clock,
+            progress=progress,
+        )
+        await asyncio.to_thread(self.replan_accounts)
+        return report
+
+    async def scan_round(self) -> int:
+        """Read the targets whose records nobody has read whole; how many there were."""
+        directory = SqlDirectory(self.database)
+        unread = []
+        for system, matcher in self.rulebook.matchers.items():
+            known = await asyncio.to_thread(directory.scan, system, matcher.spec.object)
+            if known is None or known.is_open:
+                unread.append(system)
+        for system in unread:
+            try:
+                await self.scan_directory(system)
+            except AccordantError as error:
+                _log.warning("the records of a target could not be read", target=system, problem=str(error))
+        return len(unread)
 
     async def reconcile(self, flow: str, *, actor: str, progress: Progress | None = None) -> Reconciliation:
         """Compare a flow whole with its target. Raises ConfigurationError for an unknown flow, and as the target."""

@@ -298,8 +298,9 @@ class IdentityPart(_Part, frozen=True, kw_only=True):
     ``rungs`` are the steps that may link, strongest first; none named means all that suit the ``model``. Scores are of
     names, 0 to 100: ``link_name_min`` together with a domain links, ``review_name_min`` together with a place or phone
     asks a person, below ``flag_name_below`` a link by tax id is flagged. ``free_mail_domains`` and ``shared_domains``
-    add to the lists of domains that speak for no company. ``references``: target system -> key of the billing
-    customer's metadata that holds the record's id there. ``fields``: target system -> attribute -> its field.
+    add to the lists of domains that speak for no company. ``systems`` are the targets in which records are looked for;
+    none named means all that accounts flow to. ``references``: target system -> key of the billing customer's metadata
+    that holds the record's id there. ``fields``: target system -> attribute -> its field.
     """
 
     model: CustomerModel = CustomerModel.B2B
@@ -311,6 +312,7 @@ class IdentityPart(_Part, frozen=True, kw_only=True):
     several_customers: SeveralCustomers = SeveralCustomers.ROLL_UP
     free_mail_domains: tuple[str, ...] = ()
     shared_domains: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
     references: dict[str, str] = {}
     fields: dict[str, dict[RecordAttribute, str]] = {}
 
@@ -350,3 +352,11 @@ class Charter(_Part, frozen=True, kw_only=True):
             if mapping.object == flow.object and mapping.entity == flow.entity:
                 return mapping
         return None
+
+
+def identity_systems(charter: Charter) -> tuple[str, ...]:
+    """The targets in which the records of accounts are looked for, in the order of the flows."""
+    if charter.identity is None:
+        return ()
+    targets = dict.fromkeys(flow.target for flow in charter.flows if flow.entity is EntityKind.ACCOUNT)
+    return tuple(name for name in targets if not charter.identity.systems or name in charter.identity.systems)

@@ -10,7 +10,8 @@ from importlib.metadata import version as installed_version
 
 from cyclopts import App, CycloptsError
 
-from accordant.cli import look, operate, rehearse, rules, serving, trail, trying
+from accordant.cli import conflicts, look, operate, rehearse, rules, serving, trail, trying
+from accordant.cli.identity import identity_app
 from accordant.cli.render import err
 from accordant.kernel.errors import (
     AccordantError,
@@ -51,7 +52,9 @@ for command in (
 ):
     app.command(command)
 app.command(trail.audit_app)
+app.command(conflicts.conflicts_app)
 app.command(rules.charter_app)
+app.command(identity_app)
 
 
 def run(words: Sequence[str]) -> int:

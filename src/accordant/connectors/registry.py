@@ -40,7 +40,10 @@ class MakeOutbound(Protocol):
 
 
 class Connector(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connector offers; a part it does not have is None. ``tier`` is what its scorecard earned."""
+    """What a connector offers; a part it does not have is None. ``tier`` is what its scorecard earned.
+
+    ``matchable`` are the objects whose records tell whose they are: they can be searched and read whole.
+    """
 
     manifest: Manifest
     tier: Tier
@@ -48,6 +51,7 @@ class Connector(msgspec.Struct, frozen=True, kw_only=True):
     webhook_secrets: Callable[[Settings], tuple[bytes, ...]] | None
     reader: MakeReader | None
     outbound: MakeOutbound | None
+    matchable: frozenset[str]
     default_mappings: Callable[[], tuple[MappingPart, ...]] | None
     default_ownership: Callable[[], dict[EntityKind, str]] | None
 
@@ -87,6 +91,7 @@ def facts_of(connector: Connector) -> ConnectorFacts:
         signing="webhook_secrets" if manifest.inbound is not None else None,
         is_source=manifest.inbound is not None or bool(manifest.reads),
         is_target=bool(manifest.writes),
+        matchable=connector.matchable,
         rate_per_s_max=manifest.limits.rate_per_s_max,
     )
 
@@ -100,6 +105,7 @@ def _read(folder: Traversable) -> Connector:
         webhook_secrets=getattr(module, "webhook_secrets", None),
         reader=getattr(module, "reader", None),
         outbound=getattr(module, "outbound", None),
+        matchable=getattr(module, "MATCHABLE", frozenset()),
         default_mappings=getattr(module, "default_mappings", None),
         default_ownership=getattr(module, "default_ownership", None),
     )

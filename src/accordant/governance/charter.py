@@ -10,6 +10,7 @@ import msgspec
 
 from accordant.canonical.charter import Charter, FlowPart, Phase
 from accordant.governance.check_flows import check_flows, check_mappings
+from accordant.governance.check_identity import check_identity
 from accordant.governance.check_ownership import check_ownership
 from accordant.governance.check_schedules import check_schedules
 from accordant.governance.check_sensitivity import check_sensitivity
@@ -170,6 +171,7 @@ CHECKS: tuple[Check, ...] = (
     check_ownership,
     check_mappings,
     check_flows,
+    check_identity,
     _check_courier,
     check_schedules,
     check_sensitivity,

@@ -24,6 +24,7 @@ class ConnectorFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What the charter check knows of a connector, taken from its manifest and scorecard.
 
     ``settings`` are all it knows, ``required`` those it cannot do without, ``secret`` those given by reference.
+    ``matchable`` are the objects whose records tell whose they are and can all be read.
     ``signing`` is the setting that holds the webhook secret, None where nothing is received. Units: calls per second.
     """
 
@@ -36,6 +37,7 @@ class ConnectorFacts(msgspec.Struct, frozen=True, kw_only=True):
     signing: str | None = None
     is_source: bool = False
     is_target: bool = False
+    matchable: frozenset[str] = frozenset()
     rate_per_s_max: int
 
 

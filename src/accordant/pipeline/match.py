@@ -1,6 +1,6 @@
 """Between rooms 4 and 5: which record of a target is this account's? Nothing is created before that is known.
 
-True when you leave: each account has a seat at each searchable target: the record its facts go to, or why they wait.
+True when you leave: each account has a seat at each searched target: the record its facts go to, or why they wait.
 Next: `pipeline/plan.py`, which writes for seats; the ladder is `identity/ladder.py`.
 """
 
@@ -9,7 +9,7 @@ from typing import assert_never
 
 import msgspec
 
-from accordant.canonical.charter import IdentityPart
+from accordant.canonical.charter import IdentityPart, MappingPart
 from accordant.canonical.entities import Account
 from accordant.canonical.matching import (
     PENDING_PREFIX,
@@ -27,6 +27,7 @@ from accordant.canonical.matching import (
     review_case_id,
 )
 from accordant.canonical.refs import EntityKind, ExternalRef
+from accordant.canonical.targets import IdentitySpec
 from accordant.identity.ladder import Ladder
 from accordant.identity.subject import pending_record, subject_of
 from accordant.pipeline.workbench import ACTOR, Workbench
@@ -36,10 +37,9 @@ from accordant.ports.state import StoredEntity
 
 
 class Matcher(msgspec.Struct, frozen=True, kw_only=True):
-    """How accounts are matched with one object of one target. ``sources`` are the systems whose accounts go there."""
+    """How accounts are matched with the records ``spec`` names. ``sources`` are the systems whose accounts go there."""
 
-    system: str
-    object: str
+    spec: IdentitySpec
     sources: frozenset[str]
     ladder: Ladder
     reference_key: str | None
@@ -47,17 +47,27 @@ class Matcher(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def of(
-        cls, part: IdentityPart, *, system: str, object_name: str, sources: Iterable[str], charter: str
+        cls, part: IdentityPart, mapping: MappingPart, *, system: str, sources: Iterable[str], charter: str
     ) -> "Matcher":
         """The matcher of a charter's identity part for one target."""
+        fields = part.fields.get(system, {})
         return cls(
-            system=system,
-            object=object_name,
+            spec=IdentitySpec(system=system, object=mapping.object, key_field=mapping.key_field, fields=fields),
             sources=frozenset(sources),
             ladder=Ladder.of(part),
             reference_key=part.references.get(system),
             charter=charter,
         )
+
+    @property
+    def system(self) -> str:
+        """The target."""
+        return self.spec.system
+
+    @property
+    def object(self) -> str:
+        """The target's object."""
+        return self.spec.object
 
 
 class Seated(msgspec.Struct, frozen=True, kw_only=True):

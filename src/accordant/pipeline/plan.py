@@ -11,11 +11,12 @@ import msgspec
 
 from accordant.analytics.combine import combine
 from accordant.analytics.facts import Facts, account_facts, subscription_facts
-from accordant.canonical.charter import Charter, FlowPart, MappingPart, Phase, Winner
+from accordant.canonical.charter import Charter, FlowPart, MappingPart, Phase, Winner, identity_systems
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.entities import Account, Product, Subscription
 from accordant.canonical.intents import STEP_OF_KIND, WireValue, plan_intent
 from accordant.canonical.refs import EntityKind, EntityRef
+from accordant.canonical.shapes import SeenShape
 from accordant.governance.conflict import WinnerRule
 from accordant.governance.decide import (
     Case,
@@ -32,6 +33,7 @@ from accordant.governance.ownership import OwnershipMatrix
 from accordant.governance.phases import Tier, cap_of
 from accordant.kernel.hashing import fingerprint
 from accordant.mapping.difference import difference
+from accordant.mapping.fitting import fit
 from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, translate
 from accordant.pipeline.contest import Umpire
 from accordant.pipeline.match import Matcher, Seated, Seats, Waiting, seat_accounts
@@ -41,12 +43,16 @@ from accordant.ports.state import DesiredRecord, PlannedIntent, StoredEntity
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """A flow made ready: its mapping and its rules compiled once per charter."""
+    """A flow made ready: its mapping and its rules compiled once per charter.
+
+    ``withheld`` are the fields its target does not take today, each with the reason; ``mapping`` lacks them.
+    """
 
     flow: FlowPart
     mapping: MappingPart
     compiled: CompiledMapping
     rules: CompiledFlow
+    withheld: dict[str, str]
     umpire: Umpire
 
 
@@ -62,18 +68,26 @@ class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
     zone: ZoneInfo
     matchers: dict[str, Matcher] = {}
 
+    @property
+    def withheld(self) -> dict[str, frozenset[str]]:
+        """The fields held of each flow that has any, because its target does not take them today."""
+        every = (route for routes in self.routes.values() for route in routes)
+        return {route.flow.name: frozenset(route.withheld) for route in every if route.withheld}
+
     def route(self, flow: str) -> Route | None:
         """The route of a flow by name."""
         return next((route for routes in self.routes.values() for route in routes if route.flow.name == flow), None)
 
 
 def write_rulebook(
-    charter: Charter, tiers: Mapping[str, Tier], *, searchable: frozenset[str] = frozenset()
+    charter: Charter,
+    tiers: Mapping[str, Tier],
+    shapes: Iterable[SeenShape] = (),
 ) -> Rulebook:
-    """Compile a charter that has passed its check. ``tiers`` holds what the connector of each system earned.
-
-    ``searchable`` are the systems whose records can be read whole, so that accounts can be matched with them.
+    """Compile a charter that has passed its check. ``tiers`` holds what the connector of each system earned,
+    ``shapes`` what targets said of their objects: what does not fit them is left out until it does.
     """
+    seen = {(shape.system, shape.object): shape for shape in shapes}
     owners = OwnershipMatrix.from_charter(charter)
     routes: dict[tuple[str, EntityKind], tuple[Route, ...]] = {}
     zone = ZoneInfo(charter.timezone)
@@ -81,6 +95,8 @@ def write_rulebook(
         mapping = charter.mapping_of(flow)
         if mapping is None:
             continue
+        fitted = fit(mapping, seen.get((flow.target, flow.object)))
+        mapping = fitted.mapping
         rules = compile_flow(
             flow,
             mapping=mapping,
@@ -89,11 +105,13 @@ def write_rulebook(
             meaning=meaning_of(charter, flow),
             exempt=is_exempt(charter, flow),
         )
+        rules = msgspec.structs.replace(rules, stopped=fitted.stopped)
         route = Route(
             flow=flow,
             mapping=mapping,
             compiled=compile_mapping(mapping, zone),
             rules=rules,
+            withheld=fitted.withheld,
             umpire=_umpire(charter, flow, rules),
         )
         place = (flow.source, flow.entity)
@@ -103,26 +121,24 @@ def write_rulebook(
         version=charter.version,
         routes=routes,
         zone=zone,
-        matchers=_matchers(charter, routes, searchable),
+        matchers=_matchers(charter, routes),
     )
 
 
-def _matchers(
-    charter: Charter, routes: Mapping[tuple[str, EntityKind], tuple[Route, ...]], searchable: frozenset[str]
-) -> dict[str, Matcher]:
-    """One for each target that accounts go to and whose records can be searched, where the charter wants it."""
+def _matchers(charter: Charter, routes: Mapping[tuple[str, EntityKind], tuple[Route, ...]]) -> dict[str, Matcher]:
+    """One for each target in which the charter has the records of accounts looked for."""
     if charter.identity is None:
         return {}
-    places: dict[tuple[str, str], set[str]] = {}
+    mappings: dict[str, MappingPart] = {}
+    sources: dict[str, set[str]] = {}
     for (source, kind), chosen in routes.items():
         for route in chosen if kind is EntityKind.ACCOUNT else ():
-            if route.flow.target in searchable and route.flow.phase is not Phase.DRAFT:
-                places.setdefault((route.flow.target, route.flow.object), set()).add(source)
+            if route.flow.target in identity_systems(charter) and route.flow.phase is not Phase.DRAFT:
+                mappings[route.flow.target] = route.mapping
+                sources.setdefault(route.flow.target, set()).add(source)
     return {
-        target: Matcher.of(
-            charter.identity, system=target, object_name=object_name, sources=sources, charter=charter.version
-        )
-        for (target, object_name), sources in sorted(places.items())
+        target: Matcher.of(charter.identity, mapping, system=target, sources=sources[target], charter=charter.version)
+        for target, mapping in sorted(mappings.items())
     }
 
 
@@ -334,6 +350,8 @@ def _lift(lapsed: Iterable[Stand], record: _Wanted, bench: Workbench) -> None:
 
 
 def _notes(record: _Wanted) -> Iterator[str]:
+    for name, reason in record.route.withheld.items():
+        yield f"{name} is held: {reason}"
     for problem in record.facts.problems:
         yield f"{problem.fact} is left out: {problem.reason}"
     for field in record.translation.problems:

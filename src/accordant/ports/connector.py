@@ -14,6 +14,7 @@ from accordant.canonical.intents import WireValue, WriteOutcome
 from accordant.canonical.matching import Candidate, MatchKey
 from accordant.canonical.observations import Interpretation
 from accordant.canonical.refs import ExternalRef
+from accordant.canonical.shapes import DescribedField
 from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
 from accordant.kernel.errors import HoldError, RejectedError, TransientError
 
@@ -135,17 +136,6 @@ class WriteResult(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str | None
 
 
-class DescribedField(msgspec.Struct, frozen=True, kw_only=True):
-    """A field as the target describes it."""
-
-    name: str
-    type: str
-    writable: bool
-    external_id: bool
-    length: int | None
-    picklist: tuple[str, ...] | None
-
-
 class DestinationClass(StrEnum):
     """What a target offers against writing twice (reliability.md 3.3)."""
 
@@ -190,6 +180,13 @@ class Outbound(Protocol):
 
         A target compares more loosely or more strictly than we do: what comes back is looked at, not believed.
         ``emails`` and ``domains`` of a candidate hold at least what it was found by. Raises as ``read``.
+        """
+        ...
+
+    def census(self, spec: IdentitySpec, *, after: str = "") -> AsyncIterator[tuple[Candidate, ...]]:
+        """Every live record of an object that tells whose it is, page by page in the order of the target's ids.
+
+        ``after`` is the id to go on behind, so that a reading that broke off is not begun anew. Raises as ``read``.
         """
         ...
 

@@ -1,6 +1,6 @@
 """What matching must be able to ask and keep: links, rejections, open questions, and how far a scan came."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -32,6 +32,11 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str = ""
     records: int = 0
     complete_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this reading was begun and has not come to its end."""
+        return self.complete_at is None or self.complete_at < self.started_at
 
 
 class MatchState(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,3 +95,23 @@ class DecidedCase(msgspec.Struct, frozen=True, kw_only=True):
     decided_by: str | None = None
     reason: str | None = None
     chosen_id: str | None = None
+
+
+class ScanBook(Protocol):
+    """Obligations: a page and how far the scan has come are kept together, so a crash loses or keeps both."""
+
+    def scan(self, system: str, object_name: str) -> Scan | None:
+        """How far the reading of an object has come; None before it was begun."""
+        ...
+
+    def keep_page(self, scan: Scan, entries: Sequence[DirectoryEntry], *, now: datetime) -> None:
+        """Add a page of records to the directory."""
+        ...
+
+    def finish_scan(self, scan: Scan) -> int:
+        """Forget the records this reading did not meet, and mark it complete; how many were forgotten."""
+        ...
+
+    def count(self, system: str, object_name: str) -> int:
+        """How many records of an object the directory has."""
+        ...

@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, delete, func, select
 
-from accordant.canonical.matching import Candidate, MatchKey
+from accordant.canonical.matching import PENDING_PREFIX, Candidate, MatchKey
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.directory import FANOUT_MAX, DirectoryEntry, Found
 from accordant.ports.matching import Scan
@@ -123,7 +123,7 @@ class SqlDirectory:
             directory_record.c.system == scan.system,
             directory_record.c.object == scan.object,
             directory_record.c.seen_at < to_micros(scan.started_at),
-            ~directory_record.c.record_id.startswith("new:"),
+            ~directory_record.c.record_id.startswith(PENDING_PREFIX),
         )
         forgotten = 0
         with self._database.write() as connection:
@@ -171,7 +171,9 @@ def forget(connection: Connection, system: str, object_name: str, ids: Iterable[
     return len(numbers)
 
 
-def confirm_pending(connection: Connection, system: str, object_name: str, pending_id: str, record_id: str) -> None:
+def confirm_pending(
+    connection: Connection, system: str, object_name: str, pending_id: str, record_id: str, *, seen_at: int
+) -> None:
     """A record that was still to be created is there now, under the target's own id; its keys stay as they are."""
     waiting = _by_id(connection, system, object_name, [pending_id]).get(pending_id)
     if waiting is None:
@@ -184,7 +186,7 @@ def confirm_pending(connection: Connection, system: str, object_name: str, pendi
     connection.execute(
         directory_record.update()
         .where(directory_record.c.id == numbers[system, object_name, pending_id])
-        .values(record_id=record_id, body=body)
+        .values(record_id=record_id, body=body, seen_at=seen_at)
     )
 
 

@@ -30,6 +30,7 @@ WAITING_MAX = 4096
 _POSTGRES_HANDS = 2
 _IDLE_S = 0.5
 _RARELY_S = 2.0
+_SCAN_IDLE_S = 60.0
 _DRAIN_S = 20.0
 
 _log = structlog.get_logger("server")
@@ -79,6 +80,7 @@ class HubServer:
         }
         self._reread = AsyncLoop("reread", self._read_again, idle_s=_RARELY_S)
         self._alerts = AsyncLoop("alerts", self._send_alerts, idle_s=_RARELY_S)
+        self._scan = AsyncLoop("scan", self._scan_directories, idle_s=_SCAN_IDLE_S)
         self._rooms = Loop("rooms", self._process, idle_s=_IDLE_S)
         self.door = Door(lambda: hub.connections, self._intake.submit, hub.clock, self._rooms.wake)
         self._server: Server | None = None
@@ -90,7 +92,7 @@ class HubServer:
         if Role.WORKER in self.roles:
             self._rooms.start()
         if Role.COURIER in self.roles:
-            for loop in (*self._couriers.values(), self._reread, self._alerts):
+            for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan):
                 loop.start()
         if Role.DOOR in self.roles:
             self._intake.start()
@@ -129,14 +131,14 @@ class HubServer:
             await asyncio.wait([self._serving], timeout=_DRAIN_S)
             await asyncio.to_thread(self._intake.stop)
         await asyncio.to_thread(self._rooms.stop, _DRAIN_S)
-        for loop in (*self._couriers.values(), self._reread, self._alerts):
+        for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan):
             await loop.stop(_DRAIN_S)
         await self.hub.close()
 
     def wake(self) -> None:
         """There may be work everywhere: look now."""
         self._rooms.wake()
-        for loop in (*self._couriers.values(), self._reread, self._alerts):
+        for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan):
             loop.wake()
 
     def _process(self) -> bool:
@@ -154,6 +156,14 @@ class HubServer:
         if found:
             self._rooms.wake()
         # What could not be read is looked at again after its pause, not at once.
+        return False
+
+    async def _scan_directories(self) -> bool:
+        """Until the records of a target were read once, nobody knows whose they are and its writes wait."""
+        if await self.hub.scan_round():
+            self._rooms.wake()
+            for loop in self._couriers.values():
+                loop.wake()
         return False
 
     async def _send_alerts(self) -> bool:

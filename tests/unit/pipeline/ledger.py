@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from accordant.canonical.charter import FieldPart, FieldType, MappingPart, Winner
 from accordant.canonical.intents import Applied, FieldChange, IntentState, Refused, WireValue, WriteOutcome, plan_intent
+from accordant.canonical.matching import Candidate, MatchKey
 from accordant.canonical.refs import EntityKind, EntityRef
-from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
+from accordant.canonical.shapes import DescribedField
+from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
 from accordant.governance.conflict import WinnerRule
 from accordant.kernel.errors import AccordantError, RejectedError
 from accordant.kernel.ids import EntityId
 from accordant.pipeline.contest import Umpire
 from accordant.ports.conflicts import FieldsKnown
-from accordant.ports.connector import DescribedField, DestinationClass, RecordWrite, WriteResult
+from accordant.ports.connector import DestinationClass, RecordWrite, WriteResult
 from accordant.ports.outbox import LeasedIntent
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
@@ -38,6 +40,8 @@ class LedgerTarget:
     #: Raised by the next writes after everything was done.
     late_errors: list[AccordantError | None] = field(default_factory=list)
     on_read: Callable[[], None] | None = None
+    #: Records that others made, found whatever is searched for.
+    strangers: list[Candidate] = field(default_factory=list)
     #: What became of records, by the target's own id.
     fates: dict[str, Whereabouts] = field(default_factory=dict)
 
@@ -71,6 +75,15 @@ class LedgerTarget:
         self.records[record.key] = CurrentRecord(target_id=target_id, fields=fields)
         self.ledger.append((record.key, dict(record.fields)))
         return Applied(target_id=target_id, created=held is None)
+
+    async def search(self, spec: IdentitySpec, keys: Collection[MatchKey]) -> tuple[Candidate, ...]:
+        self.calls.append("search")
+        return tuple(self.strangers)
+
+    async def census(self, spec: IdentitySpec, *, after: str = "") -> AsyncIterator[tuple[Candidate, ...]]:
+        page = tuple(one for one in self.strangers if one.id > after)
+        if page:
+            yield page
 
     async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
         self.calls.append("whereabouts")

@@ -17,6 +17,10 @@ from accordant.connectors.salesforce.wire import Json
 
 #: Rows one question may bring: what more records share tells nothing apart.
 ROWS_MAX = 200
+#: Records of one page when all of them are read: what Salesforce sends in one answer.
+PAGE_ROWS = 2_000
+#: Asked with the ids of Accounts behind it.
+PEOPLE_OF = "SELECT Id, AccountId, Email FROM Contact WHERE Email != null AND AccountId"
 _WORD_LENGTH_MIN = 3  # shorter words begin too many names
 _ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 _WILD = str.maketrans({"%": "\\%", "_": "\\_"})
@@ -54,12 +58,22 @@ def fields_of(spec: IdentitySpec) -> dict[RecordAttribute, str]:
 def record_questions(spec: IdentitySpec, keys: Iterable[MatchKey], ids: Collection[str]) -> Iterator[str]:
     """Questions for the records that have one of ``keys`` in a field of their own, or one of ``ids``."""
     fields = fields_of(spec)
-    names = dict.fromkeys(["Id", checked_name(spec.key_field), *fields.values()])
-    # Every name went through checked_name, every value goes through quoted.
-    head = f"SELECT {', '.join(names)} FROM {checked_name(spec.object)} WHERE "  # noqa: S608
+    head = f"{_selected(spec)} WHERE "
     conditions = [condition for key in sorted(keys) for condition in _conditions(fields, key)]
     conditions += [f"Id = {quoted(one)}" for one in sorted(ids)]
     return _asked(head, conditions)
+
+
+def page_question(spec: IdentitySpec, after: str) -> str:
+    """The question for the next records in the order of their ids."""
+    behind = f" WHERE Id > {quoted(after)}" if after else ""
+    return f"{_selected(spec)}{behind} ORDER BY Id LIMIT {PAGE_ROWS}"
+
+
+def _selected(spec: IdentitySpec) -> str:
+    names = dict.fromkeys(["Id", checked_name(spec.key_field), *fields_of(spec).values()])
+    # Every name went through checked_name, every value goes through quoted.
+    return f"SELECT {', '.join(names)} FROM {checked_name(spec.object)}"  # noqa: S608
 
 
 def people_questions(keys: Iterable[MatchKey]) -> Iterator[str]:

@@ -31,6 +31,7 @@ SANDBOX_LOGIN_URL = "https://test.salesforce.com"
 KEY_BITS_MIN = 2048
 RATE_PER_S = 20
 LOGINS_PER_S = 1
+MATCHABLE = frozenset({"Account", "Contact"})
 _TIMEOUTS = Timeouts()
 _PUBLIC_ONLY = AddressPolicy()
 _FLOWS = ("jwt", "client_credentials")

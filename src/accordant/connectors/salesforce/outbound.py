@@ -15,9 +15,11 @@ import msgspec
 from accordant.canonical.charter import FieldType
 from accordant.canonical.intents import Applied, RefusalClass, Refused, Uncertain, WireValue, WriteOutcome
 from accordant.canonical.matching import Candidate, MatchKey
+from accordant.canonical.shapes import DescribedField
 from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
 from accordant.connectors.salesforce import candidates, errors, soql
 from accordant.connectors.salesforce.authorize import Authorizer
+from accordant.connectors.salesforce.objects import HOLDS, NUMBERS
 from accordant.connectors.salesforce.wire import Json, ValueUnreadable, canonical, decode, encode, to_salesforce
 from accordant.connectors.sdk.http import HttpAnswer, HttpClient
 from accordant.connectors.sdk.rates import parse_http_date, parse_retry_after
@@ -26,7 +28,6 @@ from accordant.kernel.errors import HoldError, InvariantBroken, RejectedError, T
 from accordant.ports.connector import (
     AnswerLost,
     AuthorizationExpired,
-    DescribedField,
     DestinationClass,
     RateLimited,
     RecordWrite,
@@ -120,6 +121,22 @@ class SalesforceOutbound:
                 one = candidates.read_candidate(spec, row, people.get(row["Id"], ()))
                 records[one.id] = one
         return tuple(records[name] for name in sorted(records))
+
+    async def census(self, spec: IdentitySpec, *, after: str = "") -> AsyncIterator[tuple[Candidate, ...]]:
+        """See the port. An Account comes with the e-mails of its people."""
+        while True:
+            rows = [row async for row in self._rows(spec.object, candidates.page_question(spec, after))]
+            if not rows:
+                return
+            people: dict[str, list[str]] = {}
+            if spec.object.lower() == "account":
+                for question in soql.any_of(candidates.PEOPLE_OF, [str(row["Id"]) for row in rows]):
+                    async for row in self._rows("Contact", question):
+                        if (found := candidates.read_person(row)) is not None:
+                            people.setdefault(found[0], []).append(found[1])
+            page = tuple(candidates.read_candidate(spec, row, people.get(str(row["Id"]), ())) for row in rows)
+            yield page
+            after = page[-1].id
 
     async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
         """See the port. What was purged from the recycle bin (after 15 days, or by hand) is forgotten."""
@@ -444,10 +461,19 @@ def _decoded(answer: HttpAnswer) -> Json:
 
 def _described(field: dict[str, Json]) -> DescribedField:
     values = field.get("picklistValues") if field.get("restrictedPicklist") is True else None
-    length = field.get("length")
+    length, kind = field.get("length"), str(field.get("type", ""))
+    scale, precision = field.get("scale"), field.get("precision")
+    digits = (precision - scale, scale) if isinstance(scale, int) and isinstance(precision, int) and precision else None
+    leads_to = field.get("referenceTo")
     return DescribedField(
         name=str(field["name"]),
-        type=str(field.get("type", "")),
+        type=kind,
+        holds=HOLDS.get(kind, frozenset()),
+        places=digits[1] if digits is not None and kind in NUMBERS else None,
+        digits=digits[0] if digits is not None and kind in NUMBERS else None,
+        required=field.get("nillable") is False and field.get("defaultedOnCreate") is not True,
+        unique=field.get("unique") is True,
+        refers_to=tuple(map(str, leads_to)) if isinstance(leads_to, list) else (),
         writable=field.get("createable") is True and field.get("updateable") is True,
         external_id=field.get("externalId") is True,
         length=length if isinstance(length, int) and length > 0 else None,

@@ -1,0 +1,163 @@
+"""The charter's identity part: whose record a customer is hangs on what a target can tell, never on a name alone."""
+
+from collections.abc import Iterator, Mapping
+
+from accordant.canonical.charter import (
+    Charter,
+    CustomerModel,
+    FlowPart,
+    IdentityPart,
+    SeveralCustomers,
+    identity_systems,
+)
+from accordant.canonical.matching import Rung
+from accordant.canonical.refs import EntityKind
+from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
+
+#: The key of a record that is always its own customer's.
+_OWN_ID = "external_id"
+#: Rungs that only ask a person or only hint; none of them may be made to link.
+_NEVER_LINKING = {
+    Rung.NAME: "Two companies may have one name, so a name never links.",
+    Rung.NAME_AND_PLACE: "A name and a place are a reason to ask a person, and never to link.",
+}
+_NAME_MIN_LEAST = 70  # below it two names have little more in common than their language
+_SCORE_MAX = 100
+
+
+def check_identity(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> Iterator[Defect]:
+    """The key of every account mapping, and the identity part where there is one."""
+    for system, mappings in charter.mappings.items():
+        for index, mapping in enumerate(mappings):
+            if mapping.entity is EntityKind.ACCOUNT:
+                flows = tuple(flow.name for flow in charter.flows if flow.target == system)
+                where = place("mappings", system, index, "key_source")
+                yield from _key(mapping.key_source, where, flows, is_matched=charter.identity is not None)
+    part = charter.identity
+    if part is not None:
+        yield from _rungs(part)
+        yield from _scores(part)
+        yield from _several(part)
+        yield from _systems(part, charter)
+        yield from _targets(charter, connectors)
+
+
+def _key(source: str, where: str, flows: tuple[str, ...], *, is_matched: bool) -> Iterator[Defect]:
+    if source == "name":
+        yield Defect(
+            where=where,
+            problem="The records of customers are found by their name alone: two companies may have one name.",
+            remedy=f"Use {_OWN_ID} as key_source; the identity part finds the records that are there already.",
+            flows=flows,
+        )
+    elif source == "email":
+        yield Defect(
+            where=where,
+            problem="The records of customers are found by their e-mail, which changes when a person leaves.",
+            remedy=f"Use {_OWN_ID} as key_source; e-mail then serves for the first link only.",
+            severity=Severity.ERROR if is_matched else Severity.WARNING,
+            flows=flows,
+        )
+    elif source != _OWN_ID and is_matched:
+        yield Defect(
+            where=where,
+            problem=f"The identity part needs the customer's own id as the key, and this mapping uses {source}.",
+            remedy=f"Use {_OWN_ID} as key_source.",
+            flows=flows,
+        )
+
+
+def _rungs(part: IdentityPart) -> Iterator[Defect]:
+    for index, rung in enumerate(part.rungs):
+        where = place("identity", "rungs", index)
+        if rung in _NEVER_LINKING:
+            yield Defect(where=where, problem=_NEVER_LINKING[rung], remedy="Take it out; it is asked about anyway.")
+        elif rung is Rung.DOMAIN_AND_NAME and part.model is CustomerModel.B2C:
+            yield Defect(
+                where=where,
+                problem="People at one domain are not one customer.",
+                remedy="Take it out, or make the model b2b if your customers are companies.",
+            )
+        elif rung in part.rungs[:index]:
+            yield Defect(where=where, problem=f"{rung} is named twice.", remedy="Keep one of them.")
+
+
+def _scores(part: IdentityPart) -> Iterator[Defect]:
+    for name, value, least in (
+        ("link_name_min", part.link_name_min, _NAME_MIN_LEAST),
+        ("review_name_min", part.review_name_min, _NAME_MIN_LEAST),
+        ("flag_name_below", part.flag_name_below, 0),
+    ):
+        if not least <= value <= _SCORE_MAX:
+            yield Defect(
+                where=place("identity", name),
+                problem=f"{value} is no likeness of names that could be used here.",
+                remedy=f"Give a number from {least} to {_SCORE_MAX}; names that are the same have 100.",
+            )
+
+
+def _several(part: IdentityPart) -> Iterator[Defect]:
+    if part.several_customers is SeveralCustomers.PARENT_CHILD:
+        yield Defect(
+            where=place("identity", "several_customers"),
+            problem="Several billing customers of one company cannot be kept as parent and child records yet.",
+            remedy="Use roll_up: their figures are added up in one record.",
+        )
+
+
+def _systems(part: IdentityPart, charter: Charter) -> Iterator[Defect]:
+    targets = {flow.target for flow in charter.flows if flow.entity is EntityKind.ACCOUNT}
+    named = [(place("identity", "systems", index), name) for index, name in enumerate(part.systems)]
+    named += [(place("identity", "references", name), name) for name in part.references]
+    named += [(place("identity", "fields", name), name) for name in part.fields]
+    for where, name in named:
+        if name not in targets:
+            yield Defect(
+                where=where,
+                problem=f"No account flows to {name!r}, so nobody is looked for there.",
+                remedy=f"Use one of: {', '.join(sorted(targets)) or 'no flow of accounts is described yet'}.",
+            )
+    for system, key in part.references.items():
+        if not key.strip():
+            yield Defect(
+                where=place("identity", "references", system),
+                problem="The key of the metadata is empty.",
+                remedy="Name the key under which billing keeps the record's id.",
+            )
+
+
+def _targets(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> Iterator[Defect]:
+    for system in identity_systems(charter):
+        flows = [flow for flow in charter.flows if flow.target == system and flow.entity is EntityKind.ACCOUNT]
+        objects = dict.fromkeys(flow.object for flow in flows)
+        names = tuple(flow.name for flow in flows)
+        if len(objects) > 1:
+            yield Defect(
+                where=place("identity"),
+                problem=f"Accounts flow to {len(objects)} objects of {system}: {', '.join(objects)}.",
+                remedy="Let them flow to one object, so that it is clear which record a customer is.",
+                flows=names,
+            )
+        for flow in flows[:1]:
+            if _is_dark(flow, charter, connectors):
+                yield _unsearchable(flow, charter, connectors, names)
+
+
+def _is_dark(flow: FlowPart, charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> bool:
+    system = charter.systems.get(flow.target)
+    facts = connectors.get(system.connector) if system is not None else None
+    return facts is not None and flow.object not in facts.matchable
+
+
+def _unsearchable(
+    flow: FlowPart, charter: Charter, connectors: Mapping[str, ConnectorFacts], flows: tuple[str, ...]
+) -> Defect:
+    matchable = connectors[charter.systems[flow.target].connector].matchable
+    return Defect(
+        where=place("identity"),
+        problem=f"Whose a {flow.object} of {flow.target} is cannot be found out: its connector cannot search for one.",
+        remedy=f"Map accounts to {' or '.join(sorted(matchable))}."
+        if matchable
+        else f"Name under identity.systems the targets to search, without {flow.target}.",
+        flows=flows,
+    )
