@@ -13,6 +13,7 @@ from accordant.canonical.charter import CourierPart, MappingPart
 from accordant.kernel.clock import Clock
 from accordant.pipeline.contest import Umpire
 from accordant.pipeline.deliver import Delivered, OpenGate, deliver
+from accordant.pipeline.recognize import Recognizer
 from accordant.pipeline.settle import Pause, settle
 from accordant.ports.conflicts import ConflictBook, Found
 from accordant.ports.connector import Outbound
@@ -60,6 +61,7 @@ async def courier(
     mappings: Mapping[str, MappingPart],
     umpires: Mapping[str, Umpire],
     conflicts: ConflictBook,
+    recognizer: Recognizer,
     settings: CourierPart,
     resting_flows: Callable[[], frozenset[str]],
     open_gate: OpenGate,
@@ -83,7 +85,14 @@ async def courier(
             await asyncio.to_thread(conflicts.note, found)
 
     results = await deliver(
-        leased, outbound=outbound, mappings=mappings, umpires=umpires, open_gate=open_gate, keep=keep, now=now
+        leased,
+        outbound=outbound,
+        mappings=mappings,
+        umpires=umpires,
+        open_gate=open_gate,
+        recognizer=recognizer,
+        keep=keep,
+        now=now,
     )
     settled_at = clock()
     breaker.learn(results, settled_at)

@@ -27,6 +27,7 @@ from accordant.canonical.targets import CurrentRecord, ObjectSpec, object_spec
 from accordant.kernel.errors import AccordantError, RejectedError, TransientError
 from accordant.pipeline.contest import NO_CONTEST, Contest, Parties, SetAside, Umpire, contest, found_of
 from accordant.pipeline.dispatch import Stop
+from accordant.pipeline.recognize import AS_EXPECTED, Recognized, Recognizer
 from accordant.ports.conflicts import Found
 from accordant.ports.connector import AnswerLost, Outbound, RecordWrite
 from accordant.ports.outbox import LeasedIntent
@@ -48,7 +49,8 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     ``stopped`` says which, ``cancelled`` that the rules changed for good; ``wait_s`` is the pause the target asked
     for, in seconds. None of these counts as an attempt.
 
-    ``aside`` are the fields that were not written although they differ.
+    ``aside`` are the fields that were not written although they differ. ``seen`` is what was found out about where the
+    record is; a write that it withholds is held, not tried again.
     """
 
     leased: LeasedIntent
@@ -60,6 +62,7 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     outage: bool = False
     wait_s: float | None = None
     aside: tuple[SetAside, ...] = ()
+    seen: Recognized = AS_EXPECTED
 
 
 async def deliver(
@@ -69,13 +72,14 @@ async def deliver(
     mappings: Mapping[str, MappingPart],
     umpires: Mapping[str, Umpire],
     open_gate: OpenGate,
+    recognizer: Recognizer,
     keep: Keep,
     now: datetime,
 ) -> tuple[Delivered, ...]:
     """Deliver intents of one target, at most one of each lane and step at a time.
 
     Lower steps go first; where one fails, the later steps of its lane are not tried now. ``mappings`` holds the
-    mapping of each flow, ``umpires`` what rules on its conflicts.
+    mapping of each flow, ``umpires`` what rules on its conflicts; ``recognizer`` follows records that have moved.
     """
     done: list[Delivered] = []
     failed: set[str] = set()
@@ -89,7 +93,16 @@ async def deliver(
         spec = object_spec(mappings[flow])
         for start in range(0, len(ready), outbound.batch_max):
             part = ready[start : start + outbound.batch_max]
-            results = await _deliver_records(part, spec, outbound, open_gate, keep, umpire=umpires[flow], now=now)
+            trip = _Trip(
+                outbound=outbound,
+                spec=spec,
+                umpire=umpires[flow],
+                recognizer=recognizer,
+                open_gate=open_gate,
+                keep=keep,
+                now=now,
+            )
+            results = await _deliver_records(part, trip)
             failed |= {
                 one.leased.intent.lane
                 for one in results
@@ -99,30 +112,42 @@ async def deliver(
     return tuple(done)
 
 
-async def _deliver_records(
-    batch: list[LeasedIntent],
-    spec: ObjectSpec,
-    outbound: Outbound,
-    open_gate: OpenGate,
-    keep: Keep,
-    *,
-    umpire: Umpire,
-    now: datetime,
-) -> list[Delivered]:
+class _Trip(msgspec.Struct, frozen=True, kw_only=True):
+    """All that one call to a target needs besides its records."""
+
+    outbound: Outbound
+    spec: ObjectSpec
+    umpire: Umpire
+    recognizer: Recognizer
+    open_gate: OpenGate
+    keep: Keep
+    now: datetime
+
+
+async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Delivered]:
+    spec, outbound = trip.spec, trip.outbound
     try:
         held = await outbound.read(spec, [leased.intent.key for leased in batch])
+        intents = [leased.intent for leased in batch]
+        found = await trip.recognizer.recognize(intents, spec=spec, held=held, outbound=outbound)
     except AccordantError as error:
         return [_not_tried(_Sifted(leased), error) for leased in batch]
-    sifted = [_sift(leased, held.get(leased.intent.key), spec, outbound, umpire=umpire, now=now) for leased in batch]
+    sifted = [
+        _sift(leased, held.get(leased.intent.key), found.get(leased.intent.id, AS_EXPECTED), trip) for leased in batch
+    ]
     # What is about to be overwritten is on disk before it is: no crash may lose the value that lost.
-    await keep([found for one in sifted for found in one.found(now)])
-    gate = open_gate()
+    await trip.keep([found for one in sifted for found in one.found(trip.now)])
+    gate = trip.open_gate()
     done: list[Delivered] = []
     to_write: list[tuple[_Sifted, RecordWrite]] = []
     for one in sifted:
         leased = one.leased
         if one.outcome is not None:
             done.append(one.delivered(one.outcome))
+        elif one.seen.withheld is not None:
+            done.append(
+                Delivered(leased=leased, outcome=None, before=one.before, stopped=one.seen.withheld, seen=one.seen)
+            )
         elif (stop := gate(leased, frozenset(one.write))) is not None:
             done.append(
                 Delivered(
@@ -132,10 +157,16 @@ async def _deliver_records(
                     stopped=stop.sentence,
                     cancelled=stop.final,
                     wait_s=stop.wait_s,
+                    seen=one.seen,
                 )
             )
         else:
-            write = RecordWrite(key=leased.intent.key, fields=one.write, idempotency_key=leased.intent.idempotency_key)
+            write = RecordWrite(
+                key=leased.intent.key,
+                fields=one.write,
+                idempotency_key=leased.intent.idempotency_key,
+                target_id=one.seen.address,
+            )
             to_write.append((one, write))
     return done + await _write(to_write, spec, outbound)
 
@@ -148,6 +179,7 @@ class _Sifted(msgspec.Struct, frozen=True):
     outcome: WriteOutcome | None = None
     write: dict[str, WireValue] = {}
     contest: Contest = NO_CONTEST
+    seen: Recognized = AS_EXPECTED
 
     def delivered(self, outcome: WriteOutcome, request_id: str | None = None) -> Delivered:
         """What came of it."""
@@ -157,6 +189,7 @@ class _Sifted(msgspec.Struct, frozen=True):
             before=self.before,
             request_id=request_id,
             aside=self.contest.aside,
+            seen=self.seen,
         )
 
     def found(self, now: datetime) -> tuple[Found, ...]:
@@ -177,30 +210,24 @@ class _Sifted(msgspec.Struct, frozen=True):
         )
 
 
-def _sift(
-    leased: LeasedIntent,
-    before: CurrentRecord | None,
-    spec: ObjectSpec,
-    outbound: Outbound,
-    *,
-    umpire: Umpire,
-    now: datetime,
-) -> _Sifted:
+def _sift(leased: LeasedIntent, held: CurrentRecord | None, seen: Recognized, trip: _Trip) -> _Sifted:
     """Compare what is desired with what is held, and settle whose value each differing field may have."""
-    intent = leased.intent
+    intent, spec, outbound, umpire = leased.intent, trip.spec, trip.outbound, trip.umpire
+    before = held if seen.before is None else seen.before
     try:
         desired = outbound.canonical(spec, intent.fields)
     except RejectedError as error:
         refusal = Refused(cause=RefusalClass.DATA_QUALITY, code=type(error).__name__, message=error.message)
-        return _Sifted(leased, before, refusal)
+        return _Sifted(leased, before, refusal, seen=seen)
     differing = _differing(desired, before)
     if leased.shadow:
-        return _Sifted(leased, before, Compared(tuple(sorted(differing))))
-    if before is None:
-        return _Sifted(leased, before, None, differing)
+        return _Sifted(leased, before, Compared(tuple(sorted(differing))), seen=seen)
+    if before is None or seen.address is not None or seen.withheld is not None:
+        # A record that we did not write last holds nothing of ours to contest; it lacks our key at least.
+        return _Sifted(leased, before, None, differing, seen=seen)
     if not differing:
         probed = leased.was in {IntentState.LEASED, IntentState.UNCERTAIN}
-        return _Sifted(leased, before, AlreadyApplied(before.target_id, probed=probed))
+        return _Sifted(leased, before, AlreadyApplied(before.target_id, probed=probed), seen=seen)
     contested = contest(
         desired=desired,
         raw=intent.fields,
@@ -215,10 +242,10 @@ def _sift(
             seq=intent.cause,
             changed=frozenset(change.field for change in intent.changes),
         ),
-        now=now,
+        now=trip.now,
     )
     yielded = None if contested.write else Yielded(before.target_id, tuple(one.field for one in contested.aside))
-    return _Sifted(leased, before, yielded, contested.write, contested)
+    return _Sifted(leased, before, yielded, contested.write, contested, seen)
 
 
 def respelled(spec: ObjectSpec, outbound: Outbound, values: Mapping[str, WireValue]) -> Mapping[str, WireValue]:

@@ -12,7 +12,7 @@ from typing import assert_never
 
 import msgspec
 
-from accordant.canonical.charter import RecordAttribute
+from accordant.canonical.charter import IdentityPart, RecordAttribute
 from accordant.canonical.intents import WriteIntent
 from accordant.canonical.matching import (
     Candidate,
@@ -55,12 +55,22 @@ class Recognized(msgspec.Struct, frozen=True, kw_only=True):
     case: ReviewCase | None = None
 
 
+AS_EXPECTED = Recognized()
+
+
 class Search(msgspec.Struct, frozen=True, kw_only=True):
     """How a target is searched before a record is created in it: the charter's ladder and fields for it."""
 
     ladder: Ladder
     fields: dict[RecordAttribute, str]
     reference_key: str | None
+
+    @classmethod
+    def of(cls, part: IdentityPart, target: str) -> "Search":
+        """The search of a charter's identity part at one target."""
+        return cls(
+            ladder=Ladder.of(part), fields=part.fields.get(target, {}), reference_key=part.references.get(target)
+        )
 
 
 class Recognizer:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import assert_never
 
+import msgspec
+
 from accordant.canonical.charter import CourierPart
 from accordant.canonical.conflicts import FieldMark
 from accordant.canonical.intents import (
@@ -22,7 +24,9 @@ from accordant.canonical.intents import (
     WriteReceipt,
     Yielded,
 )
+from accordant.canonical.matching import ReviewCase
 from accordant.canonical.refs import ExternalRef
+from accordant.canonical.review import Relink
 from accordant.governance.loop_breaker import advance
 from accordant.kernel.hashing import fingerprint
 from accordant.pipeline.deliver import Delivered
@@ -37,14 +41,19 @@ Pause = Callable[[int, float | None], timedelta]
 
 
 def settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: datetime) -> Verdict:
-    """The verdict on one delivery."""
+    """The verdict on one delivery, with what was learned on the way of where its record is."""
+    verdict = _settle(delivered, courier=courier, pause=pause, now=now)
+    relink = delivered.seen.relink
+    if relink is None:
+        return verdict
+    return msgspec.structs.replace(verdict, relink=relink, told=(*verdict.told, relink_entry(relink, now)))
+
+
+def _settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: datetime) -> Verdict:
     leased = delivered.leased
     outcome = delivered.outcome
     if outcome is None:
-        if delivered.cancelled:
-            return _cancel(delivered, now)
-        due_at = now + pause(1, delivered.wait_s)
-        return Verdict(leased=leased, state=_waiting_state(delivered), due_at=due_at, reason=delivered.stopped)
+        return _untried(delivered, pause, now)
     receipt = _receipt(delivered, now)
     match outcome:
         case Applied(target_id=target_id) | AlreadyApplied(target_id=target_id):
@@ -96,6 +105,16 @@ def settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: dat
             assert_never(outcome)
 
 
+def _untried(delivered: Delivered, pause: Pause, now: datetime) -> Verdict:
+    """The record itself was not tried: given up, held for a person, or looked at again later."""
+    if delivered.cancelled:
+        return _cancel(delivered, now)
+    if delivered.seen.withheld is not None:
+        return _withhold(delivered, delivered.seen.withheld, now)
+    due_at = now + pause(1, delivered.wait_s)
+    return Verdict(leased=delivered.leased, state=_waiting_state(delivered), due_at=due_at, reason=delivered.stopped)
+
+
 def _cancel(delivered: Delivered, now: datetime) -> Verdict:
     """The rules changed since it was planned: nothing was sent, and the trail says why."""
     intent = delivered.leased.intent
@@ -109,6 +128,37 @@ def _cancel(delivered: Delivered, now: datetime) -> Verdict:
     )
     return Verdict(
         leased=delivered.leased, state=IntentState.CANCELLED, due_at=now, reason=delivered.stopped, audit=entry
+    )
+
+
+def _withhold(delivered: Delivered, why: str, now: datetime) -> Verdict:
+    """Only a person can say which record it is: the write is held until then, and the trail says what was asked."""
+    intent, case = delivered.leased.intent, delivered.seen.case
+    told = () if case is None else (question_entry(case, now, cause=intent.cause),)
+    return Verdict(leased=delivered.leased, state=IntentState.HELD, due_at=now, reason=why, case=case, told=told)
+
+
+def question_entry(case: ReviewCase, now: datetime, *, cause: int | None) -> AuditEntry:
+    """The line of the trail that a question was put."""
+    return AuditEntry(
+        kind="registry.review.opened",
+        actor="accordant",
+        subject=f"account/{case.account_id}",
+        cause=cause,
+        at=now,
+        body={"case": case.id, "why": case.why, "records": [one.candidate.id for one in case.candidates]},
+    )
+
+
+def relink_entry(relink: Relink, now: datetime) -> AuditEntry:
+    """The line of the trail that an account is another record from now on."""
+    return AuditEntry(
+        kind="registry.record.relinked",
+        actor="accordant",
+        subject=str(relink.entity),
+        cause=None,
+        at=now,
+        body={"old": str(relink.old), "new": str(relink.new), "path": list(relink.path), "why": relink.why},
     )
 
 

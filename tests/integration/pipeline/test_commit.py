@@ -52,6 +52,7 @@ class Walk:
             mappings={route.flow.name: route.mapping for routes in hub.rulebook.routes.values() for route in routes},
             umpires={route.flow.name: route.umpire for routes in hub.rulebook.routes.values() for route in routes},
             conflicts=hub.conflicts,
+            recognizer=hub._recognizer("salesforce"),
             settings=CourierPart(),
             resting_flows=lambda: resting_flows(hub.rulebook, hub.switches()),
             open_gate=hub._open_gate,

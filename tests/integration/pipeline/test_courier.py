@@ -15,12 +15,14 @@ from accordant.canonical.targets import object_spec
 from accordant.pipeline.courier import LEASE, Breaker, courier
 from accordant.pipeline.deliver import Gate
 from accordant.pipeline.dispatch import Stop
+from accordant.pipeline.recognize import Recognizer
 from accordant.ports.connector import AnswerLost, RateLimited, RecordWrite, TargetUnavailable
 from accordant.ports.state import Changes, PlannedIntent
 from accordant.store import schema
 from accordant.store.audit import verify_chain
 from accordant.store.conflicts import SqlConflictBook
 from accordant.store.engine import Database
+from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.state import SqlState
@@ -67,6 +69,7 @@ class Round:
             mappings=MAPPINGS,
             umpires=umpires(self.winner),
             conflicts=SqlConflictBook(self.database),
+            recognizer=Recognizer(memory=SqlLinkMemory(self.database), search=None, charter="abc", clock=self.clock),
             settings=CourierPart(attempts_max=ATTEMPTS),
             resting_flows=lambda: self.resting,
             open_gate=self._gate,

@@ -19,10 +19,12 @@ from accordant.canonical.targets import CurrentRecord
 from accordant.kernel.errors import AccordantError, RejectedError
 from accordant.pipeline.deliver import Delivered, Gate, OpenGate, deliver
 from accordant.pipeline.dispatch import Stop
+from accordant.pipeline.recognize import Recognizer
 from accordant.ports.conflicts import Found
 from accordant.ports.connector import AnswerLost, AuthorizationExpired, RateLimited, TargetUnavailable
 from accordant.ports.outbox import LeasedIntent
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, umpires
+from tests.unit.pipeline.memory import Memory
 
 
 def opened(stop: Stop | None = None) -> OpenGate:
@@ -43,6 +45,7 @@ async def run(target: LedgerTarget, *batch: LeasedIntent, open_gate: OpenGate | 
         mappings=MAPPINGS,
         umpires=umpires(),
         open_gate=open_gate or opened(),
+        recognizer=Recognizer(memory=Memory(), search=None, charter="abc", clock=lambda: NOW),
         keep=forget,
         now=NOW,
     )

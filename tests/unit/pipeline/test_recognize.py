@@ -2,63 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
-
 import msgspec
 
 from accordant.canonical.charter import IdentityPart
-from accordant.canonical.matching import Candidate, Subject
+from accordant.canonical.matching import Candidate
 from accordant.canonical.refs import ExternalRef
 from accordant.canonical.targets import CurrentRecord, Whereabouts, object_spec
 from accordant.identity.ladder import Ladder
 from accordant.pipeline.recognize import Recognized, Recognizer, Search
-from accordant.ports.review import Remembered
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased
+from tests.unit.pipeline.memory import Memory
 
 ACCOUNTS = object_spec(MAPPINGS["accounts"])
-
-
-@dataclass
-class Memory:
-    """What the hub remembers, as a table in memory."""
-
-    known: dict[str, str] = field(default_factory=dict)
-    directory: dict[str, Candidate] = field(default_factory=dict)
-    chosen: set[str] = field(default_factory=set)
-    rejected: dict[str, frozenset[str]] = field(default_factory=dict)
-    waiting: dict[str, str] = field(default_factory=dict)
-    written: set[str] = field(default_factory=set)
-    emails: dict[str, str] = field(default_factory=dict)
-
-    def remember(self, system: str, object_name: str, account_ids: Collection[str]) -> dict[str, Remembered]:
-        assert system == "crm"
-        return {
-            one: Remembered(
-                target_id=self.known.get(one),
-                by_person=one in self.chosen,
-                rejected=self.rejected.get(one, frozenset()),
-                waiting=self.waiting.get(one),
-            )
-            for one in account_ids
-        }
-
-    def subjects(self, account_ids: Collection[str], *, reference_key: str | None) -> dict[str, Subject]:
-        return {
-            one: Subject(
-                account_id=one,
-                external_id=one.removeprefix("acc_"),
-                name="Example Robotics",
-                emails=(self.emails.get(one, f"{one}@example.com"),),
-            )
-            for one in account_ids
-        }
-
-    def candidates(self, system: str, object_name: str, target_ids: Collection[str]) -> dict[str, Candidate]:
-        return {one: self.directory[one] for one in target_ids if one in self.directory}
-
-    def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:
-        return frozenset(self.written & set(target_ids))
 
 
 def a_fate(target_id: str, *, key: str | None = None, deleted: bool = False, into: str | None = None) -> Whereabouts:

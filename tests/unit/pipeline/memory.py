@@ -1,0 +1,51 @@
+"""What the hub remembers of accounts, as a table in memory: implements the port `LinkMemory`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+from accordant.canonical.matching import Candidate, Subject
+from accordant.ports.review import Remembered
+
+
+@dataclass
+class Memory:
+    """What the hub remembers, as a table in memory."""
+
+    known: dict[str, str] = field(default_factory=dict)
+    directory: dict[str, Candidate] = field(default_factory=dict)
+    chosen: set[str] = field(default_factory=set)
+    rejected: dict[str, frozenset[str]] = field(default_factory=dict)
+    waiting: dict[str, str] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
+    emails: dict[str, str] = field(default_factory=dict)
+
+    def remember(self, system: str, object_name: str, account_ids: Collection[str]) -> dict[str, Remembered]:
+        assert system == "crm"
+        return {
+            one: Remembered(
+                target_id=self.known.get(one),
+                by_person=one in self.chosen,
+                rejected=self.rejected.get(one, frozenset()),
+                waiting=self.waiting.get(one),
+            )
+            for one in account_ids
+        }
+
+    def subjects(self, account_ids: Collection[str], *, reference_key: str | None) -> dict[str, Subject]:
+        return {
+            one: Subject(
+                account_id=one,
+                external_id=one.removeprefix("acc_"),
+                name="Example Robotics",
+                emails=(self.emails.get(one, f"{one}@example.com"),),
+            )
+            for one in account_ids
+        }
+
+    def candidates(self, system: str, object_name: str, target_ids: Collection[str]) -> dict[str, Candidate]:
+        return {one: self.directory[one] for one in target_ids if one in self.directory}
+
+    def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:
+        return frozenset(self.written & set(target_ids))
