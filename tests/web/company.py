@@ -11,6 +11,18 @@ from litestar.testing import TestClient
 from sqlalchemy import update
 
 from accordant.canonical.charter import Charter, FlowPart, OwnershipPart, Phase, SystemPart
+from accordant.canonical.conflicts import (
+    Choice,
+    Claim,
+    Conflict,
+    ConflictDecision,
+    ConflictRule,
+    Contested,
+    Ruling,
+    Side,
+    conflict_of,
+    stand_of,
+)
 from accordant.canonical.entities import Account, PaymentMethod, RecurringPrice, Subscription, SubscriptionItem
 from accordant.canonical.events import EventType, business_event
 from accordant.canonical.intents import (
@@ -29,10 +41,13 @@ from accordant.canonical.intents import (
 from accordant.canonical.observations import Standpoint
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import MethodMark, PaymentMark, Standing
+from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import digest
 from accordant.kernel.ids import EntityId, derived_id
 from accordant.kernel.money import Money
+from accordant.operations.restore import ConflictClosed, Prospect, Restored, RestoreOrder
 from accordant.ports.audit import AuditEntry
+from accordant.ports.conflicts import Found
 from accordant.ports.connector import Envelope
 from accordant.ports.inbox import Arrival, WorkState
 from accordant.ports.outbox import Verdict
@@ -47,6 +62,7 @@ from accordant.ports.state import (
     StoredEntity,
     StoredStanding,
 )
+from accordant.store.conflicts import SqlConflictBook, keep_decisions
 from accordant.store.engine import Database
 from accordant.store.inbox import SqlInbox
 from accordant.store.migrate import migrate
@@ -112,6 +128,8 @@ class ConsoleDesk:
         self.allowed_hosts = ("testserver.local", *hosts)
         self.asked: list[tuple[str, ...]] = []
         self.bodies: dict[int, bytes] = {}
+        self.closed: dict[str, str] = {}
+        self.court = (False, "")
         self.now = NOW
 
     def clock(self) -> datetime:
@@ -135,6 +153,32 @@ class ConsoleDesk:
         self.asked.append(("resume", flow, actor))
         with self.database.write() as connection:
             connection.execute(switch.delete().where(switch.c.name == f"flow:{flow}"))
+
+    def prospects(self, conflict_id: str) -> tuple[Prospect, ...]:
+        if conflict_id in self.closed:
+            raise ConflictClosed(self.closed[conflict_id])
+        offered = (Choice.OWNER, "Beta Ltd", False, ""), (Choice.TARGET, "Beta Limited", *self.court)
+        return tuple(
+            Prospect(choice=choice, value=value, owner_value="Beta Ltd", is_refused=refused, because=because)
+            for choice, value, refused, because in offered
+        )
+
+    def restore(self, order: RestoreOrder) -> Restored:
+        self.asked.append(("restore", order.conflict_id, order.choice.value, order.actor, order.reason))
+        if not order.reason.strip():
+            raise RejectedError("A conflict is decided by a named person for a stated reason.", remedy="Say why.")
+        chosen = next(one for one in self.prospects(order.conflict_id) if one.choice is order.choice)
+        decision = ConflictDecision(
+            conflict_id=order.conflict_id,
+            number=1,
+            choice=order.choice,
+            actor=order.actor,
+            reason=order.reason,
+            at=self.now,
+        )
+        with self.database.write() as connection:
+            keep_decisions(connection, [decision])
+        return Restored(decision=decision, prospect=chosen)
 
     def open_event(self, seq: int) -> bytes | None:
         return self.bodies.get(seq)
@@ -395,3 +439,39 @@ def _set_aside(company: Company, at: datetime) -> None:
     company.receive("charge.refunded", "customer/cus_x", at=at, body=b'{"other":1}', external_id=f"evt_{seq:04d}")
     company.events -= 1
     company.receive("customer.updated", "customer/cus_acme", at=NOW - timedelta(seconds=2))
+
+
+def open_conflict(
+    database: Database,
+    *,
+    account_id: str,
+    value: WireValue = "Beta Limited",
+    rule: ConflictRule = ConflictRule.PERSON,
+    winner: Side | None = None,
+    at: datetime = NOW,
+) -> Conflict:
+    """Somebody typed another name into the CRM."""
+    contested = Contested(
+        field="Name",
+        owner=Claim(value="Beta Ltd", system="stripe", at=at - timedelta(hours=2), seq=1),
+        target=Claim(value=value, system="salesforce", at=at - timedelta(minutes=7), by="Grace"),
+        confirmed="Beta Ltd",
+        confirmed_at=at - timedelta(days=1),
+        revision=3,
+        ruling=Ruling(rule=rule, winner=winner, sentence="Somebody changed Name at salesforce; a person decides."),
+    )
+    conflict = conflict_of(
+        contested,
+        record="salesforce:Account/cus_beta",
+        flow="accounts",
+        target_id="001BETA",
+        account_id=account_id,
+        found_at=at,
+        found_by="courier",
+    )
+    entry = AuditEntry(
+        kind="archive.conflict.opened", actor="accordant", subject=conflict.record, cause=None, at=at, body={}
+    )
+    found = Found(conflict=conflict, stand=stand_of(conflict, against="Beta Ltd"), entry=entry)
+    assert SqlConflictBook(database).note([found]) == 1
+    return conflict

@@ -245,6 +245,7 @@ def status(*, common: Common = COMMON) -> int:
         ("events that are unusable", counts.quarantined),
         ("events not understood yet", counts.parked_events),
         ("events that came again with other content", counts.twins),
+        ("fields with two values that wait for a decision", counts.conflicts),
         ("lanes stopped", counts.parked_lanes),
     )
     table("Waiting", ("What", "Count"), ((what, count) for what, count in told if count), right=("Count",))

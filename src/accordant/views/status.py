@@ -9,6 +9,7 @@ from accordant.governance.decide import flow_switch
 from accordant.kernel.clock import from_micros
 from accordant.store.engine import Database
 from accordant.store.schema import inbox_event, inbox_twin, inbox_work, parked_lane, switch, write_intent, write_receipt
+from accordant.views.conflicts import open_conflicts
 
 # Written out, not bound: SQLite takes a partial index only when it can see the index's own condition in the query.
 TROUBLED_INTENT = text("write_intent.state IN ('dead', 'held', 'uncertain')")
@@ -37,11 +38,20 @@ class TroubleCounts(msgspec.Struct, frozen=True, kw_only=True):
     parked_events: int = 0
     parked_lanes: int = 0
     twins: int = 0
+    conflicts: int = 0
 
     @property
     def for_a_person(self) -> int:
         """What will not settle by itself: a parked lane is counted by what parked it."""
-        return self.dead + self.held + self.dead_events + self.quarantined + self.parked_events + self.twins
+        return (
+            self.dead
+            + self.held
+            + self.dead_events
+            + self.quarantined
+            + self.parked_events
+            + self.twins
+            + self.conflicts
+        )
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +97,7 @@ def trouble_counts(connection: Connection) -> TroubleCounts:
         quarantined=events.get("quarantined", 0),
         parked_events=events.get("parked", 0),
         parked_lanes=connection.execute(select(func.count()).select_from(parked_lane)).scalar_one(),
+        conflicts=open_conflicts(connection),
         twins=connection.execute(select(func.count()).select_from(inbox_twin)).scalar_one(),
     )
 

@@ -10,11 +10,12 @@ from datetime import UTC, datetime, tzinfo
 import msgspec
 from sqlalchemy import Connection, select
 
-from accordant.kernel.clock import from_micros
+from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.hashing import digest
 from accordant.kernel.money import Money
 from accordant.store.engine import Database
 from accordant.store.schema import inbox_event, inbox_twin, inbox_work, parked_lane, write_intent
+from accordant.views.conflicts import waiting_fields
 from accordant.views.keyed import AnyRow, rows_by_key
 from accordant.views.status import TROUBLED_EVENT, TROUBLED_INTENT, TroubleCounts, trouble_counts
 from accordant.views.worth import Party, accounts_of_lanes, accounts_of_records, parties, total
@@ -82,10 +83,15 @@ class _Row(msgspec.Struct, frozen=True):
 def trouble(database: Database, *, now: datetime, zone: tzinfo = UTC) -> Trouble:
     """The whole list."""
     with database.read() as connection:
-        rows = [*_intents(connection), *_events(connection), *_twins(connection)]
+        rows = [*_intents(connection), *_events(connection), *_twins(connection), *_conflicts(connection)]
         partial = len(rows) > 0 and any(
             sum(row.kind in kinds for row in rows) > ITEMS_MAX
-            for kinds in ({"dead", "held", "uncertain"}, {"dead_event", "parked", "quarantined"}, {"twin"})
+            for kinds in (
+                {"dead", "held", "uncertain"},
+                {"dead_event", "parked", "quarantined"},
+                {"twin"},
+                {"conflict"},
+            )
         )
         lanes = {row.lane: row for row in connection.execute(select(parked_lane))}
         rows += _other_lanes(lanes.values(), rows)
@@ -175,6 +181,29 @@ def _twins(connection: Connection) -> list[_Row]:
         )
         for row in rows
     ]
+
+
+def _conflicts(connection: Connection) -> list[_Row]:
+    found = []
+    for waiting in waiting_fields(connection, limit=ITEMS_MAX + 1):
+        place, _, key = waiting.record.partition("/")
+        target, _, object_name = place.partition(":")
+        since = to_micros(waiting.since_at)
+        found.append(
+            _Row(
+                "conflict",
+                waiting.conflict_id,
+                f"{waiting.field} of {object_name} {key}",
+                f"{target} {object_name}.{waiting.field}",
+                waiting.reason,
+                since,
+                0,
+                None,
+                waiting.record,
+                waiting.lane,
+            )
+        )
+    return found
 
 
 def _other_lanes(lanes: Iterable[AnyRow], rows: list[_Row]) -> list[_Row]:

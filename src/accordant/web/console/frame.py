@@ -19,6 +19,7 @@ from litestar.types import Message, Scope
 from accordant.canonical.charter import Charter
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, TransientError
+from accordant.operations.restore import Prospect, Restored, RestoreOrder
 from accordant.store.engine import Database
 from accordant.views.agreement import compare_records
 from accordant.views.status import status
@@ -77,6 +78,12 @@ class ConsoleHub(Protocol):
 
     def resume(self, flow: str, actor: str) -> None:
         """Release the flow's switch."""
+
+    def prospects(self, conflict_id: str) -> tuple[Prospect, ...]:
+        """What each choice on a conflict would do now. Raises RejectedError where there is nothing to decide."""
+
+    def restore(self, order: RestoreOrder) -> Restored:
+        """Carry out a person's word on a conflict. Raises RejectedError with what is in the way."""
 
     def open_event(self, seq: int) -> bytes | None:
         """The raw body of an event, opened; None when it is gone or was erased."""

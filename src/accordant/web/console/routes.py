@@ -3,7 +3,7 @@
 from litestar import Litestar
 from litestar.di import Provide
 
-from accordant.web.console import actions, entrance, pages
+from accordant.web.console import actions, conflict_pages, entrance, pages
 from accordant.web.console.frame import Console, ConsoleHub
 
 FORM_BYTES_MAX = 64 * 1024
@@ -29,6 +29,9 @@ def console_application(hub: ConsoleHub) -> Litestar:
             actions.pause,
             actions.confirm_resume,
             actions.resume,
+            conflict_pages.conflicts_page,
+            conflict_pages.conflict_page,
+            conflict_pages.decide_conflict,
             entrance.static_file,
             entrance.sign_in_page,
             entrance.sign_in,

@@ -76,10 +76,28 @@ OBSERVED = {
     "superseded": "was older than what was known",
     "tie": "could not be ordered; its owner was asked",
 }
+CONFLICT_STATES = {
+    "open": "waits for a person",
+    "ruled": "a rule decided",
+    "decided": "a person decided",
+    "lapsed": "over",
+}
+CONFLICT_RULES = {
+    "system_of_record": "system of record",
+    "financial": "billing wins always",
+    "latest": "the later value",
+    "person": "a person decides",
+    "loop": "loop breaker",
+}
+CONFLICT_CHOICES = {
+    "owner": "Write the owner’s value",
+    "target": "Keep the target’s value",
+    "release": "Let it be written again",
+}
 _TONES = {
-    "good": ("applied", "already_applied", "processed", "active", "on_file", "advanced", "allow"),
+    "good": ("applied", "already_applied", "processed", "active", "on_file", "advanced", "allow", "decided"),
     "warn": ("uncertain", "held", "parked", "awaiting_reread", "past_due", "cancelling", "paused", "incomplete",
-             "expiring", "tie", "hold", "twin"),
+             "expiring", "tie", "hold", "twin", "conflict", "open"),
     "bad": ("dead", "quarantined", "unpaid", "expired", "failing", "refuse", "dead_event", "parked_lane"),
 }  # fmt: skip
 _TONE_OF = {state: tone for tone, states in _TONES.items() for state in states}
