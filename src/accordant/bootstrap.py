@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 import structlog
 
 from accordant.canonical.charter import Charter, Phase, SystemPart
+from accordant.canonical.clearances import Clearance
 from accordant.connectors import registry
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.alerts import AlertWebhook
@@ -26,6 +27,7 @@ from accordant.kernel.errors import AccordantError, ConfigurationError, Rejected
 from accordant.operations import pause as switching
 from accordant.operations import rehearse as rehearsing
 from accordant.operations.check_drift import DriftRound, check_drift
+from accordant.operations.clear import record_clearance
 from accordant.operations.compare_source import SourceComparison, compare_source
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
 from accordant.operations.redrive import Redriven, RedriveOrder, redrive
@@ -37,7 +39,7 @@ from accordant.operations.scan_directory import ScanReport, scan_directory
 from accordant.pipeline.batches import sent_until
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
-from accordant.pipeline.dispatch import resting_flows, stop_of
+from accordant.pipeline.dispatch import gate_asker, resting_flows, stop_of
 from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.pipeline.receive import Connection
 from accordant.pipeline.recognize import Recognizer, Search
@@ -55,6 +57,7 @@ from accordant.store.alerts import AlertQueue
 from accordant.store.calendar import Calendar
 from accordant.store.charter_folder import CharterFolder, CharterInvalid, read_folder
 from accordant.store.charters import CharterShelf
+from accordant.store.clearances import SqlClearanceBook
 from accordant.store.conflicts import SqlConflictBook
 from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
@@ -152,6 +155,7 @@ class Hub:
         self.conflicts = SqlConflictBook(self.database)
         self.link_memory = SqlLinkMemory(self.database)
         self.switchboard = SqlSwitchboard(self.database)
+        self.clearances = SqlClearanceBook(self.database)
         self.alerts = AlertQueue(self.database)
         self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}")
         self.shelf = CharterShelf(self.database)
@@ -321,7 +325,8 @@ class Hub:
         return Recognizer(memory=self.link_memory, search=search, charter=self.rulebook.version, clock=self.clock)
 
     def _open_gate(self) -> Gate:
-        return partial(stop_of, rulebook=self.rulebook, switches=self.switches())
+        asked = gate_asker(self.state, self.clock)
+        return partial(stop_of, rulebook=self.rulebook, switches=self.switches(), ask_gates=asked)
 
     async def reread_round(self) -> int:
         """Ask the owners of objects in doubt; how many events waited for an answer."""
@@ -485,6 +490,11 @@ class Hub:
         )
         done = self.redrive(intent_ids, order)
         return len(done.intents) + len(done.events)
+
+    def clear(self, clearance: Clearance) -> None:
+        """Record what a check found of a customer; what its gates held or let go is decided anew at once."""
+        record_clearance(clearance, charter=self.charter, book=self.clearances, state=self.state, now=self.clock())
+        self.replan_accounts(account_ids=(clearance.account_id,))
 
     def pause(self, flow: str, actor: str, reason: str) -> None:
         """Stop a flow, ``system:NAME`` or ``writes``, at once. Raises RejectedError for a name there is not."""

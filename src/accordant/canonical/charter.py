@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from accordant.canonical.clearances import CheckKind, CheckStatus, GateAction
 from accordant.canonical.events import EventType
 from accordant.canonical.matching import Rung, UnmatchedPolicy
 from accordant.canonical.refs import EntityKind
@@ -250,6 +251,25 @@ class SchedulesPart(_Part, frozen=True, kw_only=True):
     checkpoint: str | None = "30 5 * * *"
 
 
+class GatePart(_Part, frozen=True, kw_only=True):
+    """One compliance gate: ``action`` on records of ``entity`` is held until ``check`` of the customer found one of
+    ``opens_on``, on evidence of at most ``evidence_days_max`` days.
+
+    ``flows`` narrows it to those; empty means every flow of the entity. ``purpose`` says why it stands there,
+    ``next_action`` who has to do what while it holds: both are read by support.
+    """
+
+    name: str
+    check: CheckKind
+    entity: EntityKind
+    purpose: str
+    next_action: str
+    action: GateAction = GateAction.WRITE
+    opens_on: tuple[CheckStatus, ...] = (CheckStatus.PASSED,)
+    evidence_days_max: int = 365
+    flows: tuple[str, ...] = ()
+
+
 class AlertsPart(_Part, frozen=True, kw_only=True):
     """Where alerts go: the address of a Slack-compatible incoming webhook, usually ``env:NAME``."""
 
@@ -334,6 +354,7 @@ class Charter(_Part, frozen=True, kw_only=True):
     ownership: tuple[OwnershipPart, ...]
     mappings: dict[str, tuple[MappingPart, ...]]
     flows: tuple[FlowPart, ...]
+    gates: tuple[GatePart, ...] = ()
     alerts: AlertsPart = AlertsPart()
     courier: CourierPart = CourierPart()
     schedules: SchedulesPart = SchedulesPart()

@@ -10,12 +10,14 @@ import msgspec
 
 from accordant.canonical.charter import Charter, FlowPart, Phase
 from accordant.governance.check_flows import check_flows, check_mappings
+from accordant.governance.check_gates import check_gates
 from accordant.governance.check_identity import check_identity
 from accordant.governance.check_ownership import check_ownership
 from accordant.governance.check_schedules import check_schedules
 from accordant.governance.check_sensitivity import check_sensitivity
 from accordant.governance.check_systems import check_secrets, check_systems
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
+from accordant.governance.gates import stands_before
 from accordant.governance.phases import may_become, next_phase
 
 #: From this share of yesterday's flows on, a change needs a second person. Percent.
@@ -121,6 +123,7 @@ def _meaning(charter: Charter, flow: FlowPart) -> tuple[object, ...]:
         flow,
         charter.mapping_of(flow),
         tuple(part for part in charter.ownership if part.entity == flow.entity),
+        tuple(gate for gate in charter.gates if stands_before(gate, flow)),
         charter.systems.get(flow.source),
         charter.systems.get(flow.target),
     )
@@ -172,6 +175,7 @@ CHECKS: tuple[Check, ...] = (
     check_mappings,
     check_flows,
     check_identity,
+    check_gates,
     _check_courier,
     check_schedules,
     check_sensitivity,

@@ -12,6 +12,7 @@ import msgspec
 from accordant.canonical.charter import Automation, FieldPart, FlowPart, MappingPart, Phase
 from accordant.canonical.phases import Grant
 from accordant.governance.financial import is_financial
+from accordant.governance.gates import CompiledGate, GateVerdict
 from accordant.governance.grants import Ceiling, ceiling_of
 from accordant.governance.ownership import OwnershipMatrix, facts_of
 from accordant.governance.phases import is_wider, narrower
@@ -23,6 +24,9 @@ NONESSENTIAL = "nonessential"
 #: The switch that stops automations that contact customers or move money.
 CUSTOMERS_AND_MONEY = "customers-and-money"
 _CUSTOMERS_AND_MONEY = frozenset({Automation.CUSTOMER_FACING, Automation.MONEY_MOVING})
+
+#: The rule that speaks for the compliance gates: what it holds is planned anew once the gate opens.
+GATE_RULE = "gate"
 
 _NO_FIELDS: frozenset[str] = frozenset()
 
@@ -135,6 +139,7 @@ class CompiledFlow(msgspec.Struct, frozen=True, kw_only=True):
     foreign: dict[str, str]
     cap: str
     spoken: dict[Phase, Reason]
+    gates: tuple[CompiledGate, ...] = ()
 
     def ceiling(self, switches: Switches) -> Ceiling:
         """How far the flow may go now, by charter, tier and grant."""
@@ -154,6 +159,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     ``fields``. A ``replay`` walks past events again and sends nothing. ``changing`` are those of ``fields`` that the
     target does not hold yet; None before anybody has looked there. ``contested`` are fields that wait for a person's
     word on a conflict, each with the sentence; ``kept`` those whose value is not the owner's, by such a word.
+    ``verdicts`` are those of the flow's gates by name; a gate nobody asked holds.
     """
 
     flow: CompiledFlow
@@ -164,6 +170,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     changing: frozenset[str] | None = None
     contested: Mapping[str, str] = {}
     kept: frozenset[str] = _NO_FIELDS
+    verdicts: dict[str, GateVerdict] = {}
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +189,12 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[Reason, ...]
 
     @property
+    def gated(self) -> frozenset[str]:
+        """Those of the held fields that a compliance gate holds."""
+        named = (reason.fields for reason in self.reasons if reason.rule == GATE_RULE)
+        return self.held.intersection(_NO_FIELDS.union(*named))
+
+    @property
     def because(self) -> str:
         """Why not everything is sent, in sentences for a person; empty when everything is."""
         return " ".join(reason.text for reason in self.reasons if reason.effect is not Effect.ALLOW)
@@ -195,6 +208,7 @@ def compile_flow(
     tier_cap: Phase,
     meaning: str,
     exempt: bool,
+    gates: tuple[CompiledGate, ...] = (),
 ) -> CompiledFlow:
     """Prepare a flow for the court. ``tier_cap`` is the widest phase that its connectors have earned.
 
@@ -228,6 +242,7 @@ def compile_flow(
         foreign=foreign,
         cap=cap,
         spoken={phase: _spoken(flow, phase, cap) for phase in Phase},
+        gates=gates,
     )
 
 
@@ -379,6 +394,21 @@ def by_nonessential(case: Case) -> Reason | None:
     return Reason(rule="nonessential", effect=Effect.HOLD, text=text)
 
 
+def by_gate(case: Case) -> Reason | None:
+    """Compliance gates: what they stand before is held until the customer's checks open them."""
+    closed = [
+        (gate, verdict)
+        for gate in case.flow.gates
+        if (verdict := case.verdicts.get(gate.part.name)) is None or not verdict.is_open
+    ]
+    fields = tuple(sorted(case.fields & _NO_FIELDS.union(*(gate.fields for gate, _ in closed))))
+    if not fields:
+        return None
+    unasked = "holds: what is recorded of this customer was not looked up."
+    told = [str(verdict) if verdict is not None else f"{gate.part.name} {unasked}" for gate, verdict in closed]
+    return Reason(rule=GATE_RULE, effect=Effect.HOLD, fields=fields, text=" ".join(told))
+
+
 Rule = Callable[[Case], Reason | None]
 
 #: Every rule, in the order in which its reason is told. A rule sees facts and never another rule's answer.
@@ -395,6 +425,7 @@ RULES: tuple[Rule, ...] = (
     by_paused_object,
     by_paused_class,
     by_nonessential,
+    by_gate,
 )
 
 

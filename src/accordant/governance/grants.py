@@ -11,6 +11,7 @@ import msgspec
 
 from accordant.canonical.charter import Charter, FlowPart, OwnershipPart, Phase
 from accordant.canonical.phases import Grant
+from accordant.governance.gates import stands_before
 from accordant.governance.phases import is_wider, narrower
 from accordant.kernel.hashing import fingerprint
 
@@ -18,7 +19,7 @@ from accordant.kernel.hashing import fingerprint
 _NOT_MEANING = frozenset({"phase", "write_fields", "paused", "sync", "expected_lag_s", "incident_lag_s", "verify"})
 #: What of a system says which records are read and written, beside how often and by whose order.
 _OF_SYSTEM = ("connector", "settings", "stand_in")
-_OF_OWNERSHIP = ("entity", "system_of_record", "winner", "fields")
+_OF_OWNERSHIP = ("entity", "system_of_record", "direction", "winner", "financial", "fields")
 
 
 class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +43,8 @@ def meaning_of(charter: Charter, flow: FlowPart) -> str:
             "mapping": _said(mapping) if mapping is not None else None,
             "ownership": _only(ownership, _OF_OWNERSHIP),
             "systems": [_only(system, _OF_SYSTEM) for system in systems],
+            # Whoever takes a compliance gate away needs the same second person as whoever widens the flow.
+            "gates": [_said(gate) for gate in charter.gates if stands_before(gate, flow)],
         }
     )
 

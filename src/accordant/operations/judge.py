@@ -12,6 +12,7 @@ from accordant.canonical.conflicts import ConflictRule, Contested
 from accordant.canonical.intents import IntentState
 from accordant.canonical.targets import CurrentRecord
 from accordant.governance.decide import Case, Decision, Effect, Switches, decide
+from accordant.governance.gates import AskGates, nobody_asks
 from accordant.pipeline.contest import Parties, Respell, contest
 from accordant.pipeline.plan import Route
 from accordant.ports.reconcile import Cause, Discrepancy, DiscrepancyKind, KnownRecord
@@ -49,6 +50,7 @@ def judge(
     switches: Switches,
     respell: Respell,
     now: datetime,
+    ask_gates: AskGates = nobody_asks,
 ) -> Judgement:
     """Compare one desired record with what the target holds of it, None when it holds no such record.
 
@@ -60,7 +62,8 @@ def judge(
     differing = tuple(sorted(name for name in desired if held is None or held.fields.get(name) != desired[name]))
     if held is not None and not differing:
         return Judgement(compared=len(desired))
-    decision = decide(Case(flow=route.rules, fields=frozenset(desired), switches=switches))
+    verdicts = ask_gates(route.rules.gates, known.account_id)
+    decision = decide(Case(flow=route.rules, fields=frozenset(desired), switches=switches, verdicts=verdicts))
     moving = decision.write if known.is_open and known.parked is None else frozenset()
     if held is None:
         if moving:

@@ -17,12 +17,14 @@ from accordant.analytics.standing import is_over
 from accordant.canonical.entities import Subscription
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, object_spec
 from accordant.governance.decide import Switches
+from accordant.governance.gates import AskGates
 from accordant.kernel.clock import Clock
 from accordant.kernel.ids import derived_id
 from accordant.kernel.money import Money
 from accordant.operations.judge import Judgement, judge
 from accordant.pipeline.contest import found_of
 from accordant.pipeline.deliver import respelled
+from accordant.pipeline.dispatch import gate_asker
 from accordant.pipeline.plan import Route
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import ConflictBook, Found
@@ -191,6 +193,7 @@ async def reconcile(
         tally=tally,
         switches=switches,
         clock=clock,
+        ask_gates=gate_asker(state, clock),
         progress=progress,
     )
     await comparison.walk_target()
@@ -212,6 +215,7 @@ class _Comparison:
         tally: Tally,
         switches: Callable[[], Switches],
         clock: Clock,
+        ask_gates: AskGates,
         progress: Progress | None,
     ) -> None:
         self._route = route
@@ -221,6 +225,7 @@ class _Comparison:
         self._clock = clock
         self._tally = tally
         self._switches = switches
+        self._ask_gates = ask_gates
         self._progress = progress
         self._spec: ObjectSpec = object_spec(route.mapping)
         self._seen: dict[str, str] = {}
@@ -333,6 +338,7 @@ class _Comparison:
             switches=switches,
             respell=partial(respelled, self._spec, self._outbound),
             now=self._clock(),
+            ask_gates=self._ask_gates,
         )
 
     def _count(self, judged: Judgement) -> None:

@@ -10,7 +10,9 @@ from datetime import datetime
 import msgspec
 
 from accordant.governance.decide import Case, Switches, decide
+from accordant.governance.gates import AskGates
 from accordant.kernel.errors import RejectedError
+from accordant.pipeline.dispatch import gate_asker
 from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.replan import replan
 from accordant.ports.audit import AuditEntry
@@ -104,7 +106,8 @@ def redrive(
         for name in wanted
         if name not in intents and (name not in seqs or f"event/{seqs[name]}" not in events)
     ]
-    ready, stopped = _check(intents.values(), rulebook, destinations, switches)
+    ask_gates = gate_asker(state, lambda: now)
+    ready, stopped = _check(intents.values(), rulebook, destinations, switches, ask_gates)
     planned, unplanned = _plan(ready, state=state, rulebook=rulebook, now=now)
     refused += [*stopped, *unplanned]
     waiting: frozenset[str] = frozenset()
@@ -129,10 +132,11 @@ def _check(
     rulebook: Rulebook,
     destinations: Mapping[str, DestinationClass],
     switches: Switches,
+    ask_gates: AskGates,
 ) -> tuple[list[DeadIntent], list[RedriveRefusal]]:
     ready, refused = [], []
     for intent in intents:
-        reason = _obstacle(intent, rulebook, destinations, switches)
+        reason = _obstacle(intent, rulebook, destinations, switches, ask_gates)
         if reason is None:
             ready.append(intent)
         else:
@@ -141,7 +145,11 @@ def _check(
 
 
 def _obstacle(
-    intent: DeadIntent, rulebook: Rulebook, destinations: Mapping[str, DestinationClass], switches: Switches
+    intent: DeadIntent,
+    rulebook: Rulebook,
+    destinations: Mapping[str, DestinationClass],
+    switches: Switches,
+    ask_gates: AskGates,
 ) -> str | None:
     """Why this write may not be put back now."""
     route = rulebook.route(intent.flow)
@@ -149,7 +157,8 @@ def _obstacle(
         return f"The charter has no flow named {intent.flow} any more."
     if destinations.get(intent.target) in {None, DestinationClass.NOTHING}:
         return f"{intent.target} offers nothing against writing twice; write this record there by hand."
-    decision = decide(Case(flow=route.rules, fields=intent.fields, switches=switches))
+    verdicts = ask_gates(route.rules.gates, intent.account_id)
+    decision = decide(Case(flow=route.rules, fields=intent.fields, switches=switches, verdicts=verdicts))
     if decision.write:
         return None
     return decision.because or f"The flow {intent.flow} may not write now."

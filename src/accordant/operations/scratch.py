@@ -7,6 +7,7 @@ if no record had been decided yet, so that a plan lays down every record. Next: 
 from collections.abc import Iterable
 from datetime import datetime
 
+from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.phases import Grant
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
@@ -62,6 +63,10 @@ class _Overlay:
         """See the port."""
         return self._beneath.stands(refs)
 
+    def clearances(self, account_ids: Iterable[str]) -> dict[str, dict[CheckKind, Clearance]]:
+        """See the port."""
+        return self._beneath.clearances(account_ids)
+
 
 class ScratchState(_Overlay):
     """`ports.state.State` on an empty store of its own. What persons decided is read from the live state."""
@@ -97,6 +102,10 @@ class ScratchState(_Overlay):
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """See the port: what a person decided of a field stands in a rehearsal too."""
         return self._live.stands(refs)
+
+    def clearances(self, account_ids: Iterable[str]) -> dict[str, dict[CheckKind, Clearance]]:
+        """See the port: what compliance found counts in a rehearsal too."""
+        return self._live.clearances(account_ids)
 
     def commit(self, changes: Changes, *, now: datetime) -> None:
         """See the port. What only the trail and the courier need is let go: nobody will be sent anything."""

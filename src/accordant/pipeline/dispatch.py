@@ -3,13 +3,18 @@
 The answer comes from the same rules with today's charter and switches, read after the intent was leased.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from accordant.canonical.charter import Phase
 from accordant.canonical.conflicts import StandEffect
 from accordant.governance.decide import Case, CompiledFlow, Switches, decide
+from accordant.governance.gates import AskGates, CompiledGate, GateVerdict, judge_gates, nobody_asks
+from accordant.kernel.clock import Clock
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.outbox import LeasedIntent
+from accordant.ports.state import State
 
 #: How long a write waits that a freeze of the nonessential holds.
 NONESSENTIAL_WAIT_S = 20.0
@@ -26,8 +31,18 @@ class Stop(msgspec.Struct, frozen=True):
     wait_s: float | None = None
 
 
-def stop_of(leased: LeasedIntent, changing: frozenset[str], *, rulebook: Rulebook, switches: Switches) -> Stop | None:
-    """Why this intent may not be sent now, or None. ``changing`` are the fields the target does not hold yet."""
+def stop_of(
+    leased: LeasedIntent,
+    changing: frozenset[str],
+    *,
+    rulebook: Rulebook,
+    switches: Switches,
+    ask_gates: AskGates = nobody_asks,
+) -> Stop | None:
+    """Why this intent may not be sent now, or None. ``changing`` are the fields the target does not hold yet.
+
+    ``ask_gates`` looks up what is recorded of its customer today; without it every gate holds.
+    """
     route = rulebook.route(leased.intent.flow)
     if route is None:
         return Stop(f"The charter has no flow named {leased.intent.flow} any more.", final=True)
@@ -37,7 +52,10 @@ def stop_of(leased: LeasedIntent, changing: frozenset[str], *, rulebook: Ruleboo
         for name, stand in leased.known.stands.items()
         if stand.effect is StandEffect.KEEP and leased.intent.fields.get(name, stand.against) == stand.value
     )
-    decision = decide(Case(flow=route.rules, fields=fields, switches=switches, changing=changing, kept=kept))
+    verdicts = ask_gates(route.rules.gates, account_of(leased.intent.lane))
+    decision = decide(
+        Case(flow=route.rules, fields=fields, switches=switches, changing=changing, kept=kept, verdicts=verdicts)
+    )
     withheld = sorted(leased.intent.fields.keys() - decision.write)
     if not withheld:
         return None
@@ -45,6 +63,23 @@ def stop_of(leased: LeasedIntent, changing: frozenset[str], *, rulebook: Ruleboo
     # Only the read tells what is nonessential, so such a write is leased and read again: not every second.
     wait_s = NONESSENTIAL_WAIT_S if switches.is_nonessential_frozen else None
     return Stop(sentences, final=not decision.held.issuperset(withheld), wait_s=wait_s)
+
+
+def gate_asker(state: State, clock: Clock) -> AskGates:
+    """Asks gates with what is recorded at the moment of asking; where no gate stands nothing is looked up."""
+
+    def ask(gates: Iterable[CompiledGate], account_id: str) -> dict[str, GateVerdict]:
+        asked = tuple(gates)
+        if not asked:
+            return {}
+        return judge_gates(asked, state.clearances([account_id]).get(account_id), now=clock())
+
+    return ask
+
+
+def account_of(lane: str) -> str:
+    """The customer of an outbound lane, which is named ``target:account``."""
+    return lane.partition(":")[2]
 
 
 def resting_flows(rulebook: Rulebook, switches: Switches) -> frozenset[str]:

@@ -28,6 +28,7 @@ from accordant.governance.decide import (
     decide,
     encode_decision,
 )
+from accordant.governance.gates import compile_gates, judge_gates
 from accordant.governance.grants import is_exempt, meaning_of
 from accordant.governance.ownership import OwnershipMatrix
 from accordant.governance.phases import Tier, cap_of
@@ -37,7 +38,7 @@ from accordant.mapping.fitting import fit
 from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, translate
 from accordant.pipeline.contest import Umpire
 from accordant.pipeline.match import Matcher, Seated, Seats, Waiting, seat_accounts
-from accordant.pipeline.stands import with_stands
+from accordant.pipeline.stands import Stood, with_stands
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.state import DesiredRecord, PlannedIntent, StoredEntity
 
@@ -104,6 +105,7 @@ def write_rulebook(
             tier_cap=cap_of(tiers[flow.source], tiers[flow.target]),
             meaning=meaning_of(charter, flow),
             exempt=is_exempt(charter, flow),
+            gates=compile_gates(charter.gates, flow, mapping),
         )
         rules = msgspec.structs.replace(rules, stopped=fitted.stopped)
         route = Route(
@@ -176,6 +178,7 @@ def plan(bench: Workbench, rulebook: Rulebook, switches: Switches, *, repair: fr
     refs = [record.ref for record in wanted]
     bench.load_desired(refs)
     bench.load_stands(refs)
+    bench.load_clearances({record.account_id for record in wanted if record.route.rules.gates})
     for record in wanted:
         _decide_and_lay(record, bench, rulebook, switches, repair=record.ref in repair)
 
@@ -285,19 +288,12 @@ def _decide_and_lay(record: _Wanted, bench: Workbench, rulebook: Rulebook, switc
     rules = record.route.rules
     stood = with_stands(record.translation.fields, bench.stands(record.ref), financial=rules.essential, now=bench.now)
     fields = stood.fields
-    decision = decide(
-        Case(
-            flow=rules,
-            fields=frozenset(fields),
-            switches=switches,
-            problems=frozenset(problem.field for problem in record.translation.problems),
-            contested=stood.held,
-            kept=stood.kept,
-        )
-    )
+    decision = _ask_court(record, stood, bench, switches)
     # What is held is planned all the same: the intent waits in the outbox until the switch is released. Only a field
-    # that waits for a person's word on a conflict is left out, since its neighbors are not to wait with it.
-    moving = (decision.write | decision.held) - stood.held.keys()
+    # that waits for a person's word on a conflict or for a compliance gate is left out, since its neighbors are not to
+    # wait with it; the word or the opening of the gate plans it anew.
+    gated = {name: value for name, value in fields.items() if name in decision.gated}
+    moving = (decision.write | decision.held) - stood.held.keys() - decision.gated
     writes = {name: value for name, value in fields.items() if name in moving}
     _lift(stood.lapsed, record, bench)
     notes = (
@@ -305,7 +301,7 @@ def _decide_and_lay(record: _Wanted, bench: Workbench, rulebook: Rulebook, switc
         *stood.notes,
         *(reason.text for reason in decision.reasons if reason.effect is not Effect.ALLOW),
     )
-    shadow = not writes
+    shadow = not writes and not gated
     input_digest = fingerprint({"fields": fields, "writes": sorted(writes)})
     if record.translation.key is None:
         bench.note(
@@ -337,8 +333,24 @@ def _decide_and_lay(record: _Wanted, bench: Workbench, rulebook: Rulebook, switc
     bench.put_desired(wanted)
     if not same_values and decision.effect is not Effect.REFUSE:
         compared = {name: value for name, value in fields.items() if name not in decision.refused}
-        chosen = compared if shadow else writes
-        _lay_intent(record, wanted, old, chosen, decision, shadow=shadow, bench=bench, rulebook=rulebook)
+        chosen = compared if shadow else writes or gated
+        held = None if shadow or writes else decision.because
+        _lay_intent(record, wanted, old, chosen, decision, shadow=shadow, held=held, bench=bench, rulebook=rulebook)
+
+
+def _ask_court(record: _Wanted, stood: Stood, bench: Workbench, switches: Switches) -> Decision:
+    rules = record.route.rules
+    return decide(
+        Case(
+            flow=rules,
+            fields=frozenset(stood.fields),
+            switches=switches,
+            problems=frozenset(problem.field for problem in record.translation.problems),
+            contested=stood.held,
+            kept=stood.kept,
+            verdicts=judge_gates(rules.gates, bench.clearances(record.account_id), now=bench.now),
+        )
+    )
 
 
 def _lift(lapsed: Iterable[Stand], record: _Wanted, bench: Workbench) -> None:
@@ -366,6 +378,7 @@ def _lay_intent(
     decision: Decision,
     *,
     shadow: bool,
+    held: str | None,
     bench: Workbench,
     rulebook: Rulebook,
 ) -> None:
@@ -386,10 +399,12 @@ def _lay_intent(
         revision=wanted.revision,
     )
     bench.changes.intents.append(
-        PlannedIntent(intent=intent, shadow=shadow, decision=encode_decision(decision), charter=rulebook.version)
+        PlannedIntent(
+            intent=intent, shadow=shadow, decision=encode_decision(decision), charter=rulebook.version, held=held
+        )
     )
     bench.note(
-        "desk.intent.shadowed" if shadow else "desk.intent.planned",
+        "desk.intent.shadowed" if shadow else "desk.intent.planned" if held is None else "desk.intent.held",
         wanted.ref,
         record.cause,
         {

@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 
 from accordant.analytics.standing import advance, rebuild
+from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.entities import Account, Entity, Subscription
 from accordant.canonical.observations import Standpoint
@@ -34,6 +35,7 @@ class Workbench:
         self._links: dict[ExternalRef, EntityRef] = {}
         self._entities: dict[str, StoredEntity] = {}
         self._standings: dict[str, StoredStanding] = {}
+        self._clearances: dict[str, dict[CheckKind, Clearance]] = {}
         self._desired: dict[str, DesiredRecord] = {}
         self._named: dict[tuple[str, EntityKind, str], StoredEntity] = {}
         self._base_versions: dict[str, int] = {}
@@ -57,6 +59,14 @@ class Workbench:
         """Fetch entities, once for the batch."""
         missing = {entity_id for entity_id in ids if entity_id not in self._entities}
         self._entities.update(self._state.entities(missing))
+
+    def load_clearances(self, account_ids: Iterable[str]) -> None:
+        """Fetch what compliance checks found, once for the batch; asked only where a gate stands."""
+        self._clearances.update(self._state.clearances(account_ids))
+
+    def clearances(self, account_id: str) -> dict[CheckKind, Clearance]:
+        """The newest finding of each check of an account, among those that were loaded."""
+        return self._clearances.get(account_id, {})
 
     def load_standings(self, account_ids: Iterable[str]) -> None:
         """Fetch standings, once for the batch."""

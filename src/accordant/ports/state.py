@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import ConflictDecision, Stand
 from accordant.canonical.entities import Entity
 from accordant.canonical.events import BusinessEvent
@@ -167,6 +168,10 @@ class State(Protocol):
 
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """What stands for fields of these records, by record and field."""
+        ...
+
+    def clearances(self, account_ids: Iterable[str]) -> dict[str, dict[CheckKind, Clearance]]:
+        """The newest finding of each compliance check, by account; accounts without any are left out."""
         ...
 
     def commit(self, changes: Changes, *, now: datetime) -> None:

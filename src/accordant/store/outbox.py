@@ -140,6 +140,14 @@ def _due(target: str, micros: int, limit: int, flows: "_Waiting") -> Select[Any]
         text(f"lower.{_IS_OPEN}"),
         lower.c.step < write_intent.c.step,
     )
+    # So it does while the lower is held and the target has never seen it: there would be nothing to look up.
+    held = write_intent.alias("held")
+    behind_a_hold = exists().where(
+        held.c.lane == write_intent.c.lane,
+        held.c.state == IntentState.HELD.value,
+        held.c.step < write_intent.c.step,
+        ~exists().where(confirmed_record.c.ref == held.c.record),
+    )
     query = (
         select(
             write_intent.c.id,
@@ -157,6 +165,7 @@ def _due(target: str, micros: int, limit: int, flows: "_Waiting") -> Select[Any]
             write_intent.c.due_at <= micros,
             write_intent.c.lane.not_in(blocked),
             ~first_things_first,
+            ~behind_a_hold,
             write_intent.c.lane.not_in(select(parked_lane.c.lane)),
         )
         .order_by(write_intent.c.due_at, write_intent.c.id)

@@ -414,6 +414,21 @@ switch = Table(
     Column("thrown_at", BigInteger, nullable=False),
 )
 
+clearance = Table(
+    "clearance",
+    metadata,
+    Column("id", Serial, primary_key=True, autoincrement=True),
+    Column("account_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("evidence", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("checked_at", BigInteger, nullable=False),
+    Column("recorded_by", Text, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+Index("ix_clearance_account", clearance.c.account_id)
+
 alert = Table(
     "alert",
     metadata,
@@ -549,6 +564,7 @@ APPEND_ONLY: tuple[Table, ...] = (
     audit_batch,
     audit_entry,
     charter_version,
+    clearance,
     discrepancy,
     evidence_pack,
     phase_proposal,

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, text, update
 
+from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.entities import decode_entity, encode_entity
 from accordant.canonical.intents import IntentState, WireValue
@@ -18,6 +19,7 @@ from accordant.kernel.ids import EntityId
 from accordant.ports.state import Changes, ConcurrentChange, DesiredRecord, PlannedIntent, StoredEntity, StoredStanding
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
+from accordant.store.clearances import read_clearances
 from accordant.store.conflicts import change_stands, keep_decisions, read_stands
 from accordant.store.engine import Database
 from accordant.store.grants import newest_grants
@@ -146,6 +148,11 @@ class SqlState:
         """See the port."""
         with self._database.read() as connection:
             return newest_grants(connection)
+
+    def clearances(self, account_ids: Iterable[str]) -> dict[str, dict[CheckKind, Clearance]]:
+        """See the port."""
+        with self._database.read() as connection:
+            return read_clearances(connection, account_ids)
 
     def commit(self, changes: Changes, *, now: datetime) -> None:
         """See the port. The audit comes last: it locks the head of the chain until the commit."""
@@ -296,6 +303,30 @@ def _commit_plans(connection: Connection, changes: Changes, micros: int) -> None
     if bulk.insert_new(connection, write_intent, _INTENT, intents) != len(intents):
         # A record that several accounts share was planned by two workers at once: both took the same revision.
         raise ConcurrentChange("Another worker planned one of these records meanwhile.")
+    _replace_held(connection, changes.intents, micros)
+
+
+def _replace_held(connection: Connection, planned: list[PlannedIntent], micros: int) -> None:
+    """A held intent is replaced by the next revision of its record, and what waits unsent by one that is held."""
+    records = {
+        (record_ref(one.intent.target, one.intent.object, one.intent.key), one.intent.revision): one.held is not None
+        for one in planned
+    }
+    is_held = text("write_intent.state IN ('dead', 'held', 'uncertain') AND write_intent.state = 'held'")
+    if not records or connection.execute(select(write_intent.c.id).where(is_held).limit(1)).first() is None:
+        return
+    for (record, revision), held in records.items():
+        replaced = [IntentState.HELD.value, *([IntentState.PENDING.value] if held else [])]
+        connection.execute(
+            update(write_intent)
+            .where(write_intent.c.record == record, write_intent.c.revision < revision)
+            .where(write_intent.c.state.in_(replaced))
+            .values(
+                state=IntentState.SUPERSEDED.value,
+                reason="A newer revision of the record carries this change.",
+                settled_at=micros,
+            )
+        )
 
 
 def intent_row(planned: PlannedIntent) -> bulk.Row:

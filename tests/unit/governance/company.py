@@ -7,6 +7,7 @@ import msgspec
 from accordant.canonical.charter import Charter, FlowPart, MappingPart, Phase
 from accordant.governance.decide import CompiledFlow, compile_flow
 from accordant.governance.findings import Category, ConnectorFacts
+from accordant.governance.gates import CompiledGate
 from accordant.governance.ownership import OwnershipMatrix
 from accordant.governance.phases import Tier
 
@@ -88,16 +89,7 @@ def raw() -> dict[str, Any]:
                 "readers": ["crm"],
                 "purpose": "Billing knows what is paid for.",
             },
-            *(
-                {
-                    "entity": entity,
-                    "system_of_record": "billing",
-                    "readers": [],
-                    "direction": "inbound",
-                    "purpose": f"Billing knows every {entity}.",
-                }
-                for entity in ("invoice", "payment", "payout")
-            ),
+            *_taken_in(),
         ],
         "mappings": _mappings(),
         "flows": [
@@ -123,6 +115,15 @@ def raw() -> dict[str, Any]:
             },
         ],
     }
+
+
+def _taken_in() -> list[dict[str, Any]]:
+    """What is taken in from billing and told to nobody."""
+    said = {"system_of_record": "billing", "readers": [], "direction": "inbound"}
+    return [
+        {"entity": entity, "purpose": f"Billing knows every {entity}."} | said
+        for entity in ("invoice", "payment", "payout")
+    ]
 
 
 def _mappings() -> dict[str, Any]:
@@ -153,8 +154,10 @@ def charter(source: dict[str, Any] | None = None) -> Charter:
     return msgspec.convert(source if source is not None else raw(), Charter)
 
 
-def compiled(flow: FlowPart, mapping: MappingPart, owners: OwnershipMatrix) -> CompiledFlow:
+def compiled(
+    flow: FlowPart, mapping: MappingPart, owners: OwnershipMatrix, gates: tuple[CompiledGate, ...] = ()
+) -> CompiledFlow:
     """A flow as the court takes it, between connectors that have earned every phase."""
     return compile_flow(
-        flow, mapping=mapping, owners=owners, tier_cap=Phase.AUTOMATED, meaning="", exempt=True
+        flow, mapping=mapping, owners=owners, tier_cap=Phase.AUTOMATED, meaning="", exempt=True, gates=gates
     )

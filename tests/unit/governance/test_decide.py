@@ -278,7 +278,7 @@ def test_every_rule_that_spoke_is_heard_in_order() -> None:
         "paused-class",
         "nonessential",
     ]
-    assert len(RULES) == 12
+    assert len(RULES) == 13
     refused = NAME | {"MRR"}
     assert (decision.effect, decision.shadow, decision.refused) == (Effect.HOLD, RELEASED - refused, refused)
 

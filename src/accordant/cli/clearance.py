@@ -1,0 +1,136 @@
+"""Commands about compliance checks: `clearance record` keeps a finding, `clearance list` says what the gates say."""
+
+import asyncio
+from datetime import UTC, date, datetime, time
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from accordant.canonical.clearances import CheckKind, CheckStatus, Clearance
+from accordant.cli.options import COMMON, Common, charter_in_force, opened_hub, opened_store, person
+from accordant.cli.render import emit, say, shown, table
+from accordant.kernel.errors import ConfigurationError, RejectedError
+
+if TYPE_CHECKING:
+    from accordant.canonical.charter import Charter
+    from accordant.store.engine import Database
+    from accordant.views.clearances import ClearanceLine
+
+clearance_app = App(
+    name="clearance", help="What KYC, KYB, AML, VAT and tax form checks found, and which gates it opens."
+)
+
+
+@clearance_app.command
+def record(
+    customer: Annotated[str, Parameter(help="The customer, by an id of billing, of the CRM or of the hub.")],
+    /,
+    *,
+    check: Annotated[CheckKind, Parameter(help="Which check: kyc, kyb, aml, vat or tax-form.")],
+    status: Annotated[CheckStatus, Parameter(help="What it found: passed, pending, failed or not-required.")],
+    evidence: Annotated[str, Parameter(help="The case or document number; never the document.")],
+    checked_on: Annotated[date | None, Parameter(help="Day of the check; today if it is left out.")] = None,
+    reason: Annotated[str, Parameter(help="Why, in a sentence; a failed check needs it.")] = "",
+    who: Annotated[str | None, Parameter(name="--as", help="Your name; else the operating system's user.")] = None,
+    common: Common = COMMON,
+) -> int:
+    """Keep what a check found of a customer. What its gates held, or let go, is decided anew at once."""
+    now = datetime.now(UTC)
+    found = Clearance(
+        account_id="",
+        check=check,
+        status=status,
+        evidence=evidence.strip(),
+        checked_at=now if checked_on is None else datetime.combine(checked_on, time(), tzinfo=UTC),
+        recorded_by=person(who),
+        recorded_at=now,
+        reason=reason.strip(),
+    )
+    return asyncio.run(_record(common, customer, found))
+
+
+async def _record(common: Common, customer: str, said: Clearance) -> int:
+    from accordant.views.clearances import clearances_of
+
+    async with opened_hub(common) as hub:
+        found = msgspec.structs.replace(said, account_id=_account(hub.database, hub.charter, customer))
+        hub.clear(found)
+        lines = clearances_of(hub.database, hub.charter, found.account_id, now=found.recorded_at)
+    if common.json:
+        emit({"customer": found.account_id, "lines": lines})
+        return 0
+    say(f"Recorded for {found.account_id}: {found.check} {found.status.value.replace('_', ' ')}.")
+    _tell(tuple(line for line in lines if line.check is found.check))
+    return 0
+
+
+@clearance_app.command(name="list")
+def list_(
+    customer: Annotated[
+        str | None, Parameter(help="One customer; the newest findings of all if it is left out.")
+    ] = None,
+    /,
+    *,
+    common: Common = COMMON,
+) -> int:
+    """What the checks found, and what each gate says of it today. Exit code 1 when a gate holds this customer."""
+    from accordant.views.clearances import clearances, clearances_of
+
+    now = datetime.now(UTC)
+    with opened_store(common) as database:
+        charter = charter_in_force(database)
+        if charter is None:
+            raise ConfigurationError(
+                "This store has worked under no charter yet.", remedy="Run `accordant serve` once."
+            )
+        if customer is not None:
+            lines = clearances_of(database, charter, _account(database, charter, customer), now=now)
+            if common.json:
+                emit({"lines": lines})
+            else:
+                _tell(lines)
+            return 0 if all(line.is_open for line in lines) else 1
+        seen = clearances(database, charter, now=now)
+    if common.json:
+        emit(seen)
+        return 0
+    if not seen.gates:
+        say("The charter has no gates, so nothing asks for a check.")
+        return 0
+    table(
+        "Gates",
+        ("Gate", "Check", "Open", "Held", "Of these without a finding"),
+        ((one.gate, one.check.value, shown(one.open), shown(one.held), shown(one.unknown)) for one in seen.gates),
+    )
+    _tell(seen.lines)
+    return 0
+
+
+def _account(database: "Database", charter: "Charter", customer: str) -> str:
+    """The hub's id of a customer. Raises RejectedError when nobody is known by that id."""
+    from accordant.views.lookup import look_up
+
+    hit = look_up(database, customer, connections=charter.systems)
+    if hit is None or hit.page != "customer":
+        raise RejectedError(
+            f"No customer has the id {customer!r}.", remedy="Give the id billing, the CRM or the hub has for it."
+        )
+    return hit.id
+
+
+def _tell(lines: "tuple[ClearanceLine, ...]") -> None:
+    table(
+        "Findings",
+        ("Customer", "Check", "Finding", "Of", "What the gates say"),
+        (
+            (
+                line.ref or line.account_id,
+                line.check.value,
+                "unknown" if line.finding is None else line.finding.status.value.replace("_", " "),
+                "" if line.finding is None else f"{line.finding.checked_at:%Y-%m-%d}",
+                " ".join(line.verdicts) or "No gate asks for this check.",
+            )
+            for line in lines
+        ),
+    )
