@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from urllib.parse import quote_plus
 
 from accordant.canonical.charter import FieldType
@@ -17,6 +18,9 @@ from accordant.kernel.errors import RejectedError
 
 KEYS_MAX = 200
 MERGED_INTO = "MasterRecordId"
+# Of the whole record; every object has them. Salesforce keeps no such stamp of one field.
+CHANGED_AT = ("LastModifiedDate",)
+CHANGED_BY = ("LastModifiedBy", "Name")
 QUESTION_BYTES_MAX = 7_500  # Salesforce takes 16 KiB of address and headers, many a proxy on the way only 8
 # Only these can be merged; elsewhere the field that names the survivor does not exist, and asking for it is refused.
 _MERGEABLE = frozenset({"account", "case", "contact", "lead"})
@@ -86,7 +90,8 @@ def columns(spec: ObjectSpec) -> dict[str, tuple[str, ...]]:
 def select(spec: ObjectSpec, *, more: Sequence[str] = (), where: str = "") -> str:
     """The question up to its condition, which begins with the field ``where``, or else with the key."""
     key = checked_name(spec.key_field)
-    names = dict.fromkeys(["Id", key, *(".".join(path) for path in columns(spec).values()), *more])
+    paths = (*columns(spec).values(), CHANGED_AT, CHANGED_BY)
+    names = dict.fromkeys(["Id", key, *(".".join(path) for path in paths), *more])
     # Every name went through checked_name, every value goes through quoted.
     return f"SELECT {', '.join(names)} FROM {checked_name(spec.name)} WHERE {where or key}"  # noqa: S608
 
@@ -144,7 +149,25 @@ def read_row(spec: ObjectSpec, paths: dict[str, tuple[str, ...]], row: Json) -> 
                 said = f"{spec.name}.{name} is mapped as {spec.fields[name].type}, but {error.message}"
                 raise RejectedError(said, remedy=error.remedy) from error
             fields[name] = held if isinstance(held, str | int) else str(held)
-    return str(key or ""), CurrentRecord(target_id=target_id, fields=fields)
+    changed_by = _value(row, CHANGED_BY)
+    record = CurrentRecord(
+        target_id=target_id,
+        fields=fields,
+        changed_at=_instant(_value(row, CHANGED_AT)),
+        changed_by=changed_by if isinstance(changed_by, str) and changed_by else None,
+    )
+    return str(key or ""), record
+
+
+def _instant(text: Json) -> datetime | None:
+    """A stamp of Salesforce's own; one that cannot be read is no reason to refuse the record."""
+    if not isinstance(text, str):
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at if at.tzinfo is not None else None
 
 
 def read_whereabouts(spec: ObjectSpec, paths: dict[str, tuple[str, ...]], row: Json) -> Whereabouts:
