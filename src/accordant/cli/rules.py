@@ -9,10 +9,11 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from accordant.canonical.charter import Charter
+from accordant.canonical.shapes import TargetDrift
 from accordant.cli.options import COMMON, Common, opened_hub, settings_of
 from accordant.cli.render import emit, err, say, table
 from accordant.kernel.errors import AccordantError, ConfigurationError
-from accordant.operations.check_target import TargetDrift, check_target
+from accordant.operations.check_target import check_target
 from accordant.operations.initialize import FILE_NAME, Answers, FirstCharter, System, initialize
 
 charter_app = App(name="charter", help="About the charter's own language.")

@@ -140,6 +140,8 @@ class CompiledFlow(msgspec.Struct, frozen=True, kw_only=True):
     cap: str
     spoken: dict[Phase, Reason]
     gates: tuple[CompiledGate, ...] = ()
+    #: Why the target takes no record of this object today; empty where it does.
+    stopped: str = ""
 
     def ceiling(self, switches: Switches) -> Ceiling:
         """How far the flow may go now, by charter, tier and grant."""
@@ -356,6 +358,13 @@ def by_paused_system(case: Case) -> Reason | None:
     return Reason(rule="paused-system", effect=Effect.HOLD, text=text)
 
 
+def by_target(case: Case) -> Reason | None:
+    """A target that lacks the object or its key takes no record: everything waits until it is back."""
+    if not case.flow.stopped:
+        return None
+    return Reason(rule="target", effect=Effect.HOLD, text=case.flow.stopped)
+
+
 def by_paused_flow(case: Case) -> Reason | None:
     """A flow is paused in the charter or by a switch; it resumes in the phase it had."""
     if not case.flow.is_paused and case.flow.name not in case.switches.flows:
@@ -422,6 +431,7 @@ RULES: tuple[Rule, ...] = (
     by_freeze,
     by_paused_system,
     by_paused_flow,
+    by_target,
     by_paused_object,
     by_paused_class,
     by_nonessential,

@@ -89,4 +89,4 @@ def resting_flows(rulebook: Rulebook, switches: Switches) -> frozenset[str]:
 
 
 def _rests(flow: CompiledFlow, switches: Switches) -> bool:
-    return switches.rests(flow) or flow.is_paused or flow.ceiling(switches).phase is Phase.DRAFT
+    return switches.rests(flow) or flow.is_paused or bool(flow.stopped) or flow.ceiling(switches).phase is Phase.DRAFT

@@ -397,6 +397,19 @@ charter_version = Table(
     Column("loaded_at", BigInteger, nullable=False),
 )
 
+target_shape = Table(
+    "target_shape",
+    metadata,
+    Column("system", Text, primary_key=True),
+    Column("object", Text, primary_key=True),
+    Column("fields", LargeBinary, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("drift", LargeBinary, nullable=False),
+    Column("drifted_at", BigInteger),
+    Column("seen_at", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+)
+
 hub_fact = Table(
     "hub_fact",
     metadata,

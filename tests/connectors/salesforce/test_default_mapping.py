@@ -11,13 +11,14 @@ from accordant.analytics.facts import ACCOUNT_STATUSES, PAYMENT_METHOD_STATUSES
 from accordant.canonical.charter import FieldPart, FieldType, MappingPart
 from accordant.canonical.facts import FACTS, FactType
 from accordant.canonical.refs import EntityKind
+from accordant.canonical.shapes import DriftKind, TargetDrift
 from accordant.connectors.salesforce import connector
 from accordant.connectors.salesforce.connector import default_mappings
-from accordant.connectors.salesforce.objects import Drift, DriftKind, RequiredField, find_drift, required_fields
+from accordant.connectors.salesforce.objects import RequiredField, required_fields
 from accordant.connectors.sdk.manifest import load_manifest, load_quality
 from accordant.kernel.errors import RejectedError
 from accordant.mapping.translate import check_mapping
-from accordant.ports.connector import DescribedField
+from accordant.operations.check_target import check_target
 from tests.connectors.salesforce.outbound_kit import Org, an_org
 
 FITTING: dict[FactType, frozenset[FieldType]] = {
@@ -152,12 +153,8 @@ def test_a_name_no_org_can_have_is_a_wrong_setting() -> None:
         required_fields([mapping])
 
 
-async def drift_of(org: Org) -> tuple[Drift, ...]:
-    objects = {one.object for one in required_fields(default_mappings())}
-    described = {
-        name: await org.outbound.describe(name) for name in objects if name.lower() in org.simulator.org.objects
-    }
-    return find_drift(required_fields(default_mappings()), described)
+async def drift_of(org: Org) -> tuple[TargetDrift, ...]:
+    return await check_target(outbound=org.outbound, mappings=default_mappings())
 
 
 async def test_a_prepared_org_has_no_drift() -> None:
@@ -174,6 +171,9 @@ async def test_drift_is_found_before_a_write() -> None:
         change("Account", "Billing_Customer_Id__c", "string", length=255)
         change("Account", "Billing_Status__c", "picklist", picklist=("Active", "Trial"), restricted=True)
         change("Account", "Billing_Lifetime_Value__c", "currency", scale=2, writable=False)
+        change("Account", "Billing_Past_Due_Amount__c", "currency", scale=0)
+        change("Account", "Legal_Form__c", "string", length=20, required=True)
+        change("Billing_Subscription__c", "Account__c", "reference", reference_to="Contact")
         found = {one.field: one for one in await drift_of(org)}
         assert {name: one.kind for name, one in found.items()} == {
             "Billing_MRR__c": DriftKind.FIELD_MISSING,
@@ -182,40 +182,12 @@ async def test_drift_is_found_before_a_write() -> None:
             "Billing_Customer_Id__c": DriftKind.NO_EXTERNAL_ID,
             "Billing_Status__c": DriftKind.VALUE_MISSING,
             "Billing_Lifetime_Value__c": DriftKind.READ_ONLY,
+            "Billing_Past_Due_Amount__c": DriftKind.TOO_FEW_PLACES,
+            "Legal_Form__c": DriftKind.REQUIRED,
+            "Account__c": DriftKind.LEADS_ELSEWHERE,
         }
-        assert found["Billing_Discount__c"].message == (
-            "Account.Billing_Discount__c holds 80 characters, and 255 are needed."
+        assert found["Billing_Discount__c"].problem == (
+            "Account.Billing_Discount__c holds 80 characters, and the mapping says 255."
         )
-        assert "'Past due'" in found["Billing_Status__c"].message
+        assert "'Past due'" in found["Billing_Status__c"].problem
         assert all(one.remedy for one in found.values())
-
-
-def test_a_missing_object_is_told_once() -> None:
-    drift = find_drift(required_fields([default_mappings()[1]]), {"Account": [described("Billing_Customer_Id__c")]})
-    assert [(one.kind, one.object, one.field) for one in drift] == [
-        (DriftKind.OBJECT_MISSING, "Billing_Subscription__c", "")
-    ]
-
-
-def described(name: str, kind: str = "string", **more: object) -> DescribedField:
-    return msgspec.structs.replace(
-        DescribedField(name=name, type=kind, writable=True, external_id=True, length=255, picklist=None), **more
-    )
-
-
-@pytest.mark.parametrize(
-    ("held", "kind"),
-    [
-        (described("billing_customer_id__C"), None),
-        (described("Billing_Customer_Id__c", length=None), None),
-        (described("Billing_Customer_Id__c", length=300), None),
-        (described("Billing_Customer_Id__c", length=254), DriftKind.TOO_SHORT),
-        (described("Billing_Customer_Id__c", external_id=False), DriftKind.NO_EXTERNAL_ID),
-        (described("Billing_Customer_Id__c", "double"), DriftKind.RETYPED),
-        (described("Billing_Customer_Id__c", writable=False), DriftKind.READ_ONLY),
-        (described("Other__c"), DriftKind.FIELD_MISSING),
-    ],
-)
-def test_a_key_that_differs(held: DescribedField, kind: DriftKind | None) -> None:
-    key = needed()["Account", "Billing_Customer_Id__c"]
-    assert [one.kind for one in find_drift([key], {"Account": [held]})] == ([] if kind is None else [kind])

@@ -278,9 +278,17 @@ def test_every_rule_that_spoke_is_heard_in_order() -> None:
         "paused-class",
         "nonessential",
     ]
-    assert len(RULES) == 13
+    assert len(RULES) == len(rules_of(decision)) + 2, "the rules of the target and of the gates are heard elsewhere"
     refused = NAME | {"MRR"}
     assert (decision.effect, decision.shadow, decision.refused) == (Effect.HOLD, RELEASED - refused, refused)
+
+
+def test_a_target_that_lacks_the_object_holds_everything_until_it_is_back() -> None:
+    rules = compile_flow(FLOW, mapping=MAPPING, owners=OWNERS, tier_cap=Phase.AUTOMATED, meaning="", exempt=True)
+    stopped = msgspec.structs.replace(rules, stopped="Company is missing.")
+    decision = decide(Case(flow=stopped, fields=ALL))
+    assert [reason.text for reason in decision.reasons if reason.rule == "target"] == ["Company is missing."]
+    assert decision.write == frozenset()
 
 
 def test_a_contested_field_waits_and_its_neighbors_go_on() -> None:

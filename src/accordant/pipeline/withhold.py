@@ -1,0 +1,40 @@
+"""The outbox without the fields that a target no longer takes: what was planned before goes out without them.
+
+Planned anew, a record lacks them anyhow; on the day they are back, every record that went out meanwhile is planned
+again (`operations/check_drift.py`).
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from accordant.ports.outbox import LeasedIntent, Outbox, Verdict
+
+
+class WithholdingOutbox:
+    """An ``Outbox`` that hands over each intent without the withheld fields of its flow."""
+
+    def __init__(self, outbox: Outbox, withheld: Mapping[str, frozenset[str]]) -> None:
+        self._outbox = outbox
+        self._withheld = withheld
+
+    def claim(
+        self, *, target: str, limit: int, now: datetime, lease_until: datetime, paused_flows: frozenset[str]
+    ) -> tuple[LeasedIntent, ...]:
+        """See the port."""
+        leased = self._outbox.claim(
+            target=target, limit=limit, now=now, lease_until=lease_until, paused_flows=paused_flows
+        )
+        return tuple(self._trimmed(one) for one in leased)
+
+    def settle(self, verdicts: Sequence[Verdict], *, now: datetime) -> None:
+        """See the port."""
+        self._outbox.settle(verdicts, now=now)
+
+    def _trimmed(self, leased: LeasedIntent) -> LeasedIntent:
+        withheld = self._withheld.get(leased.intent.flow, frozenset())
+        if withheld.isdisjoint(leased.intent.fields):
+            return leased
+        fields = {name: value for name, value in leased.intent.fields.items() if name not in withheld}
+        return msgspec.structs.replace(leased, intent=msgspec.structs.replace(leased.intent, fields=fields))
