@@ -10,7 +10,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from tempfile import TemporaryDirectory
 
 import structlog
 
@@ -34,6 +33,7 @@ from accordant.operations.redrive import Redriven, RedriveOrder, redrive
 from accordant.operations.rehearse import RehearsalOrder
 from accordant.operations.repair import Repair, repair
 from accordant.operations.restore import ConflictUnknown, Prospect, Restored, RestoreOrder, prospects, restore
+from accordant.operations.review_room import ReviewRoom
 from accordant.operations.scan_directory import Progress as ScanProgress
 from accordant.operations.scan_directory import ScanReport, scan_directory
 from accordant.pipeline.batches import sent_until
@@ -50,6 +50,7 @@ from accordant.pipeline.work import work
 from accordant.ports.connector import Inbound, Outbound, Reader
 from accordant.ports.inbox import Reading
 from accordant.ports.rehearsal import Rehearsal
+from accordant.ports.state import ConcurrentChange
 from accordant.runtime.backoff import backoff
 from accordant.runtime.worker import shielded
 from accordant.settings import Settings, resolve_secrets
@@ -70,6 +71,8 @@ from accordant.store.outbox import SqlOutbox
 from accordant.store.reconcile import SqlReconcileBook
 from accordant.store.redrive import SqlDeadLetters
 from accordant.store.rehearsals import SqlRehearsalBook
+from accordant.store.review_desk import SqlReviewDesk
+from accordant.store.scratch import scratch_state
 from accordant.store.shapes import SqlShapeBook
 from accordant.store.state import SqlState
 from accordant.store.switches import SqlSwitchboard
@@ -80,6 +83,7 @@ _REREADS_MAX = 200
 _ALERTS_MAX = 20
 _ALERT_PAUSE = timedelta(seconds=30)
 _REPLAN_BATCH = 500
+_REPLAN_TRIES = 5
 _DAY_TURN = "the day's turn"
 #: How long one worker may take to decide everything for a new day before another begins anew.
 _DAY_TURN_LEASE = timedelta(minutes=30)
@@ -167,6 +171,13 @@ class Hub:
         self.readers: dict[str, Reader] = {}
         self.outbounds: dict[str, Outbound] = {}
         self.connections: dict[str, Connection] = {}
+        self.review_room = ReviewRoom(
+            desk=SqlReviewDesk(self.database),
+            outbounds=self.outbounds,
+            rulebook=lambda: self.rulebook,
+            replan=lambda account_id: self.replan_accounts(account_ids=(account_id,)),
+            clock=clock,
+        )
         self._random = randomness or random.Random()  # noqa: S311  jitter, not secrecy
         self._webhook: AlertWebhook | None = None
         self._adopt(charter, environment)
@@ -319,11 +330,6 @@ class Hub:
             await asyncio.to_thread(partial(self.replan_accounts, repair=one.records))
         return found
 
-    def _recognizer(self, target: str) -> Recognizer:
-        part = self.charter.identity
-        search = None if part is None else Search.of(part, target)
-        return Recognizer(memory=self.link_memory, search=search, charter=self.rulebook.version, clock=self.clock)
-
     def _open_gate(self) -> Gate:
         asked = gate_asker(self.state, self.clock)
         return partial(stop_of, rulebook=self.rulebook, switches=self.switches(), ask_gates=asked)
@@ -360,9 +366,20 @@ class Hub:
         ids = self.state.account_ids() if account_ids is None else account_ids
         for start in range(0, len(ids), _REPLAN_BATCH):
             batch = ids[start : start + _REPLAN_BATCH]
-            changes = replan(batch, rulebook=self.rulebook, state=self.state, now=self.clock(), repair=repair)
-            self.state.commit(changes, now=self.clock())
+            self._replan_batch(batch, repair)
         return len(ids)
+
+    def _replan_batch(self, batch: tuple[str, ...], repair: frozenset[str]) -> None:
+        """Who comes second decides again; the last refusal is the caller's."""
+        for attempt in range(_REPLAN_TRIES):
+            changes = replan(batch, rulebook=self.rulebook, state=self.state, now=self.clock(), repair=repair)
+            try:
+                self.state.commit(changes, now=self.clock())
+            except ConcurrentChange:
+                if attempt == _REPLAN_TRIES - 1:
+                    raise
+            else:
+                return
 
     async def scan_directory(self, system: str, *, progress: ScanProgress | None = None) -> ScanReport:
         """Read the records of a target, then look for every account there.
@@ -401,8 +418,10 @@ class Hub:
                 _log.warning("the records of a target could not be read", target=system, problem=str(error))
         return len(unread)
 
-    async def reconcile(self, flow: str, *, actor: str, progress: Progress | None = None) -> Reconciliation:
-        """Compare a flow whole with its target. Raises ConfigurationError for an unknown flow, and as the target."""
+    async def reconcile(
+        self, flow: str, *, actor: str, progress: Progress | None = None, since: datetime | None = None
+    ) -> Reconciliation:
+        """Compare a flow with its target, whole or what changed. Raises ConfigurationError for an unknown flow."""
         route = self.rulebook.route(flow)
         if route is None:
             known = ", ".join(part.name for part in self.charter.flows)
@@ -417,6 +436,7 @@ class Hub:
             actor=actor,
             clock=self.clock,
             progress=progress,
+            since=since,
         )
 
     async def compare_source(
@@ -514,31 +534,23 @@ class Hub:
         progress: rehearsing.Progress | None = None,
         tell: rehearsing.Tell | None = None,
     ) -> Rehearsal:
-        """What this hub's charter would change if it came into force now. Raises RejectedError before the first.
-
-        The scratch store stands in the installation's own folder, as well guarded as its store, and goes at the end.
-        """
+        """What this hub's charter would change if it came into force now. Raises RejectedError before the first."""
         version = self.shelf.in_force()
         in_force = None if version is None else self.shelf.read(version)
         if in_force is None:
             raise RejectedError("No charter was in force here yet.", remedy="Run `accordant serve` once.")
-        with TemporaryDirectory(prefix="rehearsal-", dir=self.settings.home, ignore_cleanup_errors=True) as folder:
-            scratch = Database(f"sqlite:///{folder}/scratch.db")
-            try:
-                migrate(scratch)
-                stage = rehearsing.Stage(
-                    live=self.state,
-                    empty=SqlState(scratch),
-                    history=SqlHistory(self.database, self.inbox),
-                    book=SqlRehearsalBook(self.database),
-                    in_force=write_rulebook(in_force, _tiers(in_force)),
-                    proposed=self.rulebook,
-                    connectors=self.inbounds,
-                    shield=shielded,
-                )
-                return rehearsing.rehearse(stage, order, actor=actor, clock=self.clock, progress=progress, tell=tell)
-            finally:
-                scratch.close()
+        with scratch_state(self.settings.home) as empty:
+            stage = rehearsing.Stage(
+                live=self.state,
+                empty=empty,
+                history=SqlHistory(self.database, self.inbox),
+                book=SqlRehearsalBook(self.database),
+                in_force=write_rulebook(in_force, _tiers(in_force), self.shapes.shapes()),
+                proposed=self.rulebook,
+                connectors=self.inbounds,
+                shield=shielded,
+            )
+            return rehearsing.rehearse(stage, order, actor=actor, clock=self.clock, progress=progress, tell=tell)
 
     def enforce_charter(self) -> bool:
         """Remember the charter in force; when it is not the one of last time, decide everything again.

@@ -30,7 +30,9 @@ def check_identity(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -
     for system, mappings in charter.mappings.items():
         for index, mapping in enumerate(mappings):
             if mapping.entity is EntityKind.ACCOUNT:
-                flows = tuple(flow.name for flow in charter.flows if flow.target == system)
+                flows = tuple(
+                    flow.name for flow in charter.flows if flow.target == system and flow.entity is EntityKind.ACCOUNT
+                )
                 where = place("mappings", system, index, "key_source")
                 yield from _key(mapping.key_source, where, flows, is_matched=charter.identity is not None)
     part = charter.identity

@@ -172,20 +172,34 @@ def survivors(records: Mapping[str, Candidate]) -> tuple[tuple[Candidate, ...], 
                 record = None
                 break
             seen.append(record.id)
-            record = records.get(survivor)
+            # What billing knows of a customer stands for a record that the directory has not met yet.
+            stands_in = msgspec.structs.replace(record, id=survivor, merged_into=None) if record.is_pending else None
+            record = records.get(survivor, stands_in)
         if record is not None and not record.deleted:
             living[record.id] = _inherit(living.get(record.id, record), (records[one] for one in seen))
     return tuple(living.values()), circle
 
 
 def _inherit(record: Candidate, merged: Iterable[Candidate]) -> Candidate:
-    """What is left of a merge is known by the ids that went into it, and by the references those held."""
-    gone = tuple(merged)
+    """What is left of a merge is known by everything that the records that went into it were known by."""
+    gone = tuple(one for one in merged if one.id != record.id)
     if not gone:
         return record
-    ids = {*record.merged_ids, *(one.id for one in gone)}
-    references = {*record.cross_references, *(ref for one in gone for ref in one.cross_references)}
-    return msgspec.structs.replace(record, merged_ids=tuple(sorted(ids)), cross_references=tuple(sorted(references)))
+    parts = (record, *gone)
+    return msgspec.structs.replace(
+        record,
+        name=record.name or next((one.name for one in gone if one.name), None),
+        emails=_union(one.emails for one in parts),
+        domains=_union(one.domains for one in parts),
+        tax_ids=_union(one.tax_ids for one in parts),
+        phones=_union(one.phones for one in parts),
+        cross_references=_union(one.cross_references for one in parts),
+        merged_ids=_union((record.merged_ids, *((one.id, *one.merged_ids) for one in gone))),
+    )
+
+
+def _union(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(sorted({value for part in parts for value in part}))
 
 
 def _exact(own: Profile, theirs: Profile) -> Iterable[Evidence]:

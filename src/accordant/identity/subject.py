@@ -18,12 +18,17 @@ def subject_of(account_id: str, account: Account, *, reference_key: str | None) 
     )
 
 
-def pending_record(subject: Subject, *, system: str, object_name: str, key: str) -> Candidate:
-    """The record that is to be created for a customer, as far as it is known before it is there."""
+def own_record(subject: Subject, *, system: str, object_name: str, key: str, record_id: str | None) -> Candidate:
+    """What billing knows of a customer, as a record of the target: the target need not hold its e-mail or tax id.
+
+    It stands for the record with ``key`` until that is there, and leads to it from then on.
+    """
+    own = f"{PENDING_PREFIX}{subject.external_id}"
+    led_to = record_id if record_id is not None else f"{PENDING_PREFIX}{key}"
     return Candidate(
         system=system,
         object=object_name,
-        id=f"{PENDING_PREFIX}{key}",
+        id=own,
         name=subject.name,
         emails=subject.emails,
         tax_ids=subject.tax_ids,
@@ -31,4 +36,5 @@ def pending_record(subject: Subject, *, system: str, object_name: str, key: str)
         phones=subject.phones,
         postcode=subject.postcode,
         country=subject.country,
+        merged_into=None if led_to == own else led_to,
     )

@@ -29,7 +29,7 @@ from accordant.canonical.matching import (
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.canonical.targets import IdentitySpec
 from accordant.identity.ladder import Ladder
-from accordant.identity.subject import pending_record, subject_of
+from accordant.identity.subject import own_record, subject_of
 from accordant.pipeline.workbench import ACTOR, Workbench
 from accordant.ports.directory import DirectoryEntry
 from accordant.ports.matching import Pair
@@ -229,13 +229,11 @@ class _Matching:
         if account is None:
             return None
         link = self._link(target_id=record.id, rung=Rung.CROSS_REFERENCE)
-        return self._keep(msgspec.structs.replace(link, account_id=owner.id, key=account.external_id))
+        kept = msgspec.structs.replace(link, account_id=owner.id, key=account.external_id)
+        return self._keep(kept, subject_of(owner.id, account, reference_key=matcher.reference_key))
 
     def _create(self, verdict: Unmatched) -> RecordLink:
         """Nobody's yet: a new record, which whoever comes next is to find before it is there."""
-        matcher, key = self._matcher, self._subject.external_id
-        record = pending_record(self._subject, system=matcher.system, object_name=matcher.object, key=key)
-        self._table.put_directory(DirectoryEntry(record=record, keys=matcher.ladder.reader.record(record).keys()))
         link = self._keep(self._link(target_id=None, rung=None))
         if verdict.policy is UnmatchedPolicy.HYBRID:
             self._ask(verdict.hints, "No record was known to be this customer's, so one was created.", waits=False)
@@ -255,12 +253,21 @@ class _Matching:
             linked_at=self._bench.now,
         )
 
-    def _keep(self, link: RecordLink) -> RecordLink:
-        """Keep a link, tell the trail, and let a question lapse that it answers."""
+    def _keep(self, link: RecordLink, subject: Subject | None = None) -> RecordLink:
+        """Keep a link, make its customer a way to the record, tell the trail, let a question lapse that it answers."""
         before = self._table.link_of(link.account_id, link.system, link.object)
         if before is not None and _says(before) == _says(link):
             return before
         self._table.put_link(link)
+        record = own_record(
+            subject or self._subject,
+            system=link.system,
+            object_name=link.object,
+            key=link.key,
+            record_id=link.target_id,
+        )
+        keys = self._matcher.ladder.reader.record(record).keys()
+        self._table.put_directory(DirectoryEntry(record=record, keys=keys))
         self._bench.note(
             "registry.record.linked",
             f"account/{link.account_id}",

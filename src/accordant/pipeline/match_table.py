@@ -55,10 +55,13 @@ class MatchTable:
         """What the directory has under these keys, with what this very batch has decided to create."""
         asked = frozenset(keys)
         found = self._book.lookup(system, object_name, asked)
-        for entry in self.changes.directory:
-            record = entry.record
-            if (record.system, record.object) == (system, object_name) and not asked.isdisjoint(entry.keys):
-                found.records[record.id] = record
+        here = [
+            one for one in self.changes.directory if (one.record.system, one.record.object) == (system, object_name)
+        ]
+        found.records.update({one.record.id: one.record for one in here if not asked.isdisjoint(one.keys)})
+        # What leads on to another record of this batch leads nowhere without it.
+        led_to = {record.merged_into for record in found.records.values()}
+        found.records.update({one.record.id: one.record for one in here if one.record.id in led_to})
         return found
 
     def put_link(self, link: RecordLink) -> None:

@@ -297,6 +297,8 @@ def example_charter(*, company: str, timezone: str, source: ExampleSystem, targe
             "systems:",
             *_example_system(source),
             *_example_system(target),
+            "# Before a record is made, the one that is already there is looked for; doubtful ones are asked about.",
+            "identity: { model: b2b, unmatched: create }",
             "# read_only compares and writes nothing. Once what it would write is right, make a flow controlled.",
             "flows:",
             f"  - {{ entity: account, {flow}, verify: Accounts in {target.connector} }}",

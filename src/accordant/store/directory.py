@@ -171,22 +171,20 @@ def forget(connection: Connection, system: str, object_name: str, ids: Iterable[
     return len(numbers)
 
 
-def confirm_pending(
-    connection: Connection, system: str, object_name: str, pending_id: str, record_id: str, *, seen_at: int
-) -> None:
-    """A record that was still to be created is there now, under the target's own id; its keys stay as they are."""
+def confirm_pending(connection: Connection, system: str, object_name: str, pending_id: str, record_id: str) -> None:
+    """A record that was to be created is there now: what billing knows of its customer leads to it from now on."""
     waiting = _by_id(connection, system, object_name, [pending_id]).get(pending_id)
-    if waiting is None:
+    if waiting is None or waiting.merged_into is not None:
         return
-    numbers = _numbers(connection, {(system, object_name, pending_id), (system, object_name, record_id)})
-    if (system, object_name, record_id) in numbers:
-        forget(connection, system, object_name, [pending_id])  # a scan has met it before the answer came
-        return
-    body = _ENCODER.encode(msgspec.structs.replace(waiting, id=record_id))
+    body = _ENCODER.encode(msgspec.structs.replace(waiting, merged_into=record_id))
     connection.execute(
         directory_record.update()
-        .where(directory_record.c.id == numbers[system, object_name, pending_id])
-        .values(record_id=record_id, body=body, seen_at=seen_at)
+        .where(
+            directory_record.c.system == system,
+            directory_record.c.object == object_name,
+            directory_record.c.record_id == pending_id,
+        )
+        .values(is_live=False, body=body)
     )
 
 

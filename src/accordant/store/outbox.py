@@ -95,7 +95,7 @@ class SqlOutbox:
         with self._database.write() as connection:
             _close(connection, verdicts, to_micros(now))
             _keep_receipts(connection, verdicts)
-            _confirm(connection, verdicts, to_micros(now))
+            _confirm(connection, verdicts)
             keep_relinks(connection, [verdict.relink for verdict in verdicts if verdict.relink is not None], now)
             keep_questions(connection, [verdict.case for verdict in verdicts if verdict.case is not None], now)
             for verdict in verdicts:
@@ -268,7 +268,7 @@ def _keep_receipts(connection: Connection, verdicts: Sequence[Verdict]) -> None:
     bulk.insert(connection, write_receipt, _RECEIPT, rows)
 
 
-def _confirm(connection: Connection, verdicts: Sequence[Verdict], micros: int) -> None:
+def _confirm(connection: Connection, verdicts: Sequence[Verdict]) -> None:
     """What the target is known to hold now; what it held is in the receipts. A new record gets its crosswalk entry."""
     confirmed, links = [], []
     for verdict in verdicts:
@@ -298,7 +298,7 @@ def _confirm(connection: Connection, verdicts: Sequence[Verdict], micros: int) -
                 (str(source), source.system, source.object_type, source.id, target.kind.value, target.id, since)
             )
     bulk.upsert(connection, confirmed_record, _CONFIRMED, confirmed)
-    confirm_links(connection, _written_accounts(verdicts), seen_at=micros)
+    confirm_links(connection, _written_accounts(verdicts))
     bulk.insert_new(
         connection, crosswalk, ("ref", "system", "object_type", "external_id", "kind", "entity_id", "since"), links
     )

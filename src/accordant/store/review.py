@@ -228,7 +228,7 @@ def commit_matches(connection: Connection, changes: MatchChanges, *, now: dateti
     put_entries(connection, changes.directory, now=now)
 
 
-def confirm_links(connection: Connection, written: Mapping[tuple[str, str, str], str], *, seen_at: int) -> None:
+def confirm_links(connection: Connection, written: Mapping[tuple[str, str, str], str]) -> None:
     """Records that were to be created are there: their ids by (system, object, key)."""
     columns = ("account_id", "system", "object", "key", "target_id")
     rows = bulk.select_by_keys(connection, record_link, columns, "key", {key for _, _, key in written})
@@ -245,4 +245,4 @@ def confirm_links(connection: Connection, written: Mapping[tuple[str, str, str],
             )
             .values(target_id=record_id)
         )
-        confirm_pending(connection, system, object_name, f"{PENDING_PREFIX}{key}", record_id, seen_at=seen_at)
+        confirm_pending(connection, system, object_name, f"{PENDING_PREFIX}{key}", record_id)
