@@ -1,0 +1,136 @@
+"""Where a person says whose record it is: named, looked up in the target as it is now, decided and carried out.
+
+Next: `review.py` for what a decision changes, `duplicates.py` for records that are one and the same.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import msgspec
+
+from accordant.canonical.matching import Candidate
+from accordant.canonical.refs import EntityKind
+from accordant.canonical.review import ReviewAction
+from accordant.canonical.targets import object_spec
+from accordant.kernel.clock import Clock
+from accordant.operations.review import Decided, Declined, ReviewOrder, review
+from accordant.pipeline.plan import Rulebook
+from accordant.ports.connector import Outbound
+from accordant.ports.review import Place, ReviewDesk
+
+
+class ReviewRoom:
+    """The review queue of one hub. ``replan`` decides again for one account."""
+
+    def __init__(
+        self,
+        *,
+        desk: ReviewDesk,
+        outbounds: Mapping[str, Outbound],
+        rulebook: Callable[[], Rulebook],
+        replan: Callable[[str], object],
+        clock: Clock,
+    ) -> None:
+        self._desk = desk
+        self._outbounds = outbounds
+        self._rulebook = rulebook
+        self._replan = replan
+        self._clock = clock
+
+    def place(self, name: str, system: str | None = None) -> Place | Declined:
+        """The one question that is meant by a case's id or a customer's. Declined where it is none, or several."""
+        found = [one for one in self._desk.places(name) if system in (None, one.system)]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            return Declined(
+                sentence=f"Nothing is known of {name[:60]!r} that could be decided about.",
+                remedy="Name a case (rev_...) or a customer by its id; `accordant review list` shows what waits.",
+            )
+        where = ", ".join(f"{one.system} {one.object}" for one in found)
+        return Declined(
+            sentence=f"{name[:60]} has records in several places: {where}.", remedy="Name one with --system."
+        )
+
+    async def decide(
+        self,
+        action: ReviewAction,
+        name: str,
+        *,
+        actor: str,
+        reason: str,
+        target_id: str | None = None,
+        system: str | None = None,
+    ) -> Decided | Declined:
+        """Decide about a case or a customer. Raises as ``Outbound.read`` when the chosen record cannot be looked up."""
+        place = await asyncio.to_thread(self.place, name, system)
+        if isinstance(place, Declined):
+            return place
+        chosen: Candidate | str | None = target_id
+        if target_id is not None and action in {ReviewAction.ACCEPT, ReviewAction.MERGE}:
+            chosen = await self._look_up(place, target_id)
+        order = ReviewOrder(action=action, place=place, target_id=target_id, actor=actor, reason=reason)
+        return await asyncio.to_thread(self._carry_out, order, chosen)
+
+    async def merge(
+        self, system: str, object_name: str, survivor: str, others: Sequence[str], *, actor: str, reason: str
+    ) -> tuple[Decided | Declined, ...]:
+        """Let the customers of some records go to the record that is to survive; one answer each. Raises as ``decide``.
+
+        The records themselves are merged in the target by a person: its interface has no such call.
+        """
+        links = await asyncio.to_thread(self._desk.linked_to, system, object_name, others)
+        answers = []
+        for link in links:
+            order = ReviewOrder(
+                action=ReviewAction.MERGE,
+                place=Place(link.account_id, system, object_name),
+                target_id=survivor,
+                actor=actor,
+                reason=reason,
+            )
+            chosen = await self._look_up(order.place, survivor)
+            answers.append(await asyncio.to_thread(self._carry_out, order, chosen))
+        return tuple(answers)
+
+    def _carry_out(self, order: ReviewOrder, chosen: Candidate | str | None) -> Decided | Declined:
+        file = self._desk.file(order.place, chosen)
+        if file is None:
+            return Declined(
+                sentence="Nobody has described this customer yet.", remedy="Its owner's next event will; decide then."
+            )
+        return review(
+            order,
+            file=file,
+            desk=self._desk,
+            replan=self._replan,
+            charter=self._rulebook().version,
+            now=self._clock(),
+        )
+
+    async def _look_up(self, place: Place, target_id: str) -> Candidate | None:
+        """The record as the target has it now: what a scan once saw may be merged or another's since."""
+        outbound = self._outbounds.get(place.system)
+        mapping = next(
+            (
+                route.mapping
+                for routes in self._rulebook().routes.values()
+                for route in routes
+                if (route.flow.target, route.flow.object, route.flow.entity)
+                == (place.system, place.object, EntityKind.ACCOUNT)
+            ),
+            None,
+        )
+        if outbound is None or mapping is None:
+            return None
+        seen = (await outbound.whereabouts(object_spec(mapping), [target_id])).get(target_id)
+        if seen is None:
+            return None
+        known = await asyncio.to_thread(partial(self._desk.file, place, target_id))
+        told = known.chosen if known is not None else None
+        record = told or Candidate(system=place.system, object=place.object, id=target_id)
+        keys = () if seen.key is None else (seen.key,)
+        return msgspec.structs.replace(
+            record, cross_references=keys, deleted=seen.deleted, merged_into=seen.merged_into
+        )

@@ -1,0 +1,177 @@
+"""Records that people merged, deleted, split or made before us, from the courier's question to a person's answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import select
+
+from accordant.canonical.matching import ReviewState
+from accordant.canonical.review import ReviewAction
+from accordant.operations.review import Decided, Declined
+from accordant.store.review import SqlReviews
+from accordant.store.review_desk import SqlReviewDesk
+from accordant.store.schema import audit_entry, crosswalk, write_intent
+from tests.integration.operations.kit import KEY, MRR, Installation, an_installation
+
+WHO = "sales@example.com"
+
+
+def touch(one: Installation, customer: str, quantity: int) -> None:
+    """The customer pays for more: something is to be written."""
+    subscription = next(seen for seen in one.stripe.book.table("subscription").values() if seen["customer"] == customer)
+    one.stripe.advance(60)
+    one.clock.move(seconds=60)
+    items = [{"id": subscription["items"]["data"][0]["id"], "quantity": quantity}]
+    one.stripe.account.billing.update(subscription, items=items)
+
+
+def states(one: Installation) -> list[str]:
+    query = select(write_intent.c.state).order_by(write_intent.c.state).distinct()
+    with one.hub.database.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def trail(one: Installation, kind: str) -> int:
+    query = select(audit_entry.c.position).where(audit_entry.c.kind == kind)
+    with one.hub.database.read() as connection:
+        return len(connection.execute(query).all())
+
+
+def waiting(one: Installation) -> list[str]:
+    return [found.case.why for found in SqlReviews(one.hub.database).open_cases(limit=10)]
+
+
+def record_id(one: Installation, customer: str) -> str:
+    return str(one.salesforce.record("Account", customer)["Id"])
+
+
+async def decided(one: Installation, action: ReviewAction, name: str, target_id: str | None = None) -> Decided:
+    answer = await one.hub.review_room.decide(action, name, actor="ada", reason="I asked them.", target_id=target_id)
+    assert isinstance(answer, Decided), answer
+    return answer
+
+
+async def test_a_merged_record_is_followed_and_its_survivor_gets_the_key(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        (customer,) = one.sell(1)
+        await one.settle()
+        old = record_id(one, customer)
+        middle, survivor = (one.salesforce.create("Account", Name=name) for name in ("EXAMPLE-middle", "EXAMPLE-last"))
+        one.salesforce.merge("Account", middle, [old], WHO)
+        one.salesforce.merge("Account", survivor, [middle], WHO)
+        touch(one, customer, 3)
+        await one.settle()
+        assert one.salesforce.record("Account", survivor)[KEY] == customer
+        assert float(one.salesforce.record("Account", survivor)[MRR]) == 300.0
+        assert (one.salesforce.count("Account"), waiting(one), trail(one, "registry.record.relinked")) == (1, [], 1)
+        with one.hub.database.read() as connection:
+            rows = connection.execute(select(crosswalk.c.external_id, crosswalk.c.entity_id)).all()
+        owners = {row.external_id: row.entity_id for row in rows}
+        assert owners[old] == owners[survivor] == owners[customer]
+        touch(one, customer, 4)
+        await one.settle()
+        assert (one.salesforce.count("Account"), trail(one, "registry.record.relinked")) == (1, 1)
+
+
+async def test_a_split_moves_the_link_to_where_the_key_is(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        (customer,) = one.sell(1)
+        await one.settle()
+        fresh = one.salesforce.split("Account", customer, KEY, WHO, Name="EXAMPLE-new")
+        touch(one, customer, 2)
+        await one.settle()
+        assert float(one.salesforce.record("Account", fresh)[MRR]) == 200.0
+        assert (waiting(one), trail(one, "registry.record.relinked")) == ([], 1)
+
+
+async def test_a_deleted_record_is_a_question_and_a_new_one_is_made_when_a_person_says_so(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        gone, other = one.sell(2)
+        await one.settle()
+        one.salesforce.delete("Account", gone, WHO)
+        for customer in (gone, other):
+            touch(one, customer, 2)
+        await one.settle()
+        (why,) = waiting(one)
+        assert "Somebody deleted the Account" in why
+        assert (one.salesforce.count("Account"), "held" in states(one)) == (1, True)
+        assert float(one.salesforce.record("Account", other)[MRR]) == 200.0
+        # While the question is open, what comes meanwhile waits with it and asks nothing anew.
+        touch(one, gone, 3)
+        await one.settle()
+        assert (one.salesforce.count("Account"), trail(one, "registry.review.opened")) == (1, 1)
+        answer = await decided(one, ReviewAction.CREATE, gone)
+        assert answer.state is ReviewState.CREATED
+        await one.deliver()
+        assert float(one.salesforce.record("Account", gone)[MRR]) == 300.0
+        assert (one.salesforce.count("Account"), waiting(one)) == (2, [])
+        again = await one.hub.review_room.decide(ReviewAction.CREATE, gone, actor="bob", reason="me too")
+        assert isinstance(again, Declined)
+        assert "decided already: created, by ada" in again.sentence
+
+
+async def test_two_customers_whose_records_were_merged_are_a_question_and_then_share_it(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        first, second = one.sell(2)
+        await one.settle()
+        survivor = record_id(one, first)
+        one.salesforce.merge("Account", survivor, [record_id(one, second)], WHO)
+        touch(one, second, 5)
+        await one.settle()
+        (why,) = waiting(one)
+        assert f"carries the key of another customer, {first}" in why
+        answer = await decided(one, ReviewAction.ACCEPT, second, survivor)
+        assert f"shared with {first}" in answer.sentence
+        await one.deliver()
+        assert one.salesforce.count("Account") == 1
+        back = await decided(one, ReviewAction.UNDO, second)
+        assert back.state is ReviewState.OPEN
+        assert waiting(one) == [why]
+
+
+async def test_a_record_named_by_a_person_must_be_there(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        (customer,) = one.sell(1)
+        await one.settle()
+        old = record_id(one, customer)
+        one.salesforce.delete("Account", customer, WHO)
+        touch(one, customer, 2)
+        await one.settle()
+        for target_id in (old, "001000000000000AAA"):
+            answer = await one.hub.review_room.decide(
+                ReviewAction.ACCEPT, customer, actor="ada", reason="that one", target_id=target_id
+            )
+            assert isinstance(answer, Declined)
+            assert "no live Account" in answer.sentence
+        made = one.salesforce.create("Account", Name="EXAMPLE by hand")
+        await decided(one, ReviewAction.ACCEPT, customer, made)
+        await one.deliver()
+        assert one.salesforce.record("Account", made)[KEY] == customer
+        assert float(one.salesforce.record("Account", made)[MRR]) == 200.0
+
+
+async def test_of_two_decisions_at_once_one_is_kept(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        (customer,) = one.sell(1)
+        await one.settle()
+        one.salesforce.delete("Account", customer, WHO)
+        touch(one, customer, 2)
+        await one.settle()
+        desk = SqlReviewDesk(one.hub.database)
+        room = one.hub.review_room
+        place = room.place(customer)
+        assert not isinstance(place, Declined)
+        before = desk.file(place, None)
+        await decided(one, ReviewAction.CREATE, customer)
+        # The second had read the case before the first decision was kept.
+        desk.file = lambda *_: before  # type: ignore[method-assign]
+        room._desk = desk
+        late = await room.decide(ReviewAction.CREATE, customer, actor="bob", reason="me too")
+        assert isinstance(late, Declined)
+        assert "Somebody else decided" in late.sentence
+        assert trail(one, "review.case.created") == 1
