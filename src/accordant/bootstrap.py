@@ -330,6 +330,11 @@ class Hub:
             await asyncio.to_thread(partial(self.replan_accounts, repair=one.records))
         return found
 
+    def _recognizer(self, target: str) -> Recognizer:
+        part = self.charter.identity
+        search = None if part is None else Search.of(part, target)
+        return Recognizer(memory=self.link_memory, search=search, charter=self.rulebook.version, clock=self.clock)
+
     def _open_gate(self) -> Gate:
         asked = gate_asker(self.state, self.clock)
         return partial(stop_of, rulebook=self.rulebook, switches=self.switches(), ask_gates=asked)

@@ -7,6 +7,7 @@ and no finding. An empty comparison says so and is never clean. Next: `repair.py
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
@@ -174,8 +175,9 @@ async def reconcile(
     actor: str,
     clock: Clock,
     progress: Progress | None = None,
+    since: datetime | None = None,
 ) -> Reconciliation:
-    """Compare one flow whole and keep every finding.
+    """Compare one flow whole and keep every finding; with ``since`` only records decided or confirmed after that.
 
     Raises RateLimited, TargetUnavailable, AuthorizationExpired, RejectedError when the target cannot be asked: the run
     then stays unfinished and proves nothing.
@@ -196,9 +198,12 @@ async def reconcile(
         ask_gates=gate_asker(state, clock),
         progress=progress,
     )
-    await comparison.walk_target()
-    await comparison.walk_desired()
-    await _find_unplanned(route, book=book, state=state, tally=tally)
+    if since is None:
+        await comparison.walk_target()
+        await comparison.walk_desired()
+        await _find_unplanned(route, book=book, state=state, tally=tally)
+    else:
+        await comparison.walk_changed(since)
     return await tally.finish(actor)
 
 
@@ -254,6 +259,16 @@ class _Comparison:
         while page := await off_loop(partial(self._book.known_after, self._route.flow.name, after, limit=BATCH)):
             after = page[-1].key
             await self._look_again([known.key for known in page if known.key not in self._seen])
+            self._tell()
+
+    async def walk_changed(self, since: datetime) -> None:
+        """What the hub decided or saw confirmed since then; what only the target changed shows in a whole walk."""
+        after = ""
+        changed = partial(self._book.changed_after, self._route.flow.name, since)
+        while keys := await off_loop(partial(changed, after, limit=BATCH)):
+            after = keys[-1]
+            self._total += len(keys)
+            await self._look_again(keys)
             self._tell()
 
     async def _compare(self, batch: dict[str, CurrentRecord]) -> None:

@@ -128,6 +128,14 @@ class ReconcileBook(Protocol):
         """The next desired records of a flow in the order of their keys; start with an empty ``key``."""
         ...
 
+    def changed_after(self, flow: str, since: datetime, key: str, *, limit: int) -> tuple[str, ...]:
+        """Keys of the next records of a flow that were decided or confirmed since then, in order."""
+        ...
+
+    def last_started(self, flow: str) -> datetime | None:
+        """When the latest comparison of a flow that came to its end began; None before the first."""
+        ...
+
     def unplanned_after(
         self, flow: str, kind: EntityKind, system: str, entity_id: str, *, limit: int
     ) -> tuple[str, ...]:

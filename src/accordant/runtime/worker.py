@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
+import msgspec
 import structlog
 
 from accordant.kernel.errors import AccordantError, TransientError
@@ -33,6 +34,23 @@ def shielded(step: Callable[[], Result]) -> Result | str:
     except Exception as error:
         _log.exception("a step failed")
         return f"{type(error).__name__}: {error}"
+
+
+class Failed(msgspec.Struct, frozen=True):
+    """A step that did not come to its end, and why, in words."""
+
+    reason: str
+
+
+async def guarded(step: Callable[[], Awaitable[Result]]) -> Result | Failed:
+    """Run ``step`` as a job of its own: whatever goes wrong is answered, so that it can be remembered and told."""
+    try:
+        return await step()
+    except AccordantError as error:
+        return Failed(str(error))
+    except Exception as error:
+        _log.exception("a job failed")
+        return Failed(f"{type(error).__name__}: {error}")
 
 
 class Loop:

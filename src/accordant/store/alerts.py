@@ -36,6 +36,11 @@ class AlertQueue:
             )
             return tuple((row.id, row.kind, row.subject, row.body, row.attempts) for row in rows)
 
+    def add(self, *, kind: str, subject: str, body: str, now: datetime) -> None:
+        """Put an alert of its own into the queue."""
+        with self._database.write() as connection:
+            raise_alert(connection, kind=kind, subject=subject, body=body, at=now)
+
     def mark_sent(self, alert_id: int, *, now: datetime) -> None:
         """The webhook took it."""
         with self._database.write() as connection:

@@ -85,6 +85,32 @@ class SqlReconcileBook:
         with self._database.read() as connection:
             return _known(connection, [tuple(row) for row in connection.execute(query)])
 
+    def changed_after(self, flow: str, since: datetime, key: str, *, limit: int) -> tuple[str, ...]:
+        """See the port."""
+        micros = to_micros(since)
+        query = (
+            select(desired_record.c.key)
+            .outerjoin(confirmed_record, confirmed_record.c.ref == desired_record.c.ref)
+            .where(
+                desired_record.c.flow == flow,
+                desired_record.c.key > key,
+                (desired_record.c.updated_at >= micros) | (confirmed_record.c.confirmed_at >= micros),
+            )
+            .order_by(desired_record.c.key)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return tuple(connection.execute(query).scalars())
+
+    def last_started(self, flow: str) -> datetime | None:
+        """See the port."""
+        query = select(func.max(reconcile_run.c.started_at)).where(
+            reconcile_run.c.flow == flow, reconcile_run.c.finished_at.is_not(None)
+        )
+        with self._database.read() as connection:
+            started = connection.execute(query).scalar()
+        return None if started is None else from_micros(started)
+
     def unplanned_after(
         self, flow: str, kind: EntityKind, system: str, entity_id: str, *, limit: int
     ) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ _DONE = ("Applied", "AlreadyApplied", "Compared")
 
 
 class FlowLag(msgspec.Struct, frozen=True, kw_only=True):
-    """How late a flow is, in seconds from received to confirmed; None where nothing was confirmed lately."""
+    """How late a flow is, in seconds from the provider's event to the confirmed write; None where none was lately."""
 
     flow: str
     source: str
@@ -121,8 +121,11 @@ def _lags(connection: Connection, charter: Charter, now: datetime) -> tuple[Flow
         row.flow: (row.waiting, row.oldest)
         for row in connection.execute(
             select(
-                write_intent.c.flow, func.count().label("waiting"), func.min(write_intent.c.planned_at).label("oldest")
+                write_intent.c.flow,
+                func.count().label("waiting"),
+                func.min(func.coalesce(inbox_event.c.occurred_at, write_intent.c.planned_at)).label("oldest"),
             )
+            .select_from(write_intent.outerjoin(inbox_event, inbox_event.c.seq == write_intent.c.cause))
             .where(OPEN_INTENT)
             .group_by(write_intent.c.flow)
         )
@@ -159,7 +162,7 @@ def _lag_samples(connection: Connection) -> dict[str, list[float]]:
         .subquery()
     )
     rows = connection.execute(
-        select(write_intent.c.flow, latest.c.settled_at, inbox_event.c.received_at)
+        select(write_intent.c.flow, latest.c.settled_at, inbox_event.c.occurred_at)
         .select_from(
             latest.join(write_intent, write_intent.c.id == latest.c.intent_id).join(
                 inbox_event, inbox_event.c.seq == write_intent.c.cause
@@ -168,8 +171,8 @@ def _lag_samples(connection: Connection) -> dict[str, list[float]]:
         .where(latest.c.outcome.in_(_DONE))
     )
     samples: dict[str, list[float]] = {}
-    for flow, settled_at, received_at in rows:
-        samples.setdefault(flow, []).append(max(0.0, (settled_at - received_at) / 1e6))
+    for flow, settled_at, occurred_at in rows:
+        samples.setdefault(flow, []).append(max(0.0, (settled_at - occurred_at) / 1e6))
     return samples
 
 

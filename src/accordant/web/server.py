@@ -21,6 +21,7 @@ from accordant.ports.inbox import Arrival, Reception
 from accordant.runtime.group_commit import GroupCommit
 from accordant.runtime.worker import AsyncLoop, Loop
 from accordant.web.app import front
+from accordant.web.caretaker import Caretaker
 from accordant.web.console.routes import console_application
 from accordant.web.webhooks import Door
 
@@ -30,6 +31,7 @@ WAITING_MAX = 4096
 _POSTGRES_HANDS = 2
 _IDLE_S = 0.5
 _RARELY_S = 2.0
+_BY_THE_CLOCK_S = 15.0
 _SCAN_IDLE_S = 60.0
 _DRAIN_S = 20.0
 
@@ -81,6 +83,9 @@ class HubServer:
         self._reread = AsyncLoop("reread", self._read_again, idle_s=_RARELY_S)
         self._alerts = AsyncLoop("alerts", self._send_alerts, idle_s=_RARELY_S)
         self._scan = AsyncLoop("scan", self._scan_directories, idle_s=_SCAN_IDLE_S)
+        self._caretaker = Caretaker(hub)
+        self._duties = AsyncLoop("duties", self._see_to_duties, idle_s=_BY_THE_CLOCK_S)
+        self._lag = AsyncLoop("lag", self._watch_lag, idle_s=_BY_THE_CLOCK_S)
         self._rooms = Loop("rooms", self._process, idle_s=_IDLE_S)
         self.door = Door(lambda: hub.connections, self._intake.submit, hub.clock, self._rooms.wake)
         self._server: Server | None = None
@@ -92,7 +97,7 @@ class HubServer:
         if Role.WORKER in self.roles:
             self._rooms.start()
         if Role.COURIER in self.roles:
-            for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan):
+            for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag):
                 loop.start()
         if Role.DOOR in self.roles:
             self._intake.start()
@@ -131,14 +136,14 @@ class HubServer:
             await asyncio.wait([self._serving], timeout=_DRAIN_S)
             await asyncio.to_thread(self._intake.stop)
         await asyncio.to_thread(self._rooms.stop, _DRAIN_S)
-        for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan):
+        for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag):
             await loop.stop(_DRAIN_S)
         await self.hub.close()
 
     def wake(self) -> None:
         """There may be work everywhere: look now."""
         self._rooms.wake()
-        for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan):
+        for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag):
             loop.wake()
 
     def _process(self) -> bool:
@@ -164,6 +169,14 @@ class HubServer:
             self._rooms.wake()
             for loop in self._couriers.values():
                 loop.wake()
+        return False
+
+    async def _see_to_duties(self) -> bool:
+        await self._caretaker.duty_round()
+        return False
+
+    async def _watch_lag(self) -> bool:
+        await asyncio.to_thread(self._caretaker.lag_round)
         return False
 
     async def _send_alerts(self) -> bool:

@@ -1,0 +1,90 @@
+"""What a server does by the clock beside its rooms: the charter's scheduled duties, and the watch over lag.
+
+Every process may run it: a duty is done by whoever takes its lease, and an incident is told once.
+"""
+
+import asyncio
+from functools import partial
+
+from accordant.bootstrap import Hub
+from accordant.operations.schedule import Duty, Work, duties, told_of
+from accordant.operations.watch_lag import LagRound, watch_lag
+from accordant.pipeline.dispatch import resting_flows
+from accordant.runtime.schedule import Job, run_due
+from accordant.store.checkpoints import export_checkpoint, read_signer
+from accordant.store.jobs import SqlJobBook
+from accordant.store.lag import SqlLagBook
+
+#: Who is named in the trail when the clock starts something.
+ACTOR = "schedule"
+_CHECKPOINTS = "checkpoints.txt"
+
+
+class Caretaker:
+    """Looks after one hub."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._book = SqlJobBook(hub.database)
+        self._lag = SqlLagBook(hub.database)
+
+    async def duty_round(self) -> int:
+        """Run every duty whose time has come; how many ran."""
+        hub = self._hub
+        jobs = [
+            Job(name=duty.name, schedule=duty.schedule, run=partial(self._carry_out, duty))
+            for duty in duties(hub.charter)
+        ]
+        return await run_due(jobs, book=self._book, leases=hub.leases, zone=hub.rulebook.zone, clock=hub.clock)
+
+    def lag_round(self) -> LagRound:
+        """Look once whether any flow is later than its charter bears."""
+        hub = self._hub
+        return watch_lag(
+            charter=hub.charter,
+            resting=resting_flows(hub.rulebook, hub.switches()),
+            book=self._lag,
+            now=hub.clock(),
+        )
+
+    async def _carry_out(self, duty: Duty) -> str:
+        match duty.work:
+            case Work.RECONCILE | Work.RECONCILE_WHOLE:
+                return await self._reconcile(str(duty.flow), whole=duty.work is Work.RECONCILE_WHOLE)
+            case Work.DRIFT:
+                return await self._drift()
+            case Work.CHECKPOINT:
+                return await asyncio.to_thread(self._checkpoint)
+
+    async def _reconcile(self, flow: str, *, whole: bool) -> str:
+        """Compare; what is found is told, since nobody looks at a night's run by himself."""
+        hub = self._hub
+        since = None if whole else await asyncio.to_thread(hub.book.last_started, flow)
+        found = await hub.reconcile(flow, actor=ACTOR, since=since)
+        if since is not None and found.is_empty:
+            return "Nothing changed since the last comparison."
+        told = told_of(found)
+        if found.run.discrepancies:
+            await self._tell("reconcile.found", f"{flow} differs from its target", told)
+        return told
+
+    async def _drift(self) -> str:
+        found = await self._hub.drift_round()
+        count = sum(map(len, found.drift.values()))
+        unasked = "".join(f" Not asked: {name}. {reason}" for name, reason in found.unasked.items())
+        told = f"{count:,} things of the targets do not fit the mapping." if count else "The targets fit the mapping."
+        return told + unasked
+
+    def _checkpoint(self) -> str:
+        """Sign where the trail ends, in a file beside the store, for whoever carries it to another machine."""
+        hub = self._hub
+        with hub.database.read() as connection:
+            line = export_checkpoint(connection, now=hub.clock(), signer=read_signer(hub.settings.home))
+        path = hub.settings.home / _CHECKPOINTS
+        with path.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        return f"The end of the trail was signed into {path.name}. Keep a copy on another machine."
+
+    async def _tell(self, kind: str, subject: str, body: str) -> None:
+        hub = self._hub
+        await asyncio.to_thread(hub.alerts.add, kind=kind, subject=subject, body=body, now=hub.clock())

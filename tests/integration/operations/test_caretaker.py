@@ -1,0 +1,165 @@
+"""What the hub does by the clock: duties once a tick, findings told, lag told once and ended, on the real hub."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import select
+
+from accordant.canonical.charter import SchedulesPart
+from accordant.ports.jobs import JobState
+from accordant.store import schema
+from accordant.store.jobs import SqlJobBook
+from accordant.web.caretaker import Caretaker
+from tests.integration.operations.kit import MRR, Installation, an_installation, recharter
+
+NIGHTLY = SchedulesPart(reconcile="0 3 * * *", reconcile_whole=None, drift=None, checkpoint=None)
+
+
+def scheduled(one: Installation, times: SchedulesPart) -> Caretaker:
+    one.hub.charter = msgspec.structs.replace(one.hub.charter, schedules=times)
+    recharter(one.hub, one.hub.charter.flows)
+    return Caretaker(one.hub)
+
+
+def alerts(one: Installation) -> list[tuple[str, str]]:
+    with one.hub.database.read() as connection:
+        rows = connection.execute(select(schema.alert.c.kind, schema.alert.c.subject).order_by(schema.alert.c.id))
+        return [(row.kind, row.subject) for row in rows]
+
+
+def jobs(one: Installation) -> dict[str, JobState]:
+    return SqlJobBook(one.hub.database).states()
+
+
+def at(one: Installation, hour: int, *, day: int = 1) -> None:
+    one.clock.at = datetime(2030, 1, day, hour, tzinfo=UTC)
+
+
+async def test_a_duty_runs_once_a_tick_and_tells_what_it_found(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        caretaker = scheduled(one, NIGHTLY)
+        at(one, 1)
+        customers = one.sell(2)
+        await one.settle()
+        assert await caretaker.duty_round() == 0, "a new duty waits for its first tick"
+        at(one, 2)
+        assert await caretaker.duty_round() == 0
+        at(one, 3)
+        assert await caretaker.duty_round() == 2
+        assert await caretaker.duty_round() == 0, "the tick is done with"
+        assert {one.outcome for one in jobs(one).values()} == {"done"}
+        assert alerts(one) == []
+        one.salesforce.edit("Account", customers[0], MRR, "7.0", "carl@example.com")
+        at(one, 12, day=9)  # nobody was there for a week
+        assert await caretaker.duty_round() == 2
+        assert jobs(one)["reconcile/accounts"].told == "Nothing changed since the last comparison."
+        caretaker = scheduled(one, msgspec.structs.replace(NIGHTLY, reconcile=None, reconcile_whole="0 4 * * *"))
+        await caretaker.duty_round()
+        at(one, 5, day=10)
+        assert await caretaker.duty_round() == 2
+        assert alerts(one) == [("reconcile.found", "accounts differs from its target")]
+        assert "1 × field differs (hand edit)" in str(jobs(one)["reconcile_whole/accounts"].told)
+
+
+async def test_what_changed_since_is_compared_and_the_rest_is_not(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        caretaker = scheduled(one, NIGHTLY)
+        at(one, 1)
+        one.sell(2)
+        await one.settle()
+        await caretaker.duty_round()
+        at(one, 3)
+        await caretaker.duty_round()
+        at(one, 6)
+        (fresh,) = one.sell(1)
+        await one.settle()
+        one.salesforce.edit("Account", fresh, MRR, "7.0", "carl@example.com")
+        at(one, 3, day=2)
+        await caretaker.duty_round()
+        assert "1 differences in 1 records" in str(jobs(one)["reconcile/accounts"].told)
+
+
+async def test_a_duty_that_fails_is_tried_again_after_a_pause(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        caretaker = scheduled(one, NIGHTLY)
+        at(one, 1)
+        await caretaker.duty_round()
+        at(one, 3)
+        await one.salesforce.stop()
+        assert await caretaker.duty_round() == 2
+        assert {state.outcome for state in jobs(one).values()} == {"failed"}
+        assert await caretaker.duty_round() == 0
+        one.clock.move(minutes=10)
+        assert await caretaker.duty_round() == 2
+        assert {state.ticked_at.hour for state in jobs(one).values()} == {1}
+
+
+async def test_two_processes_do_a_duty_once(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        caretaker = scheduled(one, NIGHTLY)
+        at(one, 1)
+        await caretaker.duty_round()
+        at(one, 3)
+        with one.hub.database.write() as connection:
+            connection.execute(
+                schema.lease.insert().values(name="job/reconcile/accounts", owner="other", token=1, expires_at=2**60)
+            )
+        assert await caretaker.duty_round() == 1
+        assert jobs(one)["reconcile/accounts"].outcome is None
+
+
+async def test_the_trail_is_signed_and_the_targets_are_asked(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        caretaker = scheduled(
+            one, SchedulesPart(reconcile=None, reconcile_whole=None, drift="0 5 * * *", checkpoint="0 5 * * *")
+        )
+        at(one, 1)
+        await one.settle()
+        await caretaker.duty_round()
+        at(one, 5)
+        assert await caretaker.duty_round() == 2
+        assert {state.outcome for state in jobs(one).values()} == {"done"}, jobs(one)
+        assert (one.settings.home / "checkpoints.txt").read_text(encoding="utf-8").count("\n") == 1
+
+
+async def test_lag_is_told_once_and_when_it_is_over(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        caretaker = Caretaker(one.hub)
+        one.sell(1)
+        one.take_in()
+        one.process()
+        assert caretaker.lag_round().opened == ()
+        one.clock.move(seconds=901)
+        assert set(caretaker.lag_round().opened) == {"accounts", "subscriptions"}
+        one.clock.move(hours=3)
+        assert caretaker.lag_round() == type(caretaker.lag_round())()
+        assert [kind for kind, _ in alerts(one)] == ["flow.late", "flow.late"]
+        await one.deliver()
+        assert set(caretaker.lag_round().closed) == {"accounts", "subscriptions"}
+        assert caretaker.lag_round().closed == ()
+        assert [kind for kind, _ in alerts(one)] == ["flow.late"] * 2 + ["flow.on_time"] * 2
+
+
+async def test_events_that_nobody_looks_at_are_late_too(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        caretaker = Caretaker(one.hub)
+        one.sell(1)
+        one.take_in()
+        one.clock.move(seconds=901)
+        assert set(caretaker.lag_round().opened) == {"accounts", "subscriptions"}
+
+
+async def test_a_pause_is_no_incident(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        caretaker = Caretaker(one.hub)
+        one.sell(1)
+        one.take_in()
+        one.process()
+        one.hub.pause("accounts", "ada", "a rollout")
+        one.clock.move(seconds=901)
+        assert caretaker.lag_round().opened == ("subscriptions",)
+        one.hub.resume("accounts", "ada")
+        assert caretaker.lag_round().opened == ("accounts",)
