@@ -13,7 +13,7 @@ from functools import partial
 
 import structlog
 
-from accordant.canonical.charter import Charter, Phase, SystemPart
+from accordant.canonical.charter import Audience, Charter, Phase, SystemPart
 from accordant.canonical.clearances import Clearance
 from accordant.connectors import registry
 from accordant.connectors.sdk.addresses import AddressPolicy
@@ -23,6 +23,7 @@ from accordant.governance.findings import ConnectorFacts, Severity
 from accordant.governance.phases import Tier
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, ConfigurationError, RejectedError
+from accordant.kernel.masking import cover_text
 from accordant.operations import pause as switching
 from accordant.operations import rehearse as rehearsing
 from accordant.operations.check_drift import DriftRound, check_drift
@@ -233,6 +234,11 @@ class Hub:
         return self.settings.console_token
 
     @property
+    def audience(self) -> Audience:
+        """Who reads the console: decides what is covered there."""
+        return self.settings.console_audience
+
+    @property
     def allowed_hosts(self) -> tuple[str, ...]:
         """Host names of the console besides those of loopback."""
         return self.settings.allowed_hosts
@@ -354,7 +360,7 @@ class Hub:
         due = self.alerts.due(now=self.clock(), limit=_ALERTS_MAX)
         for alert_id, _, subject, body, attempts in due:
             try:
-                await self._webhook.send(f"{self.charter.company}: {subject}\n{body}")
+                await self._webhook.send(cover_text(f"{self.charter.company}: {subject}\n{body}"))
             except AccordantError:
                 self.alerts.postpone(alert_id, until=self.clock() + _ALERT_PAUSE * min(2**attempts, 120))
             else:

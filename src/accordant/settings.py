@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from accordant.canonical.charter import Audience
 from accordant.kernel.errors import ConfigurationError
 
 DEFAULT_PORT = 8420
@@ -20,6 +21,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     console_token: str | None = None
+    console_audience: Audience = Audience.SUPPORT
     allowed_hosts: tuple[str, ...] = ()
     log_format: str = "text"
 
@@ -69,6 +71,9 @@ def read_settings(environment: Mapping[str, str], **overrides: str | int | Path 
         host=host,
         port=_port(given.get("port") or environment.get("ACCORDANT_PORT") or DEFAULT_PORT),
         console_token=environment.get("ACCORDANT_CONSOLE_TOKEN") or None,
+        console_audience=Audience(
+            _choice(environment, "ACCORDANT_CONSOLE_AUDIENCE", tuple(one.value for one in Audience))
+        ),
         allowed_hosts=tuple(
             name.strip() for name in environment.get("ACCORDANT_ALLOWED_HOSTS", "").split(",") if name.strip()
         ),

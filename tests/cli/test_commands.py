@@ -43,7 +43,7 @@ async def test_any_id_leads_to_its_story(terminal: Terminal, tmp_path: Path) -> 
         told = (await terminal.ask(event.id, "--json")).json
         assert (told["external_id"], told["state"]) == (event.id, "processed")
         by_customer = await terminal.ask(customer)
-        assert "EXAMPLE-0" in by_customer.out
+        assert "E•••" in by_customer.out
         assert f"salesforce:Account/{customer}" in by_customer.out
         target_id = one.salesforce.org.find("Account", customer).id
         by_target = await terminal.ask("trace", f"salesforce:Account/{target_id}")
@@ -66,7 +66,36 @@ async def test_why_names_the_event_and_the_rules(terminal: Terminal, tmp_path: P
         assert found["hops"][0]["write"]["decision"]["reasons"]
         assert (await terminal.ask("why", ref)).out.count("100.00") >= 2
         assert "has no field 'Shoe'" in (await terminal.ask("why", f"{ref}#Shoe")).err
-        assert (await terminal.ask("why", "salesforce:Account/nobody")).code == 2
+        assert (await terminal.ask("why", "nobody")).code == 2
+        unwritten = await terminal.ask("why", "salesforce:Account/nobody")
+        assert (unwritten.code, "has never written salesforce:Account/nobody" in unwritten.out) == (0, True)
+        owned = await terminal.ask("why", f"stripe:customer/{customer}")
+        assert "This account belongs to stripe: the hub reads it and never writes it." in owned.out
+        assert ref in owned.out
+
+
+async def test_blame_names_the_origin_of_every_field(terminal: Terminal, tmp_path: Path) -> None:
+    async with at_work(terminal, tmp_path) as (_, (customer, *_rest)):
+        ref = f"salesforce:Account/{customer}"
+        told = (await terminal.ask("blame", ref, "--json")).json
+        assert all(line["origin"]["seq"] for line in told["fields"])
+        assert {line["pair"]["field"] for line in told["fields"]} >= {MRR}
+        said = await terminal.ask("blame", ref)
+        assert (said.code, MRR in said.out, "applied" in said.out) == (0, True, True)
+        nothing = await terminal.ask("blame", f"stripe:customer/{customer}")
+        assert (nothing.code, "accordant why" in nothing.err) == (2, True)
+
+
+async def test_an_audience_sees_what_the_charter_says(terminal: Terminal, tmp_path: Path) -> None:
+    async with at_work(terminal, tmp_path) as (_, (customer, *_rest)):
+        for words in (("trace", customer), ("why", f"salesforce:Account/{customer}"),
+                      ("blame", f"salesforce:Account/{customer}")):  # fmt: skip
+            for form in ((), ("--json",)):
+                least = await terminal.ask(*words, *form)
+                assert "EXAMPLE-0" not in least.out, words
+                named = await terminal.ask(*words, *form, "--audience", "finance")
+                assert "EXAMPLE-0" in named.out, words
+        assert (await terminal.ask("why", "x:Y/z", "--audience", "everybody")).code == 2
 
 
 async def test_status_tells_what_is_stopped_and_what_waits(terminal: Terminal, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 from sqlalchemy import update
 
-from accordant.canonical.charter import Charter, FlowPart, OwnershipPart, Phase, SystemPart
+from accordant.canonical.charter import Audience, Charter, FlowPart, OwnershipPart, Phase, SystemPart
 from accordant.canonical.conflicts import (
     Choice,
     Claim,
@@ -125,6 +125,7 @@ class ConsoleDesk:
         self.charter = CHARTER
         self.environment = "demo"
         self.console_token = token
+        self.audience = Audience.SUPPORT
         self.allowed_hosts = ("testserver.local", *hosts)
         self.asked: list[tuple[str, ...]] = []
         self.bodies: dict[int, bytes] = {}

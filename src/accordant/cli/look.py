@@ -1,12 +1,16 @@
-"""Commands that only look: `trace`, `why`, `status`. They print the read models of `accordant.views`."""
+"""Commands that only look: `trace` and `status`. They print the read models of `accordant.views`, covered.
+
+Next: `why.py` for one record and where its fields come from.
+"""
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from accordant.cli.options import COMMON, Common, charter_in_force, opened_store
+from accordant.cli.options import COMMON, AudienceOption, Common, charter_in_force, opened_store
 from accordant.cli.render import amounts, counted, emit, field_text, say, shown, table
+from accordant.governance.sensitivity import LEAST, lens
 from accordant.kernel.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -25,11 +29,13 @@ def trace(
     name: Annotated[str, Parameter(help="Any id of any system: an event, a customer, an invoice, a record, a write.")],
     /,
     *,
+    audience: AudienceOption = LEAST,
     common: Common = COMMON,
 ) -> int:
     """Everything that came of one thing: an event through the eight rooms, a customer whole, or one record."""
     from accordant.views.customer import customer
     from accordant.views.lookup import look_up
+    from accordant.views.masked import masked
     from accordant.views.trace import trace as read_trace
     from accordant.views.why import why as read_why
 
@@ -48,6 +54,7 @@ def trace(
                 f"Nothing here is called {name!r}.",
                 remedy="Give an id of any connected system, an event number, or system:object/id.",
             )
+        found = masked(found, lens(charter, audience))
         if common.json:
             emit(found)
         else:
@@ -64,7 +71,7 @@ def _tell(found: "Trace | Customer | Why") -> None:
     elif isinstance(found, Customer):
         _tell_customer(found)
     else:
-        _tell_record(found)
+        tell_record(found)
 
 
 def _tell_event(event: "Trace") -> None:
@@ -91,8 +98,14 @@ def _tell_event(event: "Trace") -> None:
     )
     if event.writes:
         _tell_writes(event.writes)
-    else:
-        say("It led to no write of its own: nothing changed, or a later event of its batch carried the change.")
+    elif not event.carried:
+        say("It led to no write: no target record had to change.")
+    table(
+        "Also moved by it, with the write of a later event of its batch",
+        ("Record", "State", "Event"),
+        ((one.record, one.state, one.seq) for one in event.carried),
+        right=("Event",),
+    )
 
 
 def _tell_writes(writes: "tuple[Write, ...]") -> None:
@@ -141,7 +154,8 @@ def _tell_customer(found: "Customer") -> None:
     )
 
 
-def _tell_record(found: "Why") -> None:
+def tell_record(found: "Why") -> None:
+    """A record beside what its target was last seen to hold."""
     record = found.record
     say(
         f"{record.ref}, flow {record.flow}, revision {record.revision}",
@@ -165,59 +179,9 @@ def _tell_record(found: "Why") -> None:
     )
 
 
-def why(
-    reference: Annotated[str, Parameter(help="system:object/id#field, by our key or by the target's own id.")],
-    /,
-    *,
-    common: Common = COMMON,
-) -> int:
-    """Why a field of a target record holds what it holds: each change, newest first, with its event and its rules."""
-    from accordant.views.why import held_value
-    from accordant.views.why import why as read_why
-
-    ref, _, field = reference.partition("#")
-    with opened_store(common) as database:
-        found = read_why(database, ref, field or None)
-    if found is None:
-        raise NothingFound(
-            f"No record is called {ref!r}.",
-            remedy="Write it as system:object/id, for example crm:Account/001...",
-        )
-    if field and all(pair.field != field for pair in found.record.fields):
-        known = ", ".join(pair.field for pair in found.record.fields)
-        raise NothingFound(f"{ref} has no field {field!r} that a flow keeps.", remedy=f"Its fields are: {known}.")
-    if common.json:
-        emit(found)
-        return 0
-    if not field:
-        _tell_record(found)
-        return 0
-    held, is_known = held_value(found.record, field)
-    desired = next(pair.desired for pair in found.record.fields if pair.field == field)
-    say(
-        f"{found.record.ref}#{field}",
-        f"It should be {field_text(desired)}; it was last seen as {field_text(held) if is_known else 'nothing yet'}.",
-    )
-    table(
-        "Its changes, newest first",
-        ("When", "From", "To", "Because of", "Rules", "State"),
-        (
-            (
-                hop.received_at or hop.write.intent.planned_at,
-                field_text(hop.change.before),
-                field_text(hop.change.after),
-                f"event {hop.seq}, {hop.event_type}" if hop.seq is not None else "a repair or a new charter",
-                ", ".join(rule.rule for rule in hop.write.decision.reasons),
-                hop.write.state,
-            )
-            for hop in found.hops
-        ),
-    )
-    return 0
-
-
 def status(*, common: Common = COMMON) -> int:
     """What is stopped, what waits for a person, how late each flow is, and what is at stake."""
+    from accordant.views.masked import masked
     from accordant.views.overview import overview
     from accordant.views.status import status as read_status
 
@@ -225,6 +189,7 @@ def status(*, common: Common = COMMON) -> int:
         frame = read_status(database)
         charter = charter_in_force(database)
         seen = None if charter is None else overview(database, charter, now=datetime.now(UTC))
+        frame, seen = masked((frame, seen), lens(charter))
     if common.json:
         emit({"status": frame, "overview": seen})
         return 0

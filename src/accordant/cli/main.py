@@ -10,7 +10,7 @@ from importlib.metadata import version as installed_version
 
 from cyclopts import App, CycloptsError
 
-from accordant.cli import clearance, conflicts, look, operate, rehearse, rules, serving, trail, trying
+from accordant.cli import clearance, conflicts, look, operate, rehearse, rules, serving, trail, trying, why
 from accordant.cli.identity import identity_app
 from accordant.cli.render import err
 from accordant.kernel.errors import (
@@ -39,7 +39,8 @@ for command in (
     rules.check,
     serving.serve,
     look.trace,
-    look.why,
+    why.why,
+    why.blame,
     look.status,
     rehearse.rehearse,
     operate.reconcile,

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
-from accordant.cli.options import COMMON, Common, opened_hub, person
+from accordant.canonical.charter import Audience
+from accordant.cli.options import COMMON, AudienceOption, Common, opened_hub, person
 from accordant.cli.render import Meter, amounts, counted, emit, err, field_text, say, shown, table
+from accordant.governance.sensitivity import LEAST, lens
 from accordant.kernel.errors import RejectedError
+from accordant.views.masked import masked
 
 if TYPE_CHECKING:
     from accordant.bootstrap import Hub
@@ -33,6 +36,7 @@ def reconcile(
     ] = None,
     repair: Annotated[bool, Parameter(negative="", help="Put right what may be, then compare again.")] = False,
     limit: Annotated[int, Parameter(help="Findings to print; all of them are kept.")] = 20,
+    audience: AudienceOption = LEAST,
     who: Who = None,
     common: Common = COMMON,
 ) -> int:
@@ -40,11 +44,13 @@ def reconcile(
     if source is not None:
         if flow is not None:
             raise RejectedError("Compare a flow or a source, not both.", remedy="Leave one of them out.")
-        return asyncio.run(_reconcile_source(common, source, repair=repair, limit=limit, actor=person(who)))
-    return asyncio.run(_reconcile_flows(common, flow, repair=repair, limit=limit, actor=person(who)))
+        return asyncio.run(_reconcile_source(common, source, audience, repair=repair, limit=limit, actor=person(who)))
+    return asyncio.run(_reconcile_flows(common, flow, audience, repair=repair, limit=limit, actor=person(who)))
 
 
-async def _reconcile_flows(common: Common, flow: str | None, *, repair: bool, limit: int, actor: str) -> int:
+async def _reconcile_flows(
+    common: Common, flow: str | None, audience: Audience, *, repair: bool, limit: int, actor: str
+) -> int:
     async with opened_hub(common) as hub:
         names = [flow] if flow is not None else [part.name for part in hub.charter.flows]
         found = [await _compare(hub, name, actor) for name in names]
@@ -54,6 +60,7 @@ async def _reconcile_flows(common: Common, flow: str | None, *, repair: bool, li
                 planned += hub.repair(one.run.id, actor=actor).records if one.repairable else 0
             await _deliver(hub, names)
             found = [await _compare(hub, name, actor) for name in names]
+        found = masked(found, lens(hub.charter, audience))
     if common.json:
         emit({"repaired": planned, "flows": [_as_json(one, limit) for one in found]})
     else:
@@ -77,7 +84,9 @@ async def _deliver(hub: "Hub", flows: list[str]) -> None:
                 break
 
 
-async def _reconcile_source(common: Common, system: str, *, repair: bool, limit: int, actor: str) -> int:
+async def _reconcile_source(
+    common: Common, system: str, audience: Audience, *, repair: bool, limit: int, actor: str
+) -> int:
     async with opened_hub(common) as hub:
         with Meter(f"Reading {system}") as meter:
             found = await hub.compare_source(system, actor=actor, feed=repair, progress=meter)
@@ -86,6 +95,7 @@ async def _reconcile_source(common: Common, system: str, *, repair: bool, limit:
             with Meter(f"Reading {system} again") as meter:
                 again = await hub.compare_source(system, actor=actor, progress=meter)
             found = msgspec.structs.replace(again, fed=found.fed)
+        found = masked(found, lens(hub.charter, audience))
     if common.json:
         emit({"fed": found.fed, "statuses": found.statuses, "comparison": _as_json(found.reconciliation, limit)})
     else:
@@ -204,7 +214,7 @@ async def _redrive(
     from accordant.operations.redrive import RedriveOrder, find_letters
 
     async with opened_hub(common) as hub:
-        groups = find_letters(letters=hub.letters, pattern=matching or "")
+        groups = masked(find_letters(letters=hub.letters, pattern=matching or ""), lens(hub.charter))
         if not ids and matching is None:
             _list_letters(common, groups)
             return 0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from accordant.canonical.charter import Charter
+from accordant.canonical.charter import Audience, Charter
 from accordant.kernel.errors import ConfigurationError
 from accordant.settings import Settings, read_settings
 
@@ -36,6 +36,10 @@ class Common:
 
 
 COMMON = Common()
+#: Who reads the answer of a command that shows what others sent.
+AudienceOption = Annotated[
+    Audience, Parameter(help="Who reads this, which decides what is covered.")
+]
 
 
 def settings_of(common: Common, *, host: str | None = None, port: int | None = None) -> Settings:

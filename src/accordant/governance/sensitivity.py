@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from accordant.canonical.charter import Audience, Charter, Mask, Sensitivity
+from accordant.canonical.charter import Audience, Charter, FieldPart, Mask, Sensitivity
 from accordant.canonical.facts import FACTS, FactType
 from accordant.canonical.refs import EntityKind
+from accordant.canonical.sources import facts_read
 from accordant.kernel.masking import COVER, cover_addresses, cover_email, cover_name, cover_number, cover_numbers
 
 #: The key under which owners tell the last digits of a card.
@@ -59,6 +60,9 @@ _DEFAULTS: dict[Audience, tuple[Mask, ...]] = {
 _WIDTH = {Mask.HIDE: 0, Mask.PART: 1, Mask.SHOW: 2}
 #: Nobody is shown these whole, whatever the charter says (requirements 189 and 195, PCI DSS 3.4.1).
 NEVER_WHOLE = frozenset({Sensitivity.ACCOUNT_NUMBER, Sensitivity.TAX_ID})
+
+#: Of several kinds in one value the strictest counts: the later in their own order.
+_STRICTNESS = {kind: place for place, kind in enumerate(Sensitivity)}
 
 # Names of fields that nobody described, in the words of vendors. The first that fits decides.
 _BY_NAME: tuple[tuple[re.Pattern[str], Sensitivity], ...] = tuple(
@@ -200,11 +204,20 @@ def field_name(system: str, object_name: str, field: str) -> str:
 
 
 def _fields(charter: Charter) -> Iterator[tuple[tuple[str, str, str], Sensitivity]]:
-    """Every mapped target field with its kind: said by the charter, else that of its fact."""
+    """Every mapped target field with its kind: said by the charter, else the strictest of what it is made of."""
     said = charter.sensitivity
     for system, mappings in charter.mappings.items():
         for mapping in mappings:
             for name, part in mapping.fields.items():
-                named = said.facts.get(mapping.entity, {}).get(part.source)
-                kind = said.fields.get(field_name(system, mapping.object, name)) or named
-                yield (system, mapping.object, name), kind or kind_of_fact(mapping.entity, part.source)
+                named = said.fields.get(field_name(system, mapping.object, name))
+                yield (system, mapping.object, name), named or _kind_of_part(charter, mapping.entity, part)
+
+
+def _kind_of_part(charter: Charter, entity: EntityKind, part: FieldPart) -> Sensitivity:
+    said = charter.sensitivity.facts.get(entity, {})
+    root, _, deeper = part.path.partition(".")
+    kinds = {said.get(fact) or kind_of_fact(entity, fact) for fact in ((root,) if root else facts_read(part))}
+    if deeper:
+        # What lies deeper than the entity's own attribute is told by its name: metadata.billing_email.
+        kinds.add(kind_by_name(deeper) or Sensitivity.OPEN)
+    return max(kinds, key=_STRICTNESS.__getitem__, default=Sensitivity.OPEN)

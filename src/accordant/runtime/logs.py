@@ -2,9 +2,12 @@
 
 import sys
 from contextlib import suppress
+from io import StringIO
 from typing import TextIO
 
 import structlog
+
+from accordant.kernel.masking import cover_text
 
 
 class _Forgiving:
@@ -23,6 +26,18 @@ class _Forgiving:
             self._stream.flush()
 
 
+def _cover(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """What is personal by its look does not stand in a log."""
+    return {name: cover_text(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _covered_traceback(stream: TextIO, problem: structlog.typing.ExcInfo) -> None:
+    """A trace of an error, whose message may quote what somebody sent."""
+    whole = StringIO()
+    structlog.dev.plain_traceback(whole, problem)
+    stream.write(cover_text(whole.getvalue()))
+
+
 def configure_logs(log_format: str) -> None:
     """Set up logging for this process. ``log_format`` is ``text`` or ``json``."""
     processors: list[structlog.typing.Processor] = [
@@ -31,11 +46,10 @@ def configure_logs(log_format: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if log_format == "json":
-        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        processors += [structlog.processors.format_exc_info, _cover, structlog.processors.JSONRenderer()]
     else:
         colors = sys.stderr.isatty()
-        plain = structlog.dev.plain_traceback
-        processors += [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
+        processors += [_cover, structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_covered_traceback)]
     structlog.configure(
         processors=processors,
         logger_factory=structlog.PrintLoggerFactory(_Forgiving(sys.stderr)),  # type: ignore[arg-type]  # all it needs

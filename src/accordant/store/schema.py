@@ -174,7 +174,7 @@ observation = Table(
     Column("recorded_at", BigInteger, nullable=False),
 )
 Index("ix_observation_seq", observation.c.seq)
-Index("ix_observation_entity", observation.c.entity_id)
+Index("ix_observation_entity", observation.c.entity_id, observation.c.id)
 
 business_event = Table(
     "business_event",

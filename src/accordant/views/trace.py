@@ -1,6 +1,6 @@
 """Everything that came of one inbox event, room by room, from its arrival to the receipts of its writes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +10,13 @@ from sqlalchemy import Connection, select
 from accordant.canonical.events import BusinessEvent
 from accordant.canonical.intents import WriteIntent, WriteReceipt
 from accordant.canonical.upcasters import read_business_event
-from accordant.kernel.clock import from_micros
+from accordant.kernel.clock import from_micros, to_micros
 from accordant.store.engine import Database
 from accordant.store.schema import (
     audit_entry,
     business_event,
     delivery,
+    desired_record,
     entity,
     inbox_event,
     inbox_reading,
@@ -26,6 +27,7 @@ from accordant.store.schema import (
     write_intent,
     write_receipt,
 )
+from accordant.views.about import TrailLine
 from accordant.views.decision import Decided, read_decision
 from accordant.views.keyed import AnyRow, rows_by_key
 
@@ -74,17 +76,20 @@ class Neighbour(msgspec.Struct, frozen=True, kw_only=True):
     state: str
 
 
-class TrailLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the audit trail that names this event as its cause."""
+class Carried(msgspec.Struct, frozen=True, kw_only=True):
+    """A record that this event moved through the write of a later event of its batch."""
 
-    position: int
-    kind: str
-    subject: str
-    at: datetime
+    record: str
+    intent_id: str
+    seq: int | None
+    state: str
 
 
 class Trace(msgspec.Struct, frozen=True, kw_only=True):
-    """One event and all it did. ``state`` is its inbox state; ``deliveries`` counts later arrivals of it."""
+    """One event and all it did. ``state`` is its inbox state; ``deliveries`` counts later arrivals of it.
+
+    ``carried`` are records it moved whose write names another event of the same batch.
+    """
 
     seq: int
     connection: str
@@ -105,6 +110,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     observations: tuple[SeenObject, ...]
     business_events: tuple[BusinessEvent, ...]
     writes: tuple[Write, ...]
+    carried: tuple[Carried, ...]
     trail: tuple[TrailLine, ...]
     neighbours: tuple[Neighbour, ...]
 
@@ -139,6 +145,8 @@ def _trace(connection: Connection, event: AnyRow) -> Trace:
     events = connection.execute(
         select(business_event.c.body).where(business_event.c.seq == seq).order_by(business_event.c.occurred_at)
     ).scalars()
+    trail = _trail(connection, seq)
+    writes = _writes(connection, seq)
     return Trace(
         seq=seq,
         connection=event.connection,
@@ -158,8 +166,9 @@ def _trace(connection: Connection, event: AnyRow) -> Trace:
         readings=tuple((ref, from_micros(read_at)) for ref, read_at in readings),
         observations=_observations(connection, seq),
         business_events=tuple(read_business_event(body) for body in events),
-        writes=_writes(connection, seq),
-        trail=_trail(connection, seq),
+        writes=writes,
+        carried=_carried(connection, trail, {write.record for write in writes}),
+        trail=trail,
         neighbours=_neighbours(connection, event.lane, seq),
     )
 
@@ -230,14 +239,47 @@ def read_writes(connection: Connection, rows: Sequence[AnyRow]) -> tuple[Write, 
 
 def _trail(connection: Connection, seq: int) -> tuple[TrailLine, ...]:
     rows = connection.execute(
-        select(audit_entry.c.position, audit_entry.c.kind, audit_entry.c.subject, audit_entry.c.at)
+        select(audit_entry.c.position, audit_entry.c.kind, audit_entry.c.actor, audit_entry.c.subject, audit_entry.c.at)
         .where(audit_entry.c.cause == seq)
         .order_by(audit_entry.c.position)
         .limit(ROWS_MAX)
     )
     return tuple(
-        TrailLine(position=row.position, kind=row.kind, subject=row.subject, at=from_micros(row.at)) for row in rows
+        TrailLine(position=row.position, kind=row.kind, actor=row.actor, subject=row.subject, at=from_micros(row.at))
+        for row in rows
     )
+
+
+def _carried(connection: Connection, trail: Sequence[TrailLine], own: set[str]) -> tuple[Carried, ...]:
+    """A batch plans one write a record and names the last event that touched its account; the others are found here.
+
+    The registry's lines and the desk's of one batch bear one instant.
+    """
+    moved = {line.subject.partition("/")[2]: to_micros(line.at) for line in trail if line.kind.startswith("registry.")}
+    if not moved:
+        return ()
+    columns = (entity.c.id, entity.c.root_id)
+    roots: dict[str, int] = {}
+    for row in rows_by_key(connection, columns, entity.c.id, moved):
+        roots[row.root_id] = max(roots.get(row.root_id, 0), moved[row.id])
+    found: list[Carried] = []
+    for root_id, at in sorted(roots.items()):
+        records = connection.execute(
+            select(desired_record.c.ref)
+            .join(entity, entity.c.id == desired_record.c.entity_id)
+            .where(entity.c.root_id == root_id, desired_record.c.ref.not_in(own))
+            .limit(ROWS_MAX)
+        ).scalars()
+        found.extend(_planned_at(connection, list(records), at))
+    return tuple(found)
+
+
+def _planned_at(connection: Connection, records: Sequence[str], at: int) -> Iterator[Carried]:
+    columns = (write_intent.c.record, write_intent.c.id, write_intent.c.cause, write_intent.c.state,
+               write_intent.c.planned_at)  # fmt: skip
+    for row in sorted(rows_by_key(connection, columns, write_intent.c.record, records)):
+        if row.planned_at == at:
+            yield Carried(record=row.record, intent_id=row.id, seq=row.cause, state=row.state)
 
 
 def _neighbours(connection: Connection, lane: str, seq: int) -> tuple[Neighbour, ...]:

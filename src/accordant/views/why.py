@@ -9,6 +9,7 @@ from accordant.canonical.intents import AlreadyApplied, Applied, FieldChange, Wi
 from accordant.kernel.clock import from_micros
 from accordant.store.engine import Database
 from accordant.store.schema import desired_record, entity, inbox_event, observation, write_intent
+from accordant.views.about import Told, TrailLine, lines_on, told_of
 from accordant.views.customer import TargetRecord, target_records
 from accordant.views.keyed import rows_by_key
 from accordant.views.lookup import resolve_record
@@ -35,12 +36,18 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Why(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer. Without ``field`` only the record is given; ``hops`` are newest first."""
+    """The answer. Without ``field`` only the record is given; ``hops`` are newest first.
+
+    ``silent`` are events about the record's own object that changed nothing, with the reason; ``trail`` is what else
+    was decided about it, by rules and by persons.
+    """
 
     record: TargetRecord
     root_id: str
     field: str | None
     hops: tuple[Hop, ...]
+    silent: tuple[Told, ...]
+    trail: tuple[TrailLine, ...]
 
 
 def why(database: Database, ref: str, field: str | None) -> Why | None:
@@ -51,9 +58,18 @@ def why(database: Database, ref: str, field: str | None) -> Why | None:
             return None
         row = connection.execute(select(desired_record).where(desired_record.c.ref == name)).one()
         record = target_records(connection, [row])[0]
-        root_id = connection.execute(select(entity.c.root_id).where(entity.c.id == row.entity_id)).scalar()
-        hops = _hops(connection, name, field) if field else ()
-        return Why(record=record, root_id=root_id or row.entity_id, field=field, hops=hops)
+        own = connection.execute(
+            select(entity.c.root_id, entity.c.kind).where(entity.c.id == row.entity_id)
+        ).one_or_none()
+        told = told_of(connection, [row.entity_id])
+        return Why(
+            record=record,
+            root_id=own.root_id if own is not None else row.entity_id,
+            field=field,
+            hops=_hops(connection, name, field) if field else (),
+            silent=tuple(one for one in told if one.outcome != "advanced"),
+            trail=lines_on(connection, [name, *([f"{own.kind}/{row.entity_id}"] if own is not None else [])]),
+        )
 
 
 def _hops(connection: Connection, name: str, field: str) -> tuple[Hop, ...]:

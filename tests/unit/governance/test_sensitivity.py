@@ -155,6 +155,25 @@ def test_a_target_field_has_the_kind_of_its_fact_unless_the_charter_says_another
     assert field.field("crm", "Agreement", "MRR", "12.00") == "12.00"
 
 
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ({"source": "email"}, Sensitivity.EMAIL),
+        ({"path": "email"}, Sensitivity.EMAIL),
+        ({"path": "tax_ids"}, Sensitivity.TAX_ID),
+        ({"path": "metadata.billing_email"}, Sensitivity.FREE_TEXT),
+        ({"path": "metadata.passport"}, Sensitivity.RESTRICTED),
+        ({"expression": "status + ' ' + name"}, Sensitivity.NAME),
+        ({"expression": "name + ' <' + email + '>'"}, Sensitivity.EMAIL),
+        ({"expression": "'constant'"}, Sensitivity.OPEN),
+    ],
+)
+def test_a_field_of_several_parts_has_the_strictest_kind(part: dict[str, str], kind: Sensitivity) -> None:
+    source = raw()
+    source["mappings"]["crm"][0]["fields"]["Shown"] = part
+    assert lens(charter(source)).fields["crm", "Company", "Shown"] is kind
+
+
 def test_the_charter_says_how_much_an_audience_sees() -> None:
     said = with_sensitivity({"masks": {"support": {"name": "hide"}, "compliance": {"restricted": "part"}}})
     assert lens(said, Audience.SUPPORT).cover("Ada", Sensitivity.NAME) == HIDDEN

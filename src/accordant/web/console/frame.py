@@ -16,12 +16,14 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 
-from accordant.canonical.charter import Charter
+from accordant.canonical.charter import Audience, Charter
+from accordant.governance.sensitivity import Lens, lens
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, TransientError
 from accordant.operations.restore import Prospect, Restored, RestoreOrder
 from accordant.store.engine import Database
 from accordant.views.agreement import compare_records
+from accordant.views.masked import masked
 from accordant.views.status import status
 from accordant.web.console import words
 from accordant.web.console.gauge import Gauge
@@ -61,6 +63,10 @@ class ConsoleHub(Protocol):
     @property
     def environment(self) -> str:
         """What the badge says."""
+
+    @property
+    def audience(self) -> Audience:
+        """Who reads the console: decides what is covered."""
 
     @property
     def console_token(self) -> str | None:
@@ -120,6 +126,7 @@ class Console:
         self.gate = Gatekeeper(hub.console_token)
         self.gauge = Gauge(lambda: compare_records(hub.database, now=hub.clock()), hub.clock)
         self.listeners = 0
+        self._lens: tuple[Charter, Lens] | None = None
         #: Minutes that are over, with their receipts: see `views.overview`.
         self.finished: dict[datetime, int] = {}
         self._templates = _environment()
@@ -128,6 +135,14 @@ class Console:
     def zone(self) -> ZoneInfo:
         """The company's time zone: where its days end."""
         return ZoneInfo(self.hub.charter.timezone)
+
+    @property
+    def lens(self) -> Lens:
+        """What the readers of this console may see, under the charter in force."""
+        charter, audience = self.hub.charter, self.hub.audience
+        if self._lens is None or self._lens[0] is not charter:
+            self._lens = charter, lens(charter, audience)
+        return self._lens[1]
 
     @property
     def actor(self) -> str:
@@ -140,6 +155,7 @@ class Console:
         if not is_host_allowed(visitor.headers.get("host"), allowed):
             text = "This console does not answer to the name it was called by."
             raise Problem(421, "Unknown host", text, "Add the name to ACCORDANT_ALLOWED_HOSTS and start again.")
+        visitor.state.lens = self.lens
         path = visitor.url.path
         if path.startswith(_OPEN_PATHS) or self.gate.is_signed_in(visitor.cookies.get(SESSION_COOKIE)):
             return None
@@ -156,8 +172,10 @@ class Console:
                 headers.setdefault(name, value)
 
     def render(self, template: str, **context: object) -> str:
-        """A template with the words and the time."""
-        return self._templates.get_template(template).render(now=self.hub.clock(), **context)
+        """A template with the words and the time. Every value goes through the lens, whatever page it is for."""
+        seen = self.lens
+        shown = {name: masked(value, seen) if _holds_answers(value) else value for name, value in context.items()}
+        return self._templates.get_template(template).render(now=self.hub.clock(), **shown)
 
     def page(  # each template names its own context
         self,
@@ -217,6 +235,7 @@ class Console:
     def answer_problem(self, visitor: Visitor, error: Exception) -> Answer:
         """What a visitor reads when a page cannot be shown. No stack trace leaves; our log has it."""
         problem = _problem_of(error)
+        problem.text = self.lens.text(problem.text)
         if problem.status_code >= 500 and not isinstance(error, AccordantError):
             _log.exception("a page failed", path=visitor.url.path, exc_info=error)
         if form_of(visitor) != "html":
@@ -228,19 +247,26 @@ class Console:
         return answer
 
 
+def _holds_answers(value: object) -> bool:
+    """Whether a value of a template is an answer of a view; plain texts are the visitor's own words or ours."""
+    return isinstance(value, msgspec.Struct | tuple | list | dict)
+
+
 def as_file(
     visitor: Visitor, value: object, *, name: str, header: Sequence[str], rows: Iterable[Sequence[object]]
 ) -> Answer | None:
     """What the page holds as JSON (``value``, whole) or CSV (``rows``); None when the page itself is wanted.
 
+    Both are covered for the visitor's audience.
+
     Instants in ISO 8601, money as minor units with its currency. The name of the file is ours, never the visitor's.
     """
     match form_of(visitor):
         case "json":
-            return Response(msgspec.json.encode(value), media_type="application/json")
+            return Response(msgspec.json.encode(masked(value, visitor.state.lens)), media_type="application/json")
         case "csv":
             return Response(
-                words.csv_table(header, rows),
+                words.csv_table(header, ([masked(cell, visitor.state.lens) for cell in row] for row in rows)),
                 media_type="text/csv; charset=utf-8",
                 headers={"content-disposition": f'attachment; filename="accordant-{name}.csv"'},
             )

@@ -10,12 +10,16 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect, ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
-from accordant.canonical.charter import Phase
+from accordant.canonical.charter import Mask, Phase, Sensitivity
+from accordant.governance.sensitivity import lens
 from accordant.kernel.money import Money
 from accordant.views import customer as customers_view
 from accordant.views.agreement import Agreement
+from accordant.views.blame import blames
 from accordant.views.customer import CustomerLine, customer, customers
+from accordant.views.elsewhere import elsewhere
 from accordant.views.lookup import look_up
+from accordant.views.masked import masked
 from accordant.views.overview import Overview, overview
 from accordant.views.shadow import PAGE_MAX, shadow_records
 from accordant.views.status import pulse, status
@@ -103,7 +107,7 @@ def event_page(
     digits = number.removesuffix(".json").removesuffix(".csv")
     found = None
     if digits.isascii() and digits.isdecimal() and len(digits) <= _SEQ_DIGITS_MAX:
-        found = trace(console.hub.database, int(digits))
+        found = masked(trace(console.hub.database, int(digits)), console.lens)
     if found is None:
         text = f"There is no event {digits[:40]}. Events are numbered from 1 in the order they arrived."
         raise Problem(404, "No such event", text, "Search for the provider's event id instead.")
@@ -119,12 +123,14 @@ def event_page(
         return file
     body = console.hub.open_event(found.seq)
     reveal = personal == "shown"
+    # Even whoever may see more is shown the least until they ask: a screen has more readers than one.
+    seen = console.lens if reveal else lens(console.hub.charter)
     return console.page(
         request,
         "trace.html",
         trace=found,
         stations=row,
-        body=None if body is None else readable_body(body, reveal=reveal),
+        body=None if body is None else readable_body(body, lens=seen),
         body_bytes=0 if body is None else len(body),
         reveal=reveal,
     )
@@ -142,8 +148,15 @@ def customers_page(
     """Who are our customers, and how does each stand?"""
     wanted = status if status in ACCOUNT_STATES else ""
     listed = customers(
-        console.hub.database, now=console.hub.clock(), query=q.strip(), status=wanted, after=after, zone=console.zone
+        console.hub.database,
+        now=console.hub.clock(),
+        query=q.strip(),
+        by_email=console.lens.masks[Sensitivity.EMAIL] is Mask.SHOW,
+        status=wanted,
+        after=after,
+        zone=console.zone,
     )
+    listed = masked(listed, console.lens)
     rows = (_customer_row(line) for line in listed.lines)
     file = as_file(request, listed, name="customers", header=_CUSTOMER_HEADER, rows=rows)
     if file is not None:
@@ -186,7 +199,7 @@ def customer_page(request: Visitor, console: NamedDependency[Console], account_i
     """Are they paying us?"""
     name = account_id.removesuffix(".json").removesuffix(".csv")
     hub = console.hub
-    found = customer(hub.database, name, now=hub.clock(), zone=console.zone)
+    found = masked(customer(hub.database, name, now=hub.clock(), zone=console.zone), console.lens)
     if found is None:
         text = "No account has this id, or nobody has described it yet."
         raise Problem(404, "No such customer", text, "Search for the customer's id in billing or in the CRM.")
@@ -199,7 +212,8 @@ def customer_page(request: Visitor, console: NamedDependency[Console], account_i
     file = as_file(request, found, name="customer", header=header, rows=rows)
     if file is not None:
         return file
-    return console.page(request, "customer.html", found=found, facts=found.facts.values)
+    origins = blames(hub.database, found.records, found.account_id)
+    return console.page(request, "customer.html", found=found, facts=found.facts.values, origins=origins)
 
 
 @get(["/shadow", "/shadow.json", "/shadow.csv"])
@@ -217,7 +231,8 @@ def shadow_page(
     refs = [ref for one in flows if not flow or one.flow == flow for ref in one.sample]
     at = max(1, min(page, 10_000))
     start = (at - 1) * PAGE_MAX
-    records = shadow_records(console.hub.database, refs if field else refs[start : start + PAGE_MAX], field=field)
+    found = shadow_records(console.hub.database, refs if field else refs[start : start + PAGE_MAX], field=field)
+    records = masked(found, console.lens)
     shown = records[start : start + PAGE_MAX] if field else records
     header = ("flow", "record", "target_id", "field", "today", "desired")
     rows = (
@@ -250,12 +265,9 @@ def why_page(
     """Why is this value here?"""
     if "#" in ref and not field:
         ref, _, field = ref.partition("#")
-    found = why(console.hub.database, ref, field or None) if ref else None
+    found = masked(why(console.hub.database, ref, field or None) if ref else None, console.lens)
     if ref and found is None:
-        text = f"The hub keeps no record named {ref[:120]}."
-        raise Problem(
-            404, "No such record", text, "Name it as system:Object/id, with the target's id or the hub's key."
-        )
+        return _elsewhere(request, console, ref)
     header = ("planned_at", "event", "before", "after", "state", "intent")
     hops = found.hops if found is not None else ()
     rows = (
@@ -268,6 +280,22 @@ def why_page(
         return file
     held, known = held_value(found.record, field) if found is not None else (None, False)
     return console.page(request, "why.html", found=found, ref=ref, field=field, held=held, known=known)
+
+
+def _elsewhere(request: Visitor, console: Console, ref: str) -> Answer:
+    """The answer for a record that no flow writes."""
+    known = masked(elsewhere(console.hub.database, ref), console.lens)
+    if known is None:
+        text = f"The hub keeps no record named {ref[:120]}."
+        raise Problem(
+            404, "No such record", text, "Name it as system:Object/id, with the target's id or the hub's key."
+        )
+    header = ("event", "type", "received_at", "outcome", "reason")
+    rows = ((one.seq, one.event_type, one.received_at.isoformat(), one.outcome, one.reason) for one in known.events)
+    file = as_file(request, known, name="why", header=header, rows=rows)
+    if file is not None:
+        return file
+    return console.page(request, "elsewhere.html", known=known, ref=ref)
 
 
 @get("/search")

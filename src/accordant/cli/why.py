@@ -1,0 +1,155 @@
+"""`why` and `blame`: where one value comes from, change by change, and every field with its origin beside it."""
+
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from accordant.cli.look import NothingFound, tell_record
+from accordant.cli.options import COMMON, AudienceOption, Common, charter_in_force, opened_store
+from accordant.cli.render import emit, field_text, say, shown, table
+from accordant.governance.sensitivity import LEAST, lens
+
+if TYPE_CHECKING:
+    from accordant.views.about import Told, TrailLine
+    from accordant.views.blame import Origin
+    from accordant.views.elsewhere import Elsewhere
+    from accordant.views.why import Why
+
+Reference = Annotated[str, Parameter(help="system:object/id, by our key or by the system's own id.")]
+
+
+def why(
+    reference: Annotated[str, Parameter(help="system:object/id#field, by our key or by the system's own id.")],
+    /,
+    *,
+    audience: AudienceOption = LEAST,
+    common: Common = COMMON,
+) -> int:
+    """Why a field of a target record holds what it holds: each change, newest first, with its event and its rules."""
+    from accordant.views.elsewhere import elsewhere
+    from accordant.views.masked import masked
+    from accordant.views.why import why as read_why
+
+    ref, _, field = reference.partition("#")
+    with opened_store(common) as database:
+        seen = lens(charter_in_force(database), audience)
+        found = masked(read_why(database, ref, field or None), seen)
+        known = masked(elsewhere(database, ref), seen) if found is None else None
+    if found is None and known is None:
+        raise NothingFound(
+            f"No record is called {ref!r}.",
+            remedy="Write it as system:object/id, for example crm:Account/001...",
+        )
+    if found is not None and field and all(pair.field != field for pair in found.record.fields):
+        names = ", ".join(pair.field for pair in found.record.fields)
+        raise NothingFound(f"{ref} has no field {field!r} that a flow keeps.", remedy=f"Its fields are: {names}.")
+    if common.json:
+        emit(found or known)
+    elif found is not None:
+        _tell_field(found, field) if field else _tell_whole(found)
+    elif known is not None:
+        _tell_elsewhere(known)
+    return 0
+
+
+def _tell_field(found: "Why", field: str) -> None:
+    from accordant.views.why import held_value
+
+    held, is_known = held_value(found.record, field)
+    desired = next(pair.desired for pair in found.record.fields if pair.field == field)
+    say(
+        f"{found.record.ref}#{field}",
+        f"It should be {field_text(desired)}; it was last seen as {field_text(held) if is_known else 'nothing yet'}.",
+        *found.record.notes,
+    )
+    table(
+        "Its changes, newest first",
+        ("When", "From", "To", "Because of", "Rules", "State"),
+        (
+            (
+                hop.received_at or hop.write.intent.planned_at,
+                field_text(hop.change.before),
+                field_text(hop.change.after),
+                f"event {hop.seq}, {hop.event_type}" if hop.seq is not None else "a repair or a new charter",
+                ", ".join(rule.rule for rule in hop.write.decision.reasons),
+                f"{hop.write.state}: {hop.write.reason}" if hop.write.reason else hop.write.state,
+            )
+            for hop in found.hops
+        ),
+    )
+    if not found.hops:
+        say("No write of the hub ever changed this field: it was there before, or somebody else set it.")
+    _tell_beside(found.silent, found.trail)
+
+
+def _tell_whole(found: "Why") -> None:
+    tell_record(found)
+    _tell_beside(found.silent, found.trail)
+
+
+def _tell_beside(silent: "tuple[Told, ...]", trail: "tuple[TrailLine, ...]") -> None:
+    table(
+        "Events that changed nothing here",
+        ("Event", "What", "Object", "Outcome", "Why"),
+        ((one.seq, one.event_type, one.ref, one.outcome, one.reason or "") for one in silent),
+        right=("Event",),
+    )
+    table(
+        "Decided about it",
+        ("When", "What", "By"),
+        ((line.at, line.kind, line.actor) for line in trail),
+    )
+
+
+def _tell_elsewhere(known: "Elsewhere") -> None:
+    say(known.ref, *known.says)
+    table(
+        "What events said of it",
+        ("Event", "What", "Received", "Outcome", "Version", "Why"),
+        (
+            (one.seq, one.event_type, one.received_at, one.outcome, one.version, one.reason or "")
+            for one in known.events
+        ),
+        right=("Event", "Version"),
+    )
+    _tell_beside((), known.trail)
+
+
+def blame(
+    reference: Reference,
+    /,
+    *,
+    audience: AudienceOption = LEAST,
+    common: Common = COMMON,
+) -> int:
+    """Every field of a target record with its origin beside it: the event, the rules and the time that set it."""
+    from accordant.views.blame import blame as read_blame
+    from accordant.views.masked import masked
+
+    with opened_store(common) as database:
+        found = masked(read_blame(database, reference), lens(charter_in_force(database), audience))
+    if found is None:
+        raise NothingFound(
+            f"No flow keeps a record called {reference!r}.",
+            remedy=f"For an object of its owner ask: accordant why {reference}",
+        )
+    if common.json:
+        emit(found)
+        return 0
+    record = found.record
+    say(f"{record.ref}, flow {record.flow}, revision {record.revision}", *record.notes)
+    table(
+        "Fields and where they come from",
+        ("Field", "Should be", "Because of", "When", "Rules", "State"),
+        ((line.pair.field, field_text(line.pair.desired), *_origin(line.origin)) for line in found.fields),
+    )
+    if not found.complete:
+        say(f"The latest {shown(found.looked_at)} revisions were looked through.")
+    return 0
+
+
+def _origin(origin: "Origin | None") -> tuple[object, object, object, object]:
+    if origin is None:
+        return "never changed by the hub", "", "", ""
+    because = f"event {origin.seq}, {origin.event_type}" if origin.seq is not None else "a repair or a new charter"
+    return because, origin.planned_at, ", ".join(origin.rules), origin.state
