@@ -43,12 +43,6 @@ def _planted(store: Database, desk: ConsoleDesk, name: str) -> tuple[str, str, l
     account = company.describe("cus_one", name, at=NOW, seq=seq, mrr_minor=100)
     fields: dict[str, WireValue] = {"Name": name, "Email": EMAIL, "Iban__c": IBAN, "MRR__c": "1.00"}
     fields["Notes"] = f"Call {EMAIL}"
-        "Name": name,
-        "Email": EMAIL,
-        "Notes": f"Call {EMAIL}",
-        "Iban__c": IBAN,
-        "MRR__c": "1.00",
-    }
     record = company.want(account, "cus_one", fields, at=NOW, seq=seq)
     refusal = Refused(cause=RefusalClass.DATA_QUALITY, code="X", message=f"Refused for {EMAIL} ({CARD})")
     company.deliver(at=NOW, outcome=refusal, before={"Name": name, "Email": EMAIL})
