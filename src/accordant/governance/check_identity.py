@@ -12,10 +12,8 @@ from accordant.canonical.charter import (
 )
 from accordant.canonical.matching import Rung
 from accordant.canonical.refs import EntityKind
-from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
+from accordant.governance.findings import ConnectorFacts, Defect, place
 
-#: The key of a record that is always its own customer's.
-_OWN_ID = "external_id"
 #: Rungs that only ask a person or only hint; none of them may be made to link.
 _NEVER_LINKING = {
     Rung.NAME: "Two companies may have one name, so a name never links.",
@@ -26,15 +24,7 @@ _SCORE_MAX = 100
 
 
 def check_identity(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> Iterator[Defect]:
-    """The key of every account mapping, and the identity part where there is one."""
-    for system, mappings in charter.mappings.items():
-        for index, mapping in enumerate(mappings):
-            if mapping.entity is EntityKind.ACCOUNT:
-                flows = tuple(
-                    flow.name for flow in charter.flows if flow.target == system and flow.entity is EntityKind.ACCOUNT
-                )
-                where = place("mappings", system, index, "key_source")
-                yield from _key(mapping.key_source, where, flows, is_matched=charter.identity is not None)
+    """The identity part, where there is one. That no mapping finds records by a name is held by `check_flows.py`."""
     part = charter.identity
     if part is not None:
         yield from _rungs(part)
@@ -42,31 +32,6 @@ def check_identity(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -
         yield from _several(part)
         yield from _systems(part, charter)
         yield from _targets(charter, connectors)
-
-
-def _key(source: str, where: str, flows: tuple[str, ...], *, is_matched: bool) -> Iterator[Defect]:
-    if source == "name":
-        yield Defect(
-            where=where,
-            problem="The records of customers are found by their name alone: two companies may have one name.",
-            remedy=f"Use {_OWN_ID} as key_source; the identity part finds the records that are there already.",
-            flows=flows,
-        )
-    elif source == "email":
-        yield Defect(
-            where=where,
-            problem="The records of customers are found by their e-mail, which changes when a person leaves.",
-            remedy=f"Use {_OWN_ID} as key_source; e-mail then serves for the first link only.",
-            severity=Severity.ERROR if is_matched else Severity.WARNING,
-            flows=flows,
-        )
-    elif source != _OWN_ID and is_matched:
-        yield Defect(
-            where=where,
-            problem=f"The identity part needs the customer's own id as the key, and this mapping uses {source}.",
-            remedy=f"Use {_OWN_ID} as key_source.",
-            flows=flows,
-        )
 
 
 def _rungs(part: IdentityPart) -> Iterator[Defect]:

@@ -19,7 +19,7 @@ from accordant.identity.domains import host_of
 
 _LOCAL_BYTES_MAX = 64  # RFC 5321 4.5.3.1.1
 _ADDRESS_BYTES_MAX = 254  # RFC 5321 4.5.3.1.3, less the angle brackets
-_ATOM = re.compile(r"[^\s\"(),:;<>@\[\\\]]+(?:\.[^\s\"(),:;<>@\[\\\]]+)*")
+_ATOM = re.compile(r"[^\s\".(),:;<>@\[\\\]\x00-\x1f\x7f]+(?:\.[^\s\".(),:;<>@\[\\\]\x00-\x1f\x7f]+)*")
 _COMMENT = re.compile(r"\([^()\\]*\)")
 #: Providers that deliver ``name+anything`` to ``name``, by their own help pages. Elsewhere the sign is in the name.
 _PLUS_TAGS = frozenset(

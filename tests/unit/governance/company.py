@@ -32,6 +32,7 @@ CONNECTORS = {
         secret=frozenset({"client_secret"}),
         is_source=True,
         is_target=True,
+        matchable=frozenset({"Company"}),
         rate_per_s_max=25,
     ),
     "goldbox": ConnectorFacts(
