@@ -13,7 +13,7 @@ from functools import partial
 
 import structlog
 
-from accordant.canonical.charter import Audience, Charter, Phase, SystemPart
+from accordant.canonical.charter import Audience, Charter, CustomerModel, Phase, SystemPart
 from accordant.canonical.clearances import Clearance
 from accordant.connectors import registry
 from accordant.connectors.sdk.addresses import AddressPolicy
@@ -57,7 +57,7 @@ from accordant.runtime.worker import shielded
 from accordant.settings import Settings, resolve_secrets
 from accordant.store.alerts import AlertQueue
 from accordant.store.calendar import Calendar
-from accordant.store.charter_folder import CharterFolder, CharterInvalid, read_folder
+from accordant.store.charter_folder import CharterFolder, CharterInvalid, mapping_name, read_folder
 from accordant.store.charters import CharterShelf
 from accordant.store.clearances import SqlClearanceBook
 from accordant.store.conflicts import SqlConflictBook
@@ -107,7 +107,12 @@ def read_charter(settings: Settings) -> CharterFolder:
     installed = registry.installed()
     return read_folder(
         settings.charter,
-        default_mappings={name: one.default_mappings() for name, one in installed.items() if one.default_mappings},
+        default_mappings={
+            mapping_name(name, model): one.default_mappings(model)
+            for name, one in installed.items()
+            if one.default_mappings
+            for model in CustomerModel
+        },
         default_ownership={name: one.default_ownership() for name, one in installed.items() if one.default_ownership},
         connectors=connector_facts(),
     )

@@ -6,9 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from accordant.canonical.charter import CustomerModel
+from accordant.connectors import registry
+from accordant.store.charter_folder import load_charter, mapping_name
 from tests.cli.kit import Terminal
 from tests.integration.operations.kit import MRR, an_installation
 
+SHIPPED = {
+    mapping_name(name, model): one.default_mappings(model)
+    for name, one in registry.installed().items()
+    if one.default_mappings
+    for model in CustomerModel
+}
+OWNERSHIP = {name: one.default_ownership() for name, one in registry.installed().items() if one.default_ownership}
 ANSWERS = (
     "--company", "Example GmbH", "--timezone", "Europe/Berlin", "--owner", "RevOps", "--sandbox",
     "--salesforce-url", "https://example.my.salesforce.com",
@@ -29,6 +39,15 @@ def test_a_first_charter_passes_its_check_and_holds_no_secret(terminal: Terminal
     found = terminal.do("check", "--offline", "--json", "--charter", str(folder)).json
     assert [flow["go"] for flow in found["flows"]] == [True, True]
     assert found["company"] == "Example GmbH"
+
+
+@pytest.mark.parametrize(("flag", "made"), [("--persons", "Contact"), ("--companies", "Account")])
+def test_who_buys_chooses_the_mapping(terminal: Terminal, tmp_path: Path, flag: str, made: str) -> None:
+    folder = tmp_path / "charter"
+    assert terminal.do("init", *ANSWERS, flag, "--charter", str(folder)).code == 0
+    assert terminal.do("check", "--offline", "--charter", str(folder)).code == 0
+    charter = load_charter(folder, default_mappings=SHIPPED, default_ownership=OWNERSHIP)
+    assert charter.flows[0].object == made
 
 
 def test_a_charter_is_never_overwritten(terminal: Terminal, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from accordant.canonical.charter import Charter
+from accordant.canonical.charter import Charter, CustomerModel
 from accordant.canonical.shapes import TargetDrift
 from accordant.cli.options import COMMON, Common, opened_hub, settings_of
 from accordant.cli.render import emit, err, say, table
@@ -30,9 +30,12 @@ def init(
         bool | None, Parameter(negative="--sandbox", help="4. Stripe's real account, or a sandbox.")
     ] = None,
     salesforce_url: Annotated[str | None, Parameter(help=f"5. The org's address, {_EXAMPLE_URL}.")] = None,
+    persons: Annotated[
+        bool | None, Parameter(negative="--companies", help="6. Who buys: persons (a Contact each), or companies.")
+    ] = None,
     common: Common = COMMON,
 ) -> int:
-    """Write a first charter: five questions, asked where a flag does not answer them. It only compares."""
+    """Write a first charter: six questions, asked where a flag does not answer them. It only compares."""
     folder = settings_of(common).charter
     if folder.is_dir() and any(folder.glob("*.y*ml")):
         raise ConfigurationError(
@@ -44,6 +47,7 @@ def init(
         owner=_answer("Who answers for this data (a person or a team)", "--owner", owner),
         is_live=_is_live(live),
         crm_url=_answer(f"The address of the Salesforce org, {_EXAMPLE_URL}", "--salesforce-url", salesforce_url),
+        model=_model(persons),
     )
     first = initialize(answers=answers, compose=_compose)
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,6 +84,13 @@ def _is_live(given: bool | None) -> bool:  # noqa: FBT001  the command's own fla
     }
 
 
+def _model(persons: bool | None) -> CustomerModel:  # noqa: FBT001  the command's own flag
+    if persons is None:
+        said = _answer("Who buys? (companies, or persons)", "--companies or --persons", None, default="companies")
+        persons = said.startswith("p")
+    return CustomerModel.B2C if persons else CustomerModel.B2B
+
+
 def _compose(answers: Answers, source: System, target: System) -> str:
     from accordant.store.charter_folder import ExampleSystem, example_charter
 
@@ -87,7 +98,13 @@ def _compose(answers: Answers, source: System, target: System) -> str:
         ExampleSystem(connector=system.connector, owner=answers.owner, settings=system.settings)
         for system in (source, target)
     ]
-    return example_charter(company=answers.company, timezone=answers.timezone, source=described[0], target=described[1])
+    return example_charter(
+        company=answers.company,
+        timezone=answers.timezone,
+        model=answers.model,
+        source=described[0],
+        target=described[1],
+    )
 
 
 def _tell_first(common: Common, first: FirstCharter, path: Path, public_key: str) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from accordant.canonical.charter import MappingPart
+from accordant.canonical.charter import CustomerModel, MappingPart
 from accordant.canonical.refs import EntityKind
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.manifest import MANIFEST_NAME, Manifest, load_manifest, load_quality
@@ -52,7 +52,7 @@ class Connector(msgspec.Struct, frozen=True, kw_only=True):
     reader: MakeReader | None
     outbound: MakeOutbound | None
     matchable: frozenset[str]
-    default_mappings: Callable[[], tuple[MappingPart, ...]] | None
+    default_mappings: Callable[[CustomerModel], tuple[MappingPart, ...]] | None
     default_ownership: Callable[[], dict[EntityKind, str]] | None
 
 

@@ -1,4 +1,4 @@
-"""A company's first charter from five answers: what stands in the file, and which secrets belong into the environment.
+"""A company's first charter from six answers: what stands in the file, and which secrets belong into the environment.
 
 Nothing is written here, and no secret is asked for. The first charter only compares (read_only).
 """
@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from accordant.canonical.charter import CustomerModel
 from accordant.kernel.errors import ConfigurationError
 
 #: The file of a first charter.
@@ -15,13 +16,14 @@ FILE_NAME = "accordant.yaml"
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """The five answers. ``crm_url`` is the address of the company's own CRM."""
+    """The six answers. ``crm_url`` is the address of the company's own CRM, ``model`` says who its customers are."""
 
     company: str
     timezone: str
     owner: str
     is_live: bool
     crm_url: str
+    model: CustomerModel = CustomerModel.B2B
 
 
 class Variable(msgspec.Struct, frozen=True, kw_only=True):

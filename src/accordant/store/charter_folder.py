@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
-from accordant.canonical.charter import Charter, FieldPart, MappingPart, OwnershipPart
+from accordant.canonical.charter import Charter, CustomerModel, FieldPart, MappingPart, OwnershipPart
 from accordant.canonical.refs import EntityKind
 from accordant.governance.charter import check_charter
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
@@ -25,12 +25,17 @@ FILES_MAX = 100
 RATE_PER_S_DEFAULT = 20
 _SUFFIXES = frozenset({".yaml", ".yml"})
 
-#: Connector -> the mappings it ships.
+#: Connector and customer model (``mapping_name``) -> the mappings it ships.
 DefaultMappings = Mapping[str, tuple[MappingPart, ...]]
 #: Connector -> entity -> the sentence that says why such a system owns it.
 DefaultOwnership = Mapping[str, Mapping[EntityKind, str]]
 
 _Raw = dict[str, Any]
+
+
+def mapping_name(connector: str, model: CustomerModel) -> str:
+    """What the mapping is called that a connector ships for companies (its own name), or for persons."""
+    return connector if model is CustomerModel.B2B else f"{connector}, {model}"
 
 
 class CharterInvalid(ConfigurationError):
@@ -204,8 +209,10 @@ class _Filler:
 
     def _fill_mappings(self, system: str, connector: str) -> None:
         """A system without mappings of its own gets those its connector ships, whole."""
-        if system not in self._raw["mappings"] and connector in self._mappings:
-            self._raw["mappings"][system] = [msgspec.to_builtins(mapping) for mapping in self._mappings[connector]]
+        model = CustomerModel((self._raw.get("identity") or {}).get("model", CustomerModel.B2B))
+        shipped = self._mappings.get(mapping_name(connector, model))
+        if system not in self._raw["mappings"] and shipped is not None:
+            self._raw["mappings"][system] = [msgspec.to_builtins(mapping) for mapping in shipped]
             self._places[place("mappings", system)] = self._places[place("systems", system)]
 
     def _fill_ownership(self) -> None:
@@ -285,7 +292,9 @@ class ExampleSystem(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, str | bool]
 
 
-def example_charter(*, company: str, timezone: str, source: ExampleSystem, target: ExampleSystem) -> str:
+def example_charter(
+    *, company: str, timezone: str, model: CustomerModel, source: ExampleSystem, target: ExampleSystem
+) -> str:
     """A complete first charter in one file: accounts and subscriptions of one system, compared with another."""
     flow = f"source: {source.connector}, target: {target.connector}, phase: read_only"
     return "\n".join(
@@ -298,10 +307,11 @@ def example_charter(*, company: str, timezone: str, source: ExampleSystem, targe
             *_example_system(source),
             *_example_system(target),
             "# Before a record is made, the one that is already there is looked for; doubtful ones are asked about.",
-            "identity: { model: b2b, unmatched: create }",
+            # The model also says which mapping is filled in.
+            f"identity: {{ model: {model}, unmatched: create }}",
             "# read_only compares and writes nothing. Once what it would write is right, make a flow controlled.",
             "flows:",
-            f"  - {{ entity: account, {flow}, verify: Accounts in {target.connector} }}",
+            f"  - {{ entity: account, {flow}, verify: Customers in {target.connector} }}",
             f"  - {{ entity: subscription, {flow}, verify: Subscriptions in {target.connector} }}",
             "",
         ]

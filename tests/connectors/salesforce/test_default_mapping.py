@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
 
 from accordant.analytics.facts import ACCOUNT_STATUSES, PAYMENT_METHOD_STATUSES
-from accordant.canonical.charter import FieldPart, FieldType, MappingPart
+from accordant.canonical.charter import CustomerModel, FieldPart, FieldType, MappingPart
 from accordant.canonical.facts import FACTS, FactType
+from accordant.canonical.intents import Applied, WireValue
 from accordant.canonical.refs import EntityKind
 from accordant.canonical.shapes import DriftKind, TargetDrift
+from accordant.canonical.targets import object_spec
 from accordant.connectors.salesforce import connector
 from accordant.connectors.salesforce.connector import default_mappings
 from accordant.connectors.salesforce.objects import RequiredField, required_fields
 from accordant.connectors.sdk.manifest import load_manifest, load_quality
+from accordant.demo.company import prepare_org
 from accordant.kernel.errors import RejectedError
 from accordant.mapping.translate import check_mapping
 from accordant.operations.check_target import check_target
+from accordant.ports.connector import Outbound, RecordWrite
 from tests.connectors.salesforce.outbound_kit import Org, an_org
 
 FITTING: dict[FactType, frozenset[FieldType]] = {
@@ -59,16 +64,56 @@ SUBSCRIPTION_STATUSES = {
     "canceled",
 }
 PARTS = [(mapping, name, part) for mapping in default_mappings() for name, part in mapping.fields.items()]
+PERSONS = [
+    (mapping, name, part) for mapping in default_mappings(CustomerModel.B2C) for name, part in mapping.fields.items()
+]
+STANDARD = {("Account", "Name"), ("Contact", "LastName"), ("Contact", "Email")}
 
 
-@pytest.mark.parametrize(("mapping", "name", "part"), PARTS, ids=[f"{one.object}.{name}" for one, name, _ in PARTS])
+@pytest.mark.parametrize(
+    ("mapping", "name", "part"),
+    [*PARTS, *PERSONS],
+    ids=[f"{kind} {one.object}.{name}" for kind, parts in (("b2b", PARTS), ("b2c", PERSONS)) for one, name, _ in parts],
+)
 def test_every_field_is_filled_by_a_fact_of_its_type(mapping: MappingPart, name: str, part: FieldPart) -> None:
     kind = FACTS[mapping.entity][part.source]
     assert part.type in FITTING[kind]
     if part.type is FieldType.TEXT:
         assert bool(part.values) != (part.length is not None), "text has a length, or words to choose from"
     assert len(name.removesuffix("__c")) <= 40, "Salesforce allows forty characters"
-    assert name.endswith("__c") or (mapping.object, name) == ("Account", "Name"), "custom fields only"
+    assert name.endswith("__c") or (mapping.object, name) in STANDARD, "custom fields only"
+    assert part.places == (2 if part.type is FieldType.CURRENCY else None)
+
+
+def test_persons_get_what_companies_get_on_their_contact() -> None:
+    (account, subscription), (contact, of_contact) = default_mappings(), default_mappings(CustomerModel.B2C)
+    assert (contact.object, contact.key_field) == ("Contact", account.key_field)
+    own = {"LastName", "Email"}
+    assert contact.fields.keys() - own == account.fields.keys() - {"Name"}
+    assert {name: contact.fields[name] for name in contact.fields.keys() - own} == {
+        name: account.fields[name] for name in account.fields.keys() - {"Name"}
+    }
+    assert [check_mapping(mapping) for mapping in (contact, of_contact)] == [(), ()]
+    lookup = of_contact.fields["Contact__c"]
+    assert (lookup.lookup_object, lookup.lookup_key) == (contact.object, contact.key_field)
+    assert of_contact.fields.keys() - {"Contact__c"} == subscription.fields.keys() - {"Account__c"}
+
+
+async def test_an_org_prepared_for_persons_takes_a_customer_and_a_subscription() -> None:
+    contact, subscription = default_mappings(CustomerModel.B2C)
+    async with an_org() as org:
+        simulator = org.simulator
+        prepare_org(simulator, (contact, subscription))
+        assert await check_target(outbound=cast("Outbound", org.outbound), mappings=(contact, subscription)) == ()
+        spec = object_spec(contact)
+        fields: dict[str, WireValue] = {"LastName": "Ada Example", "Email": "ada@example.com", "Billing_MRR__c": "9.00"}
+        (made,) = await org.outbound.write(spec, [RecordWrite(key="cus_1", fields=fields, idempotency_key="k1")])
+        assert isinstance(made.outcome, Applied)
+        write = RecordWrite(key="sub_1", fields={"Contact__c": "cus_1", "MRR__c": "9.00"}, idempotency_key="k2")
+        (made,) = await org.outbound.write(object_spec(subscription), [write])
+        assert isinstance(made.outcome, Applied)
+        held = await org.outbound.read(object_spec(subscription), ["sub_1"])
+        assert held["sub_1"].fields["Contact__c"] == "cus_1"
 
 
 def test_what_every_team_asks_for_is_there() -> None:
@@ -99,8 +144,8 @@ def test_no_word_is_lost_to_the_yaml_reader() -> None:
 
 
 def test_the_mapping_is_read_from_the_package() -> None:
-    packaged = Path(connector.__file__).with_name("default_mapping.yaml")
-    assert packaged.is_file()
+    for model in CustomerModel:
+        assert Path(connector.__file__).with_name(f"default_mapping_{model}.yaml").is_file()
     assert (
         msgspec.json.decode(msgspec.json.encode(default_mappings()), type=tuple[MappingPart, ...]) == default_mappings()
     )
@@ -110,7 +155,7 @@ def test_manifest_and_scorecard_tell_what_the_code_does() -> None:
     folder = Path(connector.__file__).parent
     manifest, quality = load_manifest(folder), load_quality(folder)
     assert {one.name: one.natural_key for one in manifest.writes} == {
-        mapping.object: mapping.key_field for mapping in default_mappings()
+        mapping.object: mapping.key_field for model in CustomerModel for mapping in default_mappings(model)
     }
     assert {one.name for one in manifest.settings} == connector._KNOWN
     assert {one.name for one in manifest.settings if one.secret} == {"client_secret", "private_key"}
@@ -154,7 +199,7 @@ def test_a_name_no_org_can_have_is_a_wrong_setting() -> None:
 
 
 async def drift_of(org: Org) -> tuple[TargetDrift, ...]:
-    return await check_target(outbound=org.outbound, mappings=default_mappings())
+    return await check_target(outbound=cast("Outbound", org.outbound), mappings=default_mappings())
 
 
 async def test_a_prepared_org_has_no_drift() -> None:

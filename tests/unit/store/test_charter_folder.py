@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import yaml
 
-from accordant.canonical.charter import Charter, FieldPart, FieldType, MappingPart, Phase, SyncMode
+from accordant.canonical.charter import Charter, CustomerModel, FieldPart, FieldType, MappingPart, Phase, SyncMode
 from accordant.canonical.refs import EntityKind
 from accordant.connectors import registry
 from accordant.governance.findings import ConnectorFacts, Severity
@@ -545,7 +545,9 @@ TARGET = ExampleSystem(
 
 @pytest.mark.parametrize("company", ["Example Inc", 'Say "yes" # Inc', "no", "123", "Åse & Søn: A/S"])
 def test_the_first_charter_loads_and_is_short(tmp_path: Path, company: str) -> None:
-    text = example_charter(company=company, timezone="Europe/Berlin", source=SOURCE, target=TARGET)
+    text = example_charter(
+        company=company, timezone="Europe/Berlin", model=CustomerModel.B2B, source=SOURCE, target=TARGET
+    )
     charter = load(write(tmp_path, charter__yaml=text))
     assert len(text.splitlines()) < 20
     assert max(map(len, text.splitlines())) <= 120

@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from accordant.canonical.charter import MappingPart
+from accordant.canonical.charter import CustomerModel, MappingPart
 from accordant.connectors.salesforce.authorize import Authorizer, ClientCredentials, Grant, JwtBearer
 from accordant.connectors.salesforce.outbound import SalesforceOutbound
 from accordant.connectors.sdk.addresses import AddressForbidden, AddressPolicy
@@ -101,9 +101,10 @@ def outbound(
     return SalesforceOutbound(http=http, authorizer=authorizer, clock=clock, api_version=version)
 
 
-def default_mappings() -> tuple[MappingPart, ...]:
-    """The shipped mapping: an account to an Account, a subscription to a Billing_Subscription__c."""
-    text = files("accordant.connectors.salesforce").joinpath("default_mapping.yaml").read_text(encoding="utf-8")
+def default_mappings(model: CustomerModel = CustomerModel.B2B) -> tuple[MappingPart, ...]:
+    """The shipped mapping: a customer to an Account, or to a Contact for b2c; a subscription to its own object."""
+    name = f"default_mapping_{model}.yaml"
+    text = files("accordant.connectors.salesforce").joinpath(name).read_text(encoding="utf-8")
     try:
         return msgspec.convert(yaml.safe_load(text), tuple[MappingPart, ...])
     except (yaml.YAMLError, msgspec.ValidationError) as error:
