@@ -13,7 +13,7 @@ from accordant.canonical.phases import Grant
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.kernel.errors import InvariantBroken
 from accordant.ports.matching import MatchBook
-from accordant.ports.state import Changes, DesiredRecord, Link, State, StoredEntity, StoredStanding
+from accordant.ports.state import Changes, DesiredRecord, Link, State, StoredEntity, StoredStanding, WrittenRecord
 
 
 class _Overlay:
@@ -59,6 +59,10 @@ class _Overlay:
         """See the port."""
         return self._beneath.grants()
 
+    def written(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, WrittenRecord]:
+        """See the port."""
+        return self._beneath.written(refs)
+
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """See the port."""
         return self._beneath.stands(refs)
@@ -98,6 +102,10 @@ class ScratchState(_Overlay):
     def grants(self) -> tuple[Grant, ...]:
         """See the port: a phase reaches as far as it was granted."""
         return self._live.grants()
+
+    def written(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, WrittenRecord]:
+        """See the port: an echo repeats what was really written."""
+        return self._live.written(refs)
 
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """See the port: what a person decided of a field stands in a rehearsal too."""

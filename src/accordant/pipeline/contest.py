@@ -131,8 +131,10 @@ def _is_cleared(stand: Stand | None, raw: WireValue, there: WireValue) -> bool:
 def _owner_claim(name: str, value: WireValue, raw: WireValue, stand: Stand | None, parties: Parties) -> Claim:
     if stand is not None and stand.effect is StandEffect.KEEP and raw == stand.value:
         return Claim(value=value, system=parties.source, at=stand.since_at, by=stand.by)
-    said_at = parties.said_at if name in parties.changed else None
-    return Claim(value=value, system=parties.source, at=said_at, seq=parties.seq)
+    if name not in parties.changed:
+        # The event behind the intent told of other things: it is neither the origin of this value nor dates it.
+        return Claim(value=value, system=parties.source)
+    return Claim(value=value, system=parties.source, at=parties.said_at, seq=parties.seq)
 
 
 def _contested(

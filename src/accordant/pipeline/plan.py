@@ -180,7 +180,7 @@ def plan(bench: Workbench, rulebook: Rulebook, switches: Switches, *, repair: fr
     bench.load_stands(refs)
     bench.load_clearances({record.account_id for record in wanted if record.route.rules.gates})
     for record in wanted:
-        _decide_and_lay(record, bench, rulebook, switches, repair=record.ref in repair)
+        _decide_and_lay(record, bench, rulebook, switches, repair=record.ref in repair or record.ref in bench.doubted)
 
 
 def _names_needed(

@@ -11,8 +11,9 @@ from accordant.canonical.observations import Interpreted, Parked, Quarantined
 from accordant.canonical.refs import EntityKind
 from accordant.governance.decide import Switches
 from accordant.pipeline.interpret import Understood, interpret
+from accordant.pipeline.listen import Listener
 from accordant.pipeline.plan import Rulebook, plan
-from accordant.pipeline.register import Doubt, load_for, register
+from accordant.pipeline.register import Doubt, load_for, observations_of, register
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.connector import Inbound
 from accordant.ports.inbox import InboxEvent, WorkState
@@ -35,7 +36,9 @@ def process(
     bench = Workbench(state, now)
     understood = [interpret(event, connectors) for event in events]
     load_for(understood, bench)
-    doubts = {one.event.seq: register(one, bench) for one in understood}
+    listener = Listener(rulebook)
+    listener.load(observations_of(understood), state)
+    doubts = {one.event.seq: register(one, bench, listener) for one in understood}
     bench.rebuild_standings()
     plan(bench, rulebook, Switches.thrown(state.switches(), state.grants()))
     for one in understood:

@@ -15,6 +15,7 @@ from accordant.identity.fold import Advanced, Held, Superseded, Tie, Unchanged, 
 from accordant.identity.resolve import Created, resolve
 from accordant.kernel.hashing import digest
 from accordant.pipeline.interpret import Understood
+from accordant.pipeline.listen import Heard, Listener
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.state import ObservationRecord, StoredEntity
 
@@ -34,14 +35,19 @@ class Doubt(msgspec.Struct, frozen=True, kw_only=True):
     immediately: bool
 
 
-def load_for(understood: Iterable[Understood], bench: Workbench) -> None:
-    """Fetch, in three reads, everything the observations of a batch touch."""
-    seen = [
+def observations_of(understood: Iterable[Understood]) -> list[Observation]:
+    """Everything a batch observed."""
+    return [
         observation
         for one in understood
         if isinstance(one.interpretation, Interpreted)
         for observation in one.interpretation.observations
     ]
+
+
+def load_for(understood: Iterable[Understood], bench: Workbench) -> None:
+    """Fetch, in three reads, everything the observations of a batch touch."""
+    seen = observations_of(understood)
     bench.load_links({ref for observation in seen for ref in (observation.ref, observation.root)})
     names = [(_entity_of(observation, bench), _root_of(observation, bench)) for observation in seen]
     bench.load_entities({ref.id for pair in names for ref in pair})
@@ -51,7 +57,7 @@ def load_for(understood: Iterable[Understood], bench: Workbench) -> None:
     bench.load_standings(accounts)
 
 
-def register(understood: Understood, bench: Workbench) -> Doubt | None:
+def register(understood: Understood, bench: Workbench, listener: Listener) -> Doubt | None:
     """Fold the observations of one event; what its owner must be asked before it is settled, or None.
 
     What belongs to another object of the same event comes after that object: only then its account is known.
@@ -61,7 +67,7 @@ def register(understood: Understood, bench: Workbench) -> Doubt | None:
         return None
     event = understood.event
     for observation in sorted(understood.interpretation.observations, key=_is_part):
-        asked = _fold_one(observation, event.seq, bench)
+        asked = _fold_one(observation, event.seq, bench, listener)
         doubt = doubt or asked
     for happened in understood.interpretation.business_events:
         root = bench.links.get(happened.root)
@@ -86,7 +92,7 @@ class _Seen(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
 
 
-def _fold_one(observation: Observation, seq: int, bench: Workbench) -> Doubt | None:
+def _fold_one(observation: Observation, seq: int, bench: Workbench, listener: Listener) -> Doubt | None:
     """Fold one observation; what its owner must be asked, or None."""
     ref, root = _entity_of(observation, bench), _root_of(observation, bench)
     seen = _Seen(
@@ -97,6 +103,9 @@ def _fold_one(observation: Observation, seq: int, bench: Workbench) -> Doubt | N
         # Whose it is, nobody has said yet. Folded now, it would count for no account, for ever.
         _record(seen, "awaiting_root", f"{observation.root}, which it belongs to, is not known yet.", version, bench)
         return Doubt(ask=observation.root, immediately=False)
+    if seen.stored is not None and seen.stored.source.system != observation.ref.system:
+        _take_note(seen, listener.hear(observation), version, bench)
+        return None
     outcome = fold(_held(seen.stored), observation, digest(encode_entity(observation.entity)))
     reason: str | None = None
     match outcome:
@@ -109,6 +118,22 @@ def _fold_one(observation: Observation, seq: int, bench: Workbench) -> Doubt | N
             reason = why
     _record(seen, type(outcome).__name__.lower(), reason, version, bench)
     return Doubt(ask=observation.ref, immediately=True) if isinstance(outcome, Tie) else None
+
+
+def _take_note(seen: _Seen, heard: Heard | None, version: int, bench: Workbench) -> None:
+    """A system that does not own an object tells of it: its word changes nothing here, whatever it is.
+
+    Our own write coming back is an echo, and that is all. What somebody else changed is looked at where it was changed:
+    the record is planned again, the courier reads it, and the conflict's rule decides.
+    """
+    if heard is None:
+        owner = seen.stored.source.system if seen.stored is not None else "nobody"
+        _record(seen, "foreign", f"It belongs to {owner}; {seen.observation.ref.system} only has it.", version, bench)
+        return
+    _record(seen, "foreign" if heard.changed else "echo", heard.reason, version, bench)
+    if heard.changed:
+        bench.doubted.add(heard.record)
+        bench.touched.setdefault(seen.account_id, seen.seq)
 
 
 def _record(seen: _Seen, outcome: str, reason: str | None, version: int, bench: Workbench) -> None:

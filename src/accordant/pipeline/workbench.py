@@ -31,6 +31,8 @@ class Workbench:
         #: Accounts whose records may have to change, with the event that touched each last.
         self.touched: dict[str, int | None] = {}
         self.matching = MatchTable(state.matches, self.changes.matches)
+        #: Records that somebody changed at their target: written again even if nothing new was decided.
+        self.doubted: set[str] = set()
         self._state = state
         self._links: dict[ExternalRef, EntityRef] = {}
         self._entities: dict[str, StoredEntity] = {}

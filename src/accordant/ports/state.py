@@ -7,7 +7,7 @@ from typing import Protocol
 import msgspec
 
 from accordant.canonical.clearances import CheckKind, Clearance
-from accordant.canonical.conflicts import ConflictDecision, Stand
+from accordant.canonical.conflicts import ConflictDecision, FieldMark, Stand
 from accordant.canonical.entities import Entity
 from accordant.canonical.events import BusinessEvent
 from accordant.canonical.intents import WireValue, WriteIntent
@@ -62,6 +62,13 @@ class DesiredRecord(msgspec.Struct, frozen=True, kw_only=True):
     fields: dict[str, WireValue]
     notes: tuple[str, ...]
     cause: int | None
+
+
+class WrittenRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A record (``target:object/key``) with what we last wrote into each of its fields."""
+
+    ref: str
+    marks: dict[str, FieldMark]
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +171,10 @@ class State(Protocol):
 
     def desired(self, refs: Iterable[str]) -> dict[str, DesiredRecord]:
         """Desired records by reference (``target:object/key``)."""
+        ...
+
+    def written(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, WrittenRecord]:
+        """What was last written into records, by the target's own names for them; others are absent."""
         ...
 
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:

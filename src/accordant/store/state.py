@@ -16,16 +16,25 @@ from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import decode_standing, encode_standing
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.ids import EntityId
-from accordant.ports.state import Changes, ConcurrentChange, DesiredRecord, PlannedIntent, StoredEntity, StoredStanding
+from accordant.ports.state import (
+    Changes,
+    ConcurrentChange,
+    DesiredRecord,
+    PlannedIntent,
+    StoredEntity,
+    StoredStanding,
+    WrittenRecord,
+)
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.clearances import read_clearances
-from accordant.store.conflicts import change_stands, keep_decisions, read_stands
+from accordant.store.conflicts import change_stands, decode_marks, keep_decisions, read_stands
 from accordant.store.engine import Database
 from accordant.store.grants import newest_grants
 from accordant.store.review import SqlReviews, commit_matches, guard_matches
 from accordant.store.schema import (
     business_event,
+    confirmed_record,
     crosswalk,
     desired_record,
     entity,
@@ -123,6 +132,23 @@ class SqlState:
         with self._database.read() as connection:
             rows = bulk.select_by_keys(connection, desired_record, _DESIRED, "ref", refs)
         return {row[0]: read_desired(row) for row in rows}
+
+    def written(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, WrittenRecord]:
+        """See the port."""
+        by_system: dict[str, dict[str, list[ExternalRef]]] = {}
+        for ref in refs:
+            by_system.setdefault(ref.system, {}).setdefault(ref.id, []).append(ref)
+        columns = ("ref", "object", "target_id", "marks")
+        found: dict[ExternalRef, WrittenRecord] = {}
+        with self._database.read() as connection:
+            for system, names in by_system.items():
+                place = ("target", system)
+                rows = bulk.select_by_keys(connection, confirmed_record, columns, "target_id", names, where=place)
+                for name, object_name, target_id, marks in rows:
+                    known = ExternalRef(system, object_name, target_id)
+                    if marks is not None and known in names[target_id]:
+                        found[known] = WrittenRecord(ref=name, marks=decode_marks(marks))
+        return found
 
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """See the port."""

@@ -39,6 +39,8 @@ EVENT_STATES = {
     "received": "waiting",
     "awaiting_reread": "asking its owner",
     "awaiting_root": "waiting for what it belongs to",
+    "echo": "our own write, told back",
+    "foreign": "told by a system that does not own it",
     "processed": "processed",
     "parked": "not understood yet",
     "quarantined": "unusable",
@@ -75,6 +77,8 @@ OBSERVED = {
     "unchanged": "said what was known already",
     "superseded": "was older than what was known",
     "tie": "could not be ordered; its owner was asked",
+    "echo": "was our own write, told back",
+    "foreign": "came from a system that does not own it",
 }
 CONFLICT_STATES = {
     "open": "waits for a person",
