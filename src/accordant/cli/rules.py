@@ -4,14 +4,14 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from accordant.canonical.charter import Charter, CustomerModel
 from accordant.canonical.shapes import TargetDrift
-from accordant.cli.options import COMMON, Common, opened_hub, settings_of
-from accordant.cli.render import emit, err, say, table
+from accordant.cli.options import COMMON, Common, opened_hub, opened_store, settings_of
+from accordant.cli.render import emit, err, say, shown, table
 from accordant.kernel.errors import AccordantError, ConfigurationError
 from accordant.operations.check_target import check_target
 from accordant.operations.initialize import FILE_NAME, Answers, FirstCharter, System, initialize
@@ -187,6 +187,75 @@ def _tell_drift(drift: Mapping[str, tuple[TargetDrift, ...]], unasked: Mapping[s
         table(f"{name} differs", ("What", "How to mend it"), ((one.problem, one.remedy) for one in differences))
     for name, reason in unasked.items():
         say(f"Not asked: {name}. {reason}")
+
+
+@charter_app.command
+def render(
+    *,
+    out: Annotated[Path, Parameter(help="Folder to write the pages into; it is made if it is not there.")],
+    format: Annotated[  # noqa: A002  the command's own flag
+        Literal["md", "html"], Parameter(help="md for a repository, html for a support runbook.")
+    ] = "html",
+    common: Common = COMMON,
+) -> int:
+    """Write the four artifacts as pages: system inventory, entity map, sensitivity policy and gate list."""
+    from accordant.bootstrap import connector_facts, read_charter
+    from accordant.governance.charter import go_no_go
+    from accordant.views.charter import artifacts
+    from accordant.views.charter_text import html_page, markdown_page
+
+    charter = read_charter(settings_of(common)).charter
+    facts = connector_facts()
+    pages = artifacts(charter, connectors=facts, verdicts=go_no_go(charter, connectors=facts))
+    made_of = f"Charter {charter.version} of {charter.company}."
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for page in pages:
+            text = (
+                markdown_page(page, made_of=made_of)
+                if format == "md"
+                else html_page(page, pages, company=charter.company, made_of=made_of)
+            )
+            (out / f"{page.slug}.{format}").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"The pages cannot be written to {out}: {error.strerror}.", remedy="Name a folder you may write to."
+        ) from error
+    written = [str(out / f"{page.slug}.{format}") for page in pages]
+    if common.json:
+        emit({"version": charter.version, "pages": written})
+    else:
+        say(f"Charter {charter.version}, written to:", *written)
+    return 0
+
+
+@charter_app.command
+def history(*, common: Common = COMMON) -> int:
+    """Which charters were in force, since when, on whose behalf, and what each changed."""
+    from accordant.views.charter_versions import adoptions
+
+    with opened_store(common) as database:
+        found = adoptions(database)
+    if common.json:
+        emit({"versions": found})
+        return 0
+    table(
+        "Charters",
+        ("Version", "In force since", "By", "Changes"),
+        (
+            (
+                one.version,
+                f"{one.at:%Y-%m-%d %H:%M} UTC",
+                one.by,
+                "the first" if one.changes is None else shown(len(one.changes)),
+            )
+            for one in found
+        ),
+    )
+    for one in found[:1]:
+        rows = ((change.where, change.before or "", change.after or "") for change in one.changes or ())
+        table(f"What {one.version} changed", ("Where", "Before", "After"), rows)
+    return 0
 
 
 @charter_app.command

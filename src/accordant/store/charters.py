@@ -35,8 +35,8 @@ class CharterShelf:
             ).scalar()
         return None if body is None else msgspec.json.decode(body, type=Charter)
 
-    def remember(self, charter: Charter, *, now: datetime) -> bool:
-        """Put ``charter`` in force; False when it already was."""
+    def remember(self, charter: Charter, *, now: datetime, actor: str = "accordant") -> bool:
+        """Put ``charter`` in force on behalf of ``actor``; False when it already was."""
         version, before = charter.version, self.in_force()
         if version == before:
             return False
@@ -47,7 +47,7 @@ class CharterShelf:
             bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [(_IN_FORCE, version, micros)])
             entry = AuditEntry(
                 kind="charter.version.adopted",
-                actor="accordant",
+                actor=actor,
                 subject=f"charter/{version}",
                 cause=None,
                 at=now,
