@@ -568,12 +568,12 @@ class Hub:
             )
             return rehearsing.rehearse(stage, order, actor=actor, clock=self.clock, progress=progress, tell=tell)
 
-    def enforce_charter(self) -> bool:
+    def enforce_charter(self, *, actor: str = "accordant") -> bool:
         """Remember the charter in force; when it is not the one of last time, decide everything again.
 
-        True when it was new.
+        ``actor`` is on whose behalf it comes into force. True when it was new.
         """
-        if not self.shelf.remember(self.charter, now=self.clock()):
+        if not self.shelf.remember(self.charter, now=self.clock(), actor=actor):
             return False
         self.replan_accounts()
         return True

@@ -25,8 +25,9 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 BETA = derived_id("acc", "stripe", "customer", "cus_beta")
-EMPTY_PAGES = ("/", "/customers", "/shadow", "/trouble", "/why", "/nowhere")
+EMPTY_PAGES = ("/", "/charter", "/charter/entity-map", "/customers", "/shadow", "/trouble", "/why", "/nowhere")
 FILLED_PAGES = (
+    "/charter", "/charter/entity-map", "/charter/sensitivity-policy", "/charter/gate-list",
     "/", "/customers", f"/customers/{BETA}", "/events/4", "/events/9", "/shadow", "/trouble",
     "/why?ref=salesforce:Account/cus_beta&field=MRR__c", "/flows/pause?flow=accounts",
 )  # fmt: skip

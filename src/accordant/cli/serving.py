@@ -1,11 +1,13 @@
 """`serve` runs the hub as a server and says where it is; `version` says what this is."""
 
+import asyncio
+from functools import partial
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from accordant.cli.options import COMMON, Common, opened_hub, settings_of
+from accordant.cli.options import COMMON, Common, opened_hub, person, settings_of
 from accordant.cli.render import emit, say, table
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ async def _serve(common: Common, host: str | None, port: int | None) -> int:
         def ready(running: "HubServer") -> None:
             _tell_ready(common, hub, running)
 
+        await asyncio.to_thread(partial(hub.enforce_charter, actor=person(None)))
         await server.serve(hub, host=settings.host, port=settings.port, ready=ready)
     return 0
 

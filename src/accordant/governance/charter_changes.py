@@ -35,7 +35,7 @@ def _differences(before: Any, after: Any, where: str) -> Iterator[Change]:  # no
     old, new = _by_name(before), _by_name(after)
     if old is not None and new is not None:
         for name in dict.fromkeys((*old, *new)):
-            inner = f"{where}[{name}]" if isinstance(before, list) else place(where, name) if where else name
+            inner = f"{where}[{name}]" if isinstance(before, list | tuple) else place(where, name) if where else name
             yield from _differences(old.get(name, _NOTHING), new.get(name, _NOTHING), inner)
         return
     yield Change(where=where, before=_spelled(before), after=_spelled(after))
@@ -45,7 +45,7 @@ def _by_name(value: object) -> dict[str, Any] | None:
     """A group of settings, or a list of named groups, as names and values; None for anything else."""
     if isinstance(value, Mapping):
         return {str(name): item for name, item in value.items()}
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+    if not isinstance(value, list | tuple) or not all(isinstance(item, dict) for item in value):
         return None
     return _named(value)
 
@@ -66,7 +66,9 @@ def _spelled(value: object) -> str | None:
             return value
         case bool() | None:
             return {True: "true", False: "false", None: "nothing"}[value]
-        case list() if all(isinstance(item, str) for item in value):
-            return ", ".join(value) or "none"
+        case list() | tuple():
+            return "; ".join(_spelled(item) or "" for item in value) or "none"
+        case Mapping():
+            return ", ".join(f"{name}: {_spelled(item)}" for name, item in value.items()) or "none"
         case _:
-            return msgspec.json.encode(value, order="sorted").decode()
+            return str(value)

@@ -3,7 +3,7 @@
 from litestar import Litestar
 from litestar.di import Provide
 
-from accordant.web.console import actions, conflict_pages, entrance, pages, rehearsal_pages
+from accordant.web.console import actions, charter_pages, conflict_pages, entrance, pages, rehearsal_pages
 from accordant.web.console.frame import Console, ConsoleHub
 
 FORM_BYTES_MAX = 64 * 1024
@@ -34,6 +34,8 @@ def console_application(hub: ConsoleHub) -> Litestar:
             conflict_pages.decide_conflict,
             rehearsal_pages.rehearsals_page,
             rehearsal_pages.rehearsal_page,
+            charter_pages.charter_page,
+            charter_pages.artifact_page,
             entrance.static_file,
             entrance.sign_in_page,
             entrance.sign_in,
