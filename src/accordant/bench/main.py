@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from accordant.bench import runs
+from accordant.bench import runs, why
 from accordant.bench.figures import Figure, Run, figure
 from accordant.bench.rehearse import rehearse
 from accordant.kernel.errors import ConfigurationError
@@ -28,6 +28,9 @@ BENCHMARKS: dict[str, Benchmark] = {
         target="at least 10,000 on SQLite, 12,000 on PostgreSQL, p99 under 50 ms",
     ),
     "path": Benchmark(run=runs.path, unit="events/s", n=30_000, target="at least 2,500 on SQLite, 3,000 on PostgreSQL"),
+    "why": Benchmark(
+        run=why.ask, unit="ms", n=10_000_000, target="the slowest of 3,000 answers under 1,000 ms at 10,000,000 rows"
+    ),
     "latency": Benchmark(
         run=runs.latency, unit="ms", n=10_000, target="p50 under 15 ms, p99 under 60 ms at 500 events/s"
     ),
