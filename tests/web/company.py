@@ -41,11 +41,14 @@ from accordant.canonical.intents import (
 from accordant.canonical.observations import Standpoint
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import MethodMark, PaymentMark, Standing
+from accordant.governance.phases import Tier
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import digest
 from accordant.kernel.ids import EntityId, derived_id
 from accordant.kernel.money import Money
 from accordant.operations.restore import ConflictClosed, Prospect, Restored, RestoreOrder
+from accordant.operations.review_room import ReviewRoom
+from accordant.pipeline.plan import write_rulebook
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import Found
 from accordant.ports.connector import Envelope
@@ -67,6 +70,7 @@ from accordant.store.engine import Database
 from accordant.store.inbox import SqlInbox
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
+from accordant.store.review_desk import SqlReviewDesk
 from accordant.store.schema import switch, write_intent
 from accordant.store.state import SqlState
 from accordant.store.vault import Vault
@@ -132,6 +136,14 @@ class ConsoleDesk:
         self.closed: dict[str, str] = {}
         self.court = (False, "")
         self.now = NOW
+        self.replanned: list[str] = []
+        self.review_room = ReviewRoom(
+            desk=SqlReviewDesk(database),
+            outbounds={},
+            rulebook=lambda: write_rulebook(CHARTER, dict.fromkeys(CHARTER.systems, Tier.GOLD)),
+            replan=self.replanned.append,
+            clock=self.clock,
+        )
 
     def clock(self) -> datetime:
         return self.now

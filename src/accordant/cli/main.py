@@ -10,7 +10,7 @@ from importlib.metadata import version as installed_version
 
 from cyclopts import App, CycloptsError
 
-from accordant.cli import clearance, conflicts, look, operate, rehearse, rules, serving, trail, trying, why
+from accordant.cli import clearance, conflicts, look, operate, rehearse, review, rules, serving, trail, trying, why
 from accordant.cli.identity import identity_app
 from accordant.cli.render import err
 from accordant.kernel.errors import (
@@ -54,6 +54,7 @@ for command in (
     app.command(command)
 app.command(trail.audit_app)
 app.command(conflicts.conflicts_app)
+app.command(review.review_app)
 app.command(rules.charter_app)
 app.command(identity_app)
 app.command(clearance.clearance_app)

@@ -4,6 +4,7 @@ Next: `review.py` for what a decision changes, `duplicates.py` for records that 
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -14,7 +15,10 @@ from accordant.canonical.refs import EntityKind
 from accordant.canonical.review import ReviewAction
 from accordant.canonical.targets import object_spec
 from accordant.kernel.clock import Clock
+from accordant.kernel.errors import ConfigurationError
+from accordant.operations.duplicates import DuplicateGroup, find_duplicates
 from accordant.operations.review import Decided, Declined, ReviewOrder, review
+from accordant.pipeline.match import Matcher
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.connector import Outbound
 from accordant.ports.review import Place, ReviewDesk
@@ -73,13 +77,36 @@ class ReviewRoom:
         order = ReviewOrder(action=action, place=place, target_id=target_id, actor=actor, reason=reason)
         return await asyncio.to_thread(self._carry_out, order, chosen)
 
+    def duplicates(self, system: str) -> tuple[DuplicateGroup, ...]:
+        """Records of a target that the ladder takes for one, as the last scan saw them.
+
+        Raises ConfigurationError where the charter looks for nobody there.
+        """
+        matcher = self._matcher(system)
+        together = self._desk.records_together(system, matcher.object)
+        ids = {one.id for group in together for one in group}
+        customers = Counter(link.target_id or "" for link in self._desk.linked_to(system, matcher.object, ids))
+        return find_duplicates(together, ladder=matcher.ladder, customers=customers)
+
+    def _matcher(self, system: str) -> Matcher:
+        matcher = self._rulebook().matchers.get(system)
+        if matcher is None:
+            raise ConfigurationError(
+                f"The charter does not say how records of {system} are told apart.",
+                remedy="Give it an identity part, then scan the target.",
+            )
+        return matcher
+
     async def merge(
-        self, system: str, object_name: str, survivor: str, others: Sequence[str], *, actor: str, reason: str
+        self, system: str, survivor: str, others: Sequence[str], *, actor: str, reason: str
     ) -> tuple[Decided | Declined, ...]:
-        """Let the customers of some records go to the record that is to survive; one answer each. Raises as ``decide``.
+        """Let the customers of some records go to the record that is to survive; one answer each.
+
+        Raises as ``decide`` and as ``duplicates``.
 
         The records themselves are merged in the target by a person: its interface has no such call.
         """
+        object_name = self._matcher(system).object
         links = await asyncio.to_thread(self._desk.linked_to, system, object_name, others)
         answers = []
         for link in links:

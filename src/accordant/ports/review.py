@@ -71,6 +71,10 @@ class ReviewDesk(Protocol):
         """The links that lead to these records."""
         ...
 
+    def records_together(self, system: str, object_name: str) -> tuple[tuple[Candidate, ...], ...]:
+        """Records of the directory that have a key in common, those of one key together."""
+        ...
+
     def apply(self, act: ReviewAct) -> bool:
         """Keep a decision. False when somebody decided meanwhile: then nothing has changed."""
         ...

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, and_, delete, func, select, update
 
 from accordant.canonical.entities import Account, decode_entity
 from accordant.canonical.intents import IntentState, WriteIntent
@@ -17,6 +17,7 @@ from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.canonical.review import ReviewDecision
 from accordant.identity.subject import subject_of
 from accordant.kernel.clock import to_micros
+from accordant.ports.directory import FANOUT_MAX
 from accordant.ports.matching import Pair
 from accordant.ports.review import CaseFile, Place, ReviewAct
 from accordant.ports.state import ConcurrentChange
@@ -26,6 +27,8 @@ from accordant.store.engine import Database
 from accordant.store.review import SqlReviews, drop_link, put_links, put_rejection
 from accordant.store.schema import (
     crosswalk,
+    directory_key,
+    directory_record,
     entity,
     match_rejection,
     parked_lane,
@@ -38,9 +41,12 @@ from accordant.store.schema import (
 _DECISION = ("case_id", "number", "action", "body", "decided_at")
 _CASE = ("id", "account_id", "system", "object", "state", "waits", "body", "opened_at")
 _CROSSWALK = ("ref", "system", "object_type", "external_id", "kind", "entity_id", "since")
+#: Keys looked at in one search for duplicates.
+GROUPS_MAX = 100_000
 _HELD_HERE = "Its customer's record has to be decided about first."
 _ENCODER = msgspec.json.Encoder()
 _DECISION_DECODER = msgspec.json.Decoder(ReviewDecision)
+_CANDIDATE_DECODER = msgspec.json.Decoder(Candidate)
 _LINK_DECODER = msgspec.json.Decoder(RecordLink)
 _INTENT_DECODER = msgspec.json.Decoder(WriteIntent)
 
@@ -110,6 +116,35 @@ class SqlReviewDesk:
         with self._database.read() as connection:
             found = _links(connection, "target_id", target_ids)
         return tuple(one for one in found if (one.system, one.object) == (system, object_name))
+
+    def records_together(self, system: str, object_name: str) -> tuple[tuple[Candidate, ...], ...]:
+        """See the port. A key that more records share than can be looked at tells nothing apart."""
+        here = and_(
+            directory_record.c.id == directory_key.c.record,
+            directory_record.c.system == system,
+            directory_record.c.object == object_name,
+            directory_record.c.is_live.is_(True),
+        )
+        shared = (
+            select(directory_key.c.digest)
+            .join(directory_record, here)
+            .group_by(directory_key.c.digest)
+            .having(func.count().between(2, FANOUT_MAX))
+            .order_by(directory_key.c.digest)
+            .limit(GROUPS_MAX)
+        )
+        query = (
+            select(directory_key.c.digest, directory_record.c.body)
+            .join(directory_record, here)
+            .where(directory_key.c.digest.in_(shared))
+            .order_by(directory_key.c.digest, directory_record.c.record_id)
+        )
+        groups: dict[int, list[Candidate]] = {}
+        with self._database.read() as connection:
+            for digest, body in connection.execute(query):
+                groups.setdefault(digest, []).append(_CANDIDATE_DECODER.decode(body))
+        # Records with several keys in common are looked at once.
+        return tuple({tuple(one.id for one in group): tuple(group) for group in groups.values()}.values())
 
     def history(self, case_id: str) -> tuple[ReviewDecision, ...]:
         """Every decision on a case, oldest first."""

@@ -21,6 +21,7 @@ from accordant.governance.sensitivity import Lens, lens
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, TransientError
 from accordant.operations.restore import Prospect, Restored, RestoreOrder
+from accordant.operations.review_room import ReviewRoom
 from accordant.store.engine import Database
 from accordant.views.agreement import compare_records
 from accordant.views.masked import masked
@@ -55,6 +56,10 @@ class ConsoleHub(Protocol):
     @property
     def clock(self) -> Clock:
         """The time."""
+
+    @property
+    def review_room(self) -> ReviewRoom:
+        """Where a person says whose record it is."""
 
     @property
     def charter(self) -> Charter:

@@ -3,7 +3,7 @@
 from litestar import Litestar
 from litestar.di import Provide
 
-from accordant.web.console import actions, charter_pages, conflict_pages, entrance, pages, rehearsal_pages
+from accordant.web.console import actions, charter_pages, conflict_pages, entrance, pages, rehearsal_pages, review_pages
 from accordant.web.console.frame import Console, ConsoleHub
 
 FORM_BYTES_MAX = 64 * 1024
@@ -32,6 +32,9 @@ def console_application(hub: ConsoleHub) -> Litestar:
             conflict_pages.conflicts_page,
             conflict_pages.conflict_page,
             conflict_pages.decide_conflict,
+            review_pages.review_page,
+            review_pages.review_case_page,
+            review_pages.decide_review,
             rehearsal_pages.rehearsals_page,
             rehearsal_pages.rehearsal_page,
             charter_pages.charter_page,
