@@ -7,20 +7,19 @@ import asyncio
 import random
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 
 import structlog
 
-from accordant.canonical.charter import Audience, Charter, CustomerModel, Phase, SystemPart
+from accordant.canonical.charter import Audience, Charter, CustomerModel, SystemPart
 from accordant.canonical.clearances import Clearance
 from accordant.connectors import registry
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.alerts import AlertWebhook
 from accordant.governance.decide import Switches
 from accordant.governance.findings import ConnectorFacts, Severity
-from accordant.governance.phases import Tier
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, ConfigurationError, RejectedError
 from accordant.kernel.masking import cover_text
@@ -29,6 +28,7 @@ from accordant.operations import rehearse as rehearsing
 from accordant.operations.check_drift import DriftRound, check_drift
 from accordant.operations.clear import record_clearance
 from accordant.operations.compare_source import SourceComparison, compare_source
+from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
 from accordant.operations.redrive import Redriven, RedriveOrder, redrive
 from accordant.operations.rehearse import RehearsalOrder
@@ -51,7 +51,7 @@ from accordant.pipeline.work import work
 from accordant.ports.connector import Inbound, Outbound, Reader
 from accordant.ports.inbox import Reading
 from accordant.ports.rehearsal import Rehearsal
-from accordant.ports.state import ConcurrentChange
+from accordant.ports.state import Changes, ConcurrentChange
 from accordant.runtime.backoff import backoff
 from accordant.runtime.worker import shielded
 from accordant.settings import Settings, resolve_secrets
@@ -69,6 +69,7 @@ from accordant.store.leases import Leases, LeaseTaken
 from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
+from accordant.store.phases import SqlPhaseBook
 from accordant.store.reconcile import SqlReconcileBook
 from accordant.store.redrive import SqlDeadLetters
 from accordant.store.rehearsals import SqlRehearsalBook
@@ -86,8 +87,9 @@ _ALERT_PAUSE = timedelta(seconds=30)
 _REPLAN_BATCH = 500
 _REPLAN_TRIES = 5
 _DAY_TURN = "the day's turn"
-#: How long one worker may take to decide everything for a new day before another begins anew.
-_DAY_TURN_LEASE = timedelta(minutes=30)
+_GRANTS_TURN = "the grants' turn"
+#: How long one worker may take to decide everything again before another begins anew.
+_TURN_LEASE = timedelta(minutes=30)
 
 _log = structlog.get_logger("hub")
 
@@ -171,7 +173,17 @@ class Hub:
         self.shelf = CharterShelf(self.database)
         self.calendar = Calendar(self.database)
         self.shapes = SqlShapeBook(self.database)
+        self.phases = SqlPhaseBook(self.database)
         self._day: date | None = None
+        self._granted = 0
+        self.phase_office = PhaseOffice(
+            self.phases,
+            lambda: self.rulebook,
+            self.switches,
+            self.clock,
+            tiers=registry.tiers_of,
+            facts=connector_facts,
+        )
         self.breakers: dict[str, Breaker] = {}
         self.inbounds: dict[str, Inbound] = {}
         self.readers: dict[str, Reader] = {}
@@ -192,7 +204,7 @@ class Hub:
         """Put a checked charter into force."""
         self.charter = charter
         self._shapes_known = self.shapes.revision()
-        self.rulebook: Rulebook = write_rulebook(charter, _tiers(charter), self.shapes.shapes())
+        self.rulebook: Rulebook = write_rulebook(charter, registry.tiers_of(charter), self.shapes.shapes())
         for name, system in charter.systems.items():
             self._connect(name, system, environment)
         if charter.alerts.slack_webhook is not None:
@@ -207,8 +219,8 @@ class Hub:
         """
         connector = registry.connector(system.connector, where=f"systems.{name}")
         resolved = resolve_secrets(dict(system.settings), environment, f"systems.{name}.settings")
-        settings = _as_text(resolved if isinstance(resolved, dict) else {})
-        addresses = AddressPolicy(allow_loopback=system.stand_in)
+        settings = registry.as_text(resolved if isinstance(resolved, dict) else {})
+        addresses = AddressPolicy(allow_loopback=system.stand_in, only_loopback=system.stand_in)
         if connector.inbound is not None and connector.webhook_secrets is not None:
             self.inbounds[name] = connector.inbound(settings)
             self.connections[name] = Connection(
@@ -227,11 +239,8 @@ class Hub:
 
     @property
     def environment(self) -> str:
-        """What the console's badge says: demo, read-only or live."""
-        if any(system.stand_in for system in self.charter.systems.values()):
-            return "demo"
-        writes = any(flow.phase in {Phase.CONTROLLED, Phase.AUTOMATED} for flow in self.charter.flows)
-        return "live" if writes else "read-only"
+        """What the badge says: demo where every target is a stand-in, live where a real one is written."""
+        return self.phase_office.environment()
 
     @property
     def console_token(self) -> str | None:
@@ -275,6 +284,7 @@ class Hub:
         """One batch through rooms 3 to 6; how many events were taken. The first of a day decides everything again."""
         self._learn_shapes()
         self._turn_day()
+        self._follow_grants()
         return work(
             inbox=self.inbox,
             state=self.state,
@@ -288,24 +298,48 @@ class Hub:
     def _turn_day(self) -> None:
         """Some facts change with the calendar alone: an invoice falls due, a card expires, a discount ends.
 
-        One worker decides for all accounts, once a day of the company's zone; a crash in between begins it anew.
+        Once a day of the company's zone; a crash in between begins it anew.
         """
         today = self.clock().astimezone(self.rulebook.zone).date()
         if self._day == today:
             return
-        if self.calendar.planned_on() != today:
-            try:
-                token = self.leases.acquire(_DAY_TURN, ttl=_DAY_TURN_LEASE, now=self.clock())
-            except LeaseTaken:
-                return
-            outcome = shielded(self.replan_accounts)
-            if isinstance(outcome, str):
-                # Events must go on all the same; the next start of the process tries again.
-                _log.error("the new day could not be decided for all accounts", day=str(today), problem=outcome)
-            else:
-                self.calendar.mark(today, now=self.clock())
-            self.leases.release(_DAY_TURN, token=token)
-        self._day = today
+        if self.calendar.planned_on() == today or self._decide_alone(
+            _DAY_TURN, self.replan_accounts, lambda: self.calendar.mark(today, now=self.clock())
+        ):
+            self._day = today
+
+    def _follow_grants(self) -> None:
+        """What was granted or taken back since changes what may be written.
+
+        Writes given up when a flow was narrowed are planned anew, even if they should hold the same.
+        """
+        newest = self.phases.newest()
+        if newest == self._granted:
+            return
+
+        def decide_again() -> int:
+            given_up = self.phases.given_up(flow.name for flow in self.charter.flows)
+            return self.replan_accounts(repair=given_up)
+
+        if self.phases.planned_for() >= newest or self._decide_alone(
+            _GRANTS_TURN, decide_again, lambda: self.phases.mark_planned(newest, now=self.clock())
+        ):
+            self._granted = newest
+
+    def _decide_alone(self, turn: str, decide: Callable[[], int], mark: Callable[[], None]) -> bool:
+        """Let one worker decide again for all accounts; False while another one does."""
+        try:
+            token = self.leases.acquire(turn, ttl=_TURN_LEASE, now=self.clock())
+        except LeaseTaken:
+            return False
+        outcome = shielded(decide)
+        if isinstance(outcome, str):
+            # Events must go on all the same; the next start of the process tries again.
+            _log.error("not everything could be decided again", turn=turn, problem=outcome)
+        else:
+            mark()
+        self.leases.release(turn, token=token)
+        return True
 
     async def deliver_round(self, target: str) -> int:
         """One round of rooms 7 and 8 for one target; how many intents were taken."""
@@ -331,7 +365,7 @@ class Hub:
         revision = self.shapes.revision()
         if revision != self._shapes_known:
             self._shapes_known = revision
-            self.rulebook = write_rulebook(self.charter, _tiers(self.charter), self.shapes.shapes())
+            self.rulebook = write_rulebook(self.charter, registry.tiers_of(self.charter), self.shapes.shapes())
 
     async def drift_round(self) -> DriftRound:
         """Ask every target how it describes its objects; hold what does not fit, go on with what fits again."""
@@ -561,7 +595,7 @@ class Hub:
                 empty=empty,
                 history=SqlHistory(self.database, self.inbox),
                 book=SqlRehearsalBook(self.database),
-                in_force=write_rulebook(in_force, _tiers(in_force), self.shapes.shapes()),
+                in_force=write_rulebook(in_force, registry.tiers_of(in_force), self.shapes.shapes()),
                 proposed=self.rulebook,
                 connectors=self.inbounds,
                 shield=shielded,
@@ -571,10 +605,13 @@ class Hub:
     def enforce_charter(self, *, actor: str = "accordant") -> bool:
         """Remember the charter in force; when it is not the one of last time, decide everything again.
 
-        ``actor`` is on whose behalf it comes into force. True when it was new.
+        ``actor`` is on whose behalf it comes into force. True when it was new. A flow it narrows is narrowed for good:
+        what was granted has to be granted again.
         """
+        self.phase_office.keep_to_charter()
         if not self.shelf.remember(self.charter, now=self.clock(), actor=actor):
             return False
+        self.state.commit(Changes(audit=self.phase_office.exemptions()), now=self.clock())
         self.replan_accounts()
         return True
 
@@ -587,24 +624,3 @@ class Hub:
         if self._webhook is not None:
             await self._webhook.close()
         self.database.close()
-
-
-def _tiers(charter: Charter) -> dict[str, Tier]:
-    return {
-        name: registry.connector(system.connector, where=f"systems.{name}").tier
-        for name, system in charter.systems.items()
-    }
-
-
-def _as_text(settings: Mapping[str, object]) -> dict[str, str]:
-    """Connectors take settings as text: lists joined by commas, switches as true and false."""
-    spelled = {}
-    for name, value in settings.items():
-        match value:
-            case bool():
-                spelled[name] = "true" if value else "false"
-            case tuple() | list():
-                spelled[name] = ",".join(str(item) for item in value)
-            case _:
-                spelled[name] = str(value)
-    return spelled

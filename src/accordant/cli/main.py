@@ -10,7 +10,20 @@ from importlib.metadata import version as installed_version
 
 from cyclopts import App, CycloptsError
 
-from accordant.cli import clearance, conflicts, look, operate, rehearse, review, rules, serving, trail, trying, why
+from accordant.cli import (
+    clearance,
+    conflicts,
+    look,
+    operate,
+    phase,
+    rehearse,
+    review,
+    rules,
+    serving,
+    trail,
+    trying,
+    why,
+)
 from accordant.cli.identity import identity_app
 from accordant.cli.render import err
 from accordant.kernel.errors import (
@@ -58,6 +71,7 @@ app.command(review.review_app)
 app.command(rules.charter_app)
 app.command(identity_app)
 app.command(clearance.clearance_app)
+app.command(phase.phase_app)
 
 
 def run(words: Sequence[str]) -> int:

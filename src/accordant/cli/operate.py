@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from accordant.ports.reconcile import Discrepancy
 
 _ROUNDS_MAX = 100_000
+_STOPPABLE = (
+    "A flow, system:NAME, object:SYSTEM/OBJECT, class:AUTOMATION, nonessential, customers-and-money, or writes."
+)
 
 Who = Annotated[str | None, Parameter(name="--as", help="Your name, for the trail; else the operating system's user.")]
 Because = Annotated[str, Parameter(help="Why, in a sentence for the trail.")]
@@ -270,19 +273,19 @@ def _tell_redriven(common: Common, done: "Redriven") -> None:
 
 
 def pause(
-    what: Annotated[str, Parameter(help="A flow, system:NAME, or writes (all of them).")],
+    what: Annotated[str, Parameter(help=_STOPPABLE)],
     /,
     *,
     because: Because = "",
     who: Who = None,
     common: Common = COMMON,
 ) -> int:
-    """Stop a flow, everything of a system, or every write, at once. Intake goes on; nothing is lost."""
+    """Stop a flow, an object, a system, a class of automation or every write, at once. Intake goes on."""
     return _switch(common, what, because, person(who), thrown=True)
 
 
 def resume(
-    what: Annotated[str, Parameter(help="A flow, system:NAME, or writes.")],
+    what: Annotated[str, Parameter(help=_STOPPABLE)],
     /,
     *,
     because: Because = "",

@@ -48,8 +48,8 @@ def settings_of(common: Common, *, host: str | None = None, port: int | None = N
 
 
 def person(given: str | None) -> str:
-    """Who is acting: the name that was given, else that of the operating system's user."""
-    return (given or "").strip() or getpass.getuser()
+    """Who is acting: the name that was given, else ACCORDANT_ACTOR, else the operating system's user."""
+    return (given or "").strip() or os.environ.get("ACCORDANT_ACTOR", "").strip() or getpass.getuser()
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from accordant.canonical.charter import CustomerModel, MappingPart
+from accordant.canonical.charter import Charter, CustomerModel, MappingPart
 from accordant.canonical.refs import EntityKind
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.manifest import MANIFEST_NAME, Manifest, load_manifest, load_quality
@@ -94,6 +94,25 @@ def facts_of(connector: Connector) -> ConnectorFacts:
         matchable=connector.matchable,
         rate_per_s_max=manifest.limits.rate_per_s_max,
     )
+
+
+def tiers_of(charter: Charter) -> dict[str, Tier]:
+    """What the connector of each system has earned. Raises ConfigurationError for one that is not installed."""
+    return {name: connector(system.connector, where=f"systems.{name}").tier for name, system in charter.systems.items()}
+
+
+def as_text(settings: Mapping[str, object]) -> dict[str, str]:
+    """Connectors take settings as text: lists joined by commas, switches as true and false."""
+    spelled = {}
+    for name, value in settings.items():
+        match value:
+            case bool():
+                spelled[name] = "true" if value else "false"
+            case tuple() | list():
+                spelled[name] = ",".join(str(item) for item in value)
+            case _:
+                spelled[name] = str(value)
+    return spelled
 
 
 def _read(folder: Traversable) -> Connector:

@@ -13,6 +13,7 @@ from accordant.governance.check_flows import check_flows, check_mappings
 from accordant.governance.check_gates import check_gates
 from accordant.governance.check_identity import check_identity
 from accordant.governance.check_ownership import check_ownership
+from accordant.governance.check_phases import check_phases
 from accordant.governance.check_schedules import check_schedules
 from accordant.governance.check_sensitivity import check_sensitivity
 from accordant.governance.check_systems import check_secrets, check_systems
@@ -176,6 +177,7 @@ CHECKS: tuple[Check, ...] = (
     check_flows,
     check_identity,
     check_gates,
+    check_phases,
     _check_courier,
     check_schedules,
     check_sensitivity,

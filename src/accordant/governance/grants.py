@@ -16,7 +16,9 @@ from accordant.governance.phases import is_wider, narrower
 from accordant.kernel.hashing import fingerprint
 
 #: What of a flow does not change what it does: how far it may go, how quickly, and where a person looks.
-_NOT_MEANING = frozenset({"phase", "write_fields", "paused", "sync", "expected_lag_s", "incident_lag_s", "verify"})
+_NOT_MEANING = frozenset(
+    {"phase", "write_fields", "paused", "sync", "schedule", "expected_lag_s", "incident_lag_s", "verify"}
+)
 #: What of a system says which records are read and written, beside how often and by whose order.
 _OF_SYSTEM = ("connector", "settings", "stand_in")
 _OF_OWNERSHIP = ("entity", "system_of_record", "direction", "winner", "financial", "fields")

@@ -1,12 +1,21 @@
-"""Stop a flow, a system or every write, at once and with a reason; let it go on. The court asks the switches.
+"""Stop a flow, an object, a system, a class or every write, at once and with a reason; let it go on.
 
-Nothing is lost meanwhile: intake goes on, and what was planned is sent as today's desired record afterwards.
+The court asks the switches. Nothing is lost meanwhile: intake goes on, and what was planned is sent as today's desired
+record afterwards.
 """
 
 from datetime import datetime
 
-from accordant.canonical.charter import Charter
-from accordant.governance.decide import ALL_WRITES, flow_switch, system_switch
+from accordant.canonical.charter import Automation, Charter
+from accordant.governance.decide import (
+    ALL_WRITES,
+    CUSTOMERS_AND_MONEY,
+    NONESSENTIAL,
+    class_switch,
+    flow_switch,
+    object_switch,
+    system_switch,
+)
 from accordant.kernel.errors import RejectedError
 from accordant.ports.audit import AuditEntry
 from accordant.ports.switches import Switchboard
@@ -17,18 +26,26 @@ class SwitchUnknown(RejectedError):
 
 
 def switch_of(charter: Charter, what: str) -> str:
-    """The switch of a flow, of a system (``system:NAME``) or of all writes (``writes``). Raises SwitchUnknown."""
+    """The switch of a flow, ``system:NAME``, ``object:SYSTEM/OBJECT``, ``class:AUTOMATION``, or of a whole group.
+
+    The groups are all writes (``writes``), those that change nothing about money or subscriptions (``nonessential``),
+    and automations that contact customers or move money (``customers-and-money``). Raises SwitchUnknown.
+    """
     flows = {flow.name for flow in charter.flows}
-    kind, _, name = what.partition(":")
-    if what == ALL_WRITES:
-        return ALL_WRITES
     if what in flows:
         return flow_switch(what)
-    if kind == "flow" and name in flows:
-        return flow_switch(name)
-    if kind == "system" and name in charter.systems:
-        return system_switch(name)
-    known = [*sorted(flows), *(system_switch(system) for system in sorted(charter.systems)), ALL_WRITES]
+    switches = [
+        *(flow_switch(name) for name in sorted(flows)),
+        *(system_switch(name) for name in sorted(charter.systems)),
+        *sorted({object_switch(flow.target, flow.object) for flow in charter.flows}),
+        *(class_switch(automation) for automation in Automation),
+        NONESSENTIAL,
+        CUSTOMERS_AND_MONEY,
+        ALL_WRITES,
+    ]
+    if what in switches:
+        return what
+    known = [name.removeprefix("flow:") for name in switches]
     raise SwitchUnknown(f"There is nothing called {what!r} to pause.", remedy=f"Choose one of: {', '.join(known)}.")
 
 

@@ -72,8 +72,12 @@ class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def withheld(self) -> dict[str, frozenset[str]]:
         """The fields held of each flow that has any, because its target does not take them today."""
-        every = (route for routes in self.routes.values() for route in routes)
-        return {route.flow.name: frozenset(route.withheld) for route in every if route.withheld}
+        return {route.flow.name: frozenset(route.withheld) for route in self.all_routes if route.withheld}
+
+    @property
+    def all_routes(self) -> tuple[Route, ...]:
+        """Every route, in no order."""
+        return tuple(route for routes in self.routes.values() for route in routes)
 
     def route(self, flow: str) -> Route | None:
         """The route of a flow by name."""

@@ -121,8 +121,10 @@ def recharter(hub: Hub, flows: Sequence[FlowPart]) -> None:
 
 
 @asynccontextmanager
-async def an_installation(store: str, folder: Path, *, phase: str = "controlled") -> AsyncIterator[Installation]:
-    """A hub on ``store``, wired as `accordant serve` wires it, from a charter folder."""
+async def an_installation(
+    store: str, folder: Path, *, phase: str = "controlled", more: str = ""
+) -> AsyncIterator[Installation]:
+    """A hub on ``store``, wired as `accordant serve` wires it, from a charter folder; ``more`` is YAML beside it."""
     clock = HandClock(datetime.fromtimestamp(START_AT, UTC))
     stripe = StripeSimulator(seed=7)
     salesforce = SalesforceSimulator(now=clock)
@@ -130,6 +132,8 @@ async def an_installation(store: str, folder: Path, *, phase: str = "controlled"
     stripe_url, salesforce_url = await stripe.start(), await salesforce.start()
     home = folder / "home"
     write_charter(folder / "charter", stripe_url=stripe_url, salesforce_url=salesforce_url, phase=phase, rate_per_s=50)
+    if more:
+        (folder / "charter" / "more.yaml").write_text(more, encoding="utf-8")
     settings = Settings(home=home, charter=folder / "charter", store=store)
     hub = Hub(settings, checked_charter(settings), environment=environment(), clock=clock)
     try:

@@ -93,28 +93,8 @@ def raw() -> dict[str, Any]:
             *_taken_in(),
         ],
         "mappings": _mappings(),
-        "flows": [
-            {
-                "name": "accounts",
-                "entity": "account",
-                "source": "billing",
-                "target": "crm",
-                "object": "Company",
-                "phase": "controlled",
-                "write_fields": ["Status", "MRR"],
-                "verify": "The company page of the CRM shows it.",
-            },
-            {
-                "name": "subscriptions",
-                "entity": "subscription",
-                "source": "billing",
-                "target": "crm",
-                "object": "Agreement",
-                "phase": "read_only",
-                "write_fields": ["Status"],
-                "verify": "The agreement page of the CRM shows it.",
-            },
-        ],
+        "flows": _flows(),
+        "phases": {"approvers": ["Ada", "Bo"]},
     }
 
 
@@ -124,6 +104,31 @@ def _taken_in() -> list[dict[str, Any]]:
     return [
         {"entity": entity, "purpose": f"Billing knows every {entity}."} | said
         for entity in ("invoice", "payment", "payout")
+    ]
+
+
+def _flows() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": "accounts",
+            "entity": "account",
+            "source": "billing",
+            "target": "crm",
+            "object": "Company",
+            "phase": "controlled",
+            "write_fields": ["Status", "MRR"],
+            "verify": "The company page of the CRM shows it.",
+        },
+        {
+            "name": "subscriptions",
+            "entity": "subscription",
+            "source": "billing",
+            "target": "crm",
+            "object": "Agreement",
+            "phase": "read_only",
+            "write_fields": ["Status"],
+            "verify": "The agreement page of the CRM shows it.",
+        },
     ]
 
 

@@ -515,7 +515,8 @@ def test_warnings_do_not_refuse_and_have_their_place(tmp_path: Path) -> None:
     folder = read(write(tmp_path, a__yaml=SHORT.replace(", verify: Company pages", "")))
     assert load(tmp_path).flows[0].verify == ""
     assert [(found.severity, found.path, found.line) for found in folder.check(CONNECTORS)] == [
-        (Severity.WARNING, "flows[0].verify", 10)
+        (Severity.WARNING, "flows[0].verify", 10),
+        (Severity.WARNING, "phases.approvers", 1),
     ]
 
 

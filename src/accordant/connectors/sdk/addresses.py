@@ -79,10 +79,12 @@ class AddressPolicy:
     """Which addresses may be connected to: public ones, and what is named here.
 
     ``allow_loopback`` is for stand-ins and tests; ``allowed_hosts`` names systems of the company's own network, lower
-    case. Link-local and metadata addresses are refused whatever is named.
+    case. Link-local and metadata addresses are refused whatever is named. ``only_loopback``: nothing beyond this
+    machine, since a stand-in is written to without a grant.
     """
 
     allow_loopback: bool = False
+    only_loopback: bool = False
     allowed_hosts: frozenset[str] = field(default_factory=frozenset)
 
     def check_url(self, url: str) -> str:
@@ -107,6 +109,8 @@ class AddressPolicy:
             return "is a link-local, metadata or reserved address"
         if any(number in network for network in _LOOPBACK):
             return None if self.allow_loopback else "is this machine itself"
+        if self.only_loopback:
+            return "is not this machine, and the charter calls the system a stand-in"
         if host.lower() in self.allowed_hosts:
             return None
         if number.version == 6 and number not in _GLOBAL_V6:
