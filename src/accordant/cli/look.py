@@ -180,7 +180,9 @@ def tell_record(found: "Why") -> None:
 
 
 def status(*, common: Common = COMMON) -> int:
-    """What is stopped, what waits for a person, how late each flow is, and what is at stake."""
+    """What is stopped, what waits for a person, how late each flow is, what is at stake, and what runs next."""
+    from accordant.operations.schedule import duties
+    from accordant.views.duties import duty_lines
     from accordant.views.masked import masked
     from accordant.views.overview import overview
     from accordant.views.status import status as read_status
@@ -188,10 +190,13 @@ def status(*, common: Common = COMMON) -> int:
     with opened_store(common) as database:
         frame = read_status(database)
         charter = charter_in_force(database)
-        seen = None if charter is None else overview(database, charter, now=datetime.now(UTC))
+        now = datetime.now(UTC)
+        seen = None if charter is None else overview(database, charter, now=now)
+        named = () if charter is None else tuple((duty.name, duty.schedule) for duty in duties(charter))
+        lines = () if charter is None else duty_lines(database, charter, named, now=now)
         frame, seen = masked((frame, seen), lens(charter))
     if common.json:
-        emit({"status": frame, "overview": seen})
+        emit({"status": frame, "overview": seen, "duties": lines})
         return 0
     counts = frame.counts
     waits = counts.for_a_person
@@ -212,6 +217,7 @@ def status(*, common: Common = COMMON) -> int:
         ("events that came again with other content", counts.twins),
         ("fields with two values that wait for a decision", counts.conflicts),
         ("lanes stopped", counts.parked_lanes),
+        ("flows that are late", counts.late),
     )
     table("Waiting", ("What", "Count"), ((what, count) for what, count in told if count), right=("Count",))
     if seen is None:
@@ -233,6 +239,11 @@ def status(*, common: Common = COMMON) -> int:
             for flow in seen.flows
         ),
         right=("Waiting", "Lag p50 s", "Lag p95 s", "Promised s"),
+    )
+    table(
+        "By the clock",
+        ("Duty", "Next", "Last", "What it came to"),
+        ((one.name, one.next_at, one.finished_at or "not yet", one.told or "") for one in lines),
     )
     if seen.risk.accounts:
         at_least = "at least " if seen.risk.partial else ""

@@ -7,8 +7,19 @@ from sqlalchemy import Connection, func, select, text
 
 from accordant.governance.decide import flow_switch
 from accordant.kernel.clock import from_micros
+from accordant.ports.lag import LagIncident
 from accordant.store.engine import Database
-from accordant.store.schema import inbox_event, inbox_twin, inbox_work, parked_lane, switch, write_intent, write_receipt
+from accordant.store.lag import read_incident
+from accordant.store.schema import (
+    inbox_event,
+    inbox_twin,
+    inbox_work,
+    lag_incident,
+    parked_lane,
+    switch,
+    write_intent,
+    write_receipt,
+)
 from accordant.views.conflicts import open_conflicts
 
 # Written out, not bound: SQLite takes a partial index only when it can see the index's own condition in the query.
@@ -39,6 +50,7 @@ class TroubleCounts(msgspec.Struct, frozen=True, kw_only=True):
     parked_lanes: int = 0
     twins: int = 0
     conflicts: int = 0
+    late: int = 0
 
     @property
     def for_a_person(self) -> int:
@@ -51,6 +63,7 @@ class TroubleCounts(msgspec.Struct, frozen=True, kw_only=True):
             + self.parked_events
             + self.twins
             + self.conflicts
+            + self.late
         )
 
 
@@ -59,6 +72,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
     switches: tuple[ThrownSwitch, ...]
     counts: TroubleCounts
+    late: tuple[LagIncident, ...] = ()
 
     def is_paused(self, flow: str) -> bool:
         """Whether the switch of this flow is thrown."""
@@ -80,7 +94,14 @@ def status(database: Database) -> Status:
                 for row in thrown
             ),
             counts=trouble_counts(connection),
+            late=late_flows(connection),
         )
+
+
+def late_flows(connection: Connection) -> tuple[LagIncident, ...]:
+    """Flows that are later than their charter bears, the oldest incident first."""
+    rows = connection.execute(select(lag_incident).order_by(lag_incident.c.opened_at, lag_incident.c.flow))
+    return tuple(read_incident(row) for row in rows)
 
 
 def trouble_counts(connection: Connection) -> TroubleCounts:
@@ -98,6 +119,7 @@ def trouble_counts(connection: Connection) -> TroubleCounts:
         parked_events=events.get("parked", 0),
         parked_lanes=connection.execute(select(func.count()).select_from(parked_lane)).scalar_one(),
         conflicts=open_conflicts(connection),
+        late=connection.execute(select(func.count()).select_from(lag_incident)).scalar_one(),
         twins=connection.execute(select(func.count()).select_from(inbox_twin)).scalar_one(),
     )
 

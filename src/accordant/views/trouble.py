@@ -17,7 +17,7 @@ from accordant.store.engine import Database
 from accordant.store.schema import inbox_event, inbox_twin, inbox_work, parked_lane, write_intent
 from accordant.views.conflicts import waiting_fields
 from accordant.views.keyed import AnyRow, rows_by_key
-from accordant.views.status import TROUBLED_EVENT, TROUBLED_INTENT, TroubleCounts, trouble_counts
+from accordant.views.status import TROUBLED_EVENT, TROUBLED_INTENT, TroubleCounts, late_flows, trouble_counts
 from accordant.views.worth import Party, accounts_of_lanes, accounts_of_records, parties, total
 
 #: Items looked at of each kind; the counts above the list cover all of them.
@@ -84,6 +84,7 @@ def trouble(database: Database, *, now: datetime, zone: tzinfo = UTC) -> Trouble
     """The whole list."""
     with database.read() as connection:
         rows = [*_intents(connection), *_events(connection), *_twins(connection), *_conflicts(connection)]
+        rows += _late(connection)
         partial = len(rows) > 0 and any(
             sum(row.kind in kinds for row in rows) > ITEMS_MAX
             for kinds in (
@@ -204,6 +205,24 @@ def _conflicts(connection: Connection) -> list[_Row]:
             )
         )
     return found
+
+
+def _late(connection: Connection) -> list[_Row]:
+    return [
+        _Row(
+            "late",
+            late.flow,
+            f"{late.flow}, {late.waiting:,} waiting",
+            late.flow,
+            f"It is {late.lag_s:,} seconds behind its source; {late.limit_s:,} are an incident.",
+            to_micros(late.opened_at),
+            0,
+            None,
+            None,
+            "",
+        )
+        for late in late_flows(connection)
+    ]
 
 
 def _other_lanes(lanes: Iterable[AnyRow], rows: list[_Row]) -> list[_Row]:

@@ -9,9 +9,13 @@ import msgspec
 from sqlalchemy import select
 
 from accordant.canonical.charter import SchedulesPart
+from accordant.operations.schedule import duties
 from accordant.ports.jobs import JobState
 from accordant.store import schema
 from accordant.store.jobs import SqlJobBook
+from accordant.views.duties import duty_lines
+from accordant.views.status import status
+from accordant.views.trouble import trouble
 from accordant.web.caretaker import Caretaker
 from tests.integration.operations.kit import MRR, Installation, an_installation, recharter
 
@@ -163,3 +167,31 @@ async def test_a_pause_is_no_incident(store_url: str, tmp_path: Path) -> None:
         assert caretaker.lag_round().opened == ("subscriptions",)
         one.hub.resume("accounts", "ada")
         assert caretaker.lag_round().opened == ("accounts",)
+
+
+async def test_who_is_late_and_what_runs_next_can_be_seen(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        caretaker = scheduled(one, NIGHTLY)
+        at(one, 1)
+        named = tuple((duty.name, duty.schedule) for duty in duties(one.hub.charter))
+        first = duty_lines(one.hub.database, one.hub.charter, named, now=one.clock())
+        assert {(line.name, line.next_at.hour, line.is_due) for line in first} == {
+            ("reconcile/accounts", 3, False),
+            ("reconcile/subscriptions", 3, False),
+        }
+        await caretaker.duty_round()
+        at(one, 4)
+        due = duty_lines(one.hub.database, one.hub.charter, named, now=one.clock())
+        assert {(line.is_due, line.next_at.day, line.outcome) for line in due} == {(True, 2, None)}
+        await caretaker.duty_round()
+        done = duty_lines(one.hub.database, one.hub.charter, named, now=one.clock())
+        assert {(line.is_due, line.outcome) for line in done} == {(False, "done")}
+        one.sell(1)
+        one.take_in()
+        one.process()
+        one.clock.move(seconds=901)
+        caretaker.lag_round()
+        frame, listed = status(one.hub.database), trouble(one.hub.database, now=one.clock())
+        assert {late.flow for late in frame.late} == {"accounts", "subscriptions"}
+        assert (frame.counts.late, frame.counts.for_a_person) == (2, 2)
+        assert {group.kind for group in listed.groups} == {"late"}

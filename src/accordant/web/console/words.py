@@ -102,7 +102,8 @@ _TONES = {
     "good": ("applied", "already_applied", "processed", "active", "on_file", "advanced", "allow", "decided"),
     "warn": ("uncertain", "held", "parked", "awaiting_reread", "past_due", "cancelling", "paused", "incomplete",
              "expiring", "tie", "hold", "twin", "conflict", "open"),
-    "bad": ("dead", "quarantined", "unpaid", "expired", "failing", "refuse", "dead_event", "parked_lane"),
+    "bad": ("dead", "quarantined", "unpaid", "expired", "failing", "refuse", "dead_event", "parked_lane",
+            "late"),
 }  # fmt: skip
 _TONE_OF = {state: tone for tone, states in _TONES.items() for state in states}
 
