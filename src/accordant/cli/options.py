@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from accordant.canonical.charter import Audience, Charter
+from accordant.cli.render import err
 from accordant.kernel.errors import ConfigurationError
 from accordant.settings import Settings, read_settings
 
 if TYPE_CHECKING:  # the heavy rooms are loaded only for the command that needs them
     from accordant.bootstrap import Hub
+    from accordant.store.charter_folder import CharterInvalid
     from accordant.store.engine import Database
 
 _SQLITE = "sqlite:///"
@@ -37,9 +39,7 @@ class Common:
 
 COMMON = Common()
 #: Who reads the answer of a command that shows what others sent.
-AudienceOption = Annotated[
-    Audience, Parameter(help="Who reads this, which decides what is covered.")
-]
+AudienceOption = Annotated[Audience, Parameter(help="Who reads this, which decides what is covered.")]
 
 
 def settings_of(common: Common, *, host: str | None = None, port: int | None = None) -> Settings:
@@ -82,13 +82,70 @@ def charter_in_force(database: "Database") -> Charter | None:
     return None if version is None else shelf.read(version)
 
 
+def charter_to_run(settings: Settings) -> tuple[Charter, "CharterInvalid | None"]:
+    """The charter of the folder; or, when that may not come into force, the one that is, with why.
+
+    Raises CharterInvalid when the folder is wrong and no charter was in force before.
+    """
+    from accordant.bootstrap import connector_facts, read_charter
+    from accordant.governance.charter import adoption_defects
+    from accordant.governance.findings import Severity
+    from accordant.store.charter_folder import CharterInvalid
+    from accordant.store.charters import CharterShelf
+
+    with _store_if_there(settings) as database:
+        kept = charter_in_force(database) if database is not None else None
+        try:
+            folder = read_charter(settings)
+            wrong = tuple(defect for defect in folder.check(connector_facts()) if defect.severity is Severity.ERROR)
+            if not wrong and kept is not None and database is not None:
+                approved_by = CharterShelf(database).approved_by(folder.charter.version)
+                found = adoption_defects(kept, folder.charter, actor=person(None), approved_by=approved_by)
+                wrong = folder.placed(found)
+            if not wrong:
+                return folder.charter, None
+            raise CharterInvalid(wrong)
+        except CharterInvalid as error:
+            if kept is None:
+                raise
+            return kept, error
+
+
+@contextmanager
+def _store_if_there(settings: Settings) -> Iterator["Database | None"]:
+    """The store, or None before the first start made one."""
+    from accordant.store.engine import Database
+    from accordant.store.migrate import migrate
+
+    if settings.store.startswith(_SQLITE) and not Path(settings.store.removeprefix(_SQLITE)).is_file():
+        yield None
+        return
+    database = Database(settings.store)
+    try:
+        migrate(database)
+        yield database
+    finally:
+        database.close()
+
+
 @asynccontextmanager
-async def opened_hub(common: Common, *, host: str | None = None, port: int | None = None) -> AsyncIterator["Hub"]:
-    """The hub, wired as the server wires it. Raises ConfigurationError with the setting's name."""
-    from accordant.bootstrap import Hub, checked_charter
+async def opened_hub(
+    common: Common, *, host: str | None = None, port: int | None = None, alarm: bool = False
+) -> AsyncIterator["Hub"]:
+    """The hub, wired as the server wires it. Raises ConfigurationError with the setting's name.
+
+    A folder that may not come into force leaves the charter in force as it is and is told; ``alarm`` raises an alert.
+    """
+    from accordant.bootstrap import Hub
 
     settings = settings_of(common, host=host, port=port)
-    hub = Hub(settings, checked_charter(settings), environment=os.environ)
+    charter, refused = charter_to_run(settings)
+    hub = Hub(settings, charter, environment=os.environ)
+    if refused is not None:
+        told = f"Charter {charter.version} stays in force. {refused}"
+        err().print(told, markup=False, soft_wrap=True)
+        if alarm:
+            hub.alerts.add(kind="charter.refused", subject="A charter was refused", body=told, now=hub.clock())
     try:
         yield hub
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,9 +11,18 @@ from cyclopts import App, Parameter
 
 from accordant.canonical.charter import Charter, CustomerModel
 from accordant.canonical.shapes import TargetDrift
-from accordant.cli.options import COMMON, Common, opened_hub, opened_store, settings_of
+from accordant.cli.options import (
+    COMMON,
+    Common,
+    charter_in_force,
+    charter_to_run,
+    opened_hub,
+    opened_store,
+    person,
+    settings_of,
+)
 from accordant.cli.render import emit, err, say, shown, table
-from accordant.kernel.errors import AccordantError, ConfigurationError
+from accordant.kernel.errors import AccordantError, ConfigurationError, RejectedError
 from accordant.operations.check_target import check_target
 from accordant.operations.initialize import FILE_NAME, Answers, FirstCharter, System, initialize
 
@@ -132,6 +142,10 @@ def check(
     facts = connector_facts()
     defects = folder.check(facts)
     verdicts = go_no_go(folder.charter, connectors=facts)
+    if all(one.severity is not Severity.ERROR for one in defects):
+        # Sound by itself; whether it may follow on the charter in force is a question of its own.
+        _, refused = charter_to_run(settings_of(common))
+        defects += refused.defects if refused is not None else ()
     wrong = [one for one in defects if one.severity is Severity.ERROR]
     drift: dict[str, tuple[TargetDrift, ...]] = {}
     unasked: dict[str, str] = {}
@@ -158,8 +172,8 @@ def check(
         )
         table("Defects", ("Severity", "Where, what, and how to mend it"), ((d.severity.value, str(d)) for d in defects))
         _tell_drift(drift, unasked)
-    refused = bool(wrong) or not all(one.go for one in verdicts)
-    return 1 if refused or any(drift.values()) else 0
+    is_go = not wrong and all(one.go for one in verdicts)
+    return 0 if is_go and not any(drift.values()) else 1
 
 
 async def _ask_targets(common: Common, charter: Charter) -> tuple[dict[str, tuple[TargetDrift, ...]], dict[str, str]]:
@@ -187,6 +201,40 @@ def _tell_drift(drift: Mapping[str, tuple[TargetDrift, ...]], unasked: Mapping[s
         table(f"{name} differs", ("What", "How to mend it"), ((one.problem, one.remedy) for one in differences))
     for name, reason in unasked.items():
         say(f"Not asked: {name}. {reason}")
+
+
+@charter_app.command
+def approve(
+    version: Annotated[str, Parameter(help="The version of the folder as it is now, as `accordant check` prints it.")],
+    /,
+    *,
+    who: Annotated[str | None, Parameter(name="--as", help="Your name; else the operating system's user.")] = None,
+    common: Common = COMMON,
+) -> int:
+    """Approve a charter that changes more than 30 percent of the flows in force, which somebody else then starts."""
+    from accordant.bootstrap import read_charter
+    from accordant.store.charters import CharterShelf
+
+    name = person(who)
+    folder = read_charter(settings_of(common))
+    with opened_store(common) as database:
+        kept = charter_in_force(database)
+        if folder.charter.version != version:
+            raise RejectedError(
+                f"The folder holds charter {folder.charter.version}, not {version}: it changed since.",
+                remedy="Look at `accordant check` again, and approve what you have seen.",
+            )
+        if kept is None or name not in kept.phases.approvers:
+            listed = ", ".join(kept.phases.approvers) if kept is not None else ""
+            raise RejectedError(
+                f"{name} is no approver of the charter in force.", remedy=f"Its approvers are: {listed or 'nobody'}."
+            )
+        CharterShelf(database).approve(version, actor=name, now=datetime.now(UTC))
+    if common.json:
+        emit({"version": version, "approved_by": name})
+    else:
+        say(f"{name} approved charter {version}. It comes into force when somebody else starts the hub.")
+    return 0
 
 
 @charter_app.command

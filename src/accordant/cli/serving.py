@@ -32,7 +32,7 @@ async def _serve(common: Common, host: str | None, port: int | None) -> int:
 
     settings = settings_of(common, host=host, port=port)
 
-    async with opened_hub(common, host=host, port=port) as hub:
+    async with opened_hub(common, host=host, port=port, alarm=True) as hub:
 
         def ready(running: "HubServer") -> None:
             _tell_ready(common, hub, running)

@@ -94,6 +94,36 @@ def compare_versions(old: Charter | None, new: Charter) -> Comparison:
     )
 
 
+def adoption_defects(
+    in_force: Charter | None, proposed: Charter, *, actor: str, approved_by: str | None
+) -> tuple[Defect, ...]:
+    """Why ``actor`` may not put a sound charter in force instead of this one; ``approved_by`` is who approved it.
+
+    A change of many flows, or of who approves, asks for a second person where the charter in force names approvers;
+    where it names none there is nobody to ask.
+    """
+    comparison = compare_versions(in_force, proposed)
+    if in_force is None or not in_force.phases.approvers:
+        return comparison.defects
+    approvers = in_force.phases.approvers
+    reasons = []
+    if comparison.needs_second_person:
+        reasons.append(f"{len(comparison.changed)} of {len(in_force.flows)} flows would work otherwise.")
+    if in_force.phases != proposed.phases:
+        reasons.append("Who approves, and on what evidence, would change.")
+    if not reasons or (approved_by in approvers and approved_by != actor):
+        return comparison.defects
+    who = "Nobody has approved it" if approved_by is None else f"{approved_by} may not approve it for {actor}"
+    return (
+        *comparison.defects,
+        Defect(
+            where="phases",
+            problem=f"{' '.join(reasons)} That needs a second person. {who}.",
+            remedy=f"One of {', '.join(approvers)} runs: accordant charter approve {proposed.version} --as NAME.",
+        ),
+    )
+
+
 def _lost_flows(old: Charter, new: Charter) -> Iterator[Defect]:
     if old.flows and not new.flows:
         yield Defect(

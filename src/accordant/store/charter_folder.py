@@ -5,7 +5,7 @@ Nothing is written here. What types cannot say is checked by `governance/charter
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,7 +63,10 @@ class CharterFolder(msgspec.Struct, frozen=True, kw_only=True):
     def check(self, connectors: Mapping[str, ConnectorFacts]) -> tuple[CharterDefect, ...]:
         """Every defect of the charter with its place in the files, warnings included."""
         found = check_charter(self.charter, connectors=connectors)
-        defects = [*found, *_mapping_defects(self.charter, tuple(defect.where for defect in found))]
+        return self.placed((*found, *_mapping_defects(self.charter, tuple(defect.where for defect in found))))
+
+    def placed(self, defects: Iterable[Defect]) -> tuple[CharterDefect, ...]:
+        """Defects with their places in the files."""
         return tuple(
             msgspec.structs.replace(
                 defect_at(self.locate(defect.where), defect.where, defect.problem, defect.remedy),

@@ -13,6 +13,7 @@ from accordant.store.engine import Database
 from accordant.store.schema import charter_version, hub_fact
 
 _IN_FORCE = "charter in force"
+_APPROVED = "charter approved/"
 
 
 class CharterShelf:
@@ -28,12 +29,32 @@ class CharterShelf:
         return None if value is None else str(value)
 
     def read(self, version: str) -> Charter | None:
-        """A charter of the past."""
+        """A charter of the past; None too where this version of Accordant cannot read it any more."""
         with self._database.read() as connection:
             body = connection.execute(
                 select(charter_version.c.body).where(charter_version.c.version == version)
             ).scalar()
-        return None if body is None else msgspec.json.decode(body, type=Charter)
+        try:
+            return None if body is None else msgspec.json.decode(body, type=Charter)
+        except msgspec.ValidationError:
+            return None
+
+    def approved_by(self, version: str) -> str | None:
+        """Who approved a charter last, or None."""
+        query = select(hub_fact.c.value).where(hub_fact.c.name == f"{_APPROVED}{version}")
+        with self._database.read() as connection:
+            value = connection.execute(query).scalar()
+        return None if value is None else str(value)
+
+    def approve(self, version: str, *, actor: str, now: datetime) -> None:
+        """Keep who approved exactly this charter, with its line in the trail."""
+        entry = AuditEntry(
+            kind="charter.version.approved", actor=actor, subject=f"charter/{version}", cause=None, at=now, body={}
+        )
+        row = (f"{_APPROVED}{version}", actor, to_micros(now))
+        with self._database.write() as connection:
+            bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [row])
+            audit.append(connection, [entry], now=now)
 
     def remember(self, charter: Charter, *, now: datetime, actor: str = "accordant") -> bool:
         """Put ``charter`` in force on behalf of ``actor``; False when it already was."""

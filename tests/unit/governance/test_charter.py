@@ -10,6 +10,7 @@ from accordant.canonical.charter import Phase
 from accordant.canonical.refs import EntityKind
 from accordant.governance.charter import (
     FlowVerdict,
+    adoption_defects,
     check_charter,
     compare_versions,
     go_no_go,
@@ -592,3 +593,26 @@ def test_places_read_as_they_are_written() -> None:
 def test_a_charter_with_new_words_has_a_new_version() -> None:
     changed = msgspec.structs.replace(charter(), company="EXAMPLE-2")
     assert charter().version == charter().version != changed.version
+
+
+def approved(source: dict[str, Any]) -> dict[str, Any]:
+    return source | {"phases": {"approvers": ["Ada", "Bo"]}}
+
+
+@pytest.mark.parametrize(
+    ("actor", "approved_by", "refused"),
+    [("Ada", None, True), ("Ada", "Ada", True), ("Ada", "Cy", True), ("Ada", "Bo", False), ("Cy", "Ada", False)],
+)
+def test_a_change_of_many_flows_waits_for_another_approver(actor: str, approved_by: str | None, refused: bool) -> None:
+    today = forty()
+    for flow in today["flows"][:20]:
+        flow["paused"] = True
+    found = adoption_defects(charter(approved(forty())), charter(approved(today)), actor=actor, approved_by=approved_by)
+    assert [defect.where for defect in found] == (["phases"] if refused else [])
+    assert adoption_defects(charter(forty()), charter(today), actor=actor, approved_by=approved_by) == ()
+
+
+def test_nobody_takes_the_approvers_away_alone() -> None:
+    (defect,) = adoption_defects(charter(approved(raw())), charter(), actor="Ada", approved_by=None)
+    assert "Who approves" in defect.problem
+    assert adoption_defects(charter(approved(raw())), charter(), actor="Ada", approved_by="Bo") == ()
