@@ -7,6 +7,7 @@ import msgspec
 
 from accordant.bench import runs, why
 from accordant.bench.figures import Figure, Run, figure
+from accordant.bench.match import match
 from accordant.bench.rehearse import rehearse
 from accordant.kernel.errors import ConfigurationError
 
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "latency": Benchmark(
         run=runs.latency, unit="ms", n=10_000, target="p50 under 15 ms, p99 under 60 ms at 500 events/s"
     ),
+    "match": Benchmark(run=match, unit="ms", n=1_000_000, target="under 2 ms a decision with 1,000,000 known accounts"),
     "rehearse": Benchmark(run=rehearse, unit="events/s", n=30_000, target="at least 5,000 on either store"),
 }
 

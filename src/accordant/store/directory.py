@@ -39,20 +39,14 @@ class SqlDirectory:
         """See the port."""
         by_digest = {key_digest(system, object_name, key): key for key in keys}
         with self._database.read() as connection:
-            ids: set[int] = set()
-            crowded = set()
-            for digest, key in by_digest.items():
-                found = _records_of(connection, digest)
-                if len(found) > FANOUT_MAX:
-                    crowded.add(key)
-                ids.update(found[:FANOUT_MAX])
-            rows = bulk.select_by_keys(connection, directory_record, ("system", "object", "body"), "id", ids)
-            records = {
-                record.id: record
-                for row_system, row_object, body in rows
-                if (row_system, row_object) == (system, object_name)
-                for record in (_DECODER.decode(body),)
-            }
+            met: dict[int, int] = dict.fromkeys(by_digest, 0)
+            records: dict[str, Candidate] = {}
+            for digest, row_system, row_object, body in _behind(connection, list(by_digest)):
+                met[digest] += 1
+                if met[digest] <= FANOUT_MAX and (row_system, row_object) == (system, object_name):
+                    record = _DECODER.decode(body)
+                    records[record.id] = record
+            crowded = {by_digest[digest] for digest, count in met.items() if count > FANOUT_MAX}
             for _ in range(_MERGES_MAX):
                 survivors = {record.merged_into for record in records.values() if record.merged_into}
                 missing = survivors - records.keys()
@@ -188,14 +182,19 @@ def confirm_pending(connection: Connection, system: str, object_name: str, pendi
     )
 
 
-def _records_of(connection: Connection, digest: int) -> list[int]:
-    query = (
-        select(directory_key.c.record)
-        .where(directory_key.c.digest == digest)
-        .order_by(directory_key.c.record)
-        .limit(FANOUT_MAX + 1)
+def _behind(connection: Connection, digests: list[int]) -> list[bulk.Row]:
+    """Digest, system, object and body of the records behind each key, one more of a key than are looked at."""
+    columns = "k.digest, r.system, r.object, r.body FROM directory_key k JOIN directory_record r ON r.id = k.record"
+    tail = f"ORDER BY k.record LIMIT {FANOUT_MAX + 1}"
+    if connection.dialect.name == "sqlite":
+        sql = f"SELECT {columns} WHERE k.digest = ? {tail}"
+        return [tuple(row) for digest in digests for row in connection.exec_driver_sql(sql, (digest,))]
+    # One question for all keys: on PostgreSQL each would be a journey of its own.
+    sql = (
+        "SELECT b.* FROM unnest(%b::bigint[]) AS d(digest) CROSS JOIN LATERAL "  # noqa: S608  our own names
+        f"(SELECT {columns} WHERE k.digest = d.digest {tail}) AS b"
     )
-    return list(connection.execute(query).scalars())
+    return [tuple(row) for row in connection.exec_driver_sql(sql, (digests,))]
 
 
 def _by_id(connection: Connection, system: str, object_name: str, ids: Iterable[str]) -> dict[str, Candidate]:

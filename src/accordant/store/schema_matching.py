@@ -17,7 +17,7 @@ directory_record = Table(
     Column("is_live", Boolean, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("seen_at", BigInteger, nullable=False),
-    UniqueConstraint("system", "object", "record_id", name="uq_directory_record"),
+    UniqueConstraint("system", "record_id", "object", name="uq_directory_record"),
 )
 
 directory_key = Table(

@@ -36,7 +36,7 @@ def _add_directory(metadata: MetaData) -> None:
         Column("is_live", Boolean, nullable=False),
         Column("body", LargeBinary, nullable=False),
         Column("seen_at", BigInteger, nullable=False),
-        UniqueConstraint("system", "object", "record_id", name="uq_directory_record"),
+        UniqueConstraint("system", "record_id", "object", name="uq_directory_record"),
     )
     directory_key = Table(
         "directory_key",

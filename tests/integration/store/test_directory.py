@@ -1,0 +1,72 @@
+"""The directory on both stores: a record is found by every key it has, replaced whole, and led to by merges."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import msgspec
+
+from accordant.canonical.charter import IdentityPart
+from accordant.canonical.matching import Candidate, KeyKind, MatchKey
+from accordant.identity.keys import Reader
+from accordant.ports.directory import FANOUT_MAX, DirectoryEntry
+from accordant.store.directory import SqlDirectory
+from accordant.store.engine import Database
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+READER = Reader.of(IdentityPart())
+
+
+def entry(record: Candidate) -> DirectoryEntry:
+    return DirectoryEntry(record=record, keys=READER.record(record).keys())
+
+
+def record(number: int, *, system: str = "crm", email: str = "a@acme-x.com", into: str | None = None) -> Candidate:
+    return Candidate(system=system, object="Account", id=f"001{number}", emails=(email,), merged_into=into)
+
+
+def email_key(text: str) -> MatchKey:
+    return MatchKey(KeyKind.EMAIL, text)
+
+
+def test_a_record_is_found_by_each_of_its_keys_and_nothing_else(database: Database) -> None:
+    directory = SqlDirectory(database)
+    known, other = record(1), record(1, system="erp")
+    directory.put([entry(known), entry(other)], now=AT)
+    for key in entry(known).keys:
+        assert directory.lookup("crm", "Account", [key]).records == {"0011": known}
+    assert directory.lookup("crm", "Contact", entry(known).keys).records == {}
+    assert directory.lookup("crm", "Account", [email_key("b@acme-x.com")]).records == {}
+    assert directory.count("crm", "Account") == 1
+
+
+def test_what_is_put_again_is_no_longer_found_by_its_old_keys(database: Database) -> None:
+    directory = SqlDirectory(database)
+    directory.put([entry(record(1))], now=AT)
+    moved = record(1, email="new@other-x.com")
+    directory.put([entry(record(2)), entry(moved)], now=AT)
+    assert set(directory.lookup("crm", "Account", [email_key("a@acme-x.com")]).records) == {"0012"}
+    assert directory.lookup("crm", "Account", [email_key("new@other-x.com")]).records == {"0011": moved}
+    assert directory.remove("crm", "Account", ["0011", "0019"]) == 1
+    assert directory.lookup("crm", "Account", [email_key("new@other-x.com")]).records == {}
+
+
+def test_merges_are_followed_and_do_not_count(database: Database) -> None:
+    directory = SqlDirectory(database)
+    chain = [record(1, into="0012"), record(2, email="b@b-x.com", into="0013"), record(3, email="c@c-x.com")]
+    directory.put([entry(one) for one in chain], now=AT)
+    found = directory.lookup("crm", "Account", [email_key("a@acme-x.com")])
+    assert set(found.records) == {"0011", "0012", "0013"}
+    assert directory.count("crm", "Account") == 1
+
+
+def test_a_key_that_too_many_share_is_told_and_bounded(database: Database) -> None:
+    directory = SqlDirectory(database)
+    many = [msgspec.structs.replace(record(number), emails=("a@acme-x.com",)) for number in range(FANOUT_MAX + 5)]
+    directory.put([entry(one) for one in many], now=AT)
+    key = email_key("a@acme-x.com")
+    found = directory.lookup("crm", "Account", [key])
+    assert len(found.records) == FANOUT_MAX
+    assert found.crowded == {key}
+    directory.remove("crm", "Account", [one.id for one in many[FANOUT_MAX:]])
+    assert directory.lookup("crm", "Account", [key]).crowded == frozenset()
