@@ -245,19 +245,22 @@ def outcome_sentence(outcome: WriteOutcome) -> str:
             return f"Nothing was sent: {', '.join(fields)} stays as the target has it, see the conflict."
 
 
+#: A cell that begins with one of these, spaces aside, is run by one spreadsheet or another.
+_FORMULA_STARTS = frozenset("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+
+
 def csv_cell(value: object) -> str:
     """One cell of a CSV file: what a spreadsheet would run as a formula is made plain text, numbers stay numbers."""
     if value is None:
         return ""
-    text = str(value)
+    # What is taken out goes before anything is looked at, or what stands behind it would come first.
+    text = str(value).replace("\x00", "")
     plain_number = text.isascii() and re.fullmatch(r"-?\d+(\.\d+)?", text) is not None
-    if not plain_number and text.startswith(
-        ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-    ):
+    if not plain_number and not _FORMULA_STARTS.isdisjoint((text[:1], text.lstrip()[:1])):
         text = f"'{text}"
     if any(character in text for character in ',"\r\n;'):
         text = '"' + text.replace('"', '""') + '"'
-    return text.replace("\x00", "")
+    return text
 
 
 def csv_table(header: Iterable[str], rows: Iterable[Iterable[object]]) -> bytes:
