@@ -32,6 +32,7 @@ from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
 from accordant.operations.redrive import Redriven, RedriveOrder, redrive
 from accordant.operations.rehearse import RehearsalOrder
+from accordant.operations.relink import relink
 from accordant.operations.repair import Repair, repair
 from accordant.operations.restore import ConflictUnknown, Prospect, Restored, RestoreOrder, prospects, restore
 from accordant.operations.review_room import ReviewRoom
@@ -375,10 +376,10 @@ class Hub:
             await asyncio.to_thread(partial(self.replan_accounts, repair=one.records))
         return found
 
-    def _recognizer(self, target: str) -> Recognizer:
-        part = self.charter.identity
-        search = None if part is None else Search.of(part, target)
-        return Recognizer(memory=self.link_memory, search=search, charter=self.rulebook.version, clock=self.clock)
+    def _recognizer(self, target: str, *, search: bool = True) -> Recognizer:
+        part = self.charter.identity if search else None
+        sought = None if part is None else Search.of(part, target)
+        return Recognizer(memory=self.link_memory, search=sought, charter=self.rulebook.version, clock=self.clock)
 
     def _open_gate(self) -> Gate:
         asked = gate_asker(self.state, self.clock)
@@ -476,6 +477,15 @@ class Hub:
         if route is None:
             known = ", ".join(part.name for part in self.charter.flows)
             raise ConfigurationError(f"The charter has no flow named {flow!r}.", remedy=f"Its flows are: {known}.")
+        if since is None:
+            await relink(
+                route=route,
+                outbound=self.outbounds[route.flow.target],
+                book=self.book,
+                keeper=self.link_memory,
+                recognizer=self._recognizer(route.flow.target, search=False),
+                clock=self.clock,
+            )
         return await reconcile(
             route=route,
             outbound=self.outbounds[route.flow.target],

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, and_, select, update
 
 from accordant.canonical.matching import Candidate, RecordLink, ReviewCase, ReviewState, Subject
 from accordant.canonical.review import Relink
+from accordant.ports.audit import AuditEntry
 from accordant.ports.review import Remembered
-from accordant.store import bulk
+from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
@@ -84,6 +85,15 @@ class SqlLinkMemory:
         )
         with self._database.read() as connection:
             return frozenset(connection.execute(query).scalars())
+
+    def learn(
+        self, relinks: Sequence[Relink], cases: Sequence[ReviewCase], entries: Sequence[AuditEntry], *, now: datetime
+    ) -> None:
+        """Keep what was learned of where records went, with its trail, in one transaction."""
+        with self._database.write() as connection:
+            keep_relinks(connection, relinks, now)
+            keep_questions(connection, cases, now)
+            audit.append(connection, entries, now=now)
 
 
 def keep_relinks(connection: Connection, relinks: Sequence[Relink], now: datetime) -> None:

@@ -134,6 +134,23 @@ async def test_two_customers_whose_records_were_merged_are_a_question_and_then_s
         assert waiting(one) == [why]
 
 
+async def test_reconciliation_looks_for_records_without_a_write_being_due(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        merged, gone, still = one.sell(3)
+        await one.settle()
+        survivor = one.salesforce.create("Account", Name="EXAMPLE-survivor")
+        one.salesforce.merge("Account", survivor, [record_id(one, merged)], WHO)
+        one.salesforce.delete("Account", gone, WHO)
+        flow = next(part.name for part in one.hub.charter.flows if part.object == "Account")
+        for _ in range(2):
+            one.clock.move(seconds=1)
+            await one.hub.reconcile(flow, actor="ada")
+            assert (trail(one, "registry.record.relinked"), trail(one, "registry.review.opened")) == (1, 1)
+        (why,) = waiting(one)
+        assert "Somebody deleted" in why
+        assert one.salesforce.record("Account", still)[KEY] == still
+
+
 async def test_a_record_named_by_a_person_must_be_there(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path) as one:
         (customer,) = one.sell(1)
