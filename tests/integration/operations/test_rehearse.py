@@ -18,6 +18,7 @@ from sqlalchemy import func, select, update
 
 from accordant.bootstrap import Hub
 from accordant.canonical.charter import Charter, FieldPart, FieldType, Phase
+from accordant.canonical.standing import Standing, encode_standing
 from accordant.demo.company import environment
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.money import Money
@@ -249,6 +250,21 @@ def test_a_change_of_history_is_told_and_judged_by_what_is_held(store_url: str, 
             connection.execute(update(schema.entity).where(schema.entity.c.id == one.id).values(digest=b"x" * 32))
         found, told = rehearsed(walk, walk.hub.charter)
         assert (found.unlike, found.unlike_sample, told) == (1, (one.id,), [])
+
+
+def test_an_account_that_history_tells_otherwise_is_decided_as_it_is_held(store_url: str, tmp_path: Path) -> None:
+    with lived(store_url, tmp_path) as walk:
+        charter = CHANGES["another source"](walk.hub.charter)
+        _, as_told = rehearsed(walk, charter)
+        one = as_told[0].account_id
+        with walk.hub.database.write() as connection:
+            empty = update(schema.standing).where(schema.standing.c.account_id == one)
+            connection.execute(empty.values(state=encode_standing(Standing())))
+        found, told = rehearsed(walk, charter)
+        _, as_held = rehearsed(walk, charter, QUICK)
+        assert found.unlike_sample == (f"the figures of {one}",)
+        assert sorted(told, key=repr) == sorted(as_held, key=repr)
+        assert sorted(told, key=repr) != sorted(as_told, key=repr)
 
 
 def test_what_waits_takes_no_part(store_url: str, tmp_path: Path) -> None:
