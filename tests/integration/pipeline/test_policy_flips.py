@@ -98,7 +98,7 @@ class Hall(LedgerTarget):
     """A target that knows what is allowed when a write begins, and a courier whose every step can be flipped."""
 
     batch_max: int = 1
-    database: Database = field(default=None)  # type: ignore[arg-type]
+    database: Database = field(default=None)  # type: ignore[assignment]  # given by every caller
     policy: Policy = Policy()
     flips: list[Policy | None] = field(default_factory=list)
     forbidden: list[tuple[str, str, Policy]] = field(default_factory=list)
@@ -230,6 +230,8 @@ async def act(hall: Hall, script: list[tuple]) -> None:
                 now = hall.clock()
                 hall.outbox.claim(target="crm", limit=10, now=now, lease_until=now + LEASE, paused_flows=frozenset())
                 hall.flip(policy)
+            case _:
+                raise AssertionError(step)
     # Whatever is left is tried once more as the policy stands now, and once more with everything allowed.
     await hall.deliver()
     hall.flip(Policy())
