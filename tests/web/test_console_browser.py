@@ -30,6 +30,7 @@ FILLED_PAGES = (
     "/charter", "/charter/entity-map", "/charter/sensitivity-policy", "/charter/gate-list",
     "/", "/customers", f"/customers/{BETA}", "/events/4", "/events/9", "/shadow", "/trouble",
     "/why?ref=salesforce:Account/cus_beta&field=MRR__c", "/flows/pause?flow=accounts",
+    "/why?ref=stripe:customer/cus_beta", "/why?ref=salesforce:Account/001NOBODY",
 )  # fmt: skip
 
 #: Contrast of every visible text against the nearest opaque background, as WCAG 2.2 counts it (1.4.3).
