@@ -218,6 +218,7 @@ def status(*, common: Common = COMMON) -> int:
         ("fields with two values that wait for a decision", counts.conflicts),
         ("lanes stopped", counts.parked_lanes),
         ("flows that are late", counts.late),
+        ("objects that changed at a target", counts.drifted),
     )
     table("Waiting", ("What", "Count"), ((what, count) for what, count in told if count), right=("Count",))
     if seen is None:

@@ -17,6 +17,7 @@ from accordant.store.schema import (
     lag_incident,
     parked_lane,
     switch,
+    target_shape,
     write_intent,
     write_receipt,
 )
@@ -51,6 +52,7 @@ class TroubleCounts(msgspec.Struct, frozen=True, kw_only=True):
     twins: int = 0
     conflicts: int = 0
     late: int = 0
+    drifted: int = 0
 
     @property
     def for_a_person(self) -> int:
@@ -64,6 +66,7 @@ class TroubleCounts(msgspec.Struct, frozen=True, kw_only=True):
             + self.twins
             + self.conflicts
             + self.late
+            + self.drifted
         )
 
 
@@ -121,6 +124,9 @@ def trouble_counts(connection: Connection) -> TroubleCounts:
         conflicts=open_conflicts(connection),
         late=connection.execute(select(func.count()).select_from(lag_incident)).scalar_one(),
         twins=connection.execute(select(func.count()).select_from(inbox_twin)).scalar_one(),
+        drifted=connection.execute(
+            select(func.count()).select_from(target_shape).where(target_shape.c.drifted_at.is_not(None))
+        ).scalar_one(),
     )
 
 

@@ -10,11 +10,12 @@ from datetime import UTC, datetime, tzinfo
 import msgspec
 from sqlalchemy import Connection, select
 
+from accordant.canonical.shapes import TargetDrift
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.hashing import digest
 from accordant.kernel.money import Money
 from accordant.store.engine import Database
-from accordant.store.schema import inbox_event, inbox_twin, inbox_work, parked_lane, write_intent
+from accordant.store.schema import inbox_event, inbox_twin, inbox_work, parked_lane, target_shape, write_intent
 from accordant.views.conflicts import waiting_fields
 from accordant.views.keyed import AnyRow, rows_by_key
 from accordant.views.status import TROUBLED_EVENT, TROUBLED_INTENT, TroubleCounts, late_flows, trouble_counts
@@ -27,6 +28,9 @@ LISTED_MAX = 50
 
 # What tells one record's refusal from another's: quoted values, addresses, and identifiers with digits.
 _PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\S+@\S+|\b[\w-]*\d[\w-]{4,}\b|\b\d+\b")
+
+
+_DRIFT = msgspec.json.Decoder(tuple[TargetDrift, ...])
 
 
 class TroubleItem(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,6 +89,7 @@ def trouble(database: Database, *, now: datetime, zone: tzinfo = UTC) -> Trouble
     with database.read() as connection:
         rows = [*_intents(connection), *_events(connection), *_twins(connection), *_conflicts(connection)]
         rows += _late(connection)
+        rows += _drifted(connection)
         partial = len(rows) > 0 and any(
             sum(row.kind in kinds for row in rows) > ITEMS_MAX
             for kinds in (
@@ -222,6 +227,26 @@ def _late(connection: Connection) -> list[_Row]:
             "",
         )
         for late in late_flows(connection)
+    ]
+
+
+def _drifted(connection: Connection) -> list[_Row]:
+    rows = connection.execute(select(target_shape).where(target_shape.c.drifted_at.is_not(None)))
+    return [
+        _Row(
+            "drift",
+            f"{row.system}/{row.object}/{one.field or ''}/{one.kind}",
+            f"{row.object}.{one.field}" if one.field else row.object,
+            f"{row.system} {row.object}",
+            f"{one.problem} {one.remedy}",
+            row.drifted_at,
+            0,
+            None,
+            None,
+            "",
+        )
+        for row in rows
+        for one in _DRIFT.decode(row.drift)
     ]
 
 
