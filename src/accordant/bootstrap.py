@@ -18,6 +18,7 @@ from accordant.canonical.clearances import Clearance
 from accordant.connectors import registry
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.alerts import AlertWebhook
+from accordant.connectors.sdk.collector import SpanSender, wants_spans
 from accordant.governance.decide import Switches
 from accordant.governance.findings import ConnectorFacts, Severity
 from accordant.kernel.clock import Clock
@@ -62,6 +63,7 @@ from accordant.store.charter_folder import CharterFolder, CharterInvalid, mappin
 from accordant.store.charters import CharterShelf
 from accordant.store.clearances import SqlClearanceBook
 from accordant.store.conflicts import SqlConflictBook
+from accordant.store.cursors import Cursors
 from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
 from accordant.store.history import SqlHistory
@@ -173,6 +175,9 @@ class Hub:
         self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}")
         self.shelf = CharterShelf(self.database)
         self.calendar = Calendar(self.database)
+        self.cursors = Cursors(self.database)
+        #: Where traces are sent; None where no collector is configured.
+        self.span_sender = SpanSender(environment) if wants_spans(environment) else None
         self.shapes = SqlShapeBook(self.database)
         self.phases = SqlPhaseBook(self.database)
         self._day: date | None = None
@@ -633,4 +638,6 @@ class Hub:
             await outbound.close()
         if self._webhook is not None:
             await self._webhook.close()
+        if self.span_sender is not None:
+            self.span_sender.close()
         self.database.close()

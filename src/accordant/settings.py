@@ -22,6 +22,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: int = DEFAULT_PORT
     console_token: str | None = None
     console_audience: Audience = Audience.SUPPORT
+    metrics_token: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     log_format: str = "text"
 
@@ -74,6 +75,7 @@ def read_settings(environment: Mapping[str, str], **overrides: str | int | Path 
         console_audience=Audience(
             _choice(environment, "ACCORDANT_CONSOLE_AUDIENCE", tuple(one.value for one in Audience))
         ),
+        metrics_token=environment.get("ACCORDANT_METRICS_TOKEN") or None,
         allowed_hosts=tuple(
             name.strip() for name in environment.get("ACCORDANT_ALLOWED_HOSTS", "").split(",") if name.strip()
         ),

@@ -80,6 +80,7 @@ def _tell_event(event: "Trace") -> None:
         f"Received {shown(event.received_at)}, {event.state}"
         + (f" {shown(event.settled_at)}" if event.settled_at else "")
         + (f": {event.reason}" if event.reason else "."),
+        f"Correlation {event.correlation}",
     )
     if event.deliveries or event.twins:
         say(f"It arrived again {counted(event.deliveries, 'time')}, with other content {counted(event.twins, 'time')}.")

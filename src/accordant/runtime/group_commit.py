@@ -44,6 +44,9 @@ class GroupCommit(Generic[Item, Answer]):
         loop: asyncio.AbstractEventLoop,
         hands: int = 1,
     ) -> None:
+        #: Commits made, and items in them, since the start.
+        self.commits = 0
+        self.committed = 0
         self._store = store
         self._waiting_max = waiting_max
         self._loop = loop
@@ -103,6 +106,8 @@ class GroupCommit(Generic[Item, Answer]):
             if len(stored) != len(group):
                 raise InvariantBroken(f"The store answered {len(stored)} of {len(group)} items.")
             answers: Sequence[Answer] | Exception = stored
+            self.commits += 1
+            self.committed += len(group)
         except Exception as error:  # noqa: BLE001  whoever waits must be told, whatever went wrong
             answers = error
         self._loop.call_soon_threadsafe(_answer, [future for _, future in group], answers)

@@ -90,8 +90,8 @@ def overview(
     with database.read() as connection:
         return Overview(
             counts=trouble_counts(connection),
-            risk=_risk(connection, now, zone),
-            flows=_lags(connection, charter, now),
+            risk=risk(connection, now, zone),
+            flows=flow_lags(connection, charter, now),
             settled_per_minute=_throughput(connection, now, {} if finished is None else finished),
             feed=_feed(connection, now, zone),
         )
@@ -103,7 +103,8 @@ def feed(database: Database, *, now: datetime, zone: tzinfo = UTC) -> tuple[Feed
         return _feed(connection, now, zone)
 
 
-def _risk(connection: Connection, now: datetime, zone: tzinfo) -> Risk:
+def risk(connection: Connection, now: datetime, zone: tzinfo) -> Risk:
+    """What the writes that wait for a person, or whose outcome is unknown, are worth."""
     records = list(
         connection.execute(select(write_intent.c.record).where(TROUBLED_INTENT).limit(RISK_RECORDS_MAX + 1)).scalars()
     )
@@ -116,7 +117,8 @@ def _risk(connection: Connection, now: datetime, zone: tzinfo) -> Risk:
     )
 
 
-def _lags(connection: Connection, charter: Charter, now: datetime) -> tuple[FlowLag, ...]:
+def flow_lags(connection: Connection, charter: Charter, now: datetime) -> tuple[FlowLag, ...]:
+    """How late each flow of the charter is, in its order."""
     waiting = {
         row.flow: (row.waiting, row.oldest)
         for row in connection.execute(

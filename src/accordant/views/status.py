@@ -25,6 +25,7 @@ from accordant.views.conflicts import open_conflicts
 
 # Written out, not bound: SQLite takes a partial index only when it can see the index's own condition in the query.
 TROUBLED_INTENT = text("write_intent.state IN ('dead', 'held', 'uncertain')")
+OPEN_STATES = frozenset(("pending", "leased", "uncertain"))
 OPEN_INTENT = text("write_intent.state IN ('pending', 'leased', 'uncertain')")
 UNSETTLED_EVENT = text("inbox_work.state <> 'processed'")
 TROUBLED_EVENT = text("inbox_work.state <> 'processed' AND inbox_work.state IN ('dead', 'parked', 'quarantined')")

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, select
 
+from accordant.canonical.correlation import correlation_id
 from accordant.canonical.events import BusinessEvent
 from accordant.canonical.intents import WriteIntent, WriteReceipt
 from accordant.canonical.upcasters import read_business_event
@@ -113,6 +114,11 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     carried: tuple[Carried, ...]
     trail: tuple[TrailLine, ...]
     neighbours: tuple[Neighbour, ...]
+
+    @property
+    def correlation(self) -> str:
+        """The id under which a collector of traces knows this event."""
+        return correlation_id(self.connection, self.external_id)
 
 
 def trace(database: Database, seq: int) -> Trace | None:

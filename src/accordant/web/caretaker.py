@@ -4,6 +4,7 @@ Every process may run it: a duty is done by whoever takes its lease, and an inci
 """
 
 import asyncio
+from datetime import timedelta
 from functools import partial
 
 from accordant.bootstrap import Hub
@@ -14,10 +15,14 @@ from accordant.runtime.schedule import Job, run_due
 from accordant.store.checkpoints import export_checkpoint, read_signer
 from accordant.store.jobs import SqlJobBook
 from accordant.store.lag import SqlLagBook
+from accordant.store.leases import LeaseTaken
+from accordant.views.spans import finished_lives, latest_event
 
 #: Who is named in the trail when the clock starts something.
 ACTOR = "schedule"
 _CHECKPOINTS = "checkpoints.txt"
+_SPANS = "spans"
+_SPANS_LEASE = timedelta(minutes=1)
 
 
 class Caretaker:
@@ -46,6 +51,25 @@ class Caretaker:
             book=self._lag,
             now=hub.clock(),
         )
+
+    def span_round(self) -> int:
+        """Send the lives of events to the collector of traces; how many. Raises TransientError while it is away."""
+        hub, now = self._hub, self._hub.clock()
+        if hub.span_sender is None:
+            return 0
+        try:
+            hub.leases.acquire(_SPANS, ttl=_SPANS_LEASE, now=now)
+        except LeaseTaken:
+            return 0
+        last = hub.cursors.read(_SPANS)
+        if last is None:  # a hub that never sent any begins now: history is not poured into the collector
+            hub.cursors.move(_SPANS, latest_event(hub.database), now=now)
+            return 0
+        lives = finished_lives(hub.database, last, is_wanted=hub.span_sender.is_wanted, now=now)
+        if lives.reached > last:
+            hub.span_sender.send(lives.spans)
+            hub.cursors.move(_SPANS, lives.reached, now=now)
+        return lives.reached - last
 
     async def _carry_out(self, duty: Duty) -> str:
         match duty.work:

@@ -9,7 +9,6 @@ import signal
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import partial
-from typing import Any
 
 import structlog
 from granian.constants import Interfaces
@@ -20,9 +19,12 @@ from accordant.bootstrap import Hub
 from accordant.ports.inbox import Arrival, Reception
 from accordant.runtime.group_commit import GroupCommit
 from accordant.runtime.worker import AsyncLoop, Loop
+from accordant.views.load import Load, load
 from accordant.web.app import front
 from accordant.web.caretaker import Caretaker
 from accordant.web.console.routes import console_application
+from accordant.web.exposition import Live
+from accordant.web.observe import Health, Observer
 from accordant.web.webhooks import Door
 
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
@@ -34,6 +36,8 @@ _RARELY_S = 2.0
 _BY_THE_CLOCK_S = 15.0
 _SCAN_IDLE_S = 60.0
 _DRAIN_S = 20.0
+#: Failures in a row after which a loop counts as standing still.
+LOOP_FAILURES_MAX = 5
 
 _log = structlog.get_logger("server")
 
@@ -83,11 +87,21 @@ class HubServer:
         self._reread = AsyncLoop("reread", self._read_again, idle_s=_RARELY_S)
         self._alerts = AsyncLoop("alerts", self._send_alerts, idle_s=_RARELY_S)
         self._scan = AsyncLoop("scan", self._scan_directories, idle_s=_SCAN_IDLE_S)
-        self._caretaker = Caretaker(hub)
+        self.caretaker = Caretaker(hub)
         self._duties = AsyncLoop("duties", self._see_to_duties, idle_s=_BY_THE_CLOCK_S)
         self._lag = AsyncLoop("lag", self._watch_lag, idle_s=_BY_THE_CLOCK_S)
         self._rooms = Loop("rooms", self._process, idle_s=_IDLE_S)
         self.door = Door(lambda: hub.connections, self._intake.submit, hub.clock, self._rooms.wake)
+        self._tasks = [*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag]
+        if hub.span_sender is not None:
+            self._tasks.append(AsyncLoop("spans", self._send_spans, idle_s=_RARELY_S))
+        self._observer = Observer(
+            self,
+            database=hub.database,
+            token=hub.settings.metrics_token,
+            is_open=hub.settings.is_loopback,
+            clock=hub.clock,
+        )
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -97,7 +111,7 @@ class HubServer:
         if Role.WORKER in self.roles:
             self._rooms.start()
         if Role.COURIER in self.roles:
-            for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag):
+            for loop in self._tasks:
                 loop.start()
         if Role.DOOR in self.roles:
             self._intake.start()
@@ -106,7 +120,7 @@ class HubServer:
     async def _open_door(self) -> None:
         console = console_application(self.hub)
         self._server = Server(
-            front(self.door, console, lambda: health(self)),
+            front(self.door, console, self._observer),
             address=self.host,
             port=self.port,
             interface=Interfaces.RSGI,
@@ -136,7 +150,7 @@ class HubServer:
             await asyncio.wait([self._serving], timeout=_DRAIN_S)
             await asyncio.to_thread(self._intake.stop)
         await asyncio.to_thread(self._rooms.stop, _DRAIN_S)
-        for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag):
+        for loop in self._tasks:
             await loop.stop(_DRAIN_S)
         await self.hub.close()
 
@@ -172,16 +186,57 @@ class HubServer:
         return False
 
     async def _see_to_duties(self) -> bool:
-        await self._caretaker.duty_round()
+        await self.caretaker.duty_round()
         return False
 
     async def _watch_lag(self) -> bool:
-        await asyncio.to_thread(self._caretaker.lag_round)
+        await asyncio.to_thread(self.caretaker.lag_round)
         return False
 
     async def _send_alerts(self) -> bool:
         await self.hub.alert_round()
         return False
+
+    async def _send_spans(self) -> bool:
+        return await asyncio.to_thread(self.caretaker.span_round) > 0
+
+    def health(self, problem: str | None) -> Health:
+        """See `web.observe.Observed`."""
+        loops = self.live({}, 0.0).loops
+        standing = [
+            f"{name} failed {count} times in a row." for name, count in loops.items() if count >= LOOP_FAILURES_MAX
+        ]
+        problems = (*([problem] if problem else []), *standing)
+        return Health(
+            status="failing" if problems else "ok",
+            problems=problems,
+            store=self.hub.database.engine.dialect.name,
+            charter=self.hub.charter.version,
+            targets={
+                target: ("left alone" if breaker.failures else "working")
+                for target, breaker in self.hub.breakers.items()
+            },
+        )
+
+    def load(self) -> Load:
+        """See `web.observe.Observed`."""
+        return load(self.hub.database, self.hub.charter, now=self.hub.clock(), zone=self.hub.rulebook.zone)
+
+    def live(self, writes: Mapping[tuple[str, str, str], int], store_write_s: float) -> Live:
+        """See `web.observe.Observed`."""
+        return Live(
+            deliveries=dict(self.door.answers),
+            writes=dict(writes),
+            commits=self._intake.commits,
+            committed=self._intake.committed,
+            breakers={target: breaker.failures for target, breaker in self.hub.breakers.items()},
+            loops={self._rooms.name: self._rooms.failures} | {task.name: task.failures for task in self._tasks},
+            store_write_s=store_write_s,
+        )
+
+    def probe(self) -> None:
+        """See `web.observe.Observed`."""
+        self.hub.cursors.move("probe", 0, now=self.hub.clock())
 
 
 async def serve(hub: Hub, *, host: str, port: int, ready: Callable[[HubServer], None]) -> None:
@@ -196,11 +251,3 @@ async def serve(hub: Hub, *, host: str, port: int, ready: Callable[[HubServer], 
     await stopping.wait()
     _log.info("draining")
     await server.stop()
-
-
-def health(server: HubServer) -> Mapping[str, Any]:
-    """What a load balancer or a person asks first."""
-    targets = {
-        target: ("left alone" if breaker.failures else "working") for target, breaker in server.hub.breakers.items()
-    }
-    return {"status": "ok", "store": server.hub.database.engine.dialect.name, "targets": targets}
