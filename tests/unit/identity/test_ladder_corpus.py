@@ -308,6 +308,11 @@ def _records() -> Iterator[Meeting]:
     circle = (record("Acme", "a@acme-x.com", merged_into="001B"), record(id="001B", merged_into="001A"))
     yield Meeting("merges in a circle", own, circle, ASK)
     yield Meeting("merged into itself", own, (record("Acme", "a@acme-x.com", merged_into="001A"),), ASK)
+
+
+def _relatives() -> Iterator[Meeting]:
+    own = subject("Acme", "a@acme-x.com")
+    twin: dict[str, Any] = {"domains": ["acme-x.com"]}
     split = (record("Acme", id="001A", **twin), record("Acme", id="001B", **twin))
     yield Meeting("split in two", own, split, ASK)
     parent = (record("Acme", **twin), record("Acme", id="001B", parent_id="001A", **twin))
@@ -337,7 +342,7 @@ def _records() -> Iterator[Meeting]:
     )
 
 
-MEETINGS = (*_mailboxes(), *_nobodys_domains(), *_names(), *_tax_ids(), *_records())
+MEETINGS = (*_mailboxes(), *_nobodys_domains(), *_names(), *_tax_ids(), *_records(), *_relatives())
 
 
 def test_the_corpus_is_whole() -> None:
