@@ -9,17 +9,18 @@ from datetime import datetime, tzinfo
 import msgspec
 from sqlalchemy import func, select
 
-from accordant.canonical.matching import Candidate, Considered, ReviewState, Subject
+from accordant.canonical.matching import Candidate, Considered, ReviewCase, ReviewState, Subject
 from accordant.canonical.review import ReviewDecision
-from accordant.ports.matching import DecidedCase
+from accordant.kernel.clock import from_micros
 from accordant.store.engine import Database
-from accordant.store.review import SqlReviews
-from accordant.store.review_desk import SqlReviewDesk
-from accordant.store.schema import review_case
+from accordant.store.schema import review_case, review_decision
 from accordant.views.worth import Party, parties
 
 #: Cases listed at once; the count covers all of them.
 CASES_MAX = 200
+
+_CASE = msgspec.json.Decoder(ReviewCase)
+_DECISION = msgspec.json.Decoder(ReviewDecision)
 
 
 class QueuedCase(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,10 +62,19 @@ class ComparedRecord(msgspec.Struct, frozen=True, kw_only=True):
     considered: Considered
 
 
+class SeenCase(msgspec.Struct, frozen=True, kw_only=True):
+    """A question with where it stands. ``decided_by`` and ``decided_at`` are None while it is open."""
+
+    case: ReviewCase
+    state: ReviewState
+    decided_by: str | None
+    decided_at: datetime | None
+
+
 class CaseView(msgspec.Struct, frozen=True, kw_only=True):
     """One case, whole: the question, what is offered, who is asked about, and everything decided so far."""
 
-    decided: DecidedCase
+    decided: SeenCase
     party: Party | None
     records: tuple[ComparedRecord, ...]
     history: tuple[ReviewDecision, ...]
@@ -77,23 +87,23 @@ class CaseView(msgspec.Struct, frozen=True, kw_only=True):
 
 def review_queue(database: Database, *, now: datetime, zone: tzinfo) -> ReviewQueue:
     """Every question that waits for a person, as far as a list holds."""
-    cases = SqlReviews(database).open_cases(limit=CASES_MAX)
+    is_open = review_case.c.state == ReviewState.OPEN.value
+    listed = select(review_case.c.body).where(is_open).order_by(review_case.c.opened_at, review_case.c.id)
     with database.read() as connection:
-        count = connection.execute(
-            select(func.count()).where(review_case.c.state == ReviewState.OPEN.value)
-        ).scalar_one()
-        known = parties(connection, {one.case.account_id for one in cases}, as_of=now, zone=zone)
+        count = connection.execute(select(func.count()).where(is_open)).scalar_one()
+        cases = [_CASE.decode(body) for body in connection.execute(listed.limit(CASES_MAX)).scalars()]
+        known = parties(connection, {one.account_id for one in cases}, as_of=now, zone=zone)
     queued = [
         QueuedCase(
-            id=one.case.id,
-            system=one.case.system,
-            object=one.case.object,
-            why=one.case.why,
-            waits=one.case.waits,
-            records=len(one.case.candidates),
-            opened_at=one.case.opened_at,
-            customer=one.case.subject.external_id,
-            party=known.get(one.case.account_id),
+            id=one.id,
+            system=one.system,
+            object=one.object,
+            why=one.why,
+            waits=one.waits,
+            records=len(one.candidates),
+            opened_at=one.opened_at,
+            customer=one.subject.external_id,
+            party=known.get(one.account_id),
         )
         for one in cases
     ]
@@ -108,16 +118,25 @@ def _worth(party: Party | None) -> int:
 
 def case_view(database: Database, case_id: str, *, now: datetime, zone: tzinfo) -> CaseView | None:
     """One case; None when there is none of that id."""
-    decided = SqlReviews(database).case(case_id)
-    if decided is None:
-        return None
+    found = select(review_case).where(review_case.c.id == case_id)
+    past = select(review_decision.c.body).where(review_decision.c.case_id == case_id).order_by(review_decision.c.number)
     with database.read() as connection:
-        known = parties(connection, {decided.case.account_id}, as_of=now, zone=zone)
+        row = connection.execute(found).one_or_none()
+        if row is None:
+            return None
+        history = tuple(_DECISION.decode(body) for body in connection.execute(past).scalars())
+        known = parties(connection, {row.account_id}, as_of=now, zone=zone)
+    case = _CASE.decode(row.body)
     return CaseView(
-        decided=decided,
-        party=known.get(decided.case.account_id),
-        records=tuple(_compared(decided.case.subject, one) for one in decided.case.candidates),
-        history=SqlReviewDesk(database).history(case_id),
+        decided=SeenCase(
+            case=case,
+            state=ReviewState(row.state),
+            decided_by=row.decided_by,
+            decided_at=None if row.decided_at is None else from_micros(row.decided_at),
+        ),
+        party=known.get(case.account_id),
+        records=tuple(_compared(case.subject, one) for one in case.candidates),
+        history=history,
     )
 
 

@@ -192,10 +192,10 @@ class SalesforceSimulator:
         cleaned = self.org.clean(record.object, {field: value})
         self.org.update(record, cleaned, self.org.user_id(user))
 
-    def merge(self, object_name: str, master: str, losers: Sequence[str], user: str) -> None:
+    def merge(self, object_name: str, survivor: str, losers: Sequence[str], user: str) -> None:
         """A person merges one or two records into another. Raises ``KeyError`` or ``Refusal``."""
         found = [self.org.find(object_name, key) for key in losers]
-        hands.merge(self.org, self.org.find(object_name, master), found, self.org.user_id(user))
+        hands.merge(self.org, self.org.find(object_name, survivor), found, self.org.user_id(user))
 
     def split(self, object_name: str, key: str, field: str, user: str, **values: Json) -> str:
         """A person gives a record's external id to a new record. Returns its id. Raises ``KeyError`` or ``Refusal``."""

@@ -14,31 +14,31 @@ from accordant.connectors.salesforce.simulator_records import Org, Record
 MERGED_MAX = 3
 
 
-def merge(org: Org, master: Record, losers: Sequence[Record], user: str) -> None:
+def merge(org: Org, survivor: Record, losers: Sequence[Record], user: str) -> None:
     """Merge records into one. It keeps its own values, external ids among them; the others' children become its own.
 
     Raises ``Refusal`` for too many records, another object, one that cannot be merged, or the survivor itself.
     """
     if not 1 <= len(losers) < MERGED_MAX:
         raise Refusal("INVALID_NUMBER_OF_MERGE_RECORDS", f"a merge takes one or two records, not {len(losers)}")
-    if master.object.field("MasterRecordId") is None or any(one.object is not master.object for one in losers):
-        raise Refusal("INVALID_TYPE", f"entity type cannot be merged: {master.object.name}")
-    if any(one.deleted for one in (master, *losers)):
+    if survivor.object.field("MasterRecordId") is None or any(one.object is not survivor.object for one in losers):
+        raise Refusal("INVALID_TYPE", f"entity type cannot be merged: {survivor.object.name}")
+    if any(one.deleted for one in (survivor, *losers)):
         raise Refusal("ENTITY_IS_DELETED", "entity is deleted", ())
-    if any(one is master for one in losers):
+    if any(one is survivor for one in losers):
         raise Refusal("INVALID_CROSS_REFERENCE_KEY", "the survivor cannot be merged into itself", ())
     for loser in losers:
-        _reparent(org, loser, master, user)
+        _reparent(org, loser, survivor, user)
         org.delete(loser, user)
-        loser.values["MasterRecordId"] = master.id
+        loser.values["MasterRecordId"] = survivor.id
 
 
-def _reparent(org: Org, loser: Record, master: Record, user: str) -> None:
+def _reparent(org: Org, loser: Record, survivor: Record, user: str) -> None:
     for target in org.objects.values():
         for one in [one for one in target.fields.values() if one.writable and one.reference_to == loser.object.name]:
             for child in [row for row in org.live(target) if row.values.get(one.name) == loser.id]:
-                if child is not master:
-                    org.update(child, {one.name: master.id}, user)
+                if child is not survivor:
+                    org.update(child, {one.name: survivor.id}, user)
 
 
 def undelete(org: Org, record: Record, user: str) -> None:

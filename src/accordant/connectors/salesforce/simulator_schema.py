@@ -178,7 +178,7 @@ def _picklist(name: str, label: str, *values: str) -> Field:
     return Field(name=name, type="picklist", label=label, length=255, picklist=values)
 
 
-def _master(name: str) -> Field:
+def _survivor(name: str) -> Field:
     """The record that one was merged into: filled only in the recycle bin, on the objects that can be merged."""
     return Field(
         name="MasterRecordId",
@@ -213,7 +213,7 @@ def _user() -> SObject:
 def _account() -> SObject:
     made = new_object("Account", "Account", "001")
     made.add(_text("Name", "Account Name", 255, required=True))
-    made.add(_master("Account"))
+    made.add(_survivor("Account"))
     made.add(_picklist("Type", "Account Type", "Prospect", "Customer - Direct", "Customer - Channel", "Other"))
     made.add(Field(name="ParentId", type="reference", label="Parent ID", reference_to="Account", relationship="Parent"))
     _address(made, "Billing")
@@ -237,7 +237,7 @@ def _contact() -> SObject:
     made.add(
         Field(name="AccountId", type="reference", label="Account ID", reference_to="Account", relationship="Account")
     )
-    made.add(_master("Contact"))
+    made.add(_survivor("Contact"))
     made.add(_text("LastName", "Last Name", 80, required=True))
     made.add(_text("FirstName", "First Name", 40))
     made.add(_text("Name", "Full Name", 121, writable=False))
