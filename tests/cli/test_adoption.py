@@ -11,11 +11,13 @@ from sqlalchemy import select
 
 from accordant.bootstrap import checked_charter
 from accordant.canonical.charter import Charter, PhasesPart
-from accordant.cli.options import Common, opened_hub
+from accordant.cli.options import Common, charter_to_run, opened_hub
 from accordant.kernel.errors import ConfigurationError
 from accordant.store.schema import alert
 from tests.cli.kit import Terminal
 from tests.integration.operations.kit import Installation, an_installation
+from tests.unit.store.charter_corpus import FILES
+from tests.unit.store.charter_corpus_rules import RULES
 
 
 @pytest.fixture
@@ -68,6 +70,17 @@ async def test_the_charter_in_force_stays_and_an_alarm_is_raised(
     assert [row.kind for row in raised] == ["charter.refused"]
     assert before.version in raised[0].body
     assert (await terminal.ask("check", "--offline")).code in {1, 2}
+
+
+async def test_no_text_of_the_corpus_replaces_the_charter_in_force(one: Installation) -> None:
+    before = one.hub.charter
+    for name, text, *_ in FILES + RULES:
+        (one.settings.charter / "accordant.yaml").write_text(text)
+        charter, refused = charter_to_run(one.settings)
+        assert charter == before, name
+        assert refused is not None, name
+        assert refused.defects, name
+    assert one.hub.shelf.in_force() == before.version
 
 
 async def test_before_the_first_charter_a_wrong_one_is_refused(terminal: Terminal, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def demo(
 
 
 def bench(
-    name: Annotated[str, Parameter(help="intake, path or latency.")],
+    name: Annotated[str, Parameter(help="intake, path, latency, why, charter or rehearse.")],
     /,
     *,
     store: Annotated[str, Parameter(help="sqlite or postgres.")] = "sqlite",

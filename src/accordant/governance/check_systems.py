@@ -113,23 +113,23 @@ def check_secrets(charter: Charter, connectors: Mapping[str, ConnectorFacts]) ->
         if (facts := connectors.get(system.connector)) is not None
         for setting in facts.secret
     }
-    for where, text in _texts(msgspec.to_builtins(charter)):
+    for steps, text in _texts(msgspec.to_builtins(charter), ()):
         # What a connector calls secret is judged by that, once.
-        if _SECRETS.search(text) and where.partition("[")[0] not in known:
+        if _SECRETS.search(text) and (where := place(*steps)).partition("[")[0] not in known:
             yield Defect(
                 where=where, problem="This looks like a secret, and it stands in the file.", remedy=_TO_THE_ENVIRONMENT
             )
 
 
-def _texts(value: object, *steps: str | int) -> Iterator[tuple[str, str]]:
+def _texts(value: object, steps: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     match value:
         case str():
-            yield place(*steps), value
+            yield steps, value
         case dict():
             for key, item in value.items():
-                yield from _texts(item, *steps, str(key))
+                yield from _texts(item, (*steps, str(key)))
         case list() | tuple():
             for index, item in enumerate(value):
-                yield from _texts(item, *steps, index)
+                yield from _texts(item, (*steps, index))
         case _:
             pass

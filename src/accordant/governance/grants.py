@@ -5,6 +5,7 @@ back to read-only until somebody approves it again. Pure. Next: `decide.py`, whi
 """
 
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -58,12 +59,20 @@ def _only(part: OwnershipPart | msgspec.Struct | None, names: Collection[str]) -
 def _said(part: msgspec.Struct) -> dict[str, Any]:
     """What a part of the charter says beside its defaults, all the way down."""
     said = {}
-    for field in msgspec.structs.fields(part):
-        value = getattr(part, field.name)
-        default = field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default
+    for name, default in _defaults(type(part)):
+        value = getattr(part, name)
         if value != default:
-            said[field.name] = _plain(value)
+            said[name] = _plain(value)
     return said
+
+
+@lru_cache(maxsize=64)
+def _defaults(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
+    """The settings of a kind of part with their defaults. Reading them off the type is slow, and a type has but one."""
+    return tuple(
+        (field.name, field.default_factory() if field.default_factory is not msgspec.NODEFAULT else field.default)
+        for field in msgspec.structs.fields(kind)
+    )
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  whatever a charter may hold
