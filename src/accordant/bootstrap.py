@@ -259,6 +259,11 @@ class Hub:
         return self.settings.console_audience
 
     @property
+    def console_people(self) -> tuple[tuple[str, str], ...]:
+        """Who signs in with a token of their own: name, and SHA-256 of the token."""
+        return self.settings.console_people
+
+    @property
     def allowed_hosts(self) -> tuple[str, ...]:
         """Host names of the console besides those of loopback."""
         return self.settings.allowed_hosts

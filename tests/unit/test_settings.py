@@ -123,3 +123,26 @@ def test_a_variable_that_is_not_set_is_named_with_its_place(environment: dict[st
     assert "systems.stripe.settings.api_key" in refused.value.message
     assert "KEY" in refused.value.message
     assert "Set KEY" in refused.value.remedy
+
+
+def test_people_of_the_console() -> None:
+    pairs = "Ada Example: a-long-random-token-1 ,Bo:b-long:random-token-2"
+    settings = read_settings({"ACCORDANT_CONSOLE_TOKENS": pairs, "ACCORDANT_HOST": "0.0.0.0"})  # noqa: S104  asked for
+    assert [name for name, _ in settings.console_people] == ["Ada Example", "Bo"]
+    assert "random-token" not in repr(settings)
+    assert settings.shown()["console"] == "token required"
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        "Ada",
+        "Ada:short",
+        ":a-long-random-token-1",
+        "Ada:a-long-random-token-1,aDA:a-long-random-token-2",
+        "Ada:a-long-random-token-1,Bo:a-long-random-token-1",
+    ],
+)
+def test_people_who_cannot_be_told_apart_are_refused(pairs: str) -> None:
+    with pytest.raises(ConfigurationError, match="ACCORDANT_CONSOLE_TOKENS"):
+        read_settings({"ACCORDANT_CONSOLE_TOKENS": pairs})

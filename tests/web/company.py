@@ -41,11 +41,13 @@ from accordant.canonical.intents import (
 from accordant.canonical.observations import Standpoint
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import MethodMark, PaymentMark, Standing
+from accordant.governance.decide import Switches
 from accordant.governance.phases import Tier
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import digest
 from accordant.kernel.ids import EntityId, derived_id
 from accordant.kernel.money import Money
+from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.restore import ConflictClosed, Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
 from accordant.pipeline.plan import write_rulebook
@@ -70,6 +72,7 @@ from accordant.store.engine import Database
 from accordant.store.inbox import SqlInbox
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
+from accordant.store.phases import SqlPhaseBook
 from accordant.store.review_desk import SqlReviewDesk
 from accordant.store.schema import switch, write_intent
 from accordant.store.state import SqlState
@@ -124,11 +127,28 @@ DECISION = msgspec.json.encode(
 class ConsoleDesk:
     """The hub as the console sees it, on a real store; what was asked of it is kept in order."""
 
-    def __init__(self, database: Database, *, token: str | None = None, hosts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        token: str | None = None,
+        hosts: tuple[str, ...] = (),
+        people: tuple[tuple[str, str], ...] = (),
+        charter: Charter = CHARTER,
+    ) -> None:
         self.database = database
-        self.charter = CHARTER
+        self.charter = charter
         self.environment = "demo"
         self.console_token = token
+        self.console_people = people
+        self.phase_office = PhaseOffice(
+            SqlPhaseBook(database),
+            lambda: write_rulebook(charter, dict.fromkeys(charter.systems, Tier.GOLD)),
+            lambda: Switches.thrown(SqlState(database).switches(), SqlState(database).grants()),
+            self.clock,
+            tiers=lambda one: dict.fromkeys(one.systems, Tier.GOLD),
+            facts=dict,
+        )
         self.audience = Audience.SUPPORT
         self.allowed_hosts = ("testserver.local", *hosts)
         self.asked: list[tuple[str, ...]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -219,3 +220,16 @@ def test_a_sign_in_never_leads_away(wanted: str, leads: str) -> None:
 @pytest.mark.parametrize("name", ["..%2faccordant.css", "app.py", "%2e%2e", "accordant.css%00"])
 def test_only_the_named_files_are_served(visitor: TestClient[Litestar], name: str) -> None:
     assert visitor.get(f"/static/{name}").status_code == 404
+
+
+def test_a_token_of_ones_own_says_who_it_is() -> None:
+    def digest(token: str) -> str:
+        return hashlib.sha256(token.encode()).hexdigest()
+
+    gate = Gatekeeper(TOKEN, [("Ada Example", digest("ada-token")), ("Bö", digest("bo-token"))])
+    named = {token: gate.sign_in(token, at_s=0.0) for token in ("ada-token", "bo-token", TOKEN, "another")}
+    assert [gate.person_of(session) for session in named.values()] == ["Ada Example", "Bö", None, None]
+    assert [gate.is_signed_in(session) for session in named.values()] == [True, True, True, False]
+    fewer = Gatekeeper(TOKEN, [("Ada Example", digest("ada-token"))])
+    assert not fewer.is_signed_in(named["bo-token"]), "whoever is struck off the list is out at once"
+    assert Gatekeeper(None).person_of(named["ada-token"]) is None

@@ -90,7 +90,7 @@ async def retry(request: Visitor, console: NamedDependency[Console]) -> Answer |
     items = await asyncio.to_thread(_dead_letters, console, cause, intent)
     if not items or fields.get("expected") != _seal_of(items):
         return await asyncio.to_thread(_retry_page, request, console, cause, intent, changed=True)
-    done = await asyncio.to_thread(console.hub.retry, [item.id for item in items], actor=console.actor)
+    done = await asyncio.to_thread(console.hub.retry, [item.id for item in items], actor=console.actor(request))
     return Redirect(address("/trouble", told=done), status_code=303)
 
 
@@ -118,7 +118,7 @@ async def pause(request: Visitor, console: NamedDependency[Console]) -> Answer |
             console.page, request, "confirm_pause.html", flow=flow, problem=problem, status_code=422
         )
         return await show
-    await asyncio.to_thread(console.hub.pause, flow, console.actor, reason)
+    await asyncio.to_thread(console.hub.pause, flow, console.actor(request), reason)
     return Redirect("/", status_code=303)
 
 
@@ -134,5 +134,5 @@ async def resume(request: Visitor, console: NamedDependency[Console]) -> Redirec
     """Release the flow's switch."""
     fields = await console.checked_form(request)
     flow = _flow_named(console, fields.get("flow", ""))
-    await asyncio.to_thread(console.hub.resume, flow, console.actor)
+    await asyncio.to_thread(console.hub.resume, flow, console.actor(request))
     return Redirect("/", status_code=303)

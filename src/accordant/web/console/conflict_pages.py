@@ -120,7 +120,8 @@ async def decide_conflict(
             _one, request, console, conflict_id, problem="Choose whose value the field shall have.", status_code=422
         )
         return await show
-    order = RestoreOrder(conflict_id=conflict_id, choice=chosen, actor=console.actor, reason=fields.get("reason", ""))
+    actor, reason = console.actor(request), fields.get("reason", "")
+    order = RestoreOrder(conflict_id=conflict_id, choice=chosen, actor=actor, reason=reason)
     try:
         await asyncio.to_thread(console.hub.restore, order)
     except RejectedError as error:

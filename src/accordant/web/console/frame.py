@@ -20,6 +20,7 @@ from accordant.canonical.charter import Audience, Charter
 from accordant.governance.sensitivity import Lens, lens
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, TransientError
+from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.restore import Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
 from accordant.store.engine import Database
@@ -78,6 +79,14 @@ class ConsoleHub(Protocol):
         """The token visitors sign in with; None where nobody has to."""
 
     @property
+    def console_people(self) -> tuple[tuple[str, str], ...]:
+        """Who signs in with a token of their own: name, and SHA-256 of the token."""
+
+    @property
+    def phase_office(self) -> PhaseOffice:
+        """Where flows are widened and narrowed."""
+
+    @property
     def allowed_hosts(self) -> tuple[str, ...]:
         """Host names of this console besides those of loopback, without ports."""
 
@@ -128,7 +137,7 @@ class Console:
 
     def __init__(self, hub: ConsoleHub) -> None:
         self.hub = hub
-        self.gate = Gatekeeper(hub.console_token)
+        self.gate = Gatekeeper(hub.console_token, hub.console_people)
         self.gauge = Gauge(lambda: compare_records(hub.database, now=hub.clock()), hub.clock)
         self.listeners = 0
         self._lens: tuple[Charter, Lens] | None = None
@@ -149,10 +158,14 @@ class Console:
             self._lens = charter, lens(charter, audience)
         return self._lens[1]
 
-    @property
-    def actor(self) -> str:
-        """Who is named as having acted: the console has one door and no persons yet."""
-        return "console (token)" if self.gate.asks_for_token else "console (this machine)"
+    def person(self, visitor: Visitor) -> str | None:
+        """The name of who is signed in; None where nobody is, or with the token that names nobody."""
+        return self.gate.person_of(visitor.cookies.get(SESSION_COOKIE))
+
+    def actor(self, visitor: Visitor) -> str:
+        """Who is named as having acted."""
+        shared = "console (token)" if self.gate.asks_for_token else "console (this machine)"
+        return self.person(visitor) or shared
 
     async def admit(self, visitor: Visitor) -> Answer | None:
         """Asked before every page: is this our host, and may this visitor see it?"""
@@ -202,6 +215,7 @@ class Console:
             query_text=visitor.query_params.get("q", ""),
             csrf=self.gate.form_token(owner or ""),
             signs_in=self.gate.asks_for_token,
+            person=self.person(visitor),
             **context,
         )
         answer: Answer = Response(html, media_type=MediaType.HTML, status_code=status_code)

@@ -90,7 +90,7 @@ async def decide_review(
         answer = await console.hub.review_room.decide(
             action,
             case_id,
-            actor=console.actor,
+            actor=console.actor(request),
             reason=fields.get("reason", ""),
             target_id=fields.get("record", "").strip() or None,
         )

@@ -3,7 +3,16 @@
 from litestar import Litestar
 from litestar.di import Provide
 
-from accordant.web.console import actions, charter_pages, conflict_pages, entrance, pages, rehearsal_pages, review_pages
+from accordant.web.console import (
+    actions,
+    charter_pages,
+    conflict_pages,
+    entrance,
+    pages,
+    phase_pages,
+    rehearsal_pages,
+    review_pages,
+)
 from accordant.web.console.frame import Console, ConsoleHub
 
 FORM_BYTES_MAX = 64 * 1024
@@ -37,6 +46,9 @@ def console_application(hub: ConsoleHub) -> Litestar:
             review_pages.decide_review,
             rehearsal_pages.rehearsals_page,
             rehearsal_pages.rehearsal_page,
+            phase_pages.phases_page,
+            phase_pages.flow_page,
+            phase_pages.act,
             charter_pages.charter_page,
             charter_pages.artifact_page,
             entrance.static_file,

@@ -1,13 +1,13 @@
 """Who may see the console and change something through it: host check, sign-in, CSRF token, origin, response headers.
 
-On loopback nobody signs in; a console token makes everybody. Every change is a POST that carries a token bound to the
-visitor's cookie and comes from this very origin.
+On loopback nobody signs in; a console token makes everybody, and a token of one's own says who it is. Every change is a
+POST that carries a token bound to the visitor's cookie and comes from this very origin.
 """
 
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
 from itsdangerous import BadSignature, TimestampSigner, URLSafeTimedSerializer
@@ -20,6 +20,8 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 #: Wrong tokens in a row before everybody waits: the budget is the console's, so no visitor can lock out one other.
 WRONG_TOKENS_MAX = 10
 WRONG_TOKENS_PAUSE_S = 30.0
+#: The name of whoever signs in with the one token that everybody shares.
+NOBODY = ""
 
 HEADERS: Mapping[str, str] = {
     "content-security-policy": (
@@ -59,9 +61,12 @@ def is_same_origin(headers: Mapping[str, str], host: str | None) -> bool:
 class Gatekeeper:
     """Signs and checks cookies and form tokens. The key comes from the console token, or is new in each process."""
 
-    def __init__(self, console_token: str | None) -> None:
-        self._token = console_token
-        seed = console_token.encode() if console_token is not None else secrets.token_bytes(32)
+    def __init__(self, console_token: str | None, people: Iterable[tuple[str, str]] = ()) -> None:
+        """``people`` are names with the SHA-256 of their token; the one console token names nobody."""
+        self._people = tuple(people)
+        if console_token is not None:
+            self._people = (*self._people, (NOBODY, hashlib.sha256(_bytes(console_token)).hexdigest()))
+        seed = repr(self._people).encode() if self._people else secrets.token_bytes(32)
         key = hashlib.sha256(b"accordant console\x1f" + seed).digest()
         self._sessions = TimestampSigner(key, salt="session")
         self._visits = TimestampSigner(key, salt="visit")
@@ -72,7 +77,7 @@ class Gatekeeper:
     @property
     def asks_for_token(self) -> bool:
         """Whether visitors sign in."""
-        return self._token is not None
+        return bool(self._people)
 
     def new_visit(self) -> str:
         """The value of a new visitor's cookie."""
@@ -96,15 +101,17 @@ class Gatekeeper:
 
     def sign_in(self, token: str, *, at_s: float) -> str | None:
         """The session cookie for the right token; None for a wrong one, or after too many. ``at_s``: Unix time."""
-        if self._token is None or at_s < self._closed_until:
+        if not self._people or at_s < self._closed_until:
             return None
-        if not hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token.encode()):
+        given = hashlib.sha256(_bytes(token)).hexdigest()
+        names = [name for name, digest in self._people if hmac.compare_digest(given, digest)]
+        if not names:
             self._wrong += 1
             if self._wrong >= WRONG_TOKENS_MAX:
                 self._wrong, self._closed_until = 0, at_s + WRONG_TOKENS_PAUSE_S
             return None
         self._wrong = 0
-        return self._sessions.sign(secrets.token_urlsafe(18)).decode()
+        return self._sessions.sign(f"{secrets.token_urlsafe(18)}~{names[0].encode().hex()}").decode()
 
     def wait_s(self, at_s: float) -> float:
         """How long nobody may try a token; 0 when anybody may."""
@@ -112,7 +119,12 @@ class Gatekeeper:
 
     def is_signed_in(self, cookie: str | None) -> bool:
         """Whether this visitor may see the console."""
-        return self._token is None or self._unsigned(self._sessions, cookie, SESSION_SECONDS_MAX) is not None
+        return not self._people or self._unsigned(self._sessions, cookie, SESSION_SECONDS_MAX) is not None
+
+    def person_of(self, cookie: str | None) -> str | None:
+        """The name of who is signed in; None where nobody is, or with the token that names nobody."""
+        session = self._unsigned(self._sessions, cookie, SESSION_SECONDS_MAX) if self._people else None
+        return (bytes.fromhex(session.rpartition("~")[2]).decode() or None) if session is not None else None
 
     @staticmethod
     def _unsigned(signer: TimestampSigner, cookie: str | None, seconds_max: int) -> str | None:
@@ -122,3 +134,7 @@ class Gatekeeper:
             return signer.unsign(cookie, max_age=seconds_max).decode()
         except (BadSignature, UnicodeDecodeError):
             return None
+
+
+def _bytes(token: str) -> bytes:
+    return token.encode("utf-8", "surrogatepass")

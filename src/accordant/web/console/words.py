@@ -64,6 +64,33 @@ PHASES = {
     "controlled": "Controlled",
     "automated": "Automated",
 }
+AUTOMATIONS = {
+    "record_sync": "nothing",
+    "renewals": "renewals",
+    "support_enrichment": "support enrichment",
+    "finance_notifications": "finance notifications",
+    "customer_facing": "contact with customers",
+    "money_moving": "movements of money",
+}
+EVIDENCE = {
+    "connectors": "Connectors are proved",
+    "wish": "The charter wishes it",
+    "lint": "The charter has no defect",
+    "object-map": "Fields are mapped",
+    "winner": "An owner and a winner",
+    "events": "Events understood",
+    "event-types": "Every kind of event seen",
+    "stuck-events": "No event is stuck",
+    "traces": "Writes followed to the end",
+    "untraceable": "Every change has a cause",
+    "key-reuse": "No key used twice",
+    "reconciled": "Compared daily, clean",
+    "source-reconciled": "Agrees with its source",
+    "compared": "Records compared",
+    "written": "Writes confirmed",
+    "exceptions": "Nothing waits for a person",
+    "one-class": "One class at a time",
+}
 METHODS = {
     "none": "none on file",
     "on_file": "on file",
