@@ -15,6 +15,7 @@ import structlog
 
 from accordant.canonical.charter import Audience, Charter, CustomerModel, SystemPart
 from accordant.canonical.clearances import Clearance
+from accordant.canonical.rehearsal import Rehearsal
 from accordant.connectors import registry
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.alerts import AlertWebhook
@@ -52,7 +53,6 @@ from accordant.pipeline.withhold import WithholdingOutbox
 from accordant.pipeline.work import work
 from accordant.ports.connector import Inbound, Outbound, Reader
 from accordant.ports.inbox import Reading
-from accordant.ports.rehearsal import Rehearsal
 from accordant.ports.state import Changes, ConcurrentChange
 from accordant.runtime.backoff import backoff
 from accordant.runtime.worker import shielded

@@ -10,8 +10,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from accordant.canonical.rehearsal import Difference, DifferenceKind, FlowCount, LeftOut, Rehearsal
 from accordant.kernel.money import Money
-from accordant.ports.rehearsal import Difference, DifferenceKind, FlowCount, LeftOut, Rehearsal
 from accordant.store.engine import Database
 from accordant.store.rehearsals import RUNS_KEPT, SqlRehearsalBook
 from accordant.views.rehearsal import PAGE_MAX, rehearsal_differences, rehearsals

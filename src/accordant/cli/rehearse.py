@@ -16,8 +16,8 @@ from accordant.cli.render import Meter, amounts, counted, emit, field_text, say,
 from accordant.kernel.errors import ConfigurationError, RejectedError
 
 if TYPE_CHECKING:
+    from accordant.canonical.rehearsal import Difference, Rehearsal
     from accordant.operations.rehearse import Progress, RehearsalOrder, Tell
-    from accordant.ports.rehearsal import Difference, Rehearsal
 
 _WORDS = {
     "new": "new",

@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import TypedDict
 
 from accordant.canonical.intents import WireValue
+from accordant.canonical.rehearsal import Difference, DifferenceKind, FlowCount
 from accordant.governance.sensitivity import lens
 from accordant.kernel.money import Money
 from accordant.operations.rehearsal_difference import Decided, Unnamed, decided_records, differences
 from accordant.operations.scratch import Undecided
 from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.replan import replan
-from accordant.ports.rehearsal import Difference, DifferenceKind, FlowCount, History
+from accordant.ports.rehearsal import History
 from accordant.ports.state import State
 
 #: Accounts decided at once.

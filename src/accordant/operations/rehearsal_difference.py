@@ -9,11 +9,11 @@ import msgspec
 
 from accordant.canonical.charter import FieldType, MappingPart
 from accordant.canonical.intents import WireValue
+from accordant.canonical.rehearsal import Difference, DifferenceKind
 from accordant.governance.decide import decode_decision
 from accordant.governance.sensitivity import Lens
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.money import Money
-from accordant.ports.rehearsal import Difference, DifferenceKind
 from accordant.ports.state import Changes, DesiredRecord
 
 _CURRENCY_FACT = "currency"

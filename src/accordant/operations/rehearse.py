@@ -11,6 +11,7 @@ from functools import partial
 
 import msgspec
 
+from accordant.canonical.rehearsal import Difference, LeftOut, Rehearsal
 from accordant.canonical.standing import Standing
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError
@@ -22,7 +23,7 @@ from accordant.pipeline.process import process
 from accordant.pipeline.work import Shield
 from accordant.ports.connector import Inbound
 from accordant.ports.inbox import InboxEvent, WorkState
-from accordant.ports.rehearsal import Difference, History, HistoryPage, LeftOut, Rehearsal, RehearsalBook
+from accordant.ports.rehearsal import History, HistoryPage, RehearsalBook
 from accordant.ports.state import Changes, State, StoredStanding
 
 #: Events walked at once. An account that many of them touch is planned once, so more are quicker; they are in memory.

@@ -5,57 +5,13 @@ Everything here only reads what the rooms stored, except the rehearsal's own run
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from enum import StrEnum
 from typing import Protocol
 
 import msgspec
 
 from accordant.canonical.intents import WireValue
-from accordant.kernel.money import Money
+from accordant.canonical.rehearsal import Difference, LeftOut, Rehearsal
 from accordant.ports.inbox import InboxEvent
-
-
-class DifferenceKind(StrEnum):
-    """How a record or a field would differ from today; drawn up in docs/howto/rehearse-a-change.md.
-
-    ``new`` and ``gone`` are of whole records; ``released`` and ``withheld`` leave the value and change whether it is
-    sent; ``left_out`` is no longer part of the record, ``held`` cannot be spelled, ``refused`` belongs to another.
-    """
-
-    NEW = "new"
-    GONE = "gone"
-    CHANGED = "changed"
-    CLEARED = "cleared"
-    RELEASED = "released"
-    WITHHELD = "withheld"
-    LEFT_OUT = "left_out"
-    HELD = "held"
-    REFUSED = "refused"
-
-
-class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """One field of one record that would differ, personal values covered. ``field`` is None for a record as a whole.
-
-    ``is_sent``: the value would be sent, not only compared. ``is_there``: the target was last seen to hold it already.
-    ``money`` is after less before, where both are amounts of one currency; None beside ``is_amount`` is an amount that
-    nobody can tell.
-    """
-
-    record: str
-    flow: str
-    target: str
-    object: str
-    key: str
-    account_id: str
-    kind: DifferenceKind
-    field: str | None = None
-    before: WireValue = None
-    after: WireValue = None
-    is_sent: bool = False
-    is_there: bool = False
-    reason: str | None = None
-    is_amount: bool = False
-    money: Money | None = None
 
 
 class HeldEntity(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,14 +20,6 @@ class HeldEntity(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     root_id: str
     digest: bytes
-
-
-class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Stored events that take no part, since they changed nothing yet: they wait, stand aside, or were erased."""
-
-    waiting: int = 0
-    set_aside: int = 0
-    erased: int = 0
 
 
 class HistoryPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,59 +60,6 @@ class History(Protocol):
     def confirmed(self, refs: Iterable[str]) -> dict[str, dict[str, WireValue]]:
         """What targets were last seen to hold of these records."""
         ...
-
-
-class FlowCount(msgspec.Struct, frozen=True, kw_only=True):
-    """How many differences there are of one kind in one field of one flow."""
-
-    flow: str
-    target: str
-    object: str
-    field: str | None
-    kind: DifferenceKind
-    count: int
-    sent: int
-    there: int
-    money: tuple[Money, ...] = ()
-
-
-class Rehearsal(msgspec.Struct, frozen=True, kw_only=True):
-    """What a rehearsal came to. ``before`` and ``after`` are versions of charters.
-
-    ``walked`` is False where history was not walked again and stored entities were taken as they are (quick).
-    ``records`` were compared; ``differing`` of them differ. ``unlike`` are entities whose history tells something else
-    than what is held of them: their accounts are judged by what is held, which is what adopting the charter does.
-    ``due`` are records that would be written even without a change. ``unnamed`` cannot be named under the new charter.
-    ``stopped`` are events that are understood today and would not be. ``unknown_money`` counts differences of amounts
-    whose currency the record does not say.
-    """
-
-    id: str
-    before: str
-    after: str
-    walked: bool
-    started_at: datetime
-    finished_at: datetime
-    flow: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    events: int = 0
-    left_out: LeftOut = LeftOut()
-    entities: int = 0
-    stopped: int = 0
-    stopped_sample: tuple[str, ...] = ()
-    unlike: int = 0
-    unlike_sample: tuple[str, ...] = ()
-    accounts: int = 0
-    records: int = 0
-    differing: int = 0
-    due: int = 0
-    unnamed: int = 0
-    unnamed_sample: tuple[str, ...] = ()
-    differences: int = 0
-    counts: tuple[FlowCount, ...] = ()
-    unknown_money: int = 0
-    sample: tuple[Difference, ...] = ()
 
 
 class RehearsalBook(Protocol):

@@ -11,9 +11,10 @@ from sqlalchemy import Select, func, select
 
 from accordant.canonical.intents import WireValue
 from accordant.canonical.refs import EntityKind
+from accordant.canonical.rehearsal import LeftOut
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.inbox import InboxEvent, WorkState
-from accordant.ports.rehearsal import HeldEntity, HistoryPage, LeftOut
+from accordant.ports.rehearsal import HeldEntity, HistoryPage
 from accordant.store import bulk
 from accordant.store.engine import Database
 from accordant.store.inbox import SqlInbox

@@ -59,7 +59,7 @@ class SqlLagBook:
     def incidents(self) -> dict[str, LagIncident]:
         """See the port."""
         with self._database.read() as connection:
-            return {row.flow: read_incident(row) for row in connection.execute(select(lag_incident))}
+            return {row.flow: _incident(row) for row in connection.execute(select(lag_incident))}
 
     def open(self, incident: LagIncident, *, told: str) -> bool:
         """See the port."""
@@ -89,7 +89,7 @@ class SqlLagBook:
             return True
 
 
-def read_incident(row: Any) -> LagIncident:  # noqa: ANN401  a row of the table
+def _incident(row: Any) -> LagIncident:  # noqa: ANN401  a row of the table
     """The incident in a row."""
     return LagIncident(
         flow=row.flow,

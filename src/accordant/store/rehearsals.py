@@ -6,8 +6,8 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import delete, select, update
 
+from accordant.canonical.rehearsal import Difference, Rehearsal
 from accordant.kernel.clock import to_micros
-from accordant.ports.rehearsal import Difference, Rehearsal
 from accordant.store import bulk
 from accordant.store.engine import Database
 from accordant.store.schema import rehearsal_difference, rehearsal_run

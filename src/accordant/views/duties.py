@@ -4,11 +4,13 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
+from sqlalchemy import select
 
 from accordant.canonical.charter import Charter
+from accordant.kernel.clock import from_micros
 from accordant.kernel.ticks import last_tick, next_tick
 from accordant.store.engine import Database
-from accordant.store.jobs import SqlJobBook
+from accordant.store.schema import scheduled_job
 
 
 class DutyLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +33,9 @@ def duty_lines(
     database: Database, charter: Charter, schedules: tuple[tuple[str, str], ...], *, now: datetime
 ) -> tuple[DutyLine, ...]:
     """Each duty by its name and schedule, in the order given."""
-    states, zone = SqlJobBook(database).states(), ZoneInfo(charter.timezone)
+    zone = ZoneInfo(charter.timezone)
+    with database.read() as connection:
+        states = {row.name: row for row in connection.execute(select(scheduled_job))}
     lines = []
     for name, schedule in schedules:
         state = states.get(name)
@@ -40,11 +44,15 @@ def duty_lines(
                 name=name,
                 schedule=schedule,
                 next_at=next_tick(schedule, after=now, zone=zone),
-                is_due=state is not None and last_tick(schedule, at=now, zone=zone) > state.ticked_at,
-                started_at=state.started_at if state is not None else None,
-                finished_at=state.finished_at if state is not None else None,
+                is_due=state is not None and last_tick(schedule, at=now, zone=zone) > from_micros(state.ticked_at),
+                started_at=_instant(state.started_at) if state is not None else None,
+                finished_at=_instant(state.finished_at) if state is not None else None,
                 outcome=state.outcome if state is not None else None,
                 told=state.told if state is not None else None,
             )
         )
     return tuple(lines)
+
+
+def _instant(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)

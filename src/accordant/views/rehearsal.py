@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from sqlalchemy import Row, select
 
+from accordant.canonical.rehearsal import Difference, Rehearsal
 from accordant.kernel.clock import from_micros
-from accordant.ports.rehearsal import Difference, Rehearsal
 from accordant.store.engine import Database
 from accordant.store.schema import rehearsal_difference, rehearsal_run
 

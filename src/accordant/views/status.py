@@ -7,9 +7,7 @@ from sqlalchemy import Connection, func, select, text
 
 from accordant.governance.decide import flow_switch
 from accordant.kernel.clock import from_micros
-from accordant.ports.lag import LagIncident
 from accordant.store.engine import Database
-from accordant.store.lag import read_incident
 from accordant.store.schema import (
     inbox_event,
     inbox_twin,
@@ -71,12 +69,22 @@ class TroubleCounts(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class LateFlow(msgspec.Struct, frozen=True, kw_only=True):
+    """A flow that is later than its charter bears. Lags in whole seconds, from the provider's event."""
+
+    flow: str
+    lag_s: int
+    limit_s: int
+    waiting: int
+    opened_at: datetime
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """The frame of a page."""
 
     switches: tuple[ThrownSwitch, ...]
     counts: TroubleCounts
-    late: tuple[LagIncident, ...] = ()
+    late: tuple[LateFlow, ...] = ()
 
     def is_paused(self, flow: str) -> bool:
         """Whether the switch of this flow is thrown."""
@@ -102,10 +110,19 @@ def status(database: Database) -> Status:
         )
 
 
-def late_flows(connection: Connection) -> tuple[LagIncident, ...]:
+def late_flows(connection: Connection) -> tuple[LateFlow, ...]:
     """Flows that are later than their charter bears, the oldest incident first."""
     rows = connection.execute(select(lag_incident).order_by(lag_incident.c.opened_at, lag_incident.c.flow))
-    return tuple(read_incident(row) for row in rows)
+    return tuple(
+        LateFlow(
+            flow=row.flow,
+            lag_s=row.lag_s,
+            limit_s=row.limit_s,
+            waiting=row.waiting,
+            opened_at=from_micros(row.opened_at),
+        )
+        for row in rows
+    )
 
 
 def trouble_counts(connection: Connection) -> TroubleCounts:

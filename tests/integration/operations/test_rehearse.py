@@ -18,13 +18,13 @@ from sqlalchemy import func, select, update
 
 from accordant.bootstrap import Hub
 from accordant.canonical.charter import Charter, FieldPart, FieldType, Phase
+from accordant.canonical.rehearsal import Difference, DifferenceKind, Rehearsal
 from accordant.canonical.standing import Standing, encode_standing
 from accordant.demo.company import environment
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.money import Money
 from accordant.operations.rehearse import RehearsalOrder
 from accordant.ports.inbox import WorkState
-from accordant.ports.rehearsal import Difference, DifferenceKind, Rehearsal
 from accordant.store import schema
 from tests.integration.pipeline.kit import Rooms, a_past, in_order, new_store, rooms, shuffled
 

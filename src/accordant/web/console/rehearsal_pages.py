@@ -4,7 +4,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 
-from accordant.ports.rehearsal import DifferenceKind
+from accordant.canonical.rehearsal import DifferenceKind
 from accordant.views.rehearsal import RehearsalLine, rehearsal, rehearsal_differences, rehearsals
 from accordant.web.console.frame import Answer, Console, Problem, Visitor, as_file
 from accordant.web.console.threads import in_thread
