@@ -204,3 +204,17 @@ def stand_of(conflict: Conflict, *, against: WireValue) -> Stand | None:
         by="accordant",
         since_at=conflict.found_at,
     )
+
+
+_CONFLICT_DECODER = msgspec.json.Decoder(Conflict)
+_STAND_DECODER = msgspec.json.Decoder(Stand)
+
+
+def decode_conflict(data: bytes) -> Conflict:
+    """The conflict stored as ``data``. Raises msgspec.ValidationError when the bytes are not one."""
+    return _CONFLICT_DECODER.decode(data)
+
+
+def decode_stand(data: bytes) -> Stand:
+    """The stand stored as ``data``. Raises msgspec.ValidationError when the bytes are not one."""
+    return _STAND_DECODER.decode(data)

@@ -9,11 +9,11 @@ import msgspec
 
 from accordant.canonical.charter import Winner
 from accordant.canonical.conflicts import ConflictRule, Contested
-from accordant.canonical.intents import IntentState
+from accordant.canonical.intents import IntentState, WireValue
 from accordant.canonical.targets import CurrentRecord
 from accordant.governance.decide import Case, Decision, Effect, Switches, decide
 from accordant.governance.gates import AskGates, nobody_asks
-from accordant.pipeline.contest import Parties, Respell, contest
+from accordant.pipeline.contest import Contest, Parties, Respell, contest
 from accordant.pipeline.plan import Route
 from accordant.ports.reconcile import Cause, Discrepancy, DiscrepancyKind, KnownRecord
 
@@ -81,33 +81,35 @@ def judge(
         parties=Parties(source=route.flow.source, target=route.flow.target),
         now=now,
     )
-    contested = {one.field: one for one in met.contested}
-    waiting = {one.field: one.sentence for one in met.aside if not one.is_kept}
     kept = {one.field for one in met.aside if one.is_kept}
-    findings = []
-    for name in differing:
-        if name not in moving and name not in kept:
-            conflict = contested.get(name)
-            cause, explanation = _cause_of(known, name, decision, conflict=conflict, waiting=waiting.get(name))
-            findings.append(
-                Discrepancy(
-                    kind=DiscrepancyKind.DIFFERS,
-                    cause=cause,
-                    record=known.ref,
-                    explanation=explanation,
-                    field=name,
-                    expected=desired[name],
-                    actual=held.fields.get(name),
-                    target_id=held.target_id,
-                    account_id=known.account_id,
-                    repairable=name in decision.write and _may_repair(known, cause, Winner.SYSTEM_OF_RECORD),
-                )
-            )
+    standing = [name for name in differing if name not in moving and name not in kept]
+    findings = [_differs(name, known, held, desired[name], decision, met=met) for name in standing]
     return Judgement(
         compared=len(desired),
         findings=tuple(findings),
         in_flight=not moving.isdisjoint(differing),
         contested=_certain(met.contested, winner),
+    )
+
+
+def _differs(
+    name: str, known: KnownRecord, held: CurrentRecord, expected: WireValue, decision: Decision, *, met: Contest
+) -> Discrepancy:
+    conflict = next((one for one in met.contested if one.field == name), None)
+    waiting = next((one.sentence for one in met.aside if one.field == name), None)
+    cause, explanation = _cause_of(known, name, decision, conflict=conflict, waiting=waiting)
+    return Discrepancy(
+        kind=DiscrepancyKind.DIFFERS,
+        cause=cause,
+        record=known.ref,
+        explanation=explanation,
+        field=name,
+        expected=expected,
+        actual=held.fields.get(name),
+        target_id=held.target_id,
+        account_id=known.account_id,
+        # What the target's side won is not among the findings: here the owner's value is to be written.
+        repairable=name in decision.write and _may_repair(known, cause, Winner.SYSTEM_OF_RECORD),
     )
 
 

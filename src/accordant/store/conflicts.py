@@ -8,7 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 from sqlalchemy import Connection, select
 
-from accordant.canonical.conflicts import Choice, Conflict, ConflictDecision, FieldMark, Stand, StandEffect
+from accordant.canonical.conflicts import (
+    Choice,
+    Conflict,
+    ConflictDecision,
+    FieldMark,
+    Stand,
+    StandEffect,
+    decode_conflict,
+    decode_stand,
+)
 from accordant.canonical.intents import IntentState, WireValue, WriteIntent
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.conflicts import FieldsKnown, Found
@@ -22,8 +31,6 @@ _CONFLICT = ("id", "record", "field", "flow", "rule", "winner", "body", "found_a
 _DECISION = ("conflict_id", "number", "choice", "actor", "reason", "decided_at")
 _STAND = ("record", "field", "effect", "conflict_id", "body", "since_at")
 _ENCODER = msgspec.json.Encoder(order="sorted")
-_CONFLICT_DECODER = msgspec.json.Decoder(Conflict)
-_STAND_DECODER = msgspec.json.Decoder(Stand)
 _INTENT_DECODER = msgspec.json.Decoder(WriteIntent)
 _ANY_REVISION = 1 << 31
 #: Records in one question.
@@ -71,11 +78,6 @@ class SqlConflictBook:
         return len(new)
 
 
-def decode_conflict(body: bytes) -> Conflict:
-    """The conflict in the column ``body``."""
-    return _CONFLICT_DECODER.decode(body)
-
-
 def fields_known(connection: Connection, refs: Mapping[str, int | None]) -> dict[str, FieldsKnown]:
     """Marks, stands and unconfirmed tries of records. ``refs`` holds the revision that is about to be written, if any:
     what was tried between the confirmed one and it may or may not have arrived.
@@ -118,7 +120,7 @@ def read_stands(connection: Connection, refs: Iterable[str]) -> dict[str, dict[s
     for record, field, body in bulk.select_by_keys(
         connection, field_stand, ("record", "field", "body"), "record", refs
     ):
-        found.setdefault(record, {})[field] = _STAND_DECODER.decode(body)
+        found.setdefault(record, {})[field] = decode_stand(body)
     return found
 
 

@@ -10,18 +10,21 @@ import msgspec
 from sqlalchemy import Connection, func, select, text
 
 from accordant.canonical.conflicts import (
+    Choice,
     Conflict,
     ConflictDecision,
     ConflictState,
     Stand,
     StandEffect,
+    decode_conflict,
+    decode_stand,
     state_of,
 )
 from accordant.kernel.clock import from_micros, to_micros
-from accordant.store.conflicts import decode_conflict, read_decisions, read_stands
 from accordant.store.engine import Database
 from accordant.store.schema import conflict as conflict_table
-from accordant.store.schema import field_stand
+from accordant.store.schema import conflict_decision, field_stand
+from accordant.views.keyed import rows_by_key
 from accordant.views.worth import Party, parties
 
 #: Conflicts of one page.
@@ -131,12 +134,12 @@ def waiting_fields(connection: Connection, *, limit: int) -> tuple[WaitingField,
 
 
 def _lines(connection: Connection, found: Sequence[Conflict], now: datetime, zone: tzinfo) -> tuple[ConflictLine, ...]:
-    stands = read_stands(connection, {one.record for one in found})
-    decisions = read_decisions(connection, [one.id for one in found])
+    stands = _stands(connection, {one.record for one in found})
+    decisions = _decisions(connection, {one.id for one in found})
     owners = parties(connection, {one.account_id for one in found}, as_of=now, zone=zone)
     lines = []
     for one in found:
-        stand = stands.get(one.record, {}).get(one.contested.field)
+        stand = stands.get((one.record, one.contested.field))
         decided = decisions.get(one.id, ())
         lines.append(
             ConflictLine(
@@ -148,3 +151,26 @@ def _lines(connection: Connection, found: Sequence[Conflict], now: datetime, zon
             )
         )
     return tuple(lines)
+
+
+def _stands(connection: Connection, records: set[str]) -> dict[tuple[str, str], Stand]:
+    columns = (field_stand.c.record, field_stand.c.field, field_stand.c.body)
+    rows = rows_by_key(connection, columns, field_stand.c.record, records)
+    return {(row.record, row.field): decode_stand(row.body) for row in rows}
+
+
+def _decisions(connection: Connection, ids: set[str]) -> dict[str, tuple[ConflictDecision, ...]]:
+    """What persons decided, by conflict, oldest first."""
+    found: dict[str, tuple[ConflictDecision, ...]] = {}
+    rows = rows_by_key(connection, tuple(conflict_decision.c), conflict_decision.c.conflict_id, ids)
+    for row in sorted(rows, key=lambda row: (row.conflict_id, row.number)):
+        decision = ConflictDecision(
+            conflict_id=row.conflict_id,
+            number=row.number,
+            choice=Choice(row.choice),
+            actor=row.actor,
+            reason=row.reason,
+            at=from_micros(row.decided_at),
+        )
+        found[row.conflict_id] = (*found.get(row.conflict_id, ()), decision)
+    return found
