@@ -119,6 +119,10 @@ async def test_no_value_changes_the_question_or_means_more_than_it_says(value: s
         furnish(org)
         literal = f"xx{value}xx"
         org.simulator.create("Account", Name=f"{literal} Ltd".replace("\n", " "), Website=f"www.{literal}")
+        # What a wildcard would take for the same.
+        decoy = literal.replace("%", "any").replace("_", "Z")
+        if decoy != literal:
+            org.simulator.create("Account", Name="Decoy", Website=f"www.{decoy}")
         found = await ask(org, key(KeyKind.DOMAIN, literal))
         assert "Acme Robotics GmbH" not in found
         assert len(found) == 1
