@@ -307,9 +307,12 @@ def history(*, common: Common = COMMON) -> int:
 
 
 @charter_app.command
-def schema() -> int:
+def schema(
+    *,
+    part: Annotated[bool, Parameter(negative="", help="For one file of several: nothing is called missing.")] = False,
+) -> int:
     """The charter's JSON Schema, for editors that complete and check YAML."""
     from accordant.store.charter_shape import charter_schema
 
-    emit(charter_schema())
+    emit(charter_schema(is_part=part))
     return 0

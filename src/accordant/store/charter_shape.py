@@ -35,8 +35,11 @@ def check_shape(value: Value) -> tuple[Misfit, ...]:
     return tuple(_check(value, inspect.type_info(Charter), ""))
 
 
-def charter_schema() -> dict[str, Any]:
-    """The JSON Schema of the folder's contents taken together, for editors that complete and check while one types."""
+def charter_schema(*, is_part: bool = False) -> dict[str, Any]:
+    """The JSON Schema of the folder's contents taken together, for editors that complete and check while one types.
+
+    ``is_part``: of one file among several, where what is missing may stand in another.
+    """
     schema = msgspec.json.schema(Charter)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["title"] = "Accordant charter"
@@ -45,6 +48,8 @@ def charter_schema() -> dict[str, Any]:
         part["required"] = [name for name in part["required"] if name not in filled_in]
     fields = schema["$defs"]["FlowPart"]["properties"]
     fields["write_fields"] = {"anyOf": [fields["write_fields"], {"const": ALL_FIELDS}]}
+    if is_part:
+        del schema["$defs"]["Charter"]["required"]
     return schema
 
 

@@ -1,6 +1,5 @@
 """The folder is read strictly: each trap is refused with file, line and remedy (B12), and a usual company is short."""
 
-import re
 from pathlib import Path
 
 import msgspec
@@ -9,7 +8,6 @@ import yaml
 
 from accordant.canonical.charter import Charter, CustomerModel, FieldPart, FieldType, MappingPart, Phase, SyncMode
 from accordant.canonical.refs import EntityKind
-from accordant.connectors import registry
 from accordant.governance.findings import ConnectorFacts, Severity
 from accordant.kernel.errors import ConfigurationError
 from accordant.store.charter_folder import (
@@ -311,25 +309,3 @@ def test_the_schema_takes_what_the_loader_takes() -> None:
     for wrong in ({"write_fields": "every"}, {"phase": "live"}, {"verfy": "x"}, {"paused": "yes"}):
         assert not judge.is_valid(short | {"flows": [short["flows"][0] | wrong]})
     assert not judge.is_valid({"company": "EXAMPLE-1"})
-
-
-def test_the_how_to_is_what_works(tmp_path: Path, repository: Path) -> None:
-    text = (repository / "docs" / "howto" / "write-your-charter.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 3
-    write(tmp_path, **{f"part{number}__yaml": block for number, block in enumerate(blocks)})
-    connectors = registry.installed()
-    sentences = {name: one.default_ownership() for name, one in connectors.items() if one.default_ownership}
-    charter = load_charter(
-        tmp_path,
-        default_mappings={},
-        default_ownership=sentences,
-        connectors={name: registry.facts_of(one) for name, one in connectors.items()},
-    )
-    assert [flow.name for flow in charter.flows] == [
-        "stripe-account-to-salesforce",
-        "stripe-subscription-to-salesforce",
-    ]
-    assert len(blocks[0].splitlines()) < 20
-    listed = set(re.findall(r"`(\w+)`", text.partition("Each first-level key")[2].partition("Refused")[0]))
-    assert listed == set(Charter.__struct_fields__)
