@@ -15,6 +15,8 @@ from accordant.kernel.errors import RejectedError
 
 if TYPE_CHECKING:
     from accordant.views.customer import Customer
+    from accordant.views.overview import Overview
+    from accordant.views.status import Status
     from accordant.views.trace import Trace, Write
     from accordant.views.why import Why
 
@@ -199,6 +201,24 @@ def status(*, common: Common = COMMON) -> int:
     if common.json:
         emit({"status": frame, "overview": seen, "duties": lines})
         return 0
+    _tell_waiting(frame)
+    if seen is None:
+        say("No charter was in force here yet: run `accordant serve`.")
+        return 0
+    _tell_flows(seen)
+    table(
+        "By the clock",
+        ("Duty", "Next", "Last", "What it came to"),
+        ((one.name, one.next_at, one.finished_at or "not yet", one.told or "") for one in lines),
+    )
+    if seen.risk.accounts:
+        at_least = "at least " if seen.risk.partial else ""
+        say(f"At stake: {at_least}{amounts(seen.risk.worth)} a month, {counted(seen.risk.accounts, 'account')}.")
+    return 0
+
+
+def _tell_waiting(frame: "Status") -> None:
+    """What a person stopped, and what waits for one."""
     counts = frame.counts
     waits = counts.for_a_person
     verb = "waits" if waits == 1 else "wait"
@@ -222,9 +242,10 @@ def status(*, common: Common = COMMON) -> int:
         ("objects that changed at a target", counts.drifted),
     )
     table("Waiting", ("What", "Count"), ((what, count) for what, count in told if count), right=("Count",))
-    if seen is None:
-        say("No charter was in force here yet: run `accordant serve`.")
-        return 0
+
+
+def _tell_flows(seen: "Overview") -> None:
+    """How late each flow is, from the provider's event to the confirmed write."""
     table(
         "Flows",
         ("Flow", "To", "Phase", "Waiting", "Lag p50 s", "Lag p95 s", "Promised s"),
@@ -242,15 +263,6 @@ def status(*, common: Common = COMMON) -> int:
         ),
         right=("Waiting", "Lag p50 s", "Lag p95 s", "Promised s"),
     )
-    table(
-        "By the clock",
-        ("Duty", "Next", "Last", "What it came to"),
-        ((one.name, one.next_at, one.finished_at or "not yet", one.told or "") for one in lines),
-    )
-    if seen.risk.accounts:
-        at_least = "at least " if seen.risk.partial else ""
-        say(f"At stake: {at_least}{amounts(seen.risk.worth)} a month, {counted(seen.risk.accounts, 'account')}.")
-    return 0
 
 
 def _seconds(lag_s: float | None) -> str:

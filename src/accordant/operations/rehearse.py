@@ -1,8 +1,6 @@
 """What would a changed charter change? Stored history walks through the rooms again, on a scratch state, and compares.
 
-Nothing is sent and the live store only read. The default walks all events under the new charter and checks that history
-tells what is held; quick takes the held entities as they are, since a charter changes no entity. Both then decide every
-account under both charters with the desk's own `replan`, which is the step that adopting a charter takes.
+Nothing is sent, the live store is only read. Both charters decide with `replan`, the step that adopting one takes.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
