@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from accordant.canonical.shapes import DriftKind
-from accordant.store.schema import alert, desired_record
+from accordant.store.schema import alert, desired_record, write_intent
 from tests.integration.operations.kit import MRR, Installation, an_installation
 
 PLAN = "Billing_Plan__c"
@@ -92,10 +92,16 @@ async def test_what_was_planned_before_goes_out_without_the_field_and_follows_on
         (customer,) = at.sell(1)
         at.take_in()
         at.process()
+        at.clock.move(seconds=15)
+        await at.hub.reread_round()
+        at.process()
+        with at.hub.database.read() as connection:
+            planned = connection.execute(select(write_intent.c.record, write_intent.c.state)).all()
+        assert (f"salesforce:Account/{customer}", "pending") in [(row.record, row.state) for row in planned]
         at.salesforce.delete_field("Account", PLAN)
         await at.hub.drift_round()
         at.clock.move(seconds=3)
-        await at.settle()
+        await at.deliver()
         assert at.salesforce.record("Account", customer)[MRR] == 100
         at.clock.move(minutes=5)
         at.salesforce.define_field("Account", PLAN, "string", length=255)
@@ -142,6 +148,7 @@ async def test_without_the_object_or_its_key_everything_waits(store_url: str, tm
         await at.settle()
         assert org.record("Account", customer)[MRR] == 100
         assert org.effects.get("Billing_Subscription__c", []) == []
+        assert at.hub.breakers["salesforce"].failures == 0, "nothing was even asked"
         if change == "key":
             org.rename_field("Billing_Subscription__c", "Old__c", "Billing_Subscription_Id__c")
         else:

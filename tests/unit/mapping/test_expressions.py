@@ -125,6 +125,7 @@ def test_a_failing_expression_holds_its_field_and_its_neighbors_go_on() -> None:
     ("text", "said"),
     [
         ("stauts == 'active'", "status"),
+        ("empty.stauts ? 'a' : 'b'", "no fact called `empty"),
         ("name + mrr.minor", "no matching overload"),
         ("name == 1", "no matching overload"),
         ("status ? 'a' : 'b'", "no matching overload"),
