@@ -7,8 +7,8 @@ import asyncio
 import random
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import structlog
@@ -24,7 +24,6 @@ from accordant.governance.decide import Switches
 from accordant.governance.findings import ConnectorFacts, Severity
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, ConfigurationError, RejectedError
-from accordant.kernel.masking import cover_text
 from accordant.operations import pause as switching
 from accordant.operations import rehearse as rehearsing
 from accordant.operations.check_drift import DriftRound, check_drift
@@ -36,10 +35,13 @@ from accordant.operations.redrive import Redriven, RedriveOrder, redrive
 from accordant.operations.rehearse import RehearsalOrder
 from accordant.operations.relink import relink
 from accordant.operations.repair import Repair, repair
+from accordant.operations.replan_all import replan_all
 from accordant.operations.restore import ConflictUnknown, Prospect, Restored, RestoreOrder, prospects, restore
 from accordant.operations.review_room import ReviewRoom
 from accordant.operations.scan_directory import Progress as ScanProgress
 from accordant.operations.scan_directory import ScanReport, scan_directory
+from accordant.operations.send_alerts import send_alerts
+from accordant.operations.turns import Turns
 from accordant.pipeline.batches import sent_until
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
@@ -47,13 +49,12 @@ from accordant.pipeline.dispatch import gate_asker, resting_flows, stop_of
 from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.pipeline.receive import Connection
 from accordant.pipeline.recognize import Recognizer, Search
-from accordant.pipeline.replan import replan
 from accordant.pipeline.reread import reread
 from accordant.pipeline.withhold import WithholdingOutbox
 from accordant.pipeline.work import work
 from accordant.ports.connector import Inbound, Outbound, Reader
 from accordant.ports.inbox import Reading
-from accordant.ports.state import Changes, ConcurrentChange
+from accordant.ports.state import Changes
 from accordant.runtime.backoff import backoff
 from accordant.runtime.worker import shielded
 from accordant.settings import Settings, resolve_secrets
@@ -68,7 +69,7 @@ from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
 from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
-from accordant.store.leases import Leases, LeaseTaken
+from accordant.store.leases import Leases
 from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
@@ -85,14 +86,6 @@ from accordant.store.vault import KeyDestroyed, Vault, read_wrapping_key
 
 _REREAD_PAUSE = timedelta(seconds=10)
 _REREADS_MAX = 200
-_ALERTS_MAX = 20
-_ALERT_PAUSE = timedelta(seconds=30)
-_REPLAN_BATCH = 500
-_REPLAN_TRIES = 5
-_DAY_TURN = "the day's turn"
-_GRANTS_TURN = "the grants' turn"
-#: How long one worker may take to decide everything again before another begins anew.
-_TURN_LEASE = timedelta(minutes=30)
 
 _log = structlog.get_logger("hub")
 
@@ -174,14 +167,18 @@ class Hub:
         self.alerts = AlertQueue(self.database)
         self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}")
         self.shelf = CharterShelf(self.database)
-        self.calendar = Calendar(self.database)
         self.cursors = Cursors(self.database)
         #: Where traces are sent; None where no collector is configured.
         self.span_sender = SpanSender(environment) if wants_spans(environment) else None
         self.shapes = SqlShapeBook(self.database)
         self.phases = SqlPhaseBook(self.database)
-        self._day: date | None = None
-        self._granted = 0
+        self._turns = Turns(
+            calendar=Calendar(self.database),
+            phases=self.phases,
+            leases=self.leases,
+            replan=lambda repair: self.replan_accounts(repair=repair),
+            clock=clock,
+        )
         self.phase_office = PhaseOffice(
             self.phases,
             lambda: self.rulebook,
@@ -294,8 +291,7 @@ class Hub:
     def process_round(self, partitions: frozenset[int] | None = None) -> int:
         """One batch through rooms 3 to 6; how many events were taken. The first of a day decides everything again."""
         self._learn_shapes()
-        self._turn_day()
-        self._follow_grants()
+        self._turns.look(self.charter, self.rulebook)
         return work(
             inbox=self.inbox,
             state=self.state,
@@ -305,52 +301,6 @@ class Hub:
             shield=shielded,
             partitions=partitions,
         )
-
-    def _turn_day(self) -> None:
-        """Some facts change with the calendar alone: an invoice falls due, a card expires, a discount ends.
-
-        Once a day of the company's zone; a crash in between begins it anew.
-        """
-        today = self.clock().astimezone(self.rulebook.zone).date()
-        if self._day == today:
-            return
-        if self.calendar.planned_on() == today or self._decide_alone(
-            _DAY_TURN, self.replan_accounts, lambda: self.calendar.mark(today, now=self.clock())
-        ):
-            self._day = today
-
-    def _follow_grants(self) -> None:
-        """What was granted or taken back since changes what may be written.
-
-        Writes given up when a flow was narrowed are planned anew, even if they should hold the same.
-        """
-        newest = self.phases.newest()
-        if newest == self._granted:
-            return
-
-        def decide_again() -> int:
-            given_up = self.phases.given_up(flow.name for flow in self.charter.flows)
-            return self.replan_accounts(repair=given_up)
-
-        if self.phases.planned_for() >= newest or self._decide_alone(
-            _GRANTS_TURN, decide_again, lambda: self.phases.mark_planned(newest, now=self.clock())
-        ):
-            self._granted = newest
-
-    def _decide_alone(self, turn: str, decide: Callable[[], int], mark: Callable[[], None]) -> bool:
-        """Let one worker decide again for all accounts; False while another one does."""
-        try:
-            token = self.leases.acquire(turn, ttl=_TURN_LEASE, now=self.clock())
-        except LeaseTaken:
-            return False
-        outcome = shielded(decide)
-        if isinstance(outcome, str):
-            # Events must go on all the same; the next start of the process tries again.
-            _log.error("not everything could be decided again", turn=turn, problem=outcome)
-        else:
-            mark()
-        self.leases.release(turn, token=token)
-        return True
 
     async def deliver_round(self, target: str) -> int:
         """One round of rooms 7 and 8 for one target; how many intents were taken."""
@@ -407,15 +357,7 @@ class Hub:
         """Send alerts that wait; how many there were. Without a webhook they stay in the console's trouble list."""
         if self._webhook is None:
             return 0
-        due = self.alerts.due(now=self.clock(), limit=_ALERTS_MAX)
-        for alert_id, _, subject, body, attempts in due:
-            try:
-                await self._webhook.send(cover_text(f"{self.charter.company}: {subject}\n{body}"))
-            except AccordantError:
-                self.alerts.postpone(alert_id, until=self.clock() + _ALERT_PAUSE * min(2**attempts, 120))
-            else:
-                self.alerts.mark_sent(alert_id, now=self.clock())
-        return len(due)
+        return await send_alerts(self.alerts, self._webhook, company=self.charter.company, now=self.clock())
 
     def replan_accounts(
         self, *, repair: frozenset[str] = frozenset(), account_ids: tuple[str, ...] | None = None
@@ -425,22 +367,7 @@ class Hub:
         Commits batch by batch, so it can be run again.
         """
         ids = self.state.account_ids() if account_ids is None else account_ids
-        for start in range(0, len(ids), _REPLAN_BATCH):
-            batch = ids[start : start + _REPLAN_BATCH]
-            self._replan_batch(batch, repair)
-        return len(ids)
-
-    def _replan_batch(self, batch: tuple[str, ...], repair: frozenset[str]) -> None:
-        """Who comes second decides again; the last refusal is the caller's."""
-        for attempt in range(_REPLAN_TRIES):
-            changes = replan(batch, rulebook=self.rulebook, state=self.state, now=self.clock(), repair=repair)
-            try:
-                self.state.commit(changes, now=self.clock())
-            except ConcurrentChange:
-                if attempt == _REPLAN_TRIES - 1:
-                    raise
-            else:
-                return
+        return replan_all(ids, rulebook=lambda: self.rulebook, state=self.state, clock=self.clock, repair=repair)
 
     async def scan_directory(self, system: str, *, progress: ScanProgress | None = None) -> ScanReport:
         """Read the records of a target, then look for every account there.

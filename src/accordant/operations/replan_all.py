@@ -1,0 +1,47 @@
+"""Decides again for many accounts, batch by batch: each commits by itself, so it can be stopped and run again."""
+
+from collections.abc import Callable, Sequence
+
+from accordant.kernel.clock import Clock
+from accordant.pipeline.plan import Rulebook
+from accordant.pipeline.replan import replan
+from accordant.ports.state import ConcurrentChange, State
+
+_BATCH = 500
+_TRIES = 5
+
+
+def replan_all(
+    account_ids: Sequence[str],
+    *,
+    rulebook: Callable[[], Rulebook],
+    state: State,
+    clock: Clock,
+    repair: frozenset[str] = frozenset(),
+) -> int:
+    """Decide again for these accounts; how many. ``repair`` names records that are planned even if nothing changed.
+
+    Raises ConcurrentChange when other workers keep changing the same accounts.
+    """
+    for start in range(0, len(account_ids), _BATCH):
+        _replan_batch(tuple(account_ids[start : start + _BATCH]), rulebook, state, clock, repair)
+    return len(account_ids)
+
+
+def _replan_batch(
+    batch: tuple[str, ...],
+    rulebook: Callable[[], Rulebook],
+    state: State,
+    clock: Clock,
+    repair: frozenset[str],
+) -> None:
+    """Who comes second decides again; the last refusal is the caller's."""
+    for attempt in range(_TRIES):
+        changes = replan(batch, rulebook=rulebook(), state=state, now=clock(), repair=repair)
+        try:
+            state.commit(changes, now=clock())
+        except ConcurrentChange:
+            if attempt == _TRIES - 1:
+                raise
+        else:
+            return
