@@ -168,7 +168,7 @@ def compile_expression(text: str, entity: EntityKind, field: FieldType) -> Compi
     # Only what was seen is declared, so nothing can be read that the owners were not asked about.
     facts = {name: vocabulary[name] for name in sorted((words.roots | words.asked) & vocabulary.keys())}
     try:
-        program = _environment(tuple(facts.items()), words.asked & facts.keys()).compile(text)
+        program = _environment(tuple(facts.items()), words.asked.intersection(facts)).compile(text)
     except (RuntimeError, ValueError) as error:
         return _complaint(str(error), vocabulary)
     kind = _type_of(program.return_type(), is_moment=field is FieldType.INSTANT)
