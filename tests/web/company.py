@@ -192,7 +192,15 @@ class ConsoleDesk:
             raise ConflictClosed(self.closed[conflict_id])
         offered = (Choice.OWNER, "Beta Ltd", False, ""), (Choice.TARGET, "Beta Limited", *self.court)
         return tuple(
-            Prospect(choice=choice, value=value, owner_value="Beta Ltd", is_refused=refused, because=because)
+            Prospect(
+                choice=choice,
+                record="salesforce:Account/cus_beta",
+                field="Name",
+                value=value,
+                wanted="Beta Ltd",
+                is_refused=refused,
+                because=because,
+            )
             for choice, value, refused, because in offered
         )
 
@@ -486,8 +494,8 @@ def open_conflict(
     """Somebody typed another name into the CRM."""
     contested = Contested(
         field="Name",
-        owner=Claim(value="Beta Ltd", system="stripe", at=at - timedelta(hours=2), seq=1),
-        target=Claim(value=value, system="salesforce", at=at - timedelta(minutes=7), by="Grace"),
+        owner=Claim(field="Name", value="Beta Ltd", system="stripe", at=at - timedelta(hours=2), seq=1),
+        target=Claim(field="Name", value=value, system="salesforce", at=at - timedelta(minutes=7), by="Grace"),
         confirmed="Beta Ltd",
         confirmed_at=at - timedelta(days=1),
         revision=3,

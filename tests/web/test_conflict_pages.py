@@ -11,6 +11,7 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from accordant.canonical.conflicts import ConflictRule, Side
+from accordant.governance.sensitivity import LEAST
 from accordant.kernel.ids import derived_id
 from accordant.store.engine import Database
 from tests.web.company import NOW, ConsoleDesk, browse, open_conflict, open_store, seed_company
@@ -131,3 +132,18 @@ def test_files_and_older_pages(desk: ConsoleDesk, visitor: TestClient[Litestar])
 
 def test_an_unknown_conflict(visitor: TestClient[Litestar]) -> None:
     assert visitor.get("/conflicts/cfl_none").status_code == 404
+
+
+def test_a_name_is_covered_for_the_least_audience_on_every_form_of_the_page(
+    desk: ConsoleDesk, visitor: TestClient[Litestar]
+) -> None:
+    desk.audience = LEAST
+    one = open_conflict(desk.database, account_id=BETA, value="jane.doe@example.com")
+    for page in (
+        "/conflicts",
+        "/conflicts.json",
+        "/conflicts.csv",
+        f"/conflicts/{one.id}",
+        f"/conflicts/{one.id}.json",
+    ):
+        assert "jane.doe@example.com" not in visitor.get(page).text

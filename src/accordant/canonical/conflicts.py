@@ -31,11 +31,12 @@ class ConflictRule(StrEnum):
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """A value with its origin: which system says it, since when at the latest, who set it there, by which event.
+    """A value of one field with its origin: which system says it, since when at the latest, who set it, by which event.
 
     ``at`` and ``by`` are None where the system does not tell, ``seq`` where no inbox event carried it.
     """
 
+    field: str
     value: WireValue
     system: str
     at: datetime | None = None

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from accordant.cli.options import COMMON, Common, opened_hub, opened_store, person
+from accordant.canonical.charter import Audience
+from accordant.cli.options import COMMON, AudienceOption, Common, charter_in_force, opened_hub, opened_store, person
 from accordant.cli.render import counted, emit, field_text, say, shown, table
+from accordant.governance.sensitivity import LEAST, lens
 from accordant.kernel.errors import RejectedError
 
 if TYPE_CHECKING:
@@ -26,14 +28,17 @@ def list_conflicts(
     *,
     all_of_them: Annotated[bool, Parameter(name="--all", negative="", help="Those a rule decided, too.")] = False,
     record: Annotated[str, Parameter(help="Only those of one record: system:Object/key.")] = "",
+    audience: AudienceOption = LEAST,
     common: Common = COMMON,
 ) -> int:
     """Fields that wait for your decision; with --all every conflict, newest first. Exit code 1 when any waits."""
     from accordant.views.conflicts import conflicts
+    from accordant.views.masked import masked
 
     with opened_store(common) as database:
         only_open = not all_of_them and not record
         found = conflicts(database, now=datetime.now(UTC), only_open=only_open, record=record)
+        found = masked(found, lens(charter_in_force(database), audience))
     if common.json:
         emit(found)
         return 1 if found.open else 0
@@ -66,15 +71,17 @@ def show(
     conflict_id: Annotated[str, Parameter(help="The conflict: cfl_...")],
     /,
     *,
+    audience: AudienceOption = LEAST,
     common: Common = COMMON,
 ) -> int:
     """Both values with their origins, the rule, and what each of your choices would do now."""
-    return asyncio.run(_show(common, conflict_id))
+    return asyncio.run(_show(common, conflict_id, audience))
 
 
-async def _show(common: Common, conflict_id: str) -> int:
+async def _show(common: Common, conflict_id: str, audience: Audience) -> int:
     from accordant.operations.restore import ConflictUnknown
     from accordant.views.conflicts import conflict_line
+    from accordant.views.masked import masked
 
     async with opened_hub(common) as hub:
         line = conflict_line(hub.database, conflict_id, now=hub.clock(), zone=hub.rulebook.zone)
@@ -86,6 +93,8 @@ async def _show(common: Common, conflict_id: str) -> int:
             offered = hub.prospects(conflict_id)
         except RejectedError as error:
             closed = str(error)
+        seen = lens(hub.charter, audience)
+        line, offered = masked(line, seen), masked(offered, seen)
     if common.json:
         emit({"conflict": line, "choices": offered, "closed": closed})
     else:
@@ -170,6 +179,7 @@ def release(
 async def _decide(common: Common, conflict_id: str, choice: "Choice | None", *, reason: str, actor: str) -> int:
     from accordant.canonical.conflicts import Choice, Side
     from accordant.operations.restore import ConflictClosed, ConflictUnknown, RestoreOrder
+    from accordant.views.masked import masked
 
     async with opened_hub(common) as hub:
         conflict = hub.conflicts.find(conflict_id)
@@ -181,6 +191,7 @@ async def _decide(common: Common, conflict_id: str, choice: "Choice | None", *, 
                 raise ConflictClosed("No value has lost yet: the field waits.", remedy="Add --value owner or target.")
             choice = Choice.TARGET if winner is Side.OWNER else Choice.OWNER
         done = hub.restore(RestoreOrder(conflict_id=conflict_id, choice=choice, actor=actor, reason=reason))
+        done = masked(done, lens(hub.charter))
     if common.json:
         emit(done)
     else:

@@ -52,13 +52,15 @@ class RestoreOrder(msgspec.Struct, frozen=True, kw_only=True):
 class Prospect(msgspec.Struct, frozen=True, kw_only=True):
     """What a choice would do.
 
-    ``value`` is what the field would be given, ``owner_value`` what its owner wants today. ``is_refused``: the court
+    ``value`` is what the field would be given, ``wanted`` what its owner wants today. ``is_refused``: the court
     says no, for the reasons in ``because``; else those are why the write waits, empty where it goes at once.
     """
 
     choice: Choice
+    record: str
+    field: str
     value: WireValue
-    owner_value: WireValue
+    wanted: WireValue
     is_refused: bool
     because: str
 
@@ -90,8 +92,10 @@ def prospects(
         found.append(
             Prospect(
                 choice=choice,
+                record=conflict.record,
+                field=contested.field,
                 value=value,
-                owner_value=owner_value,
+                wanted=owner_value,
                 is_refused=not field <= decision.write | decision.held,
                 because=decision.because,
             )
@@ -205,7 +209,7 @@ def _stand(conflict: Conflict, decision: ConflictDecision, prospect: Prospect) -
         field=contested.field,
         effect=effect,
         value=contested.target.value,
-        against=prospect.owner_value,
+        against=prospect.wanted,
         conflict_id=conflict.id,
         sentence=said,
         by=decision.actor,

@@ -130,11 +130,11 @@ def _is_cleared(stand: Stand | None, raw: WireValue, there: WireValue) -> bool:
 
 def _owner_claim(name: str, value: WireValue, raw: WireValue, stand: Stand | None, parties: Parties) -> Claim:
     if stand is not None and stand.effect is StandEffect.KEEP and raw == stand.value:
-        return Claim(value=value, system=parties.source, at=stand.since_at, by=stand.by)
+        return Claim(field=name, value=value, system=parties.source, at=stand.since_at, by=stand.by)
     if name not in parties.changed:
         # The event behind the intent told of other things: it is neither the origin of this value nor dates it.
-        return Claim(value=value, system=parties.source)
-    return Claim(value=value, system=parties.source, at=parties.said_at, seq=parties.seq)
+        return Claim(field=name, value=value, system=parties.source)
+    return Claim(field=name, value=value, system=parties.source, at=parties.said_at, seq=parties.seq)
 
 
 def _contested(
@@ -150,7 +150,7 @@ def _contested(
     now: datetime,
 ) -> Contested | None:
     there = held.fields.get(name)
-    target = Claim(value=there, system=parties.target, at=held.changed_at, by=held.changed_by)
+    target = Claim(field=name, value=there, system=parties.target, at=held.changed_at, by=held.changed_by)
     released_at = stand.since_at if stand is not None and stand.effect is StandEffect.RELEASE else None
     trip = tripped(mark, held=there, value=owner.value, now=now, released_at=released_at)
     if trip is not None:

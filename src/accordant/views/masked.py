@@ -32,7 +32,7 @@ _NAMES = frozenset(
 #: Attributes that hold one value of the field a struct names.
 _VALUES = frozenset(
     {"before", "after", "desired", "held", "value", "current", "confirmed", "wanted", "kept", "lost", "old", "new",
-     "winner_value", "loser_value", "expected", "actual", "found", "today"}
+     "against", "winner_value", "loser_value", "expected", "actual", "found", "today"}
 )  # fmt: skip
 #: Attributes that hold target fields by name.
 _RECORDS = frozenset({"fields", "before", "after", "desired", "held", "current", "confirmed"})

@@ -76,7 +76,7 @@ async def test_what_lost_is_brought_back_survives_replanning_and_lapses(store_ur
         assert (line.state, line.conflict.contested.ruling.winner) == (ConflictState.RULED, Side.OWNER)
         assert line.conflict.contested.target.at is not None
         done = one.hub.restore(order(line, Choice.TARGET))
-        assert (done.prospect.value, done.prospect.owner_value) == (TYPED, "EXAMPLE-0")
+        assert (done.prospect.value, done.prospect.wanted) == (TYPED, "EXAMPLE-0")
         await one.deliver()
         assert held(one, customer) == TYPED
         # Nothing but the owner's own word ends it: not a new day, not a repair, not another fact of the account.

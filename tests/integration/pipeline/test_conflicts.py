@@ -75,7 +75,7 @@ async def test_the_owner_wins_and_what_lost_is_kept_with_both_origins(database: 
     )
     told = conflict.contested
     assert (told.field, told.confirmed, told.revision) == ("Name", "Example", 1)
-    assert told.owner == Claim(value="Example", system="billing")
+    assert told.owner == Claim(field="Name", value="Example", system="billing")
     assert (told.target.value, told.target.system, told.target.by) == ("Typed", "crm", "Grace")
     assert (told.ruling.rule, told.ruling.winner) == (ConflictRule.SYSTEM_OF_RECORD, Side.OWNER)
     assert one.stand("Name") is None

@@ -29,8 +29,8 @@ def ruled(
     return rule_on(
         WinnerRule(winner=winner, financial=frozenset({"MRR"})),
         field,
-        owner=Claim(value="Old" if unchanged else "New", system="billing", at=owner_at, by=by),
-        target=Claim(value="Typed", system="crm", at=target_at),
+        owner=Claim(field=field, value="Old" if unchanged else "New", system="billing", at=owner_at, by=by),
+        target=Claim(field=field, value="Typed", system="crm", at=target_at),
         mark=MARK,
         unchanged=unchanged,
     )

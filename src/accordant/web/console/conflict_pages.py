@@ -12,6 +12,7 @@ from accordant.canonical.conflicts import Choice
 from accordant.kernel.errors import RejectedError
 from accordant.operations.restore import REASON_LENGTH_MAX, Prospect, RestoreOrder
 from accordant.views.conflicts import ConflictLine, conflict_line, conflicts
+from accordant.views.masked import masked
 from accordant.web.console.frame import Answer, Console, Problem, Visitor, address, as_file
 from accordant.web.console.threads import in_thread
 
@@ -34,6 +35,7 @@ def conflicts_page(
         before=_instant(before),
         zone=console.zone,
     )
+    found = masked(found, console.lens)
     header = ("conflict", "state", "record", "field", "owner", "target", "confirmed", "rule", "winner", "found_at")
     rows = (_row(line) for line in found.lines)
     file = as_file(request, found, name="conflicts", header=header, rows=rows)
@@ -77,6 +79,7 @@ def _one(
 ) -> Answer:
     name = conflict_id.removesuffix(".json").removesuffix(".csv")
     line = conflict_line(console.hub.database, name, now=console.hub.clock(), zone=console.zone)
+    line = masked(line, console.lens)
     if line is None:
         text = "There is no conflict of this id."
         raise Problem(404, "No such conflict", text, "Choose it on the list of conflicts.")
