@@ -12,6 +12,7 @@ from accordant.bootstrap import Hub, checked_charter
 from accordant.demo.company import environment, write_charter
 from accordant.kernel.errors import InvariantBroken
 from accordant.settings import Settings
+from accordant.store.calendar import Calendar
 
 
 class Clock:
@@ -46,7 +47,7 @@ def counted(hub: Hub, monkeypatch: pytest.MonkeyPatch, *, fails: bool = False) -
     """The days on which this hub decided everything; with ``fails`` it comes to grief each time."""
     days: list[date] = []
 
-    def replan() -> int:
+    def replan(repair: frozenset[str] = frozenset()) -> int:
         days.append(hub.clock().date())
         if fails:
             raise InvariantBroken("The example fails.")
@@ -80,7 +81,7 @@ def test_while_one_worker_decides_no_other_does_and_a_dead_one_is_relieved(
     clock.now += timedelta(minutes=31)
     second.process_round()
     assert days == [date(2026, 3, 1)]
-    assert second.calendar.planned_on() == date(2026, 3, 1)
+    assert Calendar(second.database).planned_on() == date(2026, 3, 1)
 
 
 def test_a_day_that_could_not_be_decided_stops_no_event_and_is_tried_at_the_next_start(
@@ -90,7 +91,7 @@ def test_a_day_that_could_not_be_decided_stops_no_event_and_is_tried_at_the_next
     failed = counted(first, monkeypatch, fails=True)
     assert [first.process_round() for _ in range(3)] == [0, 0, 0]
     assert len(failed) == 1
-    assert first.calendar.planned_on() is None
+    assert Calendar(first.database).planned_on() is None
     days = counted(second, monkeypatch)
     second.process_round()
     assert len(days) == 1
