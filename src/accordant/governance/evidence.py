@@ -13,7 +13,7 @@ from accordant.canonical.charter import Automation, Charter, FlowPart, Phase, Ph
 from accordant.canonical.events import EventType
 from accordant.canonical.phases import EvidenceItem, Grant
 from accordant.governance.findings import Defect, Severity
-from accordant.governance.phases import is_wider
+from accordant.governance.phases import is_wider, spoken
 
 #: How far back events count: long enough for what happens to a customer once a quarter.
 EVENTS_SINCE = timedelta(days=90)
@@ -104,18 +104,17 @@ def _rules(question: Question) -> Iterator[EvidenceItem]:
     yield EvidenceItem(
         name="connectors",
         is_green=not is_wider(question.wished, question.cap),
-        figure=f"earned {question.cap}",
-        text=f"The connectors of {flow.source} and {flow.target} have earned {question.cap}; "
-        f"{question.wished} is asked for.",
+        figure=f"earned {spoken(question.cap)}",
+        text=f"The connectors of {flow.source} and {flow.target} have earned {spoken(question.cap)}; "
+        f"{spoken(question.wished)} is asked for.",
         query="accordant check",
     )
     yield EvidenceItem(
         name="wish",
         is_green=not is_wider(question.wished, flow.phase),
-        figure=f"charter: {flow.phase}",
-        text=f"The charter wishes {flow.phase} for {flow.name}. Set its phase to {question.wished} first."
-        if is_wider(question.wished, flow.phase)
-        else f"The charter wishes {flow.phase} for {flow.name}.",
+        figure=f"charter: {spoken(flow.phase)}",
+        text=f"The charter wishes {spoken(flow.phase)} for {flow.name}."
+        + (f" Set its phase to {spoken(question.wished)} first." if is_wider(question.wished, flow.phase) else ""),
         query="accordant check",
     )
     errors = [one for one in question.defects if one.severity is Severity.ERROR]
@@ -140,8 +139,10 @@ def _rules(question: Question) -> Iterator[EvidenceItem]:
     yield EvidenceItem(
         name="winner",
         is_green=owner is not None and bool(owner.purpose.strip()),
-        figure="none" if owner is None else str(owner.winner),
-        text=f"Nobody owns {flow.entity}." if owner is None else f"{owner.purpose} On conflict: {owner.winner}.",
+        figure="none" if owner is None else _plain(owner.winner),
+        text=f"Nobody owns {flow.entity}."
+        if owner is None
+        else f"{owner.purpose} On conflict: {_plain(owner.winner)}.",
         query="accordant check",
     )
 
@@ -219,8 +220,8 @@ def _comparisons(question: Question) -> Iterator[EvidenceItem]:
         name="reconciled",
         is_green=days >= part.clean_days,
         figure=f"{days} of {part.clean_days} days",
-        text=f"For {days} days in a row {flow.target} was compared and nothing unexplained was found; "
-        f"{part.clean_days} are asked for. Compare daily.",
+        text=f"Days in a row on which {flow.target} was compared and nothing unexplained was found: {days} of the "
+        f"{part.clean_days} asked for. Compare daily.",
         query=f"accordant reconcile {flow.name}",
     )
     sourced = clean_days(figures.source_comparisons, now=question.now)
@@ -315,4 +316,8 @@ def _counts(counted: dict[str, int]) -> str:
 
 
 def _words(automation: Automation) -> str:
-    return automation.value.replace("_", " ").capitalize()
+    return _plain(automation).capitalize()
+
+
+def _plain(word: str) -> str:
+    return word.replace("_", " ")

@@ -13,7 +13,7 @@ import msgspec
 from accordant.canonical.charter import Charter, FlowPart, OwnershipPart, Phase
 from accordant.canonical.phases import Grant
 from accordant.governance.gates import stands_before
-from accordant.governance.phases import is_wider, narrower
+from accordant.governance.phases import is_wider, narrower, spoken
 from accordant.kernel.hashing import fingerprint
 
 #: What of a flow does not change what it does: how far it may go, how quickly, and where a person looks.
@@ -104,9 +104,9 @@ def ceiling_of(
     elif gap:
         limit, text = narrower(grant.phase, Phase.READ_ONLY), gap
     elif grant.is_narrowing:
-        limit, text = grant.phase, f"{grant.granted_by} narrowed it to {grant.phase}: {grant.reason}"
+        limit, text = grant.phase, f"{grant.granted_by} narrowed it to {spoken(grant.phase)}: {grant.reason}"
     else:
-        limit, text = grant.phase, f"No more than {grant.phase} was granted."
+        limit, text = grant.phase, f"No more than {spoken(grant.phase)} was granted."
     return Ceiling(phase=limit, text=text) if is_wider(wished, limit) else Ceiling(phase=wished)
 
 

@@ -60,3 +60,8 @@ def may_become(before: Phase | None, after: Phase) -> bool:
     ``before`` is None for a flow that is new: it starts as a draft, so read-only is its first step.
     """
     return not is_wider(after, next_phase(before or Phase.DRAFT))
+
+
+def spoken(phase: Phase) -> str:
+    """The phase as a person says it."""
+    return phase.value.replace("_", "-")

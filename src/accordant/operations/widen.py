@@ -15,7 +15,7 @@ from accordant.governance.decide import CompiledFlow, Switches
 from accordant.governance.evidence import EVENTS_SINCE, Figures, Question, judge_evidence
 from accordant.governance.findings import Defect
 from accordant.governance.grants import is_exempt, same_person
-from accordant.governance.phases import is_wider, next_phase
+from accordant.governance.phases import is_wider, next_phase, spoken
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import fingerprint
 from accordant.ports.audit import AuditEntry
@@ -222,7 +222,7 @@ def narrow(desk: WideningDesk, *, phase: Phase, actor: str, reason: str) -> Gran
     before = desk.in_force
     if not is_wider(before, phase):
         raise WideningRefused(
-            f"{desk.flow.name} is {before}; {phase} is not narrower.",
+            f"{desk.flow.name} is {spoken(before)}; {spoken(phase)} is not narrower.",
             remedy="A wider phase is requested and approved.",
         )
     held = desk.switches.grants.get(desk.flow.name)
@@ -313,15 +313,17 @@ def _named(actor: str, reason: str) -> None:
 def _one_step(desk: WideningDesk, wished: Phase) -> None:
     before = desk.in_force
     if not is_wider(wished, before):
-        raise WideningRefused(f"{desk.flow.name} is {before} already.", remedy="A narrower phase needs no request.")
+        raise WideningRefused(
+            f"{desk.flow.name} is {spoken(before)} already.", remedy="A narrower phase needs no request."
+        )
     if wished is not next_phase(before):
         raise WideningRefused(
-            f"{desk.flow.name} is {before} and cannot become {wished} at once.",
-            remedy=f"Request {next_phase(before)} first.",
+            f"{desk.flow.name} is {spoken(before)} and cannot become {spoken(wished)} at once.",
+            remedy=f"Request {spoken(next_phase(before))} first.",
         )
     if is_wider(wished, desk.rules.phase):
         raise WideningRefused(
-            f"{desk.flow.name} may be {desk.rules.phase} at most, by its charter and the tier of its connectors.",
+            f"{desk.flow.name} may be {spoken(desk.rules.phase)} at most, by its charter and its connectors' tier.",
             remedy="Set its phase in the charter first; `accordant check` shows the tier.",
         )
 

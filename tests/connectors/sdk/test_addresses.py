@@ -83,6 +83,13 @@ def test_public_addresses_are_fine(address: str) -> None:
     assert AddressPolicy().refusal("api.example", address) is None
 
 
+def test_a_stand_in_is_this_machine_and_nothing_else() -> None:
+    policy = AddressPolicy(allow_loopback=True, only_loopback=True, allowed_hosts=frozenset({"erp.example"}))
+    assert policy.refusal("localhost", "127.0.0.1") is None
+    for address in ("93.184.215.14", "10.0.0.1", "2606:2800:21f:cb07:6820:80da:af6b:8b2c"):
+        assert "stand-in" in (policy.refusal("erp.example", address) or "")
+
+
 def test_a_name_is_no_address() -> None:
     assert AddressPolicy(allow_loopback=True).refusal("h", "localhost")
 

@@ -20,10 +20,11 @@ from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import digest, fingerprint
 from accordant.operations.pack import pack_file
 from accordant.operations.widen import PROPOSAL_LASTS, WideningRefused
+from accordant.pipeline.dispatch import NONESSENTIAL_WAIT_S
 from accordant.ports.outbox import LeasedIntent
 from accordant.ports.phases import ProposalAltered, ProposalSpent, ProposalUnknown
 from accordant.views.phases import phase_board
-from tests.integration.operations.kit import Installation, an_installation, recharter
+from tests.integration.operations.kit import MRR, Installation, an_installation, recharter
 
 GATE = """\
 phases:
@@ -217,6 +218,19 @@ async def test_a_narrowing_stops_what_is_leased_already(store_url: str, tmp_path
         assert all(stop is not None and stop.final for stop in stops)
 
 
+async def test_what_was_given_up_is_planned_again_after_the_next_widening(store_url: str, tmp_path: Path) -> None:
+    """Narrowed and widened between two rounds of the desk: it should hold the same, and yet nothing was sent."""
+    async with a_company(store_url, tmp_path) as one:
+        approve(one, await requested(one))
+        one.process()
+        one.hub.phase_office.narrow(ACCOUNTS, Phase.READ_ONLY, actor="Ada", reason="Stop at once.")
+        await one.deliver()
+        assert one.writes() == 0
+        approve(one, await requested(one), actor="Cy")
+        await one.settle()
+        assert one.writes() == 2
+
+
 async def test_intake_goes_on_whatever_is_narrowed_or_frozen(tmp_path: Path) -> None:
     async with a_company(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
         one.hub.phase_office.narrow(ACCOUNTS, Phase.DRAFT, actor="Ada", reason="Nothing at all.")
@@ -226,6 +240,45 @@ async def test_intake_goes_on_whatever_is_narrowed_or_frozen(tmp_path: Path) -> 
         assert one.take_in() > 0
         one.process()
         assert len(one.hub.state.account_ids()) == 5
+
+
+async def test_while_the_nonessential_is_frozen_money_goes_out(store_url: str, tmp_path: Path) -> None:
+    """Two customers change: one only its name, the other its plan. The name waits, and goes when the freeze ends."""
+    async with an_installation(store_url, tmp_path) as one:
+        first, second = one.sell(2)
+        await one.settle()
+        one.hub.pause("nonessential", "Ada", "Only money today.")
+        account = one.stripe.account
+        account.book.advance_to(account.book.now + 60)
+        one.clock.move(minutes=2)
+        for customer in (first, second):
+            held_by = account.book.table("customer")[customer]
+            account.book.change(held_by, "customer.updated", name=f"EXAMPLE-{customer}")
+        product = account.create_product({"name": "Team", "metadata": {}})
+        price = account.create_price(product, currency="usd", unit_amount=25_000, interval="month")
+        account.billing.subscribe(account.book.table("customer")[second], [(price, 1)])
+        await one.settle()
+        held, sent = (one.salesforce.record("Account", customer) for customer in (first, second))
+        assert (held["Name"], sent["Name"]) == ("EXAMPLE-0", f"EXAMPLE-{second}")
+        assert sent[MRR] != held[MRR]
+        one.hub.resume("nonessential", "Ada")
+        one.clock.move(seconds=NONESSENTIAL_WAIT_S * 2)
+        await one.deliver()
+        assert one.salesforce.record("Account", first)["Name"] == f"EXAMPLE-{first}"
+
+
+async def test_one_object_is_stopped_and_its_neighbour_is_not(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
+        one.sell(1)
+        await one.settle()
+        before = one.writes()
+        one.hub.pause("object:salesforce/Billing_Subscription__c", "Ada", "The object is being rebuilt.")
+        one.sell(1)
+        await one.settle()
+        assert one.writes() == before + 1, "the account, and not the subscription"
+        one.hub.resume("object:salesforce/Billing_Subscription__c", "Ada")
+        await one.deliver()
+        assert one.writes() == before + 2
 
 
 # -- a byte changed after the fact (GO2) -------------------------------------------------------------------------------

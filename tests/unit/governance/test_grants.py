@@ -83,7 +83,7 @@ def test_fewer_released_fields_keep_the_grant() -> None:
 
 def test_a_narrowing_counts_whatever_else_is_true() -> None:
     narrowed = grant(phase=Phase.READ_ONLY, is_narrowing=True, granted_by="Cy", reason="Wrong amounts.")
-    assert ceiling(narrowed) == (Phase.READ_ONLY, "Cy narrowed it to read_only: Wrong amounts.")
+    assert ceiling(narrowed) == (Phase.READ_ONLY, "Cy narrowed it to read-only: Wrong amounts.")
     assert ceiling(narrowed, exempt=True)[0] is Phase.READ_ONLY
     assert ceiling(replace(narrowed, phase=Phase.DRAFT), wished=Phase.READ_ONLY)[0] is Phase.DRAFT
 

@@ -62,8 +62,18 @@ def _live_context(console: Console, seen: Overview, agreement: Agreement | None)
         "seen": seen,
         "agreement": agreement,
         "switches": status(console.hub.database),
+        "phases": _phases_in_force(console),
         "chart": charts.bars(seen.settled_per_minute, title="Writes settled a minute, last hour", unit="writes"),
         "share": charts.share,
+    }
+
+
+def _phases_in_force(console: Console) -> dict[str, Phase]:
+    """How far each flow may go now; what the charter wishes where the flow has no mapping."""
+    standing = console.hub.phase_office.standing()
+    return {
+        flow.name: standing[flow.name].phase if flow.name in standing else flow.phase
+        for flow in console.hub.charter.flows
     }
 
 
@@ -246,7 +256,7 @@ def shadow_page(
         request,
         "shadow.html",
         agreement=agreement,
-        phases={one.name: one.phase for one in console.hub.charter.flows},
+        phases=_phases_in_force(console),
         writes=(Phase.CONTROLLED, Phase.AUTOMATED),
         records=shown,
         flow=flow,
