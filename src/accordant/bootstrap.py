@@ -151,6 +151,22 @@ class Hub:
         """
         self.settings = settings
         self.clock = clock
+        self._random = randomness or random.Random()  # noqa: S311  jitter, not secrecy
+        self._open_store()
+        #: Where traces are sent; None where no collector is configured.
+        self.span_sender = SpanSender(environment) if wants_spans(environment) else None
+        self.breakers: dict[str, Breaker] = {}
+        self.inbounds: dict[str, Inbound] = {}
+        self.readers: dict[str, Reader] = {}
+        self.outbounds: dict[str, Outbound] = {}
+        self.connections: dict[str, Connection] = {}
+        self._webhook: AlertWebhook | None = None
+        self._appoint()
+        self._adopt(charter, environment)
+
+    def _open_store(self) -> None:
+        """The database and everything kept in it, by what it is for."""
+        settings = self.settings
         settings.home.mkdir(parents=True, exist_ok=True)
         self.database = Database(settings.store)
         migrate(self.database)
@@ -168,16 +184,18 @@ class Hub:
         self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}")
         self.shelf = CharterShelf(self.database)
         self.cursors = Cursors(self.database)
-        #: Where traces are sent; None where no collector is configured.
-        self.span_sender = SpanSender(environment) if wants_spans(environment) else None
         self.shapes = SqlShapeBook(self.database)
         self.phases = SqlPhaseBook(self.database)
+
+    def _appoint(self) -> None:
+        """Those who decide beside the rooms: when to decide again, what is granted, whose record it is."""
         self._turns = Turns(
             calendar=Calendar(self.database),
-            phases=self.phases,
-            leases=self.leases,
+            grants=self.phases,
+            rights=self.leases,
             replan=lambda repair: self.replan_accounts(repair=repair),
-            clock=clock,
+            shield=shielded,
+            clock=self.clock,
         )
         self.phase_office = PhaseOffice(
             self.phases,
@@ -187,21 +205,13 @@ class Hub:
             tiers=registry.tiers_of,
             facts=connector_facts,
         )
-        self.breakers: dict[str, Breaker] = {}
-        self.inbounds: dict[str, Inbound] = {}
-        self.readers: dict[str, Reader] = {}
-        self.outbounds: dict[str, Outbound] = {}
-        self.connections: dict[str, Connection] = {}
         self.review_room = ReviewRoom(
             desk=SqlReviewDesk(self.database),
             outbounds=self.outbounds,
             rulebook=lambda: self.rulebook,
             replan=lambda account_id: self.replan_accounts(account_ids=(account_id,)),
-            clock=clock,
+            clock=self.clock,
         )
-        self._random = randomness or random.Random()  # noqa: S311  jitter, not secrecy
-        self._webhook: AlertWebhook | None = None
-        self._adopt(charter, environment)
 
     def _adopt(self, charter: Charter, environment: Mapping[str, str]) -> None:
         """Put a checked charter into force."""

@@ -3,18 +3,15 @@
 One worker does it under a lease; a crash in between begins it anew. Next: `replan_all.py`.
 """
 
-from collections.abc import Callable
-from datetime import date, timedelta
+from collections.abc import Callable, Iterable
+from datetime import date, datetime, timedelta
+from typing import Protocol
 
 import structlog
 
 from accordant.canonical.charter import Charter
 from accordant.kernel.clock import Clock
 from accordant.pipeline.plan import Rulebook
-from accordant.runtime.worker import shielded
-from accordant.store.calendar import Calendar
-from accordant.store.leases import Leases, LeaseTaken
-from accordant.store.phases import SqlPhaseBook
 
 _DAY_TURN = "the day's turn"
 _GRANTS_TURN = "the grants' turn"
@@ -27,16 +24,65 @@ _log = structlog.get_logger("hub")
 Replan = Callable[[frozenset[str]], int]
 
 
+#: Runs a step and returns what went wrong in words: only the runtime may catch what nobody expected.
+Shield = Callable[[Callable[[], int]], int | str]
+
+
+class Calendar(Protocol):
+    """Remembers for which day everything was decided."""
+
+    def planned_on(self) -> date | None:
+        """The day, or None before the first."""
+        ...
+
+    def mark(self, day: date, *, now: datetime) -> None:
+        """Everything is decided for ``day``."""
+        ...
+
+
+class Grants(Protocol):
+    """Knows what was granted, and what of it is followed."""
+
+    def newest(self) -> int:
+        """The number of the newest grant."""
+        ...
+
+    def planned_for(self) -> int:
+        """The number of the grant that everything was decided for."""
+        ...
+
+    def given_up(self, flows: Iterable[str]) -> frozenset[str]:
+        """Records whose writes were given up when these flows were narrowed."""
+        ...
+
+    def mark_planned(self, grant: int, *, now: datetime) -> None:
+        """Everything is decided for this grant."""
+        ...
+
+
+class Rights(Protocol):
+    """Gives the right to do something alone."""
+
+    def try_acquire(self, name: str, *, ttl: timedelta, now: datetime) -> int | None:
+        """The token of the right, or None while another has it."""
+        ...
+
+    def release(self, name: str, *, token: int) -> None:
+        """Give it back."""
+        ...
+
+
 class Turns:
     """Watches the calendar and the grants for one hub."""
 
     def __init__(
-        self, *, calendar: Calendar, phases: SqlPhaseBook, leases: Leases, replan: Replan, clock: Clock
+        self, *, calendar: Calendar, grants: Grants, rights: Rights, replan: Replan, shield: Shield, clock: Clock
     ) -> None:
         self._calendar = calendar
-        self._phases = phases
-        self._leases = leases
+        self._grants = grants
+        self._rights = rights
         self._replan = replan
+        self._shield = shield
         self._clock = clock
         self._day: date | None = None
         self._granted = 0
@@ -64,27 +110,26 @@ class Turns:
 
         Writes given up when a flow was narrowed are planned anew, even if they should hold the same.
         """
-        newest = self._phases.newest()
+        newest = self._grants.newest()
         if newest == self._granted:
             return
-        if self._phases.planned_for() >= newest or self._decide_alone(
+        if self._grants.planned_for() >= newest or self._decide_alone(
             _GRANTS_TURN,
-            lambda: self._phases.given_up(flow.name for flow in charter.flows),
-            lambda: self._phases.mark_planned(newest, now=self._clock()),
+            lambda: self._grants.given_up(flow.name for flow in charter.flows),
+            lambda: self._grants.mark_planned(newest, now=self._clock()),
         ):
             self._granted = newest
 
     def _decide_alone(self, turn: str, repair: Callable[[], frozenset[str]], mark: Callable[[], None]) -> bool:
         """Let one worker decide again for all accounts; False while another one does."""
-        try:
-            token = self._leases.acquire(turn, ttl=_TURN_LEASE, now=self._clock())
-        except LeaseTaken:
+        token = self._rights.try_acquire(turn, ttl=_TURN_LEASE, now=self._clock())
+        if token is None:
             return False
-        outcome = shielded(lambda: self._replan(repair()))
+        outcome = self._shield(lambda: self._replan(repair()))
         if isinstance(outcome, str):
             # Events must go on all the same; the next start of the process tries again.
             _log.error("not everything could be decided again", turn=turn, problem=outcome)
         else:
             mark()
-        self._leases.release(turn, token=token)
+        self._rights.release(turn, token=token)
         return True

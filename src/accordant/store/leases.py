@@ -46,6 +46,13 @@ class Leases:
             )
             return token
 
+    def try_acquire(self, name: str, *, ttl: timedelta, now: datetime) -> int | None:
+        """As ``acquire``, but None while somebody else holds it."""
+        try:
+            return self.acquire(name, ttl=ttl, now=now)
+        except LeaseTaken:
+            return None
+
     def release(self, name: str, *, token: int) -> None:
         """Give the lease back, if it is still ours: the next owner need not wait."""
         with self._database.write() as connection:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     text,
 )
 
+from accordant.store.migrations.governing_tables import add_governing_tables
 from accordant.store.migrations.matching_tables import add_matching_tables
 
 revision = "0001"
@@ -27,6 +28,7 @@ branch_labels = None
 depends_on = None
 
 _metadata = MetaData()
+add_governing_tables(_metadata)
 add_matching_tables(_metadata)
 
 # SQLite counts up by itself only in a column typed INTEGER; PostgreSQL needs eight bytes for a count that never wraps.
@@ -275,43 +277,6 @@ confirmed_record = Table(
 )
 Index("ix_confirmed_record_target", confirmed_record.c.target, confirmed_record.c.target_id)
 
-conflict = Table(
-    "conflict",
-    _metadata,
-    Column("id", Text, primary_key=True),
-    Column("record", Text, nullable=False),
-    Column("field", Text, nullable=False),
-    Column("flow", Text, nullable=False),
-    Column("rule", Text, nullable=False),
-    Column("winner", Text),
-    Column("body", LargeBinary, nullable=False),
-    Column("found_at", BigInteger, nullable=False),
-)
-Index("ix_conflict_record", conflict.c.record, conflict.c.found_at)
-Index("ix_conflict_found", conflict.c.found_at)
-
-conflict_decision = Table(
-    "conflict_decision",
-    _metadata,
-    Column("conflict_id", Text, primary_key=True),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("choice", Text, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("decided_at", BigInteger, nullable=False),
-)
-
-field_stand = Table(
-    "field_stand",
-    _metadata,
-    Column("record", Text, primary_key=True),
-    Column("field", Text, primary_key=True),
-    Column("effect", Text, nullable=False),
-    Column("conflict_id", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("since_at", BigInteger, nullable=False),
-)
-Index("ix_field_stand_effect", field_stand.c.effect, field_stand.c.since_at)
 
 parked_lane = Table(
     "parked_lane",
@@ -389,18 +354,6 @@ charter_version = Table(
     Column("loaded_at", BigInteger, nullable=False),
 )
 
-target_shape = Table(
-    "target_shape",
-    _metadata,
-    Column("system", Text, primary_key=True),
-    Column("object", Text, primary_key=True),
-    Column("fields", LargeBinary, nullable=False),
-    Column("digest", Text, nullable=False),
-    Column("drift", LargeBinary, nullable=False),
-    Column("drifted_at", BigInteger),
-    Column("seen_at", BigInteger, nullable=False),
-    Column("revision", BigInteger, nullable=False),
-)
 
 hub_fact = Table(
     "hub_fact",
@@ -419,20 +372,6 @@ switch = Table(
     Column("thrown_at", BigInteger, nullable=False),
 )
 
-clearance = Table(
-    "clearance",
-    _metadata,
-    Column("id", _Serial, primary_key=True, autoincrement=True),
-    Column("account_id", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("evidence", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("checked_at", BigInteger, nullable=False),
-    Column("recorded_by", Text, nullable=False),
-    Column("recorded_at", BigInteger, nullable=False),
-)
-Index("ix_clearance_account", clearance.c.account_id)
 
 alert = Table(
     "alert",
@@ -477,85 +416,6 @@ discrepancy = Table(
 )
 Index("ix_discrepancy_run", discrepancy.c.run_id)
 
-rehearsal_run = Table(
-    "rehearsal_run",
-    _metadata,
-    Column("id", Text, primary_key=True),
-    Column("before", Text, nullable=False),
-    Column("after", Text, nullable=False),
-    Column("actor", Text, nullable=False),
-    Column("started_at", BigInteger, nullable=False),
-    Column("finished_at", BigInteger),
-    Column("body", LargeBinary),
-)
-Index("ix_rehearsal_run_started", rehearsal_run.c.started_at)
-
-rehearsal_difference = Table(
-    "rehearsal_difference",
-    _metadata,
-    Column("id", _Serial, primary_key=True, autoincrement=True),
-    Column("run_id", Text, nullable=False),
-    Column("flow", Text, nullable=False),
-    Column("field", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("record", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-)
-Index("ix_rehearsal_difference_run", rehearsal_difference.c.run_id, rehearsal_difference.c.flow)
-
-scheduled_job = Table(
-    "scheduled_job",
-    _metadata,
-    Column("name", Text, primary_key=True),
-    Column("ticked_at", BigInteger, nullable=False),
-    Column("started_at", BigInteger),
-    Column("finished_at", BigInteger),
-    Column("outcome", Text),
-    Column("told", Text),
-)
-
-lag_incident = Table(
-    "lag_incident",
-    _metadata,
-    Column("flow", Text, primary_key=True),
-    Column("lag_s", BigInteger, nullable=False),
-    Column("limit_s", BigInteger, nullable=False),
-    Column("waiting", BigInteger, nullable=False),
-    Column("opened_at", BigInteger, nullable=False),
-    Column("seen_at", BigInteger, nullable=False),
-)
-
-evidence_pack = Table(
-    "evidence_pack",
-    _metadata,
-    Column("digest", Text, primary_key=True),
-    Column("flow", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("collected_at", BigInteger, nullable=False),
-)
-
-phase_proposal = Table(
-    "phase_proposal",
-    _metadata,
-    Column("id", Text, primary_key=True),
-    Column("flow", Text, nullable=False),
-    Column("evidence", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("requested_at", BigInteger, nullable=False),
-)
-Index("ix_phase_proposal_flow", phase_proposal.c.flow, phase_proposal.c.requested_at)
-
-phase_grant = Table(
-    "phase_grant",
-    _metadata,
-    Column("id", _Serial, primary_key=True, autoincrement=True),
-    Column("flow", Text, nullable=False),
-    Column("proposal", Text, unique=True),
-    Column("body", LargeBinary, nullable=False),
-    Column("seal", Text, nullable=False),
-    Column("granted_at", BigInteger, nullable=False),
-)
-Index("ix_phase_grant_flow", phase_grant.c.flow, phase_grant.c.id)
 
 _APPEND_ONLY = (
     "inbox_event",
