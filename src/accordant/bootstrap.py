@@ -54,6 +54,7 @@ from accordant.pipeline.withhold import WithholdingOutbox
 from accordant.pipeline.work import work
 from accordant.ports.connector import Inbound, Outbound, Reader
 from accordant.ports.inbox import Reading
+from accordant.ports.lanes import Share
 from accordant.ports.state import Changes
 from accordant.runtime.backoff import backoff
 from accordant.runtime.worker import shielded
@@ -69,6 +70,8 @@ from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
 from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
+from accordant.store.lanes import SqlLanes
+from accordant.store.lease_time import LeaseTime
 from accordant.store.leases import Leases
 from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
@@ -143,16 +146,18 @@ class Hub:
         *,
         environment: Mapping[str, str],
         clock: Clock = system_clock,
+        lease_clock: Clock | None = None,
         randomness: random.Random | None = None,
     ) -> None:
         """Open the store, bring it up to date, and build the connections.
 
-        Raises ConfigurationError with the setting's name.
+        ``lease_clock`` is what leases run out by: the store's own time (`store/lease_time.py`), or that of a ``clock``
+        that somebody steers. Raises ConfigurationError with the setting's name.
         """
         self.settings = settings
         self.clock = clock
         self._random = randomness or random.Random()  # noqa: S311  jitter, not secrecy
-        self._open_store()
+        self._open_store(lease_clock)
         #: Where traces are sent; None where no collector is configured.
         self.span_sender = SpanSender(environment) if wants_spans(environment) else None
         self.breakers: dict[str, Breaker] = {}
@@ -164,7 +169,7 @@ class Hub:
         self._appoint()
         self._adopt(charter, environment)
 
-    def _open_store(self) -> None:
+    def _open_store(self, lease_clock: Clock | None) -> None:
         """The database and everything kept in it, by what it is for."""
         settings = self.settings
         settings.home.mkdir(parents=True, exist_ok=True)
@@ -181,7 +186,9 @@ class Hub:
         self.switchboard = SqlSwitchboard(self.database)
         self.clearances = SqlClearanceBook(self.database)
         self.alerts = AlertQueue(self.database)
+        self.lease_clock = lease_clock or (LeaseTime(self.database) if self.clock is system_clock else self.clock)
         self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}")
+        self.lanes = SqlLanes(self.database, worker=self.leases.owner, clock=self.lease_clock)
         self.shelf = CharterShelf(self.database)
         self.cursors = Cursors(self.database)
         self.shapes = SqlShapeBook(self.database)
@@ -298,13 +305,21 @@ class Hub:
         """The switches as they stand this moment."""
         return Switches.thrown(self.state.switches(), self.state.grants())
 
-    def process_round(self, partitions: frozenset[int] | None = None) -> int:
-        """One batch through rooms 3 to 6; how many events were taken. The first of a day decides everything again."""
+    def process_round(self, share: Share | None = None) -> int:
+        """One batch through rooms 3 to 6; how many events were taken. The first of a day decides everything again.
+
+        With a ``share`` of the lanes only those, and only as long as it holds (raises StaleLease); else all of them.
+        """
         self._learn_shapes()
         self._turns.look(self.charter, self.rulebook)
+        inbox, state, partitions = self.inbox, self.state, None
+        if share is not None:
+            guard = self.lanes.guard(share)
+            inbox, state = inbox.under(guard), state.under(guard)
+            partitions = None if share.is_whole else share.partitions
         return work(
-            inbox=self.inbox,
-            state=self.state,
+            inbox=inbox,
+            state=state,
             connectors=self.inbounds,
             rulebook=self.rulebook,
             now=self.clock(),

@@ -56,11 +56,10 @@ class Arena:
             )
         return line
 
-    def start_hub(self, *, roles: str, index: int = 0, workers: int = 1) -> None:
+    def start_hub(self, *, roles: str) -> None:
         """Start a hub process on the run's store."""
         self.start(
-            "hub", "--home", str(self.home), "--store", self.store, "--port", str(self.port), "--roles", roles,
-            "--index", str(index), "--workers", str(workers),
+            "hub", "--home", str(self.home), "--store", self.store, "--port", str(self.port), "--roles", roles
         )  # fmt: skip
 
 

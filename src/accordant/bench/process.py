@@ -12,7 +12,6 @@ from accordant.demo.company import environment, prepare_org
 from accordant.runtime.event_loop import run
 from accordant.runtime.logs import configure_logs
 from accordant.settings import read_settings
-from accordant.store.inbox import PARTITIONS
 from accordant.web.server import HubServer, Role
 
 
@@ -33,12 +32,11 @@ async def run_org() -> None:
 
 
 async def run_hub(options: argparse.Namespace) -> None:
-    """The hub in the given roles; worker number ``index`` of ``workers`` takes its share of the partitions."""
+    """The hub in the given roles, on its own or beside others of the same store."""
     settings = read_settings(os.environ, home=options.home, charter=options.home / "charter", store=options.store)
     hub = Hub(settings, read_charter(settings).charter, environment=environment())
-    share = frozenset(range(options.index, PARTITIONS, options.workers)) if options.workers > 1 else None
     roles = frozenset(Role(name) for name in options.roles.split(","))
-    server = HubServer(hub, host="127.0.0.1", port=options.port, roles=roles, partitions=share)
+    server = HubServer(hub, host="127.0.0.1", port=options.port, roles=roles)
     await server.start()
     print("ready", flush=True)
     await _until_told()
@@ -53,8 +51,6 @@ def main() -> None:
     parser.add_argument("--store", default=None)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--roles", default="door,worker,courier")
-    parser.add_argument("--index", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=1)
     options = parser.parse_args()
     configure_logs("text")
     run(run_org() if options.what == "org" else run_hub(options))

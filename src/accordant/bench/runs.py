@@ -65,8 +65,8 @@ def path(store: str, n: int, seed: int) -> Run:
         if store == "sqlite":
             place.start_hub(roles="worker,courier")
         else:
-            place.start_hub(roles="worker,courier", index=0, workers=2)
-            place.start_hub(roles="worker", index=1, workers=2)
+            place.start_hub(roles="worker,courier")
+            place.start_hub(roles="worker")
         started = time.perf_counter()
         _make_due(hub, seqs, hub.clock())
         finished = _wait_settled(hub)

@@ -19,6 +19,7 @@ from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
+from accordant.store.leases import Guard, anybody
 from accordant.store.schema import delivery, inbox_event, inbox_reading, inbox_twin, inbox_work, parked_lane
 from accordant.store.vault import Vault
 
@@ -63,9 +64,14 @@ _TWIN = ("connection", "external_id", "digest", "received_at", "key_id", "body")
 class SqlInbox:
     """`ports.inbox.Inbox` on a database."""
 
-    def __init__(self, database: Database, vault: Vault) -> None:
+    def __init__(self, database: Database, vault: Vault, *, guard: Guard = anybody) -> None:
         self._database = database
         self._vault = vault
+        self._guard = guard
+
+    def under(self, guard: Guard) -> "SqlInbox":
+        """The same inbox for one round: what it hands out asks ``guard`` first, which may refuse."""
+        return SqlInbox(self._database, self._vault, guard=guard)
 
     def accept(self, arrivals: Sequence[Arrival]) -> tuple[Reception, ...]:
         """See the port. Bytes are sealed before the write transaction begins: it holds the only writer's place."""
@@ -106,6 +112,7 @@ class SqlInbox:
     def claim(self, *, limit: int, now: datetime, partitions: frozenset[int] | None = None) -> tuple[InboxEvent, ...]:
         """See the port. The attempt is committed before the events are handed out, so that a crash counts."""
         with self._database.write() as connection:
+            self._guard(connection)
             work = _ready(connection, limit, now, partitions)
             stopped = {lane: (seq, attempts) for seq, attempts, lane in reversed(work) if attempts >= CLAIMS_MAX}
             for lane, (seq, attempts) in stopped.items():

@@ -3,6 +3,7 @@
 The caller says what time it is; the database only compares what it stored.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
@@ -12,6 +13,13 @@ from accordant.kernel.errors import TransientError
 from accordant.store import bulk
 from accordant.store.engine import Database
 from accordant.store.schema import lease
+
+#: Asked first in a transaction; raises where its caller may not go on.
+Guard = Callable[[Connection], None]
+
+
+def anybody(_connection: Connection) -> None:
+    """The guard that lets everybody pass."""
 
 
 class LeaseTaken(TransientError):
@@ -23,7 +31,7 @@ class Leases:
 
     def __init__(self, database: Database, owner: str) -> None:
         self._database = database
-        self._owner = owner
+        self.owner = owner
 
     def acquire(self, name: str, *, ttl: timedelta, now: datetime) -> int:
         """Take the lease, or renew our own; its token. Raises LeaseTaken while another owner's has not expired."""
@@ -32,17 +40,17 @@ class Leases:
             held = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one_or_none()
             if held is None:
                 if not bulk.insert_new(
-                    connection, lease, ("name", "owner", "token", "expires_at"), [(name, self._owner, 1, expires)]
+                    connection, lease, ("name", "owner", "token", "expires_at"), [(name, self.owner, 1, expires)]
                 ):
                     raise LeaseTaken(f"The lease {name} was just taken by another process.")
                 return 1
-            if held.owner != self._owner and held.expires_at > micros:
+            if held.owner != self.owner and held.expires_at > micros:
                 raise LeaseTaken(
                     f"The lease {name} is held by {held.owner}.", retry_after_s=(held.expires_at - micros) / 1e6
                 )
-            token: int = held.token + (held.owner != self._owner)
+            token: int = held.token + (held.owner != self.owner)
             connection.execute(
-                update(lease).where(lease.c.name == name).values(owner=self._owner, token=token, expires_at=expires)
+                update(lease).where(lease.c.name == name).values(owner=self.owner, token=token, expires_at=expires)
             )
             return token
 
@@ -58,7 +66,7 @@ class Leases:
         with self._database.write() as connection:
             connection.execute(
                 update(lease)
-                .where(lease.c.name == name, lease.c.owner == self._owner, lease.c.token == token)
+                .where(lease.c.name == name, lease.c.owner == self.owner, lease.c.token == token)
                 .values(expires_at=0)
             )
 

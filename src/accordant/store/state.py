@@ -31,6 +31,7 @@ from accordant.store.clearances import read_clearances
 from accordant.store.conflicts import change_stands, decode_marks, keep_decisions, read_stands
 from accordant.store.engine import Database
 from accordant.store.grants import newest_grants
+from accordant.store.leases import Guard, anybody
 from accordant.store.review import SqlReviews, commit_matches, guard_matches
 from accordant.store.schema import (
     business_event,
@@ -78,9 +79,14 @@ _ENCODER = msgspec.json.Encoder(order="sorted")
 class SqlState:
     """`ports.state.State` on a database."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, guard: Guard = anybody) -> None:
         self._database = database
+        self._guard = guard
         self._matches = SqlReviews(database)
+
+    def under(self, guard: Guard) -> "SqlState":
+        """The same state for one round: its commits ask ``guard`` first, which may refuse them."""
+        return SqlState(self._database, guard=guard)
 
     @property
     def matches(self) -> SqlReviews:
@@ -184,6 +190,7 @@ class SqlState:
         """See the port. The audit comes last: it locks the head of the chain until the commit."""
         micros = to_micros(now)
         with self._database.write() as connection:
+            self._guard(connection)
             guard_matches(connection, changes.matches)
             _commit_entities(connection, changes, micros)
             _commit_history(connection, changes, micros)

@@ -24,3 +24,13 @@ def front(door: Door, console: AsgiApplication, observer: Observer) -> Applicati
             await carry(console, scope, exchange)
 
     return answer
+
+
+def back(observer: Observer) -> Application:
+    """What a process without a door answers: questions about itself."""
+
+    async def answer(scope: Scope, exchange: Exchange) -> None:
+        if not await observer.answer(scope, exchange):
+            exchange.response_bytes(404, [("content-type", "text/plain")], b"Here are /health and /metrics only.\n")
+
+    return answer

@@ -7,6 +7,7 @@ any moment is just another crash. Next: `webhooks.py` for the door, `console/` f
 import asyncio
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from functools import partial
 
@@ -16,11 +17,14 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from accordant.bootstrap import Hub
+from accordant.kernel.errors import TransientError
 from accordant.ports.inbox import Arrival, Reception
+from accordant.ports.lanes import StaleLease
 from accordant.runtime.group_commit import GroupCommit
 from accordant.runtime.worker import AsyncLoop, Loop
+from accordant.store.lanes import BEAT
 from accordant.views.load import Load, load
-from accordant.web.app import front
+from accordant.web.app import Application, back, front
 from accordant.web.caretaker import Caretaker
 from accordant.web.console.routes import console_application
 from accordant.web.exposition import Live
@@ -56,7 +60,8 @@ EVERYTHING = frozenset(Role)
 class HubServer:
     """A running hub. ``start`` returns when it listens; ``stop`` drains.
 
-    ``partitions`` are the lanes a worker takes, all of them when None.
+    Workers of one store share its lanes among them. ``metrics_port`` answers for health and figures alone, which a
+    process without a door has no other place for.
     """
 
     def __init__(
@@ -66,11 +71,11 @@ class HubServer:
         host: str,
         port: int,
         roles: frozenset[Role] = EVERYTHING,
-        partitions: frozenset[int] | None = None,
+        metrics_port: int | None = None,
     ) -> None:
         self.hub = hub
         self.roles = roles
-        self.partitions = partitions
+        self.metrics_port = metrics_port
         self.host = host
         self.port = port
         self._loop = asyncio.get_running_loop()
@@ -91,6 +96,7 @@ class HubServer:
         self._duties = AsyncLoop("duties", self._see_to_duties, idle_s=_BY_THE_CLOCK_S)
         self._lag = AsyncLoop("lag", self._watch_lag, idle_s=_BY_THE_CLOCK_S)
         self._rooms = Loop("rooms", self._process, idle_s=_IDLE_S)
+        self._heart = Loop("heart", self._beat, idle_s=BEAT.total_seconds())
         self.door = Door(lambda: hub.connections, self._intake.submit, hub.clock, self._rooms.wake)
         self._tasks = [*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag]
         if hub.span_sender is not None:
@@ -102,41 +108,40 @@ class HubServer:
             is_open=hub.settings.is_loopback,
             clock=hub.clock,
         )
-        self._server: Server | None = None
-        self._serving: asyncio.Task[None] | None = None
+        self._listeners: list[tuple[Server, asyncio.Task[None]]] = []
 
     async def start(self) -> None:
         """Listen, and begin to work."""
         await asyncio.to_thread(self.hub.enforce_charter)
         if Role.WORKER in self.roles:
+            self._heart.start()
             self._rooms.start()
         if Role.COURIER in self.roles:
             for loop in self._tasks:
                 loop.start()
         if Role.DOOR in self.roles:
             self._intake.start()
-            await self._open_door()
+            await self._listen(front(self.door, console_application(self.hub), self._observer), self.port)
+        if self.metrics_port is not None:
+            await self._listen(back(self._observer), self.metrics_port)
 
-    async def _open_door(self) -> None:
-        console = console_application(self.hub)
-        self._server = Server(
-            front(self.door, console, self._observer),
+    async def _listen(self, application: Application, port: int) -> None:
+        server = Server(
+            application,
             address=self.host,
-            port=self.port,
+            port=port,
             interface=Interfaces.RSGI,
             websockets=False,
             log_enabled=False,
             log_level=LogLevels.warning,
         )
-        self._serving = asyncio.create_task(self._server.serve())
-        await self._until_listening()
-
-    async def _until_listening(self) -> None:
+        serving = asyncio.create_task(server.serve())
+        self._listeners.append((server, serving))
         for _ in range(500):
-            if self._serving is not None and self._serving.done():
-                self._serving.result()
+            if serving.done():
+                serving.result()
             try:
-                _, writer = await asyncio.open_connection(self.host, self.port)
+                _, writer = await asyncio.open_connection(self.host, port)
             except OSError:
                 await asyncio.sleep(0.01)
                 continue
@@ -144,15 +149,24 @@ class HubServer:
             return
 
     async def stop(self) -> None:
-        """Stop taking deliveries, store what was taken in, let running rounds end."""
-        if self._server is not None and self._serving is not None:
-            self._server.stop()  # type: ignore[no-untyped-call]  # granian leaves this method untyped
-            await asyncio.wait([self._serving], timeout=_DRAIN_S)
+        """Stop taking deliveries, store what was taken in, let running rounds end, give the lanes back."""
+        for server, _ in self._listeners:
+            server.stop()  # type: ignore[no-untyped-call]  # granian leaves this method untyped
+        if self._listeners:
+            await asyncio.wait([serving for _, serving in self._listeners], timeout=_DRAIN_S)
+        if Role.DOOR in self.roles:
             await asyncio.to_thread(self._intake.stop)
         await asyncio.to_thread(self._rooms.stop, _DRAIN_S)
+        await asyncio.to_thread(self._heart.stop, _DRAIN_S)
+        await asyncio.to_thread(self._leave)
         for loop in self._tasks:
             await loop.stop(_DRAIN_S)
         await self.hub.close()
+
+    def _leave(self) -> None:
+        """Whoever waits for our lanes need not wait until we count as dead."""
+        with suppress(TransientError):
+            self.hub.lanes.leave()
 
     def wake(self) -> None:
         """There may be work everywhere: look now."""
@@ -160,8 +174,16 @@ class HubServer:
         for loop in (*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag):
             loop.wake()
 
+    def _beat(self) -> bool:
+        self.hub.lanes.beat()
+        return False
+
     def _process(self) -> bool:
-        found = self.hub.process_round(self.partitions) > 0
+        try:
+            found = self.hub.process_round(self.hub.lanes.balance()) > 0
+        except StaleLease as error:
+            _log.warning("a batch is dropped", reason=error.message)
+            return True
         if found:
             for loop in (*self._couriers.values(), self._reread):
                 loop.wake()
@@ -230,7 +252,8 @@ class HubServer:
             commits=self._intake.commits,
             committed=self._intake.committed,
             breakers={target: breaker.failures for target, breaker in self.hub.breakers.items()},
-            loops={self._rooms.name: self._rooms.failures} | {task.name: task.failures for task in self._tasks},
+            loops={loop.name: loop.failures for loop in (self._rooms, self._heart)}
+            | {task.name: task.failures for task in self._tasks},
             store_write_s=store_write_s,
         )
 
