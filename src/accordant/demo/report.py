@@ -3,6 +3,7 @@
 Billing is recounted from its own API (`recount.py`), the CRM is read from the stand-in itself; only the middle is ours.
 """
 
+import asyncio
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
@@ -91,6 +92,8 @@ class Closing(msgspec.Struct, frozen=True, kw_only=True):
 async def compare(stage: Stage) -> Closing:
     """Read both systems and the hub, and compare every field the charter maps."""
     books = await read_books(stage)
+    # A month that passes in seconds makes every flow late for a moment; the watch looks again by itself, but rarely.
+    await asyncio.to_thread(stage.server.caretaker.lag_round)
     mappings = default_mappings()
     parked = backstage.parked_keys(stage.database)
     wanted: dict[tuple[str, str], dict[str, Shown]] = {}

@@ -37,28 +37,51 @@ class Trip(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def advance(mark: FieldMark | None, *, before: WireValue, value: WireValue, revision: int, at: datetime) -> FieldMark:
-    """The mark after a confirmed write. ``before`` is what the target held when it was read, None for nothing."""
-    turns = [] if mark is None else [turn for turn in mark.turns if turn.at > at - SPAN]
+def advance(
+    mark: FieldMark | None,
+    *,
+    before: WireValue,
+    value: WireValue,
+    revision: int,
+    at: datetime,
+    said_at: datetime | None = None,
+) -> FieldMark:
+    """The mark after a confirmed write at ``at``. ``before`` is what the target held when it was read, None for nothing.
+
+    A turn counts at the time its owner said it, ``said_at``: a year of history that is caught up with in an hour goes
+    back and forth as slowly as the year did.
+    """
+    turned_at = min(at, said_at or at)
+    turns = [] if mark is None else [turn for turn in mark.turns if turn.at > turned_at - SPAN]
     if mark is not None and not turns:
-        turns.append(Turn(mark.value, mark.at, ours=True))
-    for turn in (Turn(before, at, ours=False), Turn(value, at, ours=True)):
+        turns.append(Turn(mark.value, min(mark.at, turned_at), ours=True))
+    for turn in (Turn(before, turned_at, ours=False), Turn(value, turned_at, ours=True)):
         if turns and turns[-1].value != turn.value:
             turns.append(turn)
     if not turns:
-        turns.append(Turn(value, at, ours=True))
+        turns.append(Turn(value, turned_at, ours=True))
     # One value without a change behind it is what almost every field has: the mark itself says as much.
     kept = tuple(turns[-TURNS_MAX:]) if len(turns) > 1 else ()
     return FieldMark(value=value, revision=revision, at=at, turns=kept)
 
 
 def tripped(
-    mark: FieldMark, *, held: WireValue, value: WireValue, now: datetime, released_at: datetime | None = None
+    mark: FieldMark,
+    *,
+    held: WireValue,
+    value: WireValue,
+    now: datetime,
+    said_at: datetime | None = None,
+    released_at: datetime | None = None,
 ) -> Trip | None:
-    """Whether writing ``value`` over ``held`` would be one return too many; what was before a release is forgiven."""
-    since = now - SPAN if released_at is None else max(now - SPAN, released_at)
+    """Whether writing ``value`` over ``held`` would be one return too many; what was before a release is forgiven.
+
+    ``said_at`` as in ``advance``.
+    """
+    turned_at = min(now, said_at or now)
+    since = turned_at - SPAN if released_at is None else max(turned_at - SPAN, released_at)
     turns = [turn for turn in mark.turns if turn.at > since]
-    for turn in (Turn(held, now, ours=False), Turn(value, now, ours=True)):
+    for turn in (Turn(held, turned_at, ours=False), Turn(value, turned_at, ours=True)):
         if not turns or turns[-1].value != turn.value:
             turns.append(turn)
     returns = [

@@ -152,7 +152,7 @@ def _contested(
     there = held.fields.get(name)
     target = Claim(field=name, value=there, system=parties.target, at=held.changed_at, by=held.changed_by)
     released_at = stand.since_at if stand is not None and stand.effect is StandEffect.RELEASE else None
-    trip = tripped(mark, held=there, value=owner.value, now=now, released_at=released_at)
+    trip = tripped(mark, held=there, value=owner.value, now=now, said_at=parties.said_at, released_at=released_at)
     if trip is not None:
         ruling = Ruling(rule=ConflictRule.LOOP, winner=None, sentence=trip.sentence(name, parties.target))
     elif is_contested(there, owner.value, confirmed=confirmed):

@@ -215,7 +215,12 @@ def _marks(delivered: Delivered, receipt: WriteReceipt, now: datetime) -> dict[s
     aside = {one.field for one in delivered.aside}
     return leased.known.marks | {
         name: advance(
-            leased.known.marks.get(name), before=before.get(name), value=value, revision=leased.intent.revision, at=now
+            leased.known.marks.get(name),
+            before=before.get(name),
+            value=value,
+            revision=leased.intent.revision,
+            at=now,
+            said_at=leased.said_at,
         )
         for name, value in leased.intent.fields.items()
         if name not in aside

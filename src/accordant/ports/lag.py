@@ -29,11 +29,11 @@ class LagBook(Protocol):
     """Obligations: an incident is opened, and told, once; also when two processes see it at one moment."""
 
     def writes(self) -> Mapping[str, Waiting]:
-        """Writes that are not confirmed yet, by flow."""
+        """Writes that are not confirmed yet, by flow; those behind a parked lane wait for a person and are left out."""
         ...
 
     def events(self) -> Mapping[str, Waiting]:
-        """Events that nobody looked at yet, by connection."""
+        """Events that nobody looked at yet, by connection, in lanes that are not parked."""
         ...
 
     def incidents(self) -> Mapping[str, LagIncident]:

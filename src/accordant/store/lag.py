@@ -10,10 +10,12 @@ from accordant.ports.lag import LagIncident, Waiting
 from accordant.store import bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
-from accordant.store.schema import inbox_event, inbox_work, lag_incident, write_intent
+from accordant.store.schema import inbox_event, inbox_work, lag_incident, parked_lane, write_intent
 
 _KIND = "flow.late"
 _KIND_BACK = "flow.on_time"
+#: What waits behind a parked lane waits for a person, who was told of the lane: the flow is not late for it.
+_PARKED = select(parked_lane.c.lane)
 _INCIDENT = ("flow", "lag_s", "limit_s", "waiting", "opened_at", "seen_at")
 
 
@@ -30,7 +32,11 @@ class SqlLagBook:
             select(write_intent.c.flow.label("name"), func.count().label("many"), happened.label("oldest"))
             .select_from(write_intent.outerjoin(inbox_event, inbox_event.c.seq == write_intent.c.cause))
             # Written out, not bound: a partial index is taken only where the query shows the index's own condition.
-            .where(text("write_intent.state IN ('pending', 'leased', 'uncertain')"), ~write_intent.c.shadow)
+            .where(
+                text("write_intent.state IN ('pending', 'leased', 'uncertain')"),
+                ~write_intent.c.shadow,
+                write_intent.c.lane.not_in(_PARKED),
+            )
             .group_by(write_intent.c.flow)
         )
         return self._waiting(query)
@@ -44,7 +50,7 @@ class SqlLagBook:
                 func.min(inbox_event.c.occurred_at).label("oldest"),
             )
             .select_from(inbox_work.join(inbox_event, inbox_event.c.seq == inbox_work.c.seq))
-            .where(text("inbox_work.state = 'received'"))
+            .where(text("inbox_work.state = 'received'"), inbox_work.c.lane.not_in(_PARKED))
             .group_by(inbox_work.c.connection)
         )
         return self._waiting(query)

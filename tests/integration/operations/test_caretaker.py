@@ -156,6 +156,25 @@ async def test_events_that_nobody_looks_at_are_late_too(store_url: str, tmp_path
         assert set(caretaker.lag_round().opened) == {"accounts", "subscriptions"}
 
 
+async def test_what_waits_behind_a_parked_lane_waits_for_a_person_and_is_not_late(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        caretaker = Caretaker(one.hub)
+        one.sell(1)
+        one.take_in()
+        one.process()
+        one.clock.move(seconds=901)
+        with one.hub.database.write() as connection:
+            for lane in connection.execute(select(schema.write_intent.c.lane).distinct()).scalars().all():
+                connection.execute(
+                    schema.parked_lane.insert().values(
+                        lane=lane, direction="outbound", cause="intent/int_1", reason="Refused.", parked_at=0
+                    )
+                )
+        assert caretaker.lag_round().opened == ()
+
+
 async def test_a_pause_is_no_incident(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path) as one:
         caretaker = Caretaker(one.hub)

@@ -115,3 +115,17 @@ def test_no_hour_ever_sees_more_than_the_allowed_returns(steps: list[tuple[str, 
             if recent[place][2] and recent[place][0] == value and recent[place - 2][0] == value
         ]
         assert len(returns) <= RETURNS_MAX
+
+
+def test_history_that_is_caught_up_with_is_no_loop() -> None:
+    """A year of dunning, processed within a minute: the owner really changed its mind once a month."""
+    mark: FieldMark | None = None
+    held: WireValue = None
+    for month, value in enumerate(["due", "paid"] * 12):
+        said_at = START - timedelta(days=30 * (24 - month))
+        now = START + timedelta(seconds=month)
+        if mark is not None:
+            assert tripped(mark, held=held, value=value, now=now, said_at=said_at) is None
+        mark = advance(mark, before=held, value=value, revision=month, at=now, said_at=said_at)
+        held = value
+        assert mark.at == now
