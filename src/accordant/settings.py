@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
@@ -15,10 +16,22 @@ TOKEN_LENGTH_MIN = 20
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+class Role(StrEnum):
+    """What a process does. One process does everything by default; several share the work of one store."""
+
+    DOOR = "door"
+    WORKER = "worker"
+    COURIER = "courier"
+
+
+EVERYTHING = frozenset(Role)
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How this process runs. What a company's rules are is the charter's business.
 
     ``console_people`` are those who sign in with a token of their own: name and SHA-256 of the token, hexadecimal.
+    ``metrics_port`` answers for health and figures alone, where the process has no door or its door is not for that.
     """
 
     home: Path
@@ -32,6 +45,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_token: str | None = None
     allowed_hosts: tuple[str, ...] = ()
     log_format: str = "text"
+    roles: frozenset[Role] = EVERYTHING
+    metrics_port: int | None = None
 
     @property
     def is_loopback(self) -> bool:
@@ -77,12 +92,15 @@ def read_settings(environment: Mapping[str, str], **overrides: str | int | Path 
             remedy="Set it to sqlite:////path/store.db or postgresql://user@host/name, or leave it out for SQLite.",
         )
     host = str(given.get("host") or environment.get("ACCORDANT_HOST") or "127.0.0.1")
+    metrics_port = given.get("metrics_port", environment.get("ACCORDANT_METRICS_PORT") or None)
     settings = Settings(
         home=home,
         charter=charter,
         store=store,
         host=host,
-        port=_port(given.get("port") or environment.get("ACCORDANT_PORT") or DEFAULT_PORT),
+        port=_port("ACCORDANT_PORT", given.get("port") or environment.get("ACCORDANT_PORT") or DEFAULT_PORT),
+        roles=_roles(str(given.get("roles") or environment.get("ACCORDANT_ROLES") or "all")),
+        metrics_port=None if metrics_port is None else _port("ACCORDANT_METRICS_PORT", metrics_port, lowest=1),
         console_token=environment.get("ACCORDANT_CONSOLE_TOKEN") or None,
         console_people=_people(environment.get("ACCORDANT_CONSOLE_TOKENS", "")),
         console_audience=Audience(
@@ -94,7 +112,7 @@ def read_settings(environment: Mapping[str, str], **overrides: str | int | Path 
         ),
         log_format=_choice(environment, "ACCORDANT_LOG_FORMAT", ("text", "json")),
     )
-    if not settings.is_loopback and not settings.asks_for_token:
+    if Role.DOOR in settings.roles and not settings.is_loopback and not settings.asks_for_token:
         raise ConfigurationError(
             f"The console would be open to everybody who can reach {host}.",
             remedy="Set ACCORDANT_CONSOLE_TOKENS to NAME:TOKEN pairs with long random tokens, or bind to 127.0.0.1.",
@@ -141,12 +159,23 @@ def _people(text: str) -> tuple[tuple[str, str], ...]:
     return tuple(people.items())
 
 
-def _port(value: object) -> int:
-    text = str(value)
-    if not (text.isascii() and text.isdigit() and 0 <= int(text) < 65536):
+def _roles(text: str) -> frozenset[Role]:
+    """Roles out of names with commas between; ``all`` is every one."""
+    names = {name.strip() for name in text.split(",") if name.strip()}
+    unknown = sorted(names - {*Role, "all"})
+    if unknown or not names:
         raise ConfigurationError(
-            f"ACCORDANT_PORT is {text!r}.", remedy="Set it to a number from 0 to 65535; 0 picks a free port."
+            f"There is no role {', '.join(map(repr, unknown or [text]))}.",
+            remedy=f"Set ACCORDANT_ROLES or --role to some of: {', '.join(Role)}, or to all.",
         )
+    return EVERYTHING if "all" in names else frozenset(map(Role, names))
+
+
+def _port(variable: str, value: object, *, lowest: int = 0) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and lowest <= int(text) < 65536):
+        free = "" if lowest else "; 0 picks a free port"
+        raise ConfigurationError(f"{variable} is {text!r}.", remedy=f"Set it to a number from {lowest} to 65535{free}.")
     return int(text)
 
 

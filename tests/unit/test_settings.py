@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from accordant.kernel.errors import ConfigurationError
-from accordant.settings import DEFAULT_PORT, Settings, read_settings, resolve_secrets
+from accordant.settings import DEFAULT_PORT, EVERYTHING, Role, Settings, read_settings, resolve_secrets
 
 SECRET = "EXAMPLE-never-to-be-shown"
 
@@ -51,6 +51,9 @@ def test_the_environment_is_read_and_the_command_line_wins() -> None:
         ({"ACCORDANT_PORT": "-1"}, "ACCORDANT_PORT", "0 to 65535"),
         ({"ACCORDANT_PORT": "٣"}, "ACCORDANT_PORT", "0 to 65535"),
         ({"ACCORDANT_LOG_FORMAT": "xml"}, "ACCORDANT_LOG_FORMAT", "text, json"),
+        ({"ACCORDANT_ROLES": "door,cook"}, "'cook'", "ACCORDANT_ROLES"),
+        ({"ACCORDANT_ROLES": " , "}, "role", "door, worker, courier"),
+        ({"ACCORDANT_METRICS_PORT": "0"}, "ACCORDANT_METRICS_PORT", "1 to 65535"),
         ({"ACCORDANT_HOST": "0.0.0.0"}, "0.0.0.0", "ACCORDANT_CONSOLE_TOKEN"),  # noqa: S104  it is refused
     ],
 )
@@ -146,3 +149,24 @@ def test_people_of_the_console() -> None:
 def test_people_who_cannot_be_told_apart_are_refused(pairs: str) -> None:
     with pytest.raises(ConfigurationError, match="ACCORDANT_CONSOLE_TOKENS"):
         read_settings({"ACCORDANT_CONSOLE_TOKENS": pairs})
+
+
+@pytest.mark.parametrize(
+    ("given", "roles"),
+    [
+        (None, EVERYTHING),
+        ("all", EVERYTHING),
+        ("worker", {Role.WORKER}),
+        ("worker, courier", {Role.WORKER, Role.COURIER}),
+        ("door,all", EVERYTHING),
+    ],
+)
+def test_roles_are_names_with_commas_between(given: str | None, roles: set[Role]) -> None:
+    assert read_settings({}, roles=given).roles == roles
+    assert read_settings({"ACCORDANT_ROLES": given or ""}).roles == roles
+
+
+def test_who_has_no_door_needs_no_token_for_the_console() -> None:
+    settings = read_settings({"ACCORDANT_HOST": "0.0.0.0", "ACCORDANT_ROLES": "worker"}, metrics_port=9100)  # noqa: S104
+    assert settings.metrics_port == 9100
+    assert not settings.is_loopback

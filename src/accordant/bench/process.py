@@ -11,8 +11,8 @@ from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.demo.company import environment, prepare_org
 from accordant.runtime.event_loop import run
 from accordant.runtime.logs import configure_logs
-from accordant.settings import read_settings
-from accordant.web.server import HubServer, Role
+from accordant.settings import Role, read_settings
+from accordant.web.server import HubServer
 
 
 async def _until_told() -> None:

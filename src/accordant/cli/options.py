@@ -42,9 +42,12 @@ COMMON = Common()
 AudienceOption = Annotated[Audience, Parameter(help="Who reads this, which decides what is covered.")]
 
 
-def settings_of(common: Common, *, host: str | None = None, port: int | None = None) -> Settings:
-    """The settings. Raises ConfigurationError naming the variable."""
-    return read_settings(os.environ, home=common.home, charter=common.charter, store=common.store, host=host, port=port)
+def settings_of(common: Common, **serving: str | int | None) -> Settings:
+    """The settings; ``serving`` are those of a server (``host``, ``port``, ``roles``, ``metrics_port``).
+
+    Raises ConfigurationError naming the variable.
+    """
+    return read_settings(os.environ, home=common.home, charter=common.charter, store=common.store, **serving)
 
 
 def person(given: str | None) -> str:
@@ -129,16 +132,14 @@ def _store_if_there(settings: Settings) -> Iterator["Database | None"]:
 
 
 @asynccontextmanager
-async def opened_hub(
-    common: Common, *, host: str | None = None, port: int | None = None, alarm: bool = False
-) -> AsyncIterator["Hub"]:
+async def opened_hub(common: Common, *, alarm: bool = False, **serving: str | int | None) -> AsyncIterator["Hub"]:
     """The hub, wired as the server wires it. Raises ConfigurationError with the setting's name.
 
     A folder that may not come into force leaves the charter in force as it is and is told; ``alarm`` raises an alert.
     """
     from accordant.bootstrap import Hub
 
-    settings = settings_of(common, host=host, port=port)
+    settings = settings_of(common, **serving)
     charter, refused = charter_to_run(settings)
     hub = Hub(settings, charter, environment=os.environ)
     if refused is not None:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from accordant.cli.options import COMMON, Common, opened_hub, person, settings_of
 from accordant.cli.render import emit, say, table
+from accordant.settings import Role
 
 if TYPE_CHECKING:
     from accordant.bootstrap import Hub
@@ -19,20 +20,30 @@ def serve(
     *,
     host: Annotated[str | None, Parameter(help="Address to listen on (ACCORDANT_HOST).")] = None,
     port: Annotated[int | None, Parameter(help="Port; 0 takes a free one (ACCORDANT_PORT).")] = None,
+    role: Annotated[
+        tuple[str, ...],
+        Parameter(negative="", help="door, worker, courier or all; repeat it or use commas (ACCORDANT_ROLES)."),
+    ] = (),
+    metrics_port: Annotated[
+        int | None,
+        Parameter(
+            help="A port for /health and /metrics alone, as a process without a door needs it (ACCORDANT_METRICS_PORT)."
+        ),
+    ] = None,
     common: Common = COMMON,
 ) -> int:
     """Run the hub: the door for deliveries, the rooms, the couriers and the console. SIGTERM drains it."""
     from accordant.runtime.event_loop import run
 
-    return run(_serve(common, host, port))
+    return run(_serve(common, host=host, port=port, roles=",".join(role) or None, metrics_port=metrics_port))
 
 
-async def _serve(common: Common, host: str | None, port: int | None) -> int:
+async def _serve(common: Common, **serving: str | int | None) -> int:
     from accordant.web import server
 
-    settings = settings_of(common, host=host, port=port)
+    settings = settings_of(common, **serving)
 
-    async with opened_hub(common, host=host, port=port, alarm=True) as hub:
+    async with opened_hub(common, alarm=True, **serving) as hub:
 
         def ready(running: "HubServer") -> None:
             _tell_ready(common, hub, running)
@@ -43,14 +54,23 @@ async def _serve(common: Common, host: str | None, port: int | None) -> int:
 
 
 def _tell_ready(common: Common, hub: "Hub", running: "HubServer") -> None:
-    address = f"http://{running.host}:{running.port}"
-    shown = hub.settings.shown()
+    shown, roles = hub.settings.shown(), sorted(running.roles)
+    address = f"http://{running.host}:{running.port}" if Role.DOOR in running.roles else None
     if common.json:
-        emit({"address": address, "environment": hub.environment, "charter": hub.charter.version, "settings": shown})
+        emit(
+            {
+                "address": address,
+                "roles": roles,
+                "environment": hub.environment,
+                "charter": hub.charter.version,
+                "settings": shown,
+            }
+        )
         return
+    what = f"ready at {address}" if address else f"at work ({', '.join(roles)}, no door)"
     say(
-        f"Accordant is ready at {address} for {hub.charter.company}, {hub.environment}, charter {hub.charter.version}.",
-        f"Store: {shown['store']}. Console: {shown['console']}.",
+        f"Accordant is {what} for {hub.charter.company}, {hub.environment}, charter {hub.charter.version}.",
+        f"Store: {shown['store']}. " + (f"Console: {shown['console']}." if address else ""),
     )
     table(
         "Connected",

@@ -8,7 +8,6 @@ import asyncio
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from enum import StrEnum
 from functools import partial
 
 import structlog
@@ -22,6 +21,7 @@ from accordant.ports.inbox import Arrival, Reception
 from accordant.ports.lanes import StaleLease
 from accordant.runtime.group_commit import GroupCommit
 from accordant.runtime.worker import AsyncLoop, Loop
+from accordant.settings import EVERYTHING, Role
 from accordant.store.lanes import BEAT
 from accordant.views.load import Load, load
 from accordant.web.app import Application, back, front
@@ -44,17 +44,6 @@ _DRAIN_S = 20.0
 LOOP_FAILURES_MAX = 5
 
 _log = structlog.get_logger("server")
-
-
-class Role(StrEnum):
-    """What a process does. One process does everything by default; several share the work on PostgreSQL."""
-
-    DOOR = "door"
-    WORKER = "worker"
-    COURIER = "courier"
-
-
-EVERYTHING = frozenset(Role)
 
 
 class HubServer:
@@ -263,8 +252,9 @@ class HubServer:
 
 
 async def serve(hub: Hub, *, host: str, port: int, ready: Callable[[HubServer], None]) -> None:
-    """Run until a signal asks to stop. ``ready`` is called once the hub listens."""
-    server = HubServer(hub, host=host, port=port)
+    """Run until a signal asks to stop, in the roles of the settings. ``ready`` is called once the hub listens."""
+    settings = hub.settings
+    server = HubServer(hub, host=host, port=port, roles=settings.roles, metrics_port=settings.metrics_port)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
