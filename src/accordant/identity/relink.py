@@ -65,15 +65,3 @@ def follow(target_id: str, told: Mapping[str, Whereabouts | None]) -> Followed:
         if seen.merged_into in path or len(path) > HOPS_MAX:
             return Circular((*path, seen.merged_into))
         path.append(seen.merged_into)
-
-
-def has_loop(record_id: str, parents: Mapping[str, str | None]) -> bool:
-    """Whether somebody who goes up from a record, from parent to parent, comes back to where they have been."""
-    seen = {record_id}
-    above = parents.get(record_id)
-    while above is not None:
-        if above in seen:
-            return True
-        seen.add(above)
-        above = parents.get(above)
-    return False

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accordant.canonical.targets import CurrentRecord, Whereabouts
-from accordant.identity.relink import HOPS_MAX, Circular, Followed, Gone, Stands, Unasked, follow, has_loop
+from accordant.identity.relink import HOPS_MAX, Circular, Followed, Gone, Stands, Unasked, follow
 
 IDS = st.sampled_from([f"00{n}" for n in range(15)])
 
@@ -84,10 +84,3 @@ def test_whatever_a_target_tells_there_is_an_answer(
             assert path[-1] in path[:-1] or len(path) > HOPS_MAX
         case Unasked(next_id=next_id):
             assert next_id not in told
-
-
-def test_parents_that_are_their_own_ancestors() -> None:
-    assert not has_loop("a", {"a": "b", "b": "c"})
-    assert not has_loop("a", {})
-    assert has_loop("a", {"a": "a"})
-    assert has_loop("a", {"a": "b", "b": "c", "c": "b"})
