@@ -217,10 +217,12 @@ async def _merge(common: Common, system: str, records: tuple[str, ...], because:
 
     async with opened_hub(common) as hub:
         answers = await hub.review_room.merge(system, records[0], records[1:], actor=actor, reason=because)
+    declined = [answer for answer in answers if isinstance(answer, Declined)]
     if common.json:
         emit(answers)
-    for answer in () if common.json else answers:
-        say(answer.sentence)
-    if not common.json:
+        return 1 if declined else 0
+    for answer in answers:
+        say(answer.sentence, *((answer.remedy,) if isinstance(answer, Declined) else ()))
+    if not declined:
         say(f"Merge {', '.join(records[1:])} into {records[0]} in {system} by hand now: no interface of it does that.")
-    return 1 if any(isinstance(answer, Declined) for answer in answers) else 0
+    return 1 if declined else 0
