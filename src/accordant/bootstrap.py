@@ -72,7 +72,7 @@ from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
 from accordant.store.lanes import SqlLanes
 from accordant.store.lease_time import LeaseTime
-from accordant.store.leases import Leases
+from accordant.store.leases import Leases, anybody
 from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
@@ -312,19 +312,15 @@ class Hub:
         """
         self._learn_shapes()
         self._turns.look(self.charter, self.rulebook)
-        inbox, state, partitions = self.inbox, self.state, None
-        if share is not None:
-            guard = self.lanes.guard(share)
-            inbox, state = inbox.under(guard), state.under(guard)
-            partitions = None if share.is_whole else share.partitions
+        guard = anybody if share is None else self.lanes.guard(share)
         return work(
-            inbox=inbox,
-            state=state,
+            inbox=self.inbox.under(guard),
+            state=self.state.under(guard),
             connectors=self.inbounds,
             rulebook=self.rulebook,
             now=self.clock(),
             shield=shielded,
-            partitions=partitions,
+            partitions=None if share is None else share.choice,
         )
 
     async def deliver_round(self, target: str) -> int:
@@ -344,6 +340,7 @@ class Hub:
             breaker=self.breakers[target],
             pause=self.pause_after,
             clock=self.clock,
+            lease_clock=self.lease_clock,
         )
 
     def _learn_shapes(self) -> None:

@@ -6,23 +6,22 @@ attempt.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from accordant.canonical.charter import CourierPart, MappingPart
 from accordant.kernel.clock import Clock
 from accordant.pipeline.contest import Umpire
 from accordant.pipeline.deliver import Delivered, OpenGate, deliver
+from accordant.pipeline.hold import LEASE, Hold
 from accordant.pipeline.recognize import Recognizer
 from accordant.pipeline.settle import Pause, settle
 from accordant.ports.conflicts import ConflictBook, Found
 from accordant.ports.connector import Outbound
-from accordant.ports.outbox import Outbox
+from accordant.ports.outbox import LeaseLost, Outbox, Verdict
 
 #: Intents leased in one round.
 ROUND_MAX = 1000
-#: A lease outlasts every time-out of one round; what is still leased after it was left behind by a crash.
-LEASE = timedelta(seconds=120)
 
 
 class Breaker:
@@ -68,17 +67,29 @@ async def courier(
     breaker: Breaker,
     pause: Pause,
     clock: Clock,
+    lease_clock: Clock,
 ) -> int:
-    """Deliver what is due; how many intents were leased. Raises TransientError when the store cannot go on."""
+    """Deliver what is due; how many intents were leased. Raises TransientError when the store cannot go on.
+
+    ``lease_clock`` is what leases run out by, which no step of ``clock`` moves.
+    """
     now = clock()
     if breaker.is_open(now):
         return 0
+    since = await asyncio.to_thread(lease_clock)
     claim = partial(
-        outbox.claim, target=target, limit=ROUND_MAX, now=now, lease_until=now + LEASE, paused_flows=resting_flows()
+        outbox.claim,
+        target=target,
+        limit=ROUND_MAX,
+        now=now,
+        lease_now=since,
+        lease_until=since + LEASE,
+        paused_flows=resting_flows(),
     )
     leased = await asyncio.to_thread(claim)
     if not leased:
         return 0
+    hold = Hold(outbox, leased, since=since, clock=lease_clock)
 
     async def keep(found: Sequence[Found]) -> None:
         if found:
@@ -92,10 +103,20 @@ async def courier(
         open_gate=open_gate,
         recognizer=recognizer,
         keep=keep,
+        still_ours=hold.still_ours,
         now=now,
     )
     settled_at = clock()
     breaker.learn(results, settled_at)
     verdicts = [settle(one, courier=settings, pause=pause, now=settled_at) for one in results]
-    await asyncio.to_thread(partial(outbox.settle, verdicts, now=settled_at))
+    await _settle(outbox, verdicts, hold, settled_at)
     return len(leased)
+
+
+async def _settle(outbox: Outbox, verdicts: Sequence[Verdict], hold: Hold, now: datetime) -> None:
+    """Store the verdicts. Where a round lasted too long, those that another courier took over are its business now."""
+    try:
+        await asyncio.to_thread(partial(outbox.settle, verdicts, now=now))
+    except LeaseLost:
+        await hold.renew()
+        await asyncio.to_thread(partial(outbox.settle, hold.ours_of(verdicts), now=now))

@@ -4,6 +4,7 @@ It reads before it writes, so it sends only what differs, notices hand edits, an
 answer was lost. Policy is asked again here, after the lease and before the first byte. Next: `pipeline/settle.py`.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -27,6 +28,7 @@ from accordant.canonical.targets import CurrentRecord, ObjectSpec, object_spec
 from accordant.kernel.errors import AccordantError, RejectedError, TransientError
 from accordant.pipeline.contest import NO_CONTEST, Contest, Parties, SetAside, Umpire, contest, found_of
 from accordant.pipeline.dispatch import Stop
+from accordant.pipeline.hold import WRITE_MAX
 from accordant.pipeline.recognize import AS_EXPECTED, Recognized, Recognizer
 from accordant.ports.conflicts import Found
 from accordant.ports.connector import AnswerLost, Outbound, RecordWrite
@@ -38,6 +40,8 @@ Gate = Callable[[LeasedIntent, frozenset[str]], Stop | None]
 OpenGate = Callable[[], Gate]
 #: Keeps conflicts before anything is written over.
 Keep = Callable[[Sequence[Found]], Awaitable[None]]
+#: The ids of those that stay ours for as long as a write may take.
+StillOurs = Callable[[Sequence[LeasedIntent]], Awaitable[frozenset[str]]]
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,12 +78,14 @@ async def deliver(
     open_gate: OpenGate,
     recognizer: Recognizer,
     keep: Keep,
+    still_ours: StillOurs,
     now: datetime,
 ) -> tuple[Delivered, ...]:
     """Deliver intents of one target, at most one of each lane and step at a time.
 
     Lower steps go first; where one fails, the later steps of its lane are not tried now. ``mappings`` holds the
     mapping of each flow, ``umpires`` what rules on its conflicts; ``recognizer`` follows records that have moved.
+    What another courier took over meanwhile is left to it, and has no answer here.
     """
     done: list[Delivered] = []
     failed: set[str] = set()
@@ -100,9 +106,12 @@ async def deliver(
                 recognizer=recognizer,
                 open_gate=open_gate,
                 keep=keep,
+                still_ours=still_ours,
                 now=now,
             )
             results = await _deliver_records(part, trip)
+            answered = {one.leased.intent.id for one in results}
+            failed |= {leased.intent.lane for leased in part if leased.intent.id not in answered}
             failed |= {
                 one.leased.intent.lane
                 for one in results
@@ -121,6 +130,7 @@ class _Trip(msgspec.Struct, frozen=True, kw_only=True):
     recognizer: Recognizer
     open_gate: OpenGate
     keep: Keep
+    still_ours: StillOurs
     now: datetime
 
 
@@ -168,7 +178,8 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
                 target_id=one.seen.address,
             )
             to_write.append((one, write))
-    return done + await _write(to_write, spec, outbound)
+    ours = await trip.still_ours([one.leased for one, _ in to_write]) if to_write else frozenset()
+    return done + await _write([pair for pair in to_write if pair[0].leased.intent.id in ours], spec, outbound)
 
 
 class _Sifted(msgspec.Struct, frozen=True):
@@ -261,7 +272,11 @@ async def _write(to_write: list[tuple[_Sifted, RecordWrite]], spec: ObjectSpec, 
     if not to_write:
         return []
     try:
-        results = await outbound.write(spec, [write for _, write in to_write])
+        async with asyncio.timeout(WRITE_MAX.total_seconds()):
+            results = await outbound.write(spec, [write for _, write in to_write])
+    except TimeoutError:
+        lost = Uncertain(f"The target did not answer within {WRITE_MAX.total_seconds():g} seconds.")
+        return [one.delivered(lost) for one, _ in to_write]
     except AnswerLost as error:
         return [one.delivered(Uncertain(error.message)) for one, _ in to_write]
     except AccordantError as error:

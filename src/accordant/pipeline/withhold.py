@@ -20,13 +20,29 @@ class WithholdingOutbox:
         self._withheld = withheld
 
     def claim(
-        self, *, target: str, limit: int, now: datetime, lease_until: datetime, paused_flows: frozenset[str]
+        self,
+        *,
+        target: str,
+        limit: int,
+        now: datetime,
+        lease_until: datetime,
+        paused_flows: frozenset[str],
+        lease_now: datetime | None = None,
     ) -> tuple[LeasedIntent, ...]:
         """See the port."""
         leased = self._outbox.claim(
-            target=target, limit=limit, now=now, lease_until=lease_until, paused_flows=paused_flows
+            target=target,
+            limit=limit,
+            now=now,
+            lease_until=lease_until,
+            paused_flows=paused_flows,
+            lease_now=lease_now,
         )
         return tuple(self._trimmed(one) for one in leased)
+
+    def renew(self, leased: Sequence[LeasedIntent], *, lease_until: datetime) -> frozenset[str]:
+        """See the port."""
+        return self._outbox.renew(leased, lease_until=lease_until)
 
     def settle(self, verdicts: Sequence[Verdict], *, now: datetime) -> None:
         """See the port."""

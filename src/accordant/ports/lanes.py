@@ -14,14 +14,16 @@ class StaleLease(TransientError):
 
 
 class Share(msgspec.Struct, frozen=True, kw_only=True):
-    """The partitions a worker may take just now. ``token`` is asked for in every commit: it fences.
-
-    ``is_whole`` says that these are all there are.
-    """
+    """The partitions a worker may take just now, and whether these are all. ``token`` is asked for in every commit."""
 
     token: int
     partitions: frozenset[int]
     is_whole: bool = False
+
+    @property
+    def choice(self) -> frozenset[int] | None:
+        """The partitions to ask for; None where none is left out."""
+        return None if self.is_whole else self.partitions
 
 
 class Lanes(Protocol):

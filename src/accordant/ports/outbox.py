@@ -10,6 +10,7 @@ from accordant.canonical.conflicts import FieldMark
 from accordant.canonical.intents import IntentState, WriteIntent, WriteReceipt
 from accordant.canonical.matching import ReviewCase
 from accordant.canonical.review import Relink
+from accordant.kernel.errors import TransientError
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import FieldsKnown
 from accordant.ports.state import LanePark, Link
@@ -57,16 +58,32 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     told: tuple[AuditEntry, ...] = ()
 
 
+class LeaseLost(TransientError):
+    """Another courier took the intent over: this one came back too late with its answer."""
+
+
 class Outbox(Protocol):
     """Obligations: an attempt is on disk before ``claim`` returns; a verdict of a lease that was lost is refused."""
 
     def claim(
-        self, *, target: str, limit: int, now: datetime, lease_until: datetime, paused_flows: frozenset[str]
+        self,
+        *,
+        target: str,
+        limit: int,
+        now: datetime,
+        lease_until: datetime,
+        paused_flows: frozenset[str],
+        lease_now: datetime | None = None,
     ) -> tuple[LeasedIntent, ...]:
         """Lease due intents of open lanes, oldest first, one courier a lane.
 
-        Older revisions of a record become superseded.
+        Older revisions of a record become superseded. ``lease_until`` and ``lease_now`` (``now`` where it is left out)
+        are of the clock of leases; the token of an intent grows with each of its leases.
         """
+        ...
+
+    def renew(self, leased: Sequence[LeasedIntent], *, lease_until: datetime) -> frozenset[str]:
+        """Prolong leases; the ids of those that nobody else has taken. The others are lost, and stay so."""
         ...
 
     def settle(self, verdicts: Sequence[Verdict], *, now: datetime) -> None:

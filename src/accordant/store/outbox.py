@@ -10,9 +10,8 @@ from sqlalchemy import Connection, Row, Select, exists, func, select, text
 from accordant.canonical.intents import AlreadyApplied, Applied, IntentState, WriteIntent
 from accordant.canonical.refs import EntityKind
 from accordant.kernel.clock import from_micros, to_micros
-from accordant.kernel.errors import TransientError
 from accordant.ports.conflicts import FieldsKnown
-from accordant.ports.outbox import LeasedIntent, Verdict
+from accordant.ports.outbox import LeasedIntent, LeaseLost, Verdict
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.conflicts import encode_marks, fields_known
@@ -40,10 +39,6 @@ def no_batches(_now: datetime) -> Mapping[str, datetime]:
     return {}
 
 
-class LeaseLost(TransientError):
-    """Another courier took the intent over: this one came back too late with its answer."""
-
-
 class SqlOutbox:
     """`ports.outbox.Outbox` on a database."""
 
@@ -52,11 +47,18 @@ class SqlOutbox:
         self._batches = batches
 
     def claim(
-        self, *, target: str, limit: int, now: datetime, lease_until: datetime, paused_flows: frozenset[str]
+        self,
+        *,
+        target: str,
+        limit: int,
+        now: datetime,
+        lease_until: datetime,
+        paused_flows: frozenset[str],
+        lease_now: datetime | None = None,
     ) -> tuple[LeasedIntent, ...]:
         """See the port."""
         micros = to_micros(now)
-        waiting = _Waiting(paused_flows, self._batches(now))
+        waiting = _Waiting(paused_flows, self._batches(now), to_micros(lease_now or now))
         with self._database.read() as connection:
             # Most rounds find nothing: look before taking the only writer's place.
             if connection.execute(_due(target, micros, 1, waiting)).first() is None:
@@ -70,9 +72,9 @@ class SqlOutbox:
             ).all()
             chosen = _newest(rows)
             _supersede(connection, [row.id for row in rows if row.revision < chosen[row.record].revision], micros)
-            token = micros
             kept = [(row, chosen[row.record]) for row in rows if row.revision == chosen[row.record].revision]
-            _lease(connection, [(row.id, one.attempts + 1) for row, one in kept], token, to_micros(lease_until))
+            leases = [(row.id, one.attempts + 1, (row.lease_token or 0) + 1) for row, one in kept]
+            _lease(connection, leases, to_micros(lease_until))
             known = fields_known(connection, {row.record: row.revision for row, _ in kept})
             said = _said_at(connection, {row.cause for row, _ in kept if row.cause is not None})
         return tuple(
@@ -81,12 +83,23 @@ class SqlOutbox:
                 shadow=bool(row.shadow),
                 attempt=one.attempts + 1,
                 was=one.was,
-                token=token,
+                token=(row.lease_token or 0) + 1,
                 known=known.get(row.record, _NOTHING_KNOWN),
                 said_at=said.get(row.cause),
             )
             for row, one in kept
         )
+
+    def renew(self, leased: Sequence[LeasedIntent], *, lease_until: datetime) -> frozenset[str]:
+        """See the port."""
+        tokens = {one.intent.id: one.token for one in leased}
+        rows = [(to_micros(lease_until), token, intent_id) for intent_id, token in tokens.items()]
+        with self._database.write() as connection:
+            if _update(connection, "lease_expires_at = {}", ("bigint",), rows, guard="lease_token") == len(rows):
+                return frozenset(tokens)
+            columns = ("id", "lease_token", "state")
+            held = bulk.select_by_keys(connection, write_intent, columns, "id", tokens)
+        return frozenset(name for name, token, state in held if (tokens[name], IntentState.LEASED) == (token, state))
 
     def settle(self, verdicts: Sequence[Verdict], *, now: datetime) -> None:
         """See the port. The lease token is compared in the same statement that changes the state."""
@@ -130,7 +143,7 @@ def _due(target: str, micros: int, limit: int, flows: "_Waiting") -> Select[Any]
         waiting.c.target == target,
         text(f"waiting.{_IS_OPEN}"),
         (waiting.c.due_at > micros)
-        | ((waiting.c.state == IntentState.LEASED.value) & (waiting.c.lease_expires_at > micros)),
+        | ((waiting.c.state == IntentState.LEASED.value) & (waiting.c.lease_expires_at > flows.lease_now)),
     )
     lower = write_intent.alias("lower")
     # A subscription looks up its account: while a lower step of the lane is open, the higher waits behind it.
@@ -157,6 +170,7 @@ def _due(target: str, micros: int, limit: int, flows: "_Waiting") -> Select[Any]
             write_intent.c.attempts,
             write_intent.c.shadow,
             write_intent.c.cause,
+            write_intent.c.lease_token,
             write_intent.c.body,
         )
         .where(
@@ -179,10 +193,11 @@ def _due(target: str, micros: int, limit: int, flows: "_Waiting") -> Select[Any]
 
 
 class _Waiting(NamedTuple):
-    """Flows that wait: whole, or with what was planned after their last tick."""
+    """Flows that wait: whole, or with what was planned after their last tick. And the time by which leases end."""
 
     paused: frozenset[str]
     batches: Mapping[str, datetime]
+    lease_now: int
 
 
 def _said_at(connection: Connection, seqs: set[int]) -> dict[int | None, datetime]:
@@ -199,8 +214,8 @@ def _supersede(connection: Connection, ids: list[str], micros: int) -> None:
     _update(connection, "state = {}, reason = {}, settled_at = {}", ("text", "text", "bigint"), rows)
 
 
-def _lease(connection: Connection, leases: list[tuple[str, int]], token: int, expires_at: int) -> None:
-    rows = [(IntentState.LEASED.value, attempts, token, expires_at, intent_id) for intent_id, attempts in leases]
+def _lease(connection: Connection, leases: list[tuple[str, int, int]], expires_at: int) -> None:
+    rows = [(IntentState.LEASED.value, attempts, token, expires_at, intent_id) for intent_id, attempts, token in leases]
     _update(
         connection,
         "state = {}, attempts = {}, lease_token = {}, lease_expires_at = {}",

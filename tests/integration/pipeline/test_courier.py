@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +14,10 @@ from sqlalchemy import select
 from accordant.canonical.charter import CourierPart, Winner
 from accordant.canonical.intents import RefusalClass, Refused, WriteIntent
 from accordant.canonical.targets import object_spec
-from accordant.pipeline.courier import LEASE, Breaker, courier
+from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
 from accordant.pipeline.dispatch import Stop
+from accordant.pipeline.hold import LEASE, WRITE_MAX
 from accordant.pipeline.recognize import Recognizer
 from accordant.ports.connector import AnswerLost, RateLimited, RecordWrite, TargetUnavailable
 from accordant.ports.state import Changes, PlannedIntent
@@ -76,6 +79,7 @@ class Round:
             breaker=self.breaker,
             pause=pause,
             clock=self.clock,
+            lease_clock=self.clock,
         )
 
     def _gate(self) -> Gate:
@@ -184,8 +188,8 @@ async def test_a_courier_that_died_leaves_a_doubt_that_is_probed(database: Datab
     written = claimed[0].intent
     record = RecordWrite(key=written.key, fields=written.fields, idempotency_key=written.idempotency_key)
     await one.target.write(object_spec(MAPPINGS["accounts"]), [record])
-    assert await one.run(seconds=60) == 0
-    assert await one.run(seconds=61) == 1
+    assert await one.run(seconds=LEASE.total_seconds() - 1) == 0
+    assert await one.run(seconds=2) == 1
     assert one.states() == {"cus_1": ("already_applied", 2)}
     assert len(one.target.ledger) == 1
 
@@ -271,3 +275,90 @@ async def test_the_newest_revision_carries_the_change_of_the_older(database: Dat
     columns: Sequence[tuple[Any, ...]] = one.rows(schema.write_intent, "revision", "state")
     assert sorted(columns) == [(1, "superseded"), (2, "superseded"), (3, "applied")]
     assert one.target.ledger == [("cus_1", {"Name": "Example 3"})]
+
+
+# -- leases ------------------------------------------------------------------------------------------------------------
+
+
+def taken_over(one: Round, limit: int = 10) -> list[str]:
+    """What another courier takes now, by key."""
+    now = one.clock()
+    other = SqlOutbox(one.database)
+    claimed = other.claim(target="crm", limit=limit, now=now, lease_until=now + LEASE, paused_flows=frozenset())
+    return [leased.intent.key for leased in claimed]
+
+
+async def test_what_was_taken_over_before_its_write_is_not_written_again(database: Database) -> None:
+    one = Round(database)
+    one.plan(intent("cus_1", lane="crm:a"), intent("sub_1", lane="crm:a", step=1), intent("cus_2", lane="crm:b"))
+    taken: list[str] = []
+
+    def sleep_too_long() -> None:
+        one.clock.move(seconds=LEASE.total_seconds() + 1)
+        taken.extend(taken_over(one))
+
+    one.target.on_read = sleep_too_long
+    assert await one.run() == 2
+    assert taken == ["cus_1", "cus_2"]
+    assert one.target.ledger == []
+    assert one.target.calls == ["read"]
+    assert one.states() == {"cus_1": ("leased", 2), "cus_2": ("leased", 2), "sub_1": ("pending", 0)}
+
+
+async def test_a_write_begins_only_with_a_lease_that_outlasts_it(database: Database) -> None:
+    one = Round(database)
+    one.plan(intent("cus_1"))
+    one.target.on_read = lambda: one.clock.move(seconds=(LEASE - WRITE_MAX).total_seconds() + 1)
+    seen: list[list[str]] = []
+
+    async def write(spec: Any, records: Any) -> Any:
+        one.clock.move(seconds=WRITE_MAX.total_seconds())
+        seen.append(taken_over(one))
+        return await LedgerTarget.write(one.target, spec, records)
+
+    one.target.write = write  # type: ignore[method-assign]  a target that takes as long as it may
+    assert await one.run() == 1
+    assert seen == [[]]
+    assert one.states() == {"cus_1": ("applied", 1)}
+
+
+async def test_of_a_round_that_lasted_too_long_only_what_was_taken_over_is_dropped(database: Database) -> None:
+    one = Round(database)
+    one.plan(intent("cus_1"), intent("cus_2"))
+    taken: list[str] = []
+
+    async def write(spec: Any, records: Any) -> Any:
+        done = await LedgerTarget.write(one.target, spec, records)
+        one.clock.move(seconds=LEASE.total_seconds() + 1)
+        taken.extend(taken_over(one, limit=1))
+        return done
+
+    one.target.write = write  # type: ignore[method-assign]  it answers after its lease is over
+    assert await one.run() == 2
+    (lost,) = taken
+    kept = ({"cus_1", "cus_2"} - {lost}).pop()
+    assert one.states() == {lost: ("leased", 2), kept: ("applied", 1)}
+    assert await one.run(seconds=LEASE.total_seconds() + 1) == 1
+    assert one.states()[lost] == ("already_applied", 3)
+    assert len(one.target.ledger) == 2
+    assert one.trail_is_sound()
+
+
+async def test_a_target_that_never_answers_is_given_up_in_time_and_asked_later(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Round(database)
+    one.plan(intent("cus_1"))
+
+    async def write(spec: Any, records: Any) -> Any:
+        await LedgerTarget.write(one.target, spec, records)
+        await asyncio.Event().wait()
+
+    one.target.write = write  # type: ignore[method-assign]  the answer never comes
+    monkeypatch.setattr("accordant.pipeline.deliver.WRITE_MAX", timedelta(seconds=0.05))
+    assert await one.run() == 1
+    assert one.states() == {"cus_1": ("uncertain", 1)}
+    del one.target.write
+    await one.run(minutes=1)
+    assert one.states() == {"cus_1": ("already_applied", 2)}
+    assert len(one.target.ledger) == 1

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from accordant.canonical.intents import IntentState, RefusalClass, Refused
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.kernel.ids import EntityId
-from accordant.ports.outbox import LeasedIntent, Verdict
+from accordant.ports.outbox import LeasedIntent, LeaseLost, Verdict
 from accordant.ports.state import Changes, LanePark, Link, PlannedIntent
 from accordant.store.audit import verify_chain
 from accordant.store.engine import Database
-from accordant.store.outbox import LeaseLost, SqlOutbox
+from accordant.store.outbox import SqlOutbox
 from accordant.store.schema import alert, confirmed_record, parked_lane, write_intent, write_receipt
 from accordant.store.state import SqlState
 from tests.integration.store.rows import NOW, SECOND, a_receipt, a_success, an_intent, race
@@ -264,3 +264,44 @@ def test_couriers_that_claim_at_once_share_no_lane(store_url: str, database: Dat
     assert sum(len(held) for held in lanes) == len(set().union(*lanes))
     for opened in databases:
         opened.close()
+
+
+def test_a_renewed_lease_holds_and_one_that_was_taken_over_is_lost_for_good(
+    outbox: SqlOutbox, database: Database
+) -> None:
+    _plan(database, an_intent("cus_1"), an_intent("cus_2"))
+    first = _claim(outbox)
+    assert outbox.renew(first, lease_until=NOW + 2 * _LEASE) == {one.intent.id for one in first}
+    assert _claim(outbox, at=NOW + 2 * _LEASE - SECOND) == ()
+    (taken,) = _claim(outbox, at=NOW + 2 * _LEASE, limit=1)
+    (kept,) = (one for one in first if one.intent.id != taken.intent.id)
+    assert outbox.renew(first, lease_until=NOW + 4 * _LEASE) == {kept.intent.id}
+    outbox.settle([a_success(taken)], now=NOW)
+    assert outbox.renew([taken, kept], lease_until=NOW + 5 * _LEASE) == {kept.intent.id}
+
+
+def test_a_clock_that_stands_still_gives_every_lease_a_token_of_its_own(outbox: SqlOutbox, database: Database) -> None:
+    _plan(database, an_intent())
+    gone, now = [], NOW
+    for _ in range(3):
+        gone += outbox.claim(target="crm", limit=1, now=NOW, lease_now=now, lease_until=now, paused_flows=frozenset())
+    assert len({one.token for one in gone}) == len(gone) == 3
+    with pytest.raises(LeaseLost):
+        outbox.settle([a_success(gone[0])], now=NOW)
+    outbox.settle([a_success(gone[-1])], now=NOW)
+
+
+@pytest.mark.parametrize("step", [-86_400, -3_600, 3_600, 86_400])
+def test_a_step_of_the_wall_clock_ends_no_lease_and_keeps_none(
+    outbox: SqlOutbox, database: Database, step: int
+) -> None:
+    def claim(now: datetime, lease_now: datetime) -> tuple[LeasedIntent, ...]:
+        until = lease_now + _LEASE
+        return outbox.claim(
+            target="crm", limit=9, now=now, lease_now=lease_now, lease_until=until, paused_flows=frozenset()
+        )
+
+    _plan(database, an_intent(at=NOW - timedelta(days=2)))
+    assert len(claim(NOW, NOW)) == 1
+    assert claim(NOW + step * SECOND, NOW + _LEASE - SECOND) == ()
+    assert len(claim(NOW + step * SECOND, NOW + _LEASE)) == 1

@@ -38,6 +38,11 @@ async def forget(_: Sequence[Found]) -> None:
     """Conflicts have tests of their own."""
 
 
+async def all_ours(batch: Sequence[LeasedIntent]) -> frozenset[str]:
+    """Nobody takes anything over."""
+    return frozenset(one.intent.id for one in batch)
+
+
 async def run(target: LedgerTarget, *batch: LeasedIntent, open_gate: OpenGate | None = None) -> tuple[Delivered, ...]:
     done = await deliver(
         batch,
@@ -47,6 +52,7 @@ async def run(target: LedgerTarget, *batch: LeasedIntent, open_gate: OpenGate | 
         open_gate=open_gate or opened(),
         recognizer=Recognizer(memory=Memory(), search=None, charter="abc", clock=lambda: NOW),
         keep=forget,
+        still_ours=all_ours,
         now=NOW,
     )
     assert sorted(one.leased.intent.id for one in done) == sorted(one.intent.id for one in batch)
