@@ -505,8 +505,9 @@ class Hub:
         conflict = self.conflicts.find(conflict_id)
         if conflict is None:
             raise ConflictUnknown(f"There is no conflict {conflict_id[:60]!r}.")
+        now, switches = self.clock(), self.switches()
         return prospects(
-            conflict, book=self.conflicts, state=self.state, rulebook=self.rulebook, switches=self.switches()
+            conflict, book=self.conflicts, state=self.state, rulebook=self.rulebook, switches=switches, now=now
         )
 
     def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:

@@ -19,6 +19,7 @@ from accordant.canonical.conflicts import (
 from accordant.canonical.intents import WireValue
 from accordant.governance.decide import Case, Switches, decide
 from accordant.kernel.errors import RejectedError
+from accordant.pipeline.dispatch import gate_asker
 from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.replan import replan
 from accordant.ports.audit import AuditEntry
@@ -73,7 +74,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prospects(
-    conflict: Conflict, *, book: ConflictBook, state: State, rulebook: Rulebook, switches: Switches
+    conflict: Conflict, *, book: ConflictBook, state: State, rulebook: Rulebook, switches: Switches, now: datetime
 ) -> tuple[Prospect, ...]:
     """What each choice a person has would do now. Raises ConflictClosed where there is nothing to decide any more."""
     owner_value = _owner_value(conflict, book, state, rulebook)
@@ -85,10 +86,13 @@ def prospects(
     route = rulebook.route(conflict.flow)
     assert route is not None  # noqa: S101  `_owner_value` has looked; said for the type checker
     field = frozenset({contested.field})
+    verdicts = gate_asker(state, lambda: now)(route.rules.gates, conflict.account_id)
     found = []
     for choice, value in choices:
         kept = field if choice is Choice.TARGET else frozenset[str]()
-        decision = decide(Case(flow=route.rules, fields=field, switches=switches, changing=field, kept=kept))
+        decision = decide(
+            Case(flow=route.rules, fields=field, switches=switches, changing=field, kept=kept, verdicts=verdicts)
+        )
         found.append(
             Prospect(
                 choice=choice,
@@ -121,9 +125,8 @@ def restore(order: RestoreOrder, *, book: ConflictBook, state: State, rulebook: 
     number = len(book.decisions(conflict.id)) + 1
     for _ in range(TRIES):
         switches = Switches.thrown(state.switches(), state.grants())
-        prospect = _chosen(
-            order.choice, prospects(conflict, book=book, state=state, rulebook=rulebook, switches=switches)
-        )
+        offered = prospects(conflict, book=book, state=state, rulebook=rulebook, switches=switches, now=now)
+        prospect = _chosen(order.choice, offered)
         _check_open(conflict, order.choice, book)
         decision = ConflictDecision(
             conflict_id=conflict.id, number=number, choice=order.choice, actor=actor, reason=reason, at=now

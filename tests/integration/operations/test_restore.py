@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from accordant.canonical.charter import Winner
+from accordant.canonical.clearances import CheckStatus
 from accordant.canonical.conflicts import Choice, ConflictRule, ConflictState, Side
 from accordant.governance.loop_breaker import RETURNS_MAX
 from accordant.kernel.errors import RejectedError
@@ -17,6 +18,7 @@ from accordant.views.conflicts import ConflictLine, conflicts
 from accordant.views.status import trouble_counts
 from accordant.views.trouble import trouble
 from tests.integration.operations.kit import MRR, Installation, an_installation, recharter
+from tests.integration.operations.test_clearances import GATE, a_finding, gate
 
 NAME, TYPED = "Name", "Typed by hand"
 GRACE = "grace@example.com"
@@ -192,6 +194,28 @@ async def test_a_pause_holds_a_restored_value_and_a_release_lets_it_go(store_url
         assert held(one, customer) == "EXAMPLE-0"
         one.hub.resume("accounts", "ada")
         one.clock.move(minutes=1)
+        await one.deliver()
+        assert held(one, customer) == TYPED
+
+
+async def test_a_gate_holds_a_restored_value_until_the_check_is_recorded(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        (customer,) = one.sell(1)
+        await one.settle()
+        one.salesforce.edit("Account", customer, NAME, TYPED, GRACE)
+        await write_again(one, customer)
+        (line,) = lines(one)
+        gate(one, GATE)
+        assert {prospect.because.count("kyc-first") > 0 for prospect in one.hub.prospects(line.conflict.id)} == {True}
+        one.hub.clear(a_finding(one, line.conflict.account_id))
+        assert [prospect.because for prospect in one.hub.prospects(line.conflict.id)] == ["", ""]
+        one.hub.clear(a_finding(one, line.conflict.account_id, CheckStatus.FAILED))
+        done = one.hub.restore(order(line, Choice.TARGET))
+        assert "Ask compliance to finish the check." in done.prospect.because
+        await one.deliver()
+        assert held(one, customer) == "EXAMPLE-0"
+        one.clock.move(minutes=1)
+        one.hub.clear(a_finding(one, line.conflict.account_id))
         await one.deliver()
         assert held(one, customer) == TYPED
 
