@@ -173,8 +173,7 @@ class Hub:
         """The database and everything kept in it, by what it is for."""
         settings = self.settings
         settings.home.mkdir(parents=True, exist_ok=True)
-        self.database = Database(settings.store)
-        migrate(self.database)
+        self.database = self._open_database()
         self.vault = Vault(self.database, read_wrapping_key(settings.home / "wrapping.key"))
         self.inbox = SqlInbox(self.database, self.vault)
         self.state = SqlState(self.database)
@@ -193,6 +192,12 @@ class Hub:
         self.cursors = Cursors(self.database)
         self.shapes = SqlShapeBook(self.database)
         self.phases = SqlPhaseBook(self.database)
+
+    def _open_database(self) -> Database:
+        """The database, with the tables of this version."""
+        database = Database(self.settings.store)
+        migrate(database)
+        return database
 
     def _appoint(self) -> None:
         """Those who decide beside the rooms: when to decide again, what is granted, whose record it is."""

@@ -20,6 +20,7 @@ from accordant.cli import (
     review,
     rules,
     serving,
+    simulate,
     trail,
     trying,
     why,
@@ -62,6 +63,7 @@ for command in (
     operate.resume,
     trying.demo,
     trying.bench,
+    simulate.simulate,
     serving.version,
 ):
     app.command(command)
