@@ -1,0 +1,167 @@
+"""The hub as `accordant simulate` runs it: itself, on a store in memory, with stand-ins for the systems outside.
+
+Nothing outside this process is touched; time is virtual, and a seed tells the whole story.
+"""
+
+import logging
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import structlog
+
+from accordant.bootstrap import Hub, checked_charter
+from accordant.canonical.charter import AlertsPart, Charter, SystemPart
+from accordant.cli.render import err, say
+from accordant.demo.company import write_charter
+from accordant.kernel.clock import Clock
+from accordant.kernel.errors import ConfigurationError
+from accordant.pipeline.courier import Breaker
+from accordant.settings import Settings
+from accordant.store.engine import Database
+from accordant.store.memory_store import MemoryDatabase, MemoryStore
+from accordant.testing.simulator.application import InlineLoop, Outside
+from accordant.testing.simulator.provider import CONNECTOR
+from accordant.testing.simulator.run import Progress, Report, replay, simulate
+from accordant.testing.simulator.schedule import Verdict
+from accordant.testing.simulator.stage import Setting
+
+_PROGRESS_S = 2.0
+_SHOWN_MAX = 10
+
+
+class SimulatedHub(Hub):
+    """The hub itself; only its store and the systems outside are given to it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        charter: Charter,
+        *,
+        database: MemoryDatabase,
+        outside: Outside,
+        clock: Clock,
+        lease_clock: Clock,
+        randomness: random.Random,
+    ) -> None:
+        self._given = database
+        self._outside = outside
+        super().__init__(settings, charter, environment={}, clock=clock, lease_clock=lease_clock, randomness=randomness)
+
+    def take_turn(self) -> int:
+        """Rooms 3 to 6 for this machine's share of the lanes, as the server takes them."""
+        return self.process_round(self.lanes.balance())
+
+    def _open_database(self) -> Database:
+        return self._given
+
+    def _connect(self, name: str, system: SystemPart, environment: Mapping[str, str]) -> None:  # noqa: ARG002
+        outside = self._outside
+        if name in outside.inbounds:
+            self.inbounds[name] = outside.inbounds[name]
+            self.connections[name] = outside.connections[name]
+            self.readers[name] = outside.readers[name]
+        if name in outside.outbounds:
+            self.outbounds[name] = outside.outbounds[name]
+            self.breakers[name] = Breaker(self.pause_after)
+
+
+def play(folder: Path | None, *, schedules: int, seed: int, replay_seed: int | None, as_json: bool) -> int:
+    """Play schedules, or one again, and print what came of it; the exit code. Raises ConfigurationError."""
+    if schedules < 1:
+        raise ConfigurationError("A run has at least one schedule.", remedy="Give --schedules a number above 0.")
+    # What the hub tells its operator in the worst of weathers would bury the result.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    with a_setting(folder) as setting:
+        if replay_seed is not None:
+            return _show(replay(setting, replay_seed))
+        report = simulate(setting, schedules=schedules, seed=seed, progress=_teller(is_shown=sys.stderr.isatty()))
+    if as_json:
+        shown = msgspec.to_builtins(report) | {"fired": report.fired, "holds": report.holds}
+        sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
+    else:
+        _print(report)
+    return 0 if report.holds else 1
+
+
+@contextmanager
+def a_setting(folder: Path | None, name: str = "simulator") -> Iterator[Setting]:
+    """What schedules are played on. ``name`` is the store's own in this process. Raises as reading a charter."""
+    with TemporaryDirectory(prefix="accordant-simulate-") as home:
+        place = folder or write_charter(
+            Path(home) / "charter", stripe_url="http://127.0.0.1:9", salesforce_url="http://127.0.0.1:9"
+        )
+        settings = Settings(home=Path(home), charter=place, store="sqlite://")
+        charter = msgspec.structs.replace(checked_charter(settings), alerts=AlertsPart())
+        sources = tuple(name for name, system in charter.systems.items() if system.connector == CONNECTOR)
+        targets = tuple(dict.fromkeys(flow.target for flow in charter.flows))
+        if not sources or not targets:
+            raise ConfigurationError(
+                f"This charter has no flow from a system of the connector {CONNECTOR}.",
+                remedy="The simulator knows a past of that system only.",
+            )
+        store = MemoryStore(name)
+
+        def start(
+            charter: Charter,
+            database: MemoryDatabase,
+            *,
+            clock: Clock,
+            lease_clock: Clock,
+            randomness: random.Random,
+            outside: Outside,
+        ) -> SimulatedHub:
+            return SimulatedHub(
+                settings,
+                charter,
+                database=database,
+                outside=outside,
+                clock=clock,
+                lease_clock=lease_clock,
+                randomness=randomness,
+            )
+
+        loop = InlineLoop()
+        try:
+            yield Setting(charter=charter, start=start, sources=sources, targets=targets, store=store, loop=loop)
+        finally:
+            loop.close()
+            store.close()
+
+
+def _teller(*, is_shown: bool) -> Progress:
+    began = time.perf_counter()
+    told = began
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        now = time.perf_counter()
+        if is_shown and now - told >= _PROGRESS_S:
+            told = now
+            rest_s = (now - began) / done * (total - done)
+            err().print(f"{done:,} of {total:,} schedules, {done / (now - began):.1f}/s, {rest_s:.0f} s to go")
+
+    return tell
+
+
+def _show(verdict: Verdict) -> int:
+    say(*verdict.trace, f"Seed {verdict.seed}, digest {verdict.digest}.", *verdict.violations)
+    return 1 if verdict.violations else 0
+
+
+def _print(report: Report) -> None:
+    width = max(map(len, report.fired))
+    say(
+        *(f"  {name:<{width}}  {count:>9,}" for name, count in report.fired.items()),
+        f"{report.schedules:,} schedules from seed {report.seed}: {report.failed:,} did not hold.",
+        f"Compared: {report.events:,} events ({report.bytes:,} bytes delivered), {report.effects:,} effects, "
+        f"{report.records:,} records; {report.waiting:,} records wait for a person.",
+        *report.shortcomings,
+    )
+    for failure in report.failures[:_SHOWN_MAX]:
+        say(f"Seed {failure.seed}: {failure.violations[0]}", f"  accordant simulate --replay {failure.seed}")

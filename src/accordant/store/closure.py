@@ -1,0 +1,122 @@
+"""The closure question: was anything that is due forgotten? And the digest of what everything came to.
+
+Every effect due is done, waits with a time, waits for a person, or was cancelled with a reason: there is no fifth.
+Read-only; asked by the simulator after every schedule.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, exists, select
+
+from accordant.canonical.intents import IntentState
+from accordant.canonical.standing import Standing, encode_standing
+from accordant.ports.inbox import WorkState
+from accordant.store.schema import (
+    business_event,
+    crosswalk,
+    desired_record,
+    entity,
+    inbox_event,
+    inbox_work,
+    parked_lane,
+    standing,
+    write_intent,
+)
+
+_OPEN = (IntentState.PENDING.value, IntentState.LEASED.value, IntentState.UNCERTAIN.value)
+
+
+class OpenEnds(msgspec.Struct, frozen=True, kw_only=True):
+    """What is not finished. ``forgotten`` are sentences on what nobody will ever come back to: there must be none.
+
+    ``events`` and ``intents`` still move by themselves; ``waiting`` are records that wait for a person.
+    """
+
+    events: int
+    intents: int
+    waiting: frozenset[str]
+    forgotten: tuple[str, ...]
+
+
+def open_ends(connection: Connection) -> OpenEnds:
+    """What is open now, and what fell through."""
+    parked = {row.lane for row in connection.execute(select(parked_lane.c.lane))}
+    moving = connection.execute(
+        select(inbox_work.c.lane).where(inbox_work.c.state.in_((WorkState.RECEIVED, WorkState.AWAITING_REREAD)))
+    ).all()
+    intents = connection.execute(
+        select(write_intent.c.lane, write_intent.c.record, write_intent.c.state).where(
+            write_intent.c.state.in_((*_OPEN, IntentState.HELD.value, IntentState.DEAD.value))
+        )
+    ).all()
+    return OpenEnds(
+        events=sum(row.lane not in parked for row in moving),
+        intents=sum(row.state in _OPEN and row.lane not in parked for row in intents),
+        waiting=frozenset(row.record for row in intents if row.state not in _OPEN or row.lane in parked),
+        forgotten=tuple(_forgotten(connection)),
+    )
+
+
+def _forgotten(connection: Connection) -> Iterator[str]:
+    unworked = select(inbox_event.c.external_id).where(~exists().where(inbox_work.c.seq == inbox_event.c.seq))
+    for row in connection.execute(unworked):
+        yield f"The event {row.external_id} is stored and nobody will ever process it."
+    unplanned = select(desired_record.c.ref, desired_record.c.revision).where(
+        ~exists().where(
+            write_intent.c.record == desired_record.c.ref, write_intent.c.revision >= desired_record.c.revision
+        )
+    )
+    for row in connection.execute(unplanned):
+        yield f"Revision {row.revision} of {row.ref} is desired and no intent carries it."
+    dead = select(write_intent.c.id, write_intent.c.record).where(
+        write_intent.c.state == IntentState.DEAD.value,
+        ~exists().where(parked_lane.c.lane == write_intent.c.lane),
+    )
+    for row in connection.execute(dead):
+        yield f"The intent {row.id} for {row.record} is dead and its lane is not parked."
+
+
+def external_ids(connection: Connection) -> frozenset[str]:
+    """The ids of all stored events, as their providers gave them."""
+    return frozenset(connection.execute(select(inbox_event.c.external_id)).scalars())
+
+
+def outcome(connection: Connection, sources: frozenset[str]) -> dict[str, str]:
+    """A digest of each thing that must not depend on order, repeats or crashes, by its name.
+
+    ``sources`` are the owners whose crosswalk entries count: those of targets name records that a target numbered.
+    """
+    found: dict[str, str] = {}
+    queries: tuple[tuple[str, Any], ...] = (
+        ("entity", select(entity.c.id, entity.c.root_id, entity.c.state)),
+        (
+            "standing",
+            select(standing.c.account_id, standing.c.state).where(standing.c.state != encode_standing(Standing())),
+        ),
+        (
+            "desired",
+            select(
+                desired_record.c.ref,
+                desired_record.c.flow,
+                desired_record.c.lane,
+                desired_record.c.key,
+                desired_record.c.fields,
+                desired_record.c.notes,
+            ),
+        ),
+        (
+            "link",
+            select(crosswalk.c.ref, crosswalk.c.kind, crosswalk.c.entity_id).where(crosswalk.c.system.in_(sources)),
+        ),
+        (
+            "business event",
+            select(business_event.c.id, business_event.c.type, business_event.c.root_id, business_event.c.occurred_at),
+        ),
+    )
+    for name, query in queries:
+        for row in connection.execute(query):
+            found[f"{name} {row[0]}"] = hashlib.sha256(repr(tuple(row)).encode()).hexdigest()
+    return found

@@ -1,0 +1,91 @@
+"""What has to hold after every schedule, and how much was compared: an empty comparison proves nothing.
+
+The oracles are the ledgers of the targets and the list of acknowledged events; the hub's tables are the defendant.
+"""
+
+import msgspec
+
+from accordant.canonical.intents import WireValue
+from accordant.ports.connector import DestinationClass
+from accordant.store.audit import verify_chain
+from accordant.store.closure import external_ids, open_ends, outcome
+from accordant.testing.destinations import MemoryDestination
+from accordant.testing.simulator.stage import Stage
+
+Held = dict[str, dict[str, dict[str, WireValue]]]
+
+
+class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """How much was looked at."""
+
+    events: int
+    effects: int
+    records: int
+    bytes: int
+    waiting: int
+    outcome: dict[str, str]
+
+
+def check(stage: Stage, expected: dict[str, str] | None, held: Held | None) -> Compared:
+    """Look at everything; what does not hold is added to the stage's violations. None expects nothing (a reference)."""
+    tell = stage.violations.append
+    with stage.setting.store.database.read() as connection:
+        ends = open_ends(connection)
+        stored = external_ids(connection)
+        found = outcome(connection, frozenset(stage.setting.sources))
+        chain = verify_chain(connection)
+    acknowledged = {one.past.said[index].id for one in stage.providers for index in one.acknowledged}
+    for sentence in ends.forgotten:
+        tell(f"EF2: {sentence}")
+    if missing := acknowledged - stored:
+        tell(f"IN1: {len(missing)} acknowledged events are not stored, {min(missing)} among them.")
+    if chain.faults:
+        tell(f"AU2: the audit chain does not verify: {chain.faults[0]}")
+    for name, destination in stage.destinations.items():
+        for identity, count in destination.made_twice().items():
+            tell(f"EF1: {identity} was made {count} times in {name} (class {destination.destination_class.name}).")
+        repeated = _repeated(destination)
+        if repeated:
+            tell(f"EF1: {repeated[0]} in {name} was given the same change twice.")
+    if expected is not None:
+        for thing in sorted(expected.keys() | found.keys()):
+            if expected.get(thing) != found.get(thing):
+                tell(f"OR5: {thing} is not what it is without faults.")
+                break
+    if held is not None:
+        _compare_targets(stage, held, ends.waiting)
+    return Compared(
+        events=len(stored),
+        effects=sum(len(one.effects) for one in stage.destinations.values()),
+        records=sum(len(one.held()) for one in stage.destinations.values()),
+        bytes=sum(one.bytes_sent for one in stage.providers),
+        waiting=len(ends.waiting),
+        outcome=found,
+    )
+
+
+def _repeated(destination: MemoryDestination) -> list[str]:
+    """Changes that one request made twice: the same write carried out again after its effect was overwritten."""
+    seen: set[tuple[str, str, bool]] = set()
+    repeated = []
+    for effect in destination.effects:
+        name = (effect.identity, effect.request, effect.created)
+        if name in seen and effect.fields:
+            repeated.append(effect.identity)
+        seen.add(name)
+    return repeated
+
+
+def _compare_targets(stage: Stage, held: Held, waiting: frozenset[str]) -> None:
+    """Every target holds what it holds without faults, except where a person edited or has to decide."""
+    for name, destination in stage.destinations.items():
+        if destination.destination_class is DestinationClass.NOTHING:
+            continue
+        found = destination.held()
+        for identity in sorted(held[name].keys() | found.keys()):
+            key = identity.partition("/")[2]
+            if identity in stage.doubtful or key in stage.doubtful or f"{name}:{identity}" in waiting:
+                continue
+            if found.get(identity) != held[name].get(identity):
+                stage.violations.append(f"OR5: {identity} in {name} does not hold what it holds without faults.")
+                return

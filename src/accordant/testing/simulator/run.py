@@ -1,0 +1,124 @@
+"""Many schedules in a row and what they came to: how often each fault fired, how much was compared, what failed.
+
+A run that proves nothing does not hold: over many schedules every fault has to fire and something has to be compared.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from accordant.kernel.hashing import digest
+from accordant.ports.connector import DestinationClass
+from accordant.testing.simulator.schedule import Reference, Verdict, play
+from accordant.testing.simulator.stage import Setting
+from accordant.testing.simulator.world import Fault
+
+#: From this many schedules on a fault that never fired is a defect of the run itself.
+COVERED_FROM = 1_000
+_FAILURES_MAX = 50
+
+#: Told after every schedule: how many are done, and how many there are.
+Progress = Callable[[int, int], None]
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """One schedule that did not hold, and how to see it again."""
+
+    seed: int
+    digest: str
+    violations: tuple[str, ...]
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run came to. ``places`` counts each fault by where in the code it struck; units: ``bytes`` delivered.
+
+    ``digest`` is that of all traces: the same for the same seeds.
+    """
+
+    schedules: int
+    seed: int
+    classes: tuple[str, ...]
+    places: dict[str, dict[str, int]]
+    events: int
+    effects: int
+    records: int
+    bytes: int
+    waiting: int
+    failed: int
+    failures: tuple[Failure, ...]
+    digest: str
+
+    @property
+    def fired(self) -> dict[str, int]:
+        """How often each fault fired."""
+        return {fault.value: sum(self.places.get(fault.value, {}).values()) for fault in Fault}
+
+    @property
+    def shortcomings(self) -> tuple[str, ...]:
+        """Why the run itself proves too little; empty for one that is large enough and looked at everything."""
+        found = []
+        if not (self.events and self.effects and self.records and self.bytes):
+            found.append("Nothing was compared.")
+        if self.schedules >= COVERED_FROM:
+            found += [f"The fault {name!r} never fired." for name, count in self.fired.items() if not count]
+        return tuple(found)
+
+    @property
+    def holds(self) -> bool:
+        """Whether every schedule held and the run proves something."""
+        return not self.failed and not self.shortcomings
+
+
+def simulate(
+    setting: Setting,
+    *,
+    schedules: int,
+    seed: int,
+    classes: Sequence[DestinationClass] = tuple(DestinationClass),
+    progress: Progress | None = None,
+) -> Report:
+    """Play ``schedules`` schedules from ``seed`` on, each a seed of its own."""
+    references: dict[int, Reference] = {}
+    places: dict[str, Counter[str]] = {}
+    totals: Counter[str] = Counter()
+    failures: list[Failure] = []
+    failed = 0
+    digests = bytearray()
+    for number in range(schedules):
+        verdict = play(setting, seed + number, references, classes=classes)
+        digests += bytes.fromhex(verdict.digest)
+        for (fault, where), count in verdict.fired.items():
+            places.setdefault(fault.value, Counter())[where] += count
+        totals.update(
+            events=verdict.compared.events,
+            effects=verdict.compared.effects,
+            records=verdict.compared.records,
+            bytes=verdict.compared.bytes,
+            waiting=verdict.compared.waiting,
+        )
+        if verdict.violations:
+            failed += 1
+            if len(failures) < _FAILURES_MAX:
+                failures.append(Failure(seed=verdict.seed, digest=verdict.digest, violations=verdict.violations))
+        if progress is not None:
+            progress(number + 1, schedules)
+    return Report(
+        schedules=schedules,
+        seed=seed,
+        classes=tuple(one.name for one in classes),
+        places={name: dict(sorted(counts.items())) for name, counts in sorted(places.items())},
+        events=totals["events"],
+        effects=totals["effects"],
+        records=totals["records"],
+        bytes=totals["bytes"],
+        waiting=totals["waiting"],
+        failed=failed,
+        failures=tuple(failures),
+        digest=digest(bytes(digests)).hex(),
+    )
+
+
+def replay(setting: Setting, seed: int, *, classes: Sequence[DestinationClass] = tuple(DestinationClass)) -> Verdict:
+    """Play one schedule again, with its whole trace."""
+    return play(setting, seed, {}, classes=classes)

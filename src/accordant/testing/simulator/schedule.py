@@ -1,0 +1,263 @@
+"""One schedule: a past is delivered while things go wrong; then the weather clears and everything has to come right.
+
+The story is drawn from the seed alone. Next: `checks.py` for what has to hold, `run.py` for many schedules.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import msgspec
+
+from accordant.canonical.intents import WireValue
+from accordant.ports.connector import DestinationClass
+from accordant.store.closure import open_ends
+from accordant.testing.simulator.checks import Compared, check
+from accordant.testing.simulator.provider import Past, a_past
+from accordant.testing.simulator.stage import Provider, Rates, Setting, Stage
+from accordant.testing.simulator.world import Fault, World
+
+#: How many different pasts there are: each is lived once without a fault, to compare with.
+PASTS = 12
+_STEPS = (10, 26)
+#: How long nothing is done while something is still open: doubled each time, in virtual seconds.
+_CALM_PAUSE_S = 15.0
+#: After this long without a fault every lane has come to rest: longer than any clock was wrong.
+CALM_MAX = timedelta(days=2)
+#: When everything is looked at, after the last event of the past: what depends on the day is then the same.
+_JUDGED_AFTER = timedelta(days=9)
+
+#: How probable a fault is, at each of its moments, in a schedule that has it.
+_RATES: dict[Fault, float] = {
+    Fault.CRASH: 0.02,
+    Fault.REORDER: 0.5,
+    Fault.DUPLICATE: 0.15,
+    Fault.LOSS: 0.08,
+    Fault.DELAY: 0.15,
+    Fault.RATE_STORM: 0.04,
+    Fault.ERROR_STORM: 0.04,
+    Fault.TIMEOUT_BEFORE: 0.25,
+    Fault.TIMEOUT_AFTER: 0.25,
+    Fault.LIE_DONE: 0.06,
+    Fault.LIE_FAILED: 0.1,
+    Fault.LIE_OTHER_RECORD: 0.06,
+    Fault.LEASE_EXPIRY: 0.04,
+    Fault.CLOCK_STEP: 0.05,
+    Fault.SWITCH_FLIP: 0.03,
+    Fault.CHARTER_FLIP: 0.04,
+    Fault.HAND_EDIT: 0.08,
+    Fault.RESTORE: 0.04,
+    Fault.STORE_AWAY: 0.02,
+}
+_SHARE_OF_SCHEDULES = 0.3
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one schedule. ``violations`` are sentences; none means that it held."""
+
+    seed: int
+    digest: str
+    violations: tuple[str, ...]
+    fired: dict[tuple[Fault, str], int]
+    compared: Compared
+    trace: tuple[str, ...]
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What a past comes to where nothing goes wrong: the hub's outcome, and each target's records."""
+
+    outcome: dict[str, str]
+    held: dict[str, dict[str, dict[str, WireValue]]]
+
+
+def play(
+    setting: Setting,
+    seed: int,
+    references: dict[int, Reference],
+    *,
+    classes: Sequence[DestinationClass] = tuple(DestinationClass),
+) -> Verdict:
+    """Play one schedule with targets of any of these classes.
+
+    ``references`` is filled with what pasts come to without faults, by their number.
+    """
+    dice = World(seed, begins_at=_past(0).ended_at)
+    number = dice.number(0, PASTS - 1)
+    drawn = [dice.one_of(classes) for _ in setting.targets]
+    if number not in references:
+        references[number] = _reference(setting, number)
+    past = _past(number)
+    world = World(seed, begins_at=past.ended_at)
+    stage = Stage(setting, world, past, drawn)
+    world.tell(f"past {number}, {' '.join(one.name for one in drawn)}")
+    try:
+        _turbulence(stage)
+        _calm(stage)
+        compared = check(stage, references[number].outcome, references[number].held)
+    finally:
+        stage.close()
+    return Verdict(
+        seed=seed,
+        digest=world.digest,
+        violations=tuple(stage.violations),
+        fired=dict(world.fired),
+        compared=compared,
+        trace=tuple(world.trace),
+    )
+
+
+def _past(number: int) -> Past:
+    return a_past(number, accounts=1 + number % 3, months=1 + number % 2)
+
+
+def _reference(setting: Setting, number: int) -> Reference:
+    past = _past(number)
+    world = World(number, begins_at=past.ended_at)
+    stage = Stage(setting, world, past, [DestinationClass.NATIVE_UPSERT for _ in setting.targets])
+    try:
+        _calm(stage)
+        if stage.violations:
+            raise AssertionError(f"Without a fault: {stage.violations[0]}")
+        found = check(stage, None, None)
+    finally:
+        stage.close()
+    return Reference(outcome=found.outcome, held={name: one.held() for name, one in stage.destinations.items()})
+
+
+def _turbulence(stage: Stage) -> None:
+    """While things go wrong: any step of any machine, in any order, and whatever may happen between two steps."""
+    world = stage.world
+    stage.rates = Rates(of={fault: rate for fault, rate in _RATES.items() if world.chance(_SHARE_OF_SCHEDULES)})
+    for _ in range(world.number(*_STEPS)):
+        _between_steps(stage)
+        machine = world.one_of(stage.machines)
+        match world.weighted({"receive": 6, "process": 4, "deliver": 4, "reread": 1, "time": 3}):
+            case "receive":
+                _deliver_some(stage, world.one_of(stage.providers))
+            case "process":
+                stage.process(machine)
+            case "deliver":
+                stage.deliver(machine, world.one_of(stage.setting.targets))
+            case "reread":
+                stage.reread(machine)
+            case _:
+                world.passes(world.number(1, 90))
+        world.passes(0.05)
+
+
+def _deliver_some(stage: Stage, provider: Provider) -> None:
+    """Some deliveries arrive in one group: in order or not, twice, later, or never."""
+    world, rates = stage.world, stage.rates
+    count = min(world.number(1, 12), len(provider.pending))
+    if world.strikes(Fault.REORDER, "deliveries", rates[Fault.REORDER]):
+        world.shuffle(provider.pending)
+    chosen, provider.pending = provider.pending[:count], provider.pending[count:]
+    arriving: list[int] = []
+    for index in chosen:
+        if world.strikes(Fault.LOSS, "deliveries", rates[Fault.LOSS]):
+            provider.lost.append(index)
+        elif world.strikes(Fault.DELAY, "deliveries", rates[Fault.DELAY]):
+            provider.pending.append(index)
+        else:
+            arriving.append(index)
+            if world.strikes(Fault.DUPLICATE, "deliveries", rates[Fault.DUPLICATE]):
+                provider.pending.insert(world.number(0, len(provider.pending)), index)
+    if arriving:
+        stage.receive(world.one_of(stage.machines), provider, arriving)
+
+
+def _between_steps(stage: Stage) -> None:
+    """What people, clocks and targets do between two steps."""
+    world, rates = stage.world, stage.rates
+    happens = {
+        fault: world.chance(rates[fault])
+        for fault in (
+            Fault.RATE_STORM,
+            Fault.ERROR_STORM,
+            Fault.CLOCK_STEP,
+            Fault.SWITCH_FLIP,
+            Fault.CHARTER_FLIP,
+            Fault.HAND_EDIT,
+            Fault.RESTORE,
+        )
+    }
+    for storm in (Fault.RATE_STORM, Fault.ERROR_STORM):
+        if happens[storm]:
+            stage.begin_storm(world.one_of(stage.setting.targets), storm, world.number(5, 200))
+    if happens[Fault.CLOCK_STEP]:
+        machine = world.one_of(stage.machines)
+        machine.clock.skew_s = float(world.one_of((-86_400, -3_600, -30, 30, 3_600, 86_400)))
+        world.note_fault(Fault.CLOCK_STEP, f"{machine.clock.skew_s:+.0f} s")
+    if happens[Fault.SWITCH_FLIP]:
+        stage.flip_switch("between steps")
+    if happens[Fault.CHARTER_FLIP]:
+        stage.flip_charter()
+    if happens[Fault.HAND_EDIT]:
+        stage.edit_by_hand()
+    if rates[Fault.RESTORE] and world.chance(0.2):
+        stage.back_up()
+    if happens[Fault.RESTORE]:
+        stage.restore()
+
+
+def _calm(stage: Stage) -> None:
+    """The weather clears: what was lost is delivered again, what was stopped goes on, until nothing is left to do."""
+    world = stage.world
+    world.is_calm = True
+    for machine in stage.machines:
+        machine.clock.skew_s = 0.0
+    stage.put_in_force(stage.setting.charter)
+    for machine in stage.machines:
+        stage.process(machine)
+    stage.release_all()
+    for provider in stage.providers:
+        provider.pending += provider.lost
+        provider.lost = []
+        while provider.pending:
+            some, provider.pending = provider.pending[:40], provider.pending[40:]
+            stage.receive(stage.machines[0], provider, some)
+    _come_to_rest(stage)
+    # Some facts are looked up when a record is planned and not waited for, and some change with the calendar: once a
+    # day everything is decided again. Judged is what holds after that, on one day for all schedules.
+    world.at = max(world.at, stage.providers[0].past.ended_at + _JUDGED_AFTER)
+    _come_to_rest(stage)
+    if stage.needs_comparison:
+        _compare_and_repair(stage)
+        _come_to_rest(stage)
+
+
+def _come_to_rest(stage: Stage) -> None:
+    """Go on until nothing is open. Whatever is left after ``CALM_MAX`` is a violation."""
+    world, store = stage.world, stage.setting.store
+    until, pause_s = world.at + CALM_MAX, _CALM_PAUSE_S
+    while world.at < until:
+        done = 0
+        for machine in stage.machines:
+            done += stage.process(machine)
+        done += stage.reread(stage.machines[0])
+        for target in stage.setting.targets:
+            done += stage.deliver(stage.machines[0], target)
+        if done:
+            world.passes(1)
+            continue
+        with store.database.read() as connection:
+            ends = open_ends(connection)
+        if not ends.events and not ends.intents:
+            return
+        world.passes(pause_s)
+        pause_s *= 2
+    with store.database.read() as connection:
+        ends = open_ends(connection)
+    stage.violations.append(
+        f"Liveness: {ends.events} events and {ends.intents} writes are open {CALM_MAX.days} days after the last fault."
+    )
+
+
+def _compare_and_repair(stage: Stage) -> None:
+    """What a lie or a hand left behind is found by comparing and put right by repairing, as every night."""
+    drive = stage.setting.loop.drive
+    for flow in stage.setting.charter.flows:
+        if stage.destinations[flow.target].destination_class is DestinationClass.NOTHING:
+            continue
+        run = stage.run(stage.machines[0], "reconcile", lambda hub: drive(hub.reconcile(flow.name, actor="ada")).run.id)  # noqa: B023
+        if run is not None:
+            stage.run(stage.machines[0], "repair", lambda hub: hub.repair(run, actor="ada"))  # noqa: B023

@@ -1,0 +1,76 @@
+"""The quick tier of the simulator: thousands of schedules of faults, and what makes a green run worth something."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from accordant.ports.connector import DestinationClass
+from accordant.testing.simulator.run import Report, replay, simulate
+from accordant.testing.simulator.stage import Setting
+from accordant.testing.simulator.world import Fault
+
+#: Targets that find a record by its key at once. What the others need is a protocol of its own.
+CLASSES = (DestinationClass.NATIVE_UPSERT, DestinationClass.UNIQUE_NUMBER)
+CHUNKS, CHUNK = 10, 20
+FAILED = Path(__file__).parent / "failed_seeds.txt"
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_every_schedule_holds(setting: Setting, chunk: int) -> None:
+    report = simulate(setting, schedules=CHUNK, seed=10_000 + chunk * CHUNK, classes=CLASSES)
+    assert [(one.seed, one.violations) for one in report.failures] == []
+    assert report.holds
+
+
+def remembered() -> list[tuple[int, tuple[DestinationClass, ...], str]]:
+    lines = [line for line in FAILED.read_text().splitlines() if line and not line.startswith("#")]
+    parts = [line.split(maxsplit=2) for line in lines]
+    return [(int(seed), tuple(DestinationClass[one] for one in names.split(",")), why) for seed, names, why in parts]
+
+
+@pytest.mark.parametrize(("seed", "classes", "why"), remembered())
+def test_a_seed_that_failed_once_is_played_for_good(
+    setting: Setting, seed: int, classes: tuple[DestinationClass, ...], why: str
+) -> None:
+    assert replay(setting, seed, classes=classes).violations == (), why
+
+
+@pytest.mark.parametrize("seed", [3, 17, 119])
+def test_a_seed_tells_the_whole_story(setting: Setting, seed: int) -> None:
+    first, second = replay(setting, seed), replay(setting, seed)
+    assert first.trace == second.trace
+    assert (first.digest, first.violations) == (second.digest, second.violations)
+    assert replay(setting, seed + 1).digest != first.digest
+
+
+def a_report(**changed: object) -> Report:
+    places = {fault.value: {"here": 1} for fault in Fault}
+    fair = Report(
+        schedules=1_000,
+        seed=0,
+        classes=(),
+        places=places,
+        events=1,
+        effects=1,
+        records=1,
+        bytes=1,
+        waiting=0,
+        failed=0,
+        failures=(),
+        digest="",
+    )
+    return msgspec.structs.replace(fair, **changed)
+
+
+def test_a_run_that_proves_too_little_does_not_hold() -> None:
+    assert a_report().holds
+    assert not a_report(failed=1).holds
+    for nothing in ("events", "effects", "records", "bytes"):
+        assert not a_report(**{nothing: 0}).holds
+    lacking = {fault.value: {"here": 1} for fault in Fault if fault is not Fault.RESTORE}
+    assert a_report(places=lacking).shortcomings == ("The fault 'restore from backup' never fired.",)
+    # So few schedules say nothing about what is rare.
+    assert a_report(places=lacking, schedules=999).holds
