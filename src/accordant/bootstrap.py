@@ -10,6 +10,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.metadata import version as installed_version
 
 import structlog
 
@@ -31,7 +32,9 @@ from accordant.operations.clear import record_clearance
 from accordant.operations.compare_source import SourceComparison, compare_source
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
-from accordant.operations.redrive import Redriven, RedriveOrder, redrive
+from accordant.operations.recovery_room import RecoveryRoom
+from accordant.operations.redrive import Redriven
+from accordant.operations.redrive_checks import RedriveOrder
 from accordant.operations.rehearse import RehearsalOrder
 from accordant.operations.relink import relink
 from accordant.operations.repair import Repair, repair
@@ -76,6 +79,7 @@ from accordant.store.leases import Leases, anybody
 from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
+from accordant.store.patterns import SqlPatternBook
 from accordant.store.phases import SqlPhaseBook
 from accordant.store.reconcile import SqlReconcileBook
 from accordant.store.redrive import SqlDeadLetters
@@ -175,7 +179,7 @@ class Hub:
         settings.home.mkdir(parents=True, exist_ok=True)
         self.database = self._open_database()
         self.vault = Vault(self.database, read_wrapping_key(settings.home / "wrapping.key"))
-        self.inbox = SqlInbox(self.database, self.vault)
+        self.inbox = SqlInbox(self.database, self.vault, receives_max=lambda: self.charter.lanes.receives_max)
         self.state = SqlState(self.database)
         self.outbox = SqlOutbox(self.database, batches=lambda now: sent_until(self.rulebook, now))
         self.book = SqlReconcileBook(self.database)
@@ -223,6 +227,18 @@ class Hub:
             rulebook=lambda: self.rulebook,
             replan=lambda account_id: self.replan_accounts(account_ids=(account_id,)),
             clock=self.clock,
+        )
+        self.recovery = RecoveryRoom(
+            self.letters,
+            SqlPatternBook(self.database),
+            self.state,
+            rulebook=lambda: self.rulebook,
+            switches=self.switches,
+            clock=self.clock,
+            outbounds=self.outbounds,
+            windows=registry.windows_of,
+            declared=registry.declared_class,
+            release=installed_version("accordant"),
         )
 
     def _adopt(self, charter: Charter, environment: Mapping[str, str]) -> None:
@@ -516,25 +532,8 @@ class Hub:
         )
 
     def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:
-        """Put dead letters back, after checks: intents by id, events as ``event/NUMBER``."""
-        return redrive(
-            ids=ids,
-            order=order,
-            letters=self.letters,
-            state=self.state,
-            rulebook=self.rulebook,
-            destinations={name: outbound.destination_class for name, outbound in self.outbounds.items()},
-            switches=self.switches(),
-            now=self.clock(),
-        )
-
-    def retry(self, intent_ids: Sequence[str], *, actor: str, reason: str = "", defect: str = "") -> int:
-        """Redrive as the console asks for it; how many were put back. What was not said is recorded as not said."""
-        order = RedriveOrder(
-            actor=actor, reason=reason or "Retried from the console.", defect=defect or "Not named in the console."
-        )
-        done = self.redrive(intent_ids, order)
-        return len(done.intents) + len(done.events)
+        """Put dead letters back, after checks: intents by id, events as ``event/NUMBER``. Raises RejectedError."""
+        return self.recovery.redrive(ids, order)
 
     def clear(self, clearance: Clearance) -> None:
         """Record what a check found of a customer; what its gates held or let go is decided anew at once."""

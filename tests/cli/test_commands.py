@@ -182,9 +182,11 @@ async def test_redrive_lists_asks_and_puts_back(terminal: Terminal, tmp_path: Pa
         assert "head of their lanes: 2 dead letters." in unsaid.err
         assert "Nothing was changed. Add --yes" in unsaid.err
         unnamed = await terminal.ask("redrive", "--matching", "region", "--yes")
-        assert (unnamed.code, "needs its reason and its defect" in unnamed.err) == (2, True)
+        assert (unnamed.code, "needs its reason and its defect and its fix" in unnamed.err) == (2, True)
         one.salesforce.accept_all()
-        words = ("--because", "mended", "--defect", "the rule", "--as", "ada", "--yes")
+        words = ("--because", "mended", "--defect", "the rule", "--fix", "CRM-17", "--as", "ada", "--yes")
+        counted = await terminal.ask("redrive", "--matching", "region", "--count-only")
+        assert (counted.code, "2 writes and 0 events would go back" in counted.out) == (0, True), counted.out
         done = await terminal.ask("redrive", "--matching", "region", *words)
         assert done.code == 0, done
         assert "Put back: 2 writes" in done.out

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import event
 
+from accordant.canonical.error_patterns import pattern_of
 from accordant.canonical.intents import Applied, Refused
 from accordant.kernel.ids import derived_id
 from accordant.kernel.money import Money
@@ -19,7 +20,7 @@ from accordant.views.overview import overview, quantile
 from accordant.views.shadow import shadow_records
 from accordant.views.status import pulse, status
 from accordant.views.trace import trace
-from accordant.views.trouble import cause_of, lanes_behind, trouble
+from accordant.views.trouble import lanes_behind, trouble
 from accordant.views.why import held_value, why
 from tests.web.company import CHARTER, NOW, Company, fields_of, open_store, seed_company, throw_switch
 
@@ -133,10 +134,10 @@ def test_trouble_is_grouped_by_cause_and_sorted_by_money(company: Company) -> No
 
 
 def test_one_cause_makes_one_group_whatever_the_record() -> None:
-    one = cause_of("Salesforce refused Account 'cus_1': the e-mail ada@acme.example is not valid (row 17).")
-    other = cause_of("Salesforce refused Account 'cus_2': the e-mail bob@beta.example is not valid (row 9).")
+    one = pattern_of("Salesforce refused Account 'cus_1': the e-mail ada@acme.example is not valid (row 17).")
+    other = pattern_of("Salesforce refused Account 'cus_2': the e-mail bob@beta.example is not valid (row 9).")
     assert one == other
-    assert cause_of("The field Plan__c was deleted.") != cause_of("The field Name was deleted.")
+    assert pattern_of("The field Plan__c was deleted.") != pattern_of("The field Name was deleted.")
 
 
 def test_writes_behind_a_parked_lane_are_counted(company: Company) -> None:

@@ -48,6 +48,8 @@ from accordant.kernel.hashing import digest
 from accordant.kernel.ids import EntityId, derived_id
 from accordant.kernel.money import Money
 from accordant.operations.phase_office import PhaseOffice
+from accordant.operations.redrive import Redriven
+from accordant.operations.redrive_checks import Installed, RedriveOrder, check_order
 from accordant.operations.restore import ConflictClosed, Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
 from accordant.pipeline.plan import write_rulebook
@@ -168,15 +170,16 @@ class ConsoleDesk:
     def clock(self) -> datetime:
         return self.now
 
-    def retry(self, intent_ids: Sequence[str], *, actor: str) -> int:
-        self.asked.append(("retry", actor, *intent_ids))
+    def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:
+        check_order(order, installed=Installed(release="0.1.0", charter="c0ffee"), redrivers=())
+        self.asked.append(("redrive", order.actor, *ids))
         with self.database.write() as connection:
             done = connection.execute(
                 update(write_intent)
-                .where(write_intent.c.id.in_(intent_ids), write_intent.c.state == "dead")
+                .where(write_intent.c.id.in_(ids), write_intent.c.state == "dead")
                 .values(state="pending")
             )
-        return done.rowcount
+        return Redriven(intents=tuple(ids[: done.rowcount]))
 
     def pause(self, flow: str, actor: str, reason: str) -> None:
         self.asked.append(("pause", flow, actor, reason))

@@ -186,11 +186,14 @@ def test_a_retry_goes_through_in_a_real_browser(tmp_path: Path, browser: Browser
     served.start()
     page, errors = open_page(browser, 1280, "light")
     page.goto(f"{served.url}/trouble?kind=dead")
-    page.get_by_role("link", name="Retry 1 write").click()
-    page.get_by_role("button", name="Retry 1 write").click()
-    page.wait_for_url("**/trouble?told=1")
-    assert "1 write went back" in page.inner_text("main")
-    assert [what[0] for what in desk.asked] == ["retry"]
+    page.get_by_role("link", name="Put back 1 write").click()
+    page.get_by_label("What was mended?").fill("A deleted field")
+    page.get_by_label("Where?").fill("CRM-17")
+    page.get_by_label("Why are they to be tried again?").fill("The field is back")
+    page.get_by_role("button", name="Put back 1 write").click()
+    page.wait_for_url("**/trouble?told=1*")
+    assert "1 dead letter went back" in page.inner_text("main")
+    assert [what[0] for what in desk.asked] == ["redrive"]
     assert errors == []
     page.context.close()
     served.stop()

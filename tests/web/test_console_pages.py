@@ -186,12 +186,19 @@ def test_a_retry_shows_what_will_happen_then_does_it_once(
     found = re.search(r'href="(/trouble/retry\?cause=[0-9a-f]+)"', page)
     assert found is not None
     confirm = visitor.get(found.group(1)).text
-    assert "Retry 1 write?" in confirm
+    assert "Put back 1 write?" in confirm
     assert "Beta Bakery" in confirm
     form = {name: hidden(confirm, name) for name in ("csrf", "cause", "intent", "expected")}
+    unsaid = visitor.post("/trouble/retry", data=form, headers=HERE)
+    assert (unsaid.status_code, "needs its reason and its defect and its fix" in unsaid.text) == (422, True)
+    form |= {"reason": "the field is back", "defect": "a deleted field", "fix": "accordant 99"}
+    early = visitor.post("/trouble/retry", data=form, headers=HERE)
+    assert (early.status_code, "The fix is in Accordant 99" in early.text) == (422, True)
+    assert desk.asked == []
+    form["fix"] = "CRM-17"
     done = visitor.post("/trouble/retry", data=form, headers=HERE)
     assert done.status_code == 303
-    assert "1 write went back to the head of its lane" in visitor.get(done.headers["location"]).text
+    assert "1 dead letter went back to the head of its lane" in visitor.get(done.headers["location"]).text
     again = visitor.post("/trouble/retry", data=form, headers=HERE)
     assert again.status_code == 404
     assert len(desk.asked) == 1

@@ -345,6 +345,17 @@ class CourierPart(_Part, frozen=True, kw_only=True):
     backoff_max_s: int = 300
 
 
+class LanesPart(_Part, frozen=True, kw_only=True):
+    """When a lane stops, and who starts it again.
+
+    ``receives_max`` is how often an event is handed to a worker that gives no answer before it is set aside and its
+    lane waits. ``redrivers`` are the people who may put dead letters back; none named means everybody who gives a name.
+    """
+
+    receives_max: int = 5
+    redrivers: tuple[str, ...] = ()
+
+
 class Charter(_Part, frozen=True, kw_only=True):
     """A company's rules, whole."""
 
@@ -357,6 +368,7 @@ class Charter(_Part, frozen=True, kw_only=True):
     gates: tuple[GatePart, ...] = ()
     alerts: AlertsPart = AlertsPart()
     courier: CourierPart = CourierPart()
+    lanes: LanesPart = LanesPart()
     schedules: SchedulesPart = SchedulesPart()
     identity: IdentityPart | None = None
     phases: PhasesPart = PhasesPart()

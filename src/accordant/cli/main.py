@@ -16,6 +16,7 @@ from accordant.cli import (
     look,
     operate,
     phase,
+    recover,
     rehearse,
     review,
     rules,
@@ -58,7 +59,7 @@ for command in (
     look.status,
     rehearse.rehearse,
     operate.reconcile,
-    operate.redrive,
+    recover.redrive,
     operate.pause,
     operate.resume,
     trying.demo,
@@ -74,6 +75,7 @@ app.command(rules.charter_app)
 app.command(identity_app)
 app.command(clearance.clearance_app)
 app.command(phase.phase_app)
+app.command(recover.patterns_app)
 
 
 def run(words: Sequence[str]) -> int:

@@ -1,7 +1,6 @@
-"""Commands that start something: `reconcile`, `redrive`, `pause`, `resume`. Each says what it did, to how many."""
+"""Commands that start something: `reconcile`, `pause`, `resume`. Each says what it did, to how many."""
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -9,7 +8,7 @@ from cyclopts import Parameter
 
 from accordant.canonical.charter import Audience
 from accordant.cli.options import COMMON, AudienceOption, Common, opened_hub, person
-from accordant.cli.render import Meter, amounts, counted, emit, err, field_text, say, shown, table
+from accordant.cli.render import Meter, amounts, counted, emit, field_text, say, shown, table
 from accordant.governance.sensitivity import LEAST, lens
 from accordant.kernel.errors import RejectedError
 from accordant.views.masked import masked
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from accordant.bootstrap import Hub
     from accordant.operations.compare_source import SourceComparison
     from accordant.operations.reconcile import Reconciliation
-    from accordant.operations.redrive import LetterGroup, Redriven
     from accordant.ports.reconcile import Discrepancy
 
 _ROUNDS_MAX = 100_000
@@ -196,80 +194,6 @@ def _tell_source(system: str, found: "SourceComparison", limit: int) -> None:
     if found.fed:
         say(f"Taken in from {system}: {counted(found.fed, 'answer')}. This is how they compare now.")
     _tell_comparisons([found.reconciliation], limit)
-
-
-def redrive(
-    *ids: Annotated[str, Parameter(help="Dead letters by id: int_... or event/NUMBER.")],
-    matching: Annotated[str | None, Parameter(help="All whose reason, name or place holds this text.")] = None,
-    because: Because = "",
-    defect: Annotated[str, Parameter(help="What was mended, so that it will go this time.")] = "",
-    yes: Annotated[bool, Parameter(negative="", help="Do not ask.")] = False,
-    who: Who = None,
-    common: Common = COMMON,
-) -> int:
-    """Put dead letters back at the head of their lanes. Without ids or --matching: list them, grouped by reason."""
-    return asyncio.run(_redrive(common, ids, matching, because=because, defect=defect, yes=yes, actor=person(who)))
-
-
-async def _redrive(
-    common: Common, ids: tuple[str, ...], matching: str | None, *, because: str, defect: str, yes: bool, actor: str
-) -> int:
-    from accordant.operations.redrive import RedriveOrder, find_letters
-
-    async with opened_hub(common) as hub:
-        groups = masked(find_letters(letters=hub.letters, pattern=matching or ""), lens(hub.charter))
-        if not ids and matching is None:
-            _list_letters(common, groups)
-            return 0
-        chosen = list(ids) or [name for group in groups for name in group.ids]
-        if not chosen:
-            raise RejectedError(
-                f"No dead letter tells of {matching!r}.", remedy="Run `accordant redrive` to list them."
-            )
-        if not yes and not _agreed(chosen, groups):
-            return 2
-        done = hub.redrive(chosen, RedriveOrder(actor=actor, reason=because, defect=defect))
-    _tell_redriven(common, done)
-    return 1 if done.refused else 0
-
-
-def _list_letters(common: Common, groups: "tuple[LetterGroup, ...]") -> None:
-    if common.json:
-        emit({"groups": groups})
-        return
-    if not groups:
-        say("There are no dead letters. Writes that are refused for good and events that fail are listed here.")
-    table(
-        "Dead letters",
-        ("Count", "First", "What and why"),
-        ((group.count, group.ids[0], f"{group.where.capitalize()}: {group.reason}") for group in groups),
-        right=("Count",),
-        whole=("First",),
-    )
-
-
-def _agreed(chosen: list[str], groups: "tuple[LetterGroup, ...]") -> bool:
-    """Ask on a terminal; anywhere else say what would happen and how to have it happen."""
-    console = err()
-    console.print(f"To be put back at the head of their lanes: {counted(len(chosen), 'dead letter')}.")
-    for group in groups:
-        count = len(set(group.ids) & set(chosen))
-        if count:
-            console.print(f"  {shown(count)} × {group.where}: {group.reason}", markup=False)
-    if not sys.stdin.isatty():
-        console.print("Nothing was changed. Add --yes to do it.")
-        return False
-    return console.input("Put them back? [y/N] ", markup=False).strip().lower() in {"y", "yes"}
-
-
-def _tell_redriven(common: Common, done: "Redriven") -> None:
-    if common.json:
-        emit(done)
-        return
-    say(f"Put back: {counted(len(done.intents), 'write')}, {counted(len(done.events), 'event')}.")
-    if done.waiting_lanes:
-        say(f"Still stopped over other dead letters of theirs: {counted(len(done.waiting_lanes), 'lane')}.")
-    table("Refused", ("Dead letter", "Why"), ((one.id, one.reason) for one in done.refused))
 
 
 def pause(

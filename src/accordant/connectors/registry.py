@@ -18,9 +18,11 @@ from accordant.governance.findings import ConnectorFacts
 from accordant.governance.phases import Tier
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError
-from accordant.ports.connector import Inbound, Outbound, Reader
+from accordant.ports.connector import DestinationClass, Inbound, Outbound, Reader
 
 Settings = Mapping[str, str]
+#: A window nothing falls out of, in days: a thousand years.
+_NO_END_DAYS = 365_000
 
 
 class MakeReader(Protocol):
@@ -99,6 +101,25 @@ def facts_of(connector: Connector) -> ConnectorFacts:
 def tiers_of(charter: Charter) -> dict[str, Tier]:
     """What the connector of each system has earned. Raises ConfigurationError for one that is not installed."""
     return {name: connector(system.connector, where=f"systems.{name}").tier for name, system in charter.systems.items()}
+
+
+def windows_of(charter: Charter) -> dict[str, int | None]:
+    """For how many days each system lists its past events; None for one that lists none.
+
+    A stand-in on this machine keeps all it ever said, and its clock is not ours.
+    """
+    windows: dict[str, int | None] = {}
+    for name, system in charter.systems.items():
+        inbound = connector(system.connector, where=f"systems.{name}").manifest.inbound
+        days = None if inbound is None else inbound.replay_window_days or None
+        windows[name] = _NO_END_DAYS if system.stand_in else days
+    return windows
+
+
+def declared_class(charter: Charter, system: str, object_name: str) -> DestinationClass | None:
+    """What the manifest says an object offers against writing twice; None for an object it does not name."""
+    manifest = connector(charter.systems[system].connector, where=f"systems.{system}").manifest
+    return next((part.destination_class for part in manifest.writes if part.name == object_name), None)
 
 
 def as_text(settings: Mapping[str, object]) -> dict[str, str]:

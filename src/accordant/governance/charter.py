@@ -25,6 +25,8 @@ from accordant.governance.phases import may_become, next_phase
 SECOND_PERSON_ABOVE_PERCENT = 30
 
 ATTEMPTS_MAX = 100  # a hundred tries at the longest pause are more than a day
+#: After three tries an event is handed out alone; set aside before that, its neighbors of one crash would be as well.
+RECEIVES_MIN = 4
 
 Check = Callable[[Charter, Mapping[str, ConnectorFacts]], Iterator[Defect]]
 
@@ -197,6 +199,23 @@ def _check_courier(charter: Charter, _connectors: Mapping[str, ConnectorFacts]) 
         )
 
 
+def _check_lanes(charter: Charter, _connectors: Mapping[str, ConnectorFacts]) -> Iterator[Defect]:
+    lanes = charter.lanes
+    if not RECEIVES_MIN <= lanes.receives_max <= ATTEMPTS_MAX:
+        yield Defect(
+            where=place("lanes", "receives_max"),
+            problem=f"An event cannot be set aside after it was handed out {lanes.receives_max} times.",
+            remedy=f"Give a number from {RECEIVES_MIN} to {ATTEMPTS_MAX}.",
+        )
+    for index, name in enumerate(lanes.redrivers):
+        if not name.strip():
+            yield Defect(
+                where=place("lanes", "redrivers", index),
+                problem="A person who may redrive has no name.",
+                remedy="Give the name they sign in with, or leave the line out.",
+            )
+
+
 #: Every check, in the order in which a person reads a charter.
 CHECKS: tuple[Check, ...] = (
     _check_company,
@@ -209,6 +228,7 @@ CHECKS: tuple[Check, ...] = (
     check_gates,
     check_phases,
     _check_courier,
+    _check_lanes,
     check_schedules,
     check_sensitivity,
 )

@@ -1,10 +1,11 @@
-"""Put dead letters back at the head of their lanes: checked, counted, by a named person, for a named defect.
+"""Put dead letters back at the head of their lanes, as a plan: checked, counted, by a named person, for a named defect.
 
 A write is not repeated as it was: today's desired record is planned, and the dead ones are superseded. An event is
-taken again as it came. What may not go is refused with its reason, the others go.
+taken again as it came. What may not go is refused with what is missing, the others go.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
@@ -12,24 +13,39 @@ import msgspec
 from accordant.governance.decide import Case, Switches, decide
 from accordant.governance.gates import AskGates
 from accordant.kernel.errors import RejectedError
+from accordant.operations.redrive_checks import (
+    Installed,
+    RedriveOrder,
+    check_order,
+    check_role,
+    window_objection,
+    write_objection,
+)
 from accordant.pipeline.dispatch import gate_asker
 from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.replan import replan
 from accordant.ports.audit import AuditEntry
 from accordant.ports.connector import DestinationClass
-from accordant.ports.redrive import DeadIntent, DeadLetters
-from accordant.ports.state import State
+from accordant.ports.redrive import DeadIntent, DeadLetters, StuckEvent, WindowWaiver
+from accordant.ports.state import ConcurrentChange, State
 
-#: Dead letters looked through for one pattern.
-LETTERS_MAX = 10_000
+#: Dead letters put back in one commit.
+_BATCH = 500
+_TRIES = 5
 
 
-class RedriveOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who puts back, why, and which defect was mended: all three are kept in the trail."""
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What a redrive is judged by, beside what the store holds.
 
-    actor: str
-    reason: str
-    defect: str
+    ``windows`` says of each connection for how many days its provider lists events, None where it lists none.
+    ``offers`` says what a target offers against writing one object twice, None for one that is not there.
+    ``redrivers`` are the people who may; empty means everybody with a name.
+    """
+
+    installed: Installed
+    redrivers: tuple[str, ...]
+    windows: Mapping[str, int | None]
+    offers: Callable[[str, str], DestinationClass | None]
 
 
 class RedriveRefusal(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,55 +64,26 @@ class Redriven(msgspec.Struct, frozen=True, kw_only=True):
     waiting_lanes: tuple[str, ...] = ()
 
 
-class LetterGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Dead letters that tell one story."""
+class RedrivePlan(msgspec.Struct, frozen=True, kw_only=True):
+    """Which of the named dead letters would go back now, and what is missing for the others. Nothing was changed."""
 
-    where: str
-    reason: str
-    count: int
-    ids: tuple[str, ...]
-
-
-def find_letters(*, letters: DeadLetters, pattern: str = "") -> tuple[LetterGroup, ...]:
-    """Dead letters whose reason, name or place holds ``pattern`` (any case), grouped, the largest group first."""
-    wanted = pattern.casefold()
-    groups: dict[tuple[str, str], list[str]] = {}
-    for intent in letters.dead_intents(limit=LETTERS_MAX):
-        if wanted in f"{intent.reason} {intent.record} {intent.flow} {intent.id}".casefold():
-            groups.setdefault((f"write to {intent.target}, flow {intent.flow}", intent.reason), []).append(intent.id)
-    for event in letters.stuck_events(limit=LETTERS_MAX):
-        name = f"event/{event.seq}"
-        if wanted in f"{event.reason} {event.event_type} {event.connection} {event.state} {name}".casefold():
-            where = f"{event.state} event of {event.connection}, {event.event_type}"
-            groups.setdefault((where, event.reason), []).append(name)
-    found = [
-        LetterGroup(where=where, reason=reason, count=len(ids), ids=tuple(ids))
-        for (where, reason), ids in groups.items()
-    ]
-    return tuple(sorted(found, key=lambda group: (-group.count, group.where, group.reason)))
+    intents: tuple[DeadIntent, ...]
+    events: tuple[StuckEvent, ...]
+    refused: tuple[RedriveRefusal, ...]
 
 
-def redrive(
+def plan_redrive(
     *,
     ids: Iterable[str],
-    order: RedriveOrder,
+    actor: str,
+    terms: Terms,
     letters: DeadLetters,
     state: State,
     rulebook: Rulebook,
-    destinations: Mapping[str, DestinationClass],
     switches: Switches,
     now: datetime,
-) -> Redriven:
-    """Put back the named dead letters: intents by id, events as ``event/NUMBER``.
-
-    Raises RejectedError for an order without a name, a reason or a defect. Run again after a crash, it goes on.
-    """
-    lacking = [name for name in ("actor", "reason", "defect") if not getattr(order, name).strip()]
-    if lacking:
-        raise RejectedError(
-            f"A redrive needs its {' and its '.join(lacking)}.",
-            remedy="Say who you are, why it is to be tried again, and which defect was mended.",
-        )
+) -> RedrivePlan:
+    """Look at the named dead letters, intents by id, events as ``event/NUMBER``, and at all that a redrive asks."""
     wanted = list(dict.fromkeys(ids))
     seqs = {name: int(name.removeprefix("event/")) for name in wanted if name.removeprefix("event/").isdecimal()}
     intents = {intent.id: intent for intent in letters.find_intents(name for name in wanted if name not in seqs)}
@@ -106,57 +93,135 @@ def redrive(
         for name in wanted
         if name not in intents and (name not in seqs or f"event/{seqs[name]}" not in events)
     ]
+    waivers = letters.waivers([*intents, *events])
     ask_gates = gate_asker(state, lambda: now)
-    ready, stopped = _check(intents.values(), rulebook, destinations, switches, ask_gates)
-    planned, unplanned = _plan(ready, state=state, rulebook=rulebook, now=now)
-    refused += [*stopped, *unplanned]
+    ready: list[DeadIntent] = []
+    for intent in intents.values():
+        reason = _too_old(intent.id, intent.said_by, intent.said_at, waivers, actor=actor, terms=terms, now=now)
+        reason = reason or _obstacle(intent, rulebook, terms, switches, ask_gates)
+        if reason is None:
+            ready.append(intent)
+        else:
+            refused.append(RedriveRefusal(id=intent.id, reason=reason))
+    revived: list[StuckEvent] = []
+    for name, event in events.items():
+        reason = _too_old(name, event.connection, event.said_at, waivers, actor=actor, terms=terms, now=now)
+        if reason is None:
+            revived.append(event)
+        else:
+            refused.append(RedriveRefusal(id=name, reason=reason))
+    return RedrivePlan(intents=tuple(ready), events=tuple(revived), refused=tuple(refused))
+
+
+def redrive(
+    *,
+    ids: Iterable[str],
+    order: RedriveOrder,
+    terms: Terms,
+    letters: DeadLetters,
+    state: State,
+    rulebook: Rulebook,
+    switches: Switches,
+    now: datetime,
+) -> Redriven:
+    """Put back the named dead letters: intents by id, events as ``event/NUMBER``.
+
+    Raises RejectedError for an order that lacks something, and for a person or a fix that may not (see
+    ``redrive_checks.check_order``). Run again after a crash, it goes on.
+    """
+    check_order(order, installed=terms.installed, redrivers=terms.redrivers)
+    looked_at = plan_redrive(
+        ids=ids,
+        actor=order.actor,
+        terms=terms,
+        letters=letters,
+        state=state,
+        rulebook=rulebook,
+        switches=switches,
+        now=now,
+    )
+    planned: list[DeadIntent] = []
+    refused = list(looked_at.refused)
     waiting: frozenset[str] = frozenset()
-    if planned:
-        waiting |= letters.replace_intents(
-            planned, [_entry(one.record, one.id, order, now) for one in planned], now=now
-        )
-    revived = tuple(events.values())
-    if revived:
-        entries = [_entry(f"event/{event.seq}", event.state, order, now, event.seq) for event in revived]
-        waiting |= letters.revive_events(revived, entries, now=now)
+    for start in range(0, len(looked_at.intents), _BATCH):
+        batch = looked_at.intents[start : start + _BATCH]
+        going, staying = _plan(batch, state=state, rulebook=rulebook, now=now)
+        if going:
+            entries = [_entry(one, order, terms, now) for one in going]
+            waiting |= letters.replace_intents(going, entries, now=now)
+        planned += going
+        refused += staying
+    if looked_at.events:
+        entries = [_entry(event, order, terms, now) for event in looked_at.events]
+        waiting |= letters.revive_events(looked_at.events, entries, now=now)
     return Redriven(
         intents=tuple(intent.id for intent in planned),
-        events=tuple(event.seq for event in revived),
+        events=tuple(event.seq for event in looked_at.events),
         refused=tuple(refused),
         waiting_lanes=tuple(sorted(waiting)),
     )
 
 
-def _check(
-    intents: Iterable[DeadIntent],
-    rulebook: Rulebook,
-    destinations: Mapping[str, DestinationClass],
-    switches: Switches,
-    ask_gates: AskGates,
-) -> tuple[list[DeadIntent], list[RedriveRefusal]]:
-    ready, refused = [], []
-    for intent in intents:
-        reason = _obstacle(intent, rulebook, destinations, switches, ask_gates)
-        if reason is None:
-            ready.append(intent)
-        else:
-            refused.append(RedriveRefusal(id=intent.id, reason=reason))
-    return ready, refused
+def waive_window(
+    *, ids: Iterable[str], actor: str, reason: str, terms: Terms, letters: DeadLetters, now: datetime
+) -> tuple[str, ...]:
+    """Let dead letters go back although their provider can no longer list the events behind them; which were found.
+
+    Somebody else has to redrive them, within ``WAIVER_LIFE``. Raises RejectedError without a name or a reason, and for
+    a person who may not redrive.
+    """
+    if not actor.strip() or not reason.strip():
+        raise RejectedError(
+            "A waiver needs a name and a reason.", remedy="Say who you are, and why it is safe although it is old."
+        )
+    check_role(actor, terms.redrivers)
+    wanted = list(dict.fromkeys(ids))
+    seqs = [int(name.removeprefix("event/")) for name in wanted if name.removeprefix("event/").isdecimal()]
+    found = [intent.id for intent in letters.find_intents(wanted)]
+    found += [f"event/{event.seq}" for event in letters.find_events(seqs)]
+    waivers = [
+        WindowWaiver(letter=name, granted_by=actor.strip(), reason=reason.strip(), granted_at=now) for name in found
+    ]
+    entries = [
+        AuditEntry(
+            kind="operations.letter.waived",
+            actor=one.granted_by,
+            subject=one.letter,
+            cause=None,
+            at=now,
+            body={"letter": one.letter, "reason": one.reason},
+        )
+        for one in waivers
+    ]
+    letters.waive(waivers, entries)
+    return tuple(found)
+
+
+def _too_old(
+    name: str,
+    said_by: str | None,
+    said_at: datetime | None,
+    waivers: Mapping[str, WindowWaiver],
+    *,
+    actor: str,
+    terms: Terms,
+    now: datetime,
+) -> str | None:
+    """Why the event behind a letter is too old for one person's word."""
+    window_days = None if said_by is None else terms.windows.get(said_by)
+    return window_objection(said_at=said_at, window_days=window_days, waiver=waivers.get(name), actor=actor, now=now)
 
 
 def _obstacle(
-    intent: DeadIntent,
-    rulebook: Rulebook,
-    destinations: Mapping[str, DestinationClass],
-    switches: Switches,
-    ask_gates: AskGates,
+    intent: DeadIntent, rulebook: Rulebook, terms: Terms, switches: Switches, ask_gates: AskGates
 ) -> str | None:
     """Why this write may not be put back now."""
     route = rulebook.route(intent.flow)
     if route is None:
         return f"The charter has no flow named {intent.flow} any more."
-    if destinations.get(intent.target) in {None, DestinationClass.NOTHING}:
-        return f"{intent.target} offers nothing against writing twice; write this record there by hand."
+    twice = write_objection(intent.target, terms.offers(intent.target, intent.object))
+    if twice is not None:
+        return twice
     verdicts = ask_gates(route.rules.gates, intent.account_id)
     decision = decide(Case(flow=route.rules, fields=intent.fields, switches=switches, verdicts=verdicts))
     if decision.write:
@@ -168,29 +233,41 @@ def _plan(
     ready: Sequence[DeadIntent], *, state: State, rulebook: Rulebook, now: datetime
 ) -> tuple[list[DeadIntent], list[RedriveRefusal]]:
     """Plan today's desired records. A dead letter for which nothing is planned stays, or it would be forgotten."""
-    if not ready:
-        return [], []
     accounts = sorted({intent.account_id for intent in ready})
-    changes = replan(
-        accounts, rulebook=rulebook, state=state, now=now, repair=frozenset(intent.record for intent in ready)
-    )
+    repair = frozenset(intent.record for intent in ready)
+    for _ in range(_TRIES - 1):
+        changes = replan(accounts, rulebook=rulebook, state=state, now=now, repair=repair)
+        # Live traffic goes on meanwhile: who comes second decides again.
+        with suppress(ConcurrentChange):
+            state.commit(changes, now=now)
+            break
+    else:
+        changes = replan(accounts, rulebook=rulebook, state=state, now=now, repair=repair)
+        state.commit(changes, now=now)
     written = {
         f"{planned.intent.target}:{planned.intent.object}/{planned.intent.key}"
         for planned in changes.intents
         if not planned.shadow
     }
-    state.commit(changes, now=now)
     planned = [intent for intent in ready if intent.record in written]
     reason = "Today nothing is to be written to this record: its customer, its mapping or its key is gone."
     return planned, [RedriveRefusal(id=one.id, reason=reason) for one in ready if one.record not in written]
 
 
-def _entry(subject: str, what: str, order: RedriveOrder, now: datetime, cause: int | None = None) -> AuditEntry:
+def _entry(letter: DeadIntent | StuckEvent, order: RedriveOrder, terms: Terms, now: datetime) -> AuditEntry:
+    """The line of the trail: what went back, by whose word, and against which state of ours and of the charter."""
     return AuditEntry(
         kind="operations.letter.redriven",
         actor=order.actor.strip(),
-        subject=subject,
-        cause=cause,
+        subject=letter.record if isinstance(letter, DeadIntent) else f"event/{letter.seq}",
+        cause=None if isinstance(letter, DeadIntent) else letter.seq,
         at=now,
-        body={"letter": what, "reason": order.reason.strip(), "defect": order.defect.strip()},
+        body={
+            "letter": letter.id if isinstance(letter, DeadIntent) else letter.state,
+            "reason": order.reason.strip(),
+            "defect": order.defect.strip(),
+            "fix": order.fix.strip(),
+            "release": terms.installed.release,
+            "charter": terms.installed.charter,
+        },
     )

@@ -10,11 +10,16 @@ from accordant.ports.audit import AuditEntry
 
 
 class DeadIntent(msgspec.Struct, frozen=True, kw_only=True):
-    """A write the target refused for good, or that ran out of tries. ``fields`` names what it would have written."""
+    """A write the target refused for good, or that ran out of tries. ``fields`` names what it would have written.
+
+    ``said_by`` and ``said_at`` are the connection and the provider's stamp of the event behind it, None without one.
+    ``code`` is the word the target refused it with, empty where it gave none.
+    """
 
     id: str
     flow: str
     target: str
+    object: str
     record: str
     lane: str
     account_id: str
@@ -22,10 +27,13 @@ class DeadIntent(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     reason: str
     since_at: datetime
+    said_by: str | None = None
+    said_at: datetime | None = None
+    code: str = ""
 
 
 class StuckEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An inbox event that waits for a person: dead, quarantined or parked (``state``)."""
+    """An inbox event that waits for a person: dead, quarantined or parked (``state``); said at its provider's stamp."""
 
     seq: int
     connection: str
@@ -35,6 +43,16 @@ class StuckEvent(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     reason: str
     since_at: datetime
+    said_at: datetime
+
+
+class WindowWaiver(msgspec.Struct, frozen=True, kw_only=True):
+    """A person's word that this letter may go back although its provider can no longer list the event behind it."""
+
+    letter: str
+    granted_by: str
+    reason: str
+    granted_at: datetime
 
 
 class DeadLetters(Protocol):
@@ -59,11 +77,23 @@ class DeadLetters(Protocol):
     def replace_intents(
         self, intents: Sequence[DeadIntent], entries: Sequence[AuditEntry], *, now: datetime
     ) -> frozenset[str]:
-        """Mark dead intents superseded and open their lanes; lanes that others keep closed come back."""
+        """Mark dead intents superseded, put what was planned instead at the head of their lanes, and open those.
+
+        Lanes that other dead letters keep closed come back. Among the given, the order in which they were planned
+        first is kept.
+        """
         ...
 
     def revive_events(
         self, events: Sequence[StuckEvent], entries: Sequence[AuditEntry], *, now: datetime
     ) -> frozenset[str]:
-        """Make events ready again with their tries counted anew and open their lanes; as ``replace_intents``."""
+        """Make events ready again at their old place in the lane, their tries counted anew; as ``replace_intents``."""
+        ...
+
+    def waivers(self, letters: Iterable[str]) -> dict[str, WindowWaiver]:
+        """The newest waiver of each of these letters that has one."""
+        ...
+
+    def waive(self, waivers: Sequence[WindowWaiver], entries: Sequence[AuditEntry]) -> None:
+        """Keep waivers with their lines of the trail."""
         ...

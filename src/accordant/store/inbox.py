@@ -3,7 +3,7 @@
 "Seen" and "done" are two facts: `inbox_event` says that one arrived and never changes, `inbox_work` how far it got.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import takewhile
@@ -24,7 +24,8 @@ from accordant.store.schema import delivery, inbox_event, inbox_reading, inbox_t
 from accordant.store.vault import Vault
 
 PARTITIONS = 64
-#: A crash counts as an attempt: an event that kills its worker again and again is put aside after this many.
+#: A crash counts as an attempt: an event that kills its worker again and again is put aside after this many,
+#: where the charter says nothing else (``lanes.receives_max``).
 CLAIMS_MAX = 5
 #: An event claimed this often without an answer may be what kills the worker: it is handed out alone from then on.
 SUSPECT_CLAIMS = 3
@@ -64,14 +65,23 @@ _TWIN = ("connection", "external_id", "digest", "received_at", "key_id", "body")
 class SqlInbox:
     """`ports.inbox.Inbox` on a database."""
 
-    def __init__(self, database: Database, vault: Vault, *, guard: Guard = anybody) -> None:
+    def __init__(
+        self,
+        database: Database,
+        vault: Vault,
+        *,
+        guard: Guard = anybody,
+        receives_max: Callable[[], int] = lambda: CLAIMS_MAX,
+    ) -> None:
+        """``receives_max`` is how often an event is handed out without an answer, as the charter in force says."""
         self._database = database
         self._vault = vault
         self._guard = guard
+        self._receives_max = receives_max
 
     def under(self, guard: Guard) -> "SqlInbox":
         """The same inbox for one round: what it hands out asks ``guard`` first, which may refuse."""
-        return SqlInbox(self._database, self._vault, guard=guard)
+        return SqlInbox(self._database, self._vault, guard=guard, receives_max=self._receives_max)
 
     def accept(self, arrivals: Sequence[Arrival]) -> tuple[Reception, ...]:
         """See the port. Bytes are sealed before the write transaction begins: it holds the only writer's place."""
@@ -114,7 +124,8 @@ class SqlInbox:
         with self._database.write() as connection:
             self._guard(connection)
             work = _ready(connection, limit, now, partitions)
-            stopped = {lane: (seq, attempts) for seq, attempts, lane in reversed(work) if attempts >= CLAIMS_MAX}
+            most = self._receives_max()
+            stopped = {lane: (seq, attempts) for seq, attempts, lane in reversed(work) if attempts >= most}
             for lane, (seq, attempts) in stopped.items():
                 _give_up(connection, seq, attempts, lane, now)
             seqs = _hand_out([row for row in work if row[2] not in stopped])

@@ -1,6 +1,7 @@
 """Dead letters on SQL. Putting back, opening lanes and the audit are one transaction; a lane opens when none is dead.
 
-The state is compared in the same statement that changes it, so that two people who redrive at once do it once.
+The state is compared in the same statement that changes it, so that two people who redrive at once do it once. What
+goes back is due before everything else of its lane: a later write must not overtake it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -9,20 +10,25 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, delete, select, update
 
+from accordant.canonical.error_patterns import refusal_code
 from accordant.canonical.intents import IntentState, WriteIntent
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.audit import AuditEntry
 from accordant.ports.inbox import WorkState
-from accordant.ports.redrive import DeadIntent, StuckEvent
+from accordant.ports.redrive import DeadIntent, StuckEvent, WindowWaiver
 from accordant.store import audit, bulk
 from accordant.store.engine import Database
-from accordant.store.schema import inbox_event, inbox_work, parked_lane, write_intent
+from accordant.store.schema import inbox_event, inbox_work, parked_lane, write_intent, write_receipt
+from accordant.store.schema_recovery import redrive_waiver
 
 _INTENT = (
-    "id", "flow", "target", "record", "lane", "body", "attempts", "reason", "settled_at", "planned_at", "state",
+    "id", "flow", "target", "object", "record", "lane", "body", "attempts", "reason", "settled_at", "planned_at",
+    "cause", "state",
 )  # fmt: skip
 _WORK = ("seq", "connection", "lane", "state", "attempts", "reason", "settled_at")
 _STUCK = (WorkState.DEAD.value, WorkState.QUARANTINED.value, WorkState.PARKED.value)
+_OPEN = (IntentState.PENDING.value, IntentState.LEASED.value, IntentState.UNCERTAIN.value)
+_WAIVER = ("letter", "granted_by", "reason", "granted_at")
 _DECODER = msgspec.json.Decoder(WriteIntent)
 
 
@@ -41,7 +47,7 @@ class SqlDeadLetters:
             .limit(limit)
         )
         with self._database.read() as connection:
-            return tuple(_intent(tuple(row)) for row in connection.execute(query))
+            return _intents(connection, [tuple(row) for row in connection.execute(query)])
 
     def stuck_events(self, *, limit: int) -> tuple[StuckEvent, ...]:
         """See the port."""
@@ -58,7 +64,7 @@ class SqlDeadLetters:
         """See the port."""
         with self._database.read() as connection:
             rows = bulk.select_by_keys(connection, write_intent, _INTENT, "id", ids)
-        return tuple(_intent(row) for row in sorted(rows) if row[-1] == IntentState.DEAD.value)
+            return _intents(connection, [row for row in sorted(rows) if row[-1] == IntentState.DEAD.value])
 
     def find_events(self, seqs: Iterable[int]) -> tuple[StuckEvent, ...]:
         """See the port."""
@@ -81,6 +87,7 @@ class SqlDeadLetters:
                         settled_at=to_micros(now),
                     )
                 )
+            _to_the_head(connection, intents, now)
             lanes = {intent.lane for intent in intents}
             dead = select(write_intent.c.lane).where(
                 write_intent.c.lane.in_(lanes), write_intent.c.state == IntentState.DEAD.value
@@ -96,12 +103,13 @@ class SqlDeadLetters:
         """See the port."""
         with self._database.write() as connection:
             for event in events:
+                # Work is claimed in order of arrival, so its old number is its old place. It is due since it arrived:
+                # due from now on, a worker whose clock is behind would take the rest of the lane first.
+                arrived = select(inbox_event.c.received_at).where(inbox_event.c.seq == event.seq).scalar_subquery()
                 connection.execute(
                     update(inbox_work)
                     .where(inbox_work.c.seq == event.seq, inbox_work.c.state.in_(_STUCK))
-                    .values(
-                        state=WorkState.RECEIVED.value, reason=None, attempts=0, due_at=to_micros(now), settled_at=None
-                    )
+                    .values(state=WorkState.RECEIVED.value, reason=None, attempts=0, due_at=arrived, settled_at=None)
                 )
             lanes = {event.lane for event in events}
             dead = select(inbox_work.c.lane).where(
@@ -112,18 +120,93 @@ class SqlDeadLetters:
             audit.append(connection, entries, now=now)
         return closed
 
+    def waivers(self, letters: Iterable[str]) -> dict[str, WindowWaiver]:
+        """See the port."""
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, redrive_waiver, ("id", *_WAIVER), "letter", letters)
+        return {
+            letter: WindowWaiver(letter=letter, granted_by=by, reason=reason, granted_at=from_micros(at))
+            for _, letter, by, reason, at in sorted(rows)
+        }
+
+    def waive(self, waivers: Sequence[WindowWaiver], entries: Sequence[AuditEntry]) -> None:
+        """See the port."""
+        rows = [(one.letter, one.granted_by, one.reason, to_micros(one.granted_at)) for one in waivers]
+        if not rows:
+            return
+        with self._database.write() as connection:
+            bulk.insert(connection, redrive_waiver, _WAIVER, rows)
+            audit.append(connection, entries, now=max(one.granted_at for one in waivers))
+
 
 def _open(connection: Connection, lanes: Iterable[str], direction: str) -> None:
     for lane in sorted(lanes):
         connection.execute(delete(parked_lane).where(parked_lane.c.lane == lane, parked_lane.c.direction == direction))
 
 
-def _intent(row: bulk.Row) -> DeadIntent:
-    intent_id, flow, target, record, lane, body, attempts, reason, settled_at, planned_at, _ = row
+def _to_the_head(connection: Connection, intents: Sequence[DeadIntent], now: datetime) -> None:
+    """Let what was planned for these records be due before everything else of their lanes.
+
+    Older revisions of such a record that wait unsent are superseded, and one that may have been sent stays before the
+    newest: else a batch that ends between them would write the old values over the new.
+    """
+    dead = {intent.id for intent in intents}
+    by_lane: dict[str, list[str]] = {}
+    rows = bulk.select_by_keys(connection, write_intent, ("planned_at", "id", "lane", "record"), "id", dead)
+    for _, _, lane, record in sorted(rows):
+        records = by_lane.setdefault(lane, [])
+        if record not in records:
+            records.append(record)
+    for lane, records in sorted(by_lane.items()):
+        open_rows = connection.execute(
+            select(write_intent.c.id, write_intent.c.record, write_intent.c.revision, write_intent.c.due_at)
+            .add_columns(write_intent.c.state)
+            .where(write_intent.c.lane == lane, write_intent.c.state.in_(_OPEN))
+        ).all()
+        first = min((row.due_at for row in open_rows), default=to_micros(now))
+        for place, record in enumerate(records):
+            mine = sorted((row for row in open_rows if row.record == record), key=lambda row: row.revision)
+            due_at = first - 2 * (len(records) - place)
+            for row in mine[:-1]:
+                _step_back(connection, row.id, row.state, due_at - 1, now)
+            for row in mine[-1:]:
+                connection.execute(update(write_intent).where(write_intent.c.id == row.id).values(due_at=due_at))
+
+
+def _step_back(connection: Connection, intent_id: str, state: str, due_at: int, now: datetime) -> None:
+    older = update(write_intent).where(write_intent.c.id == intent_id, write_intent.c.state == state)
+    if state != IntentState.PENDING.value:
+        connection.execute(older.values(due_at=due_at))
+        return
+    reason = "A newer revision of the record carries this change."
+    connection.execute(older.values(state=IntentState.SUPERSEDED.value, reason=reason, settled_at=to_micros(now)))
+
+
+def _intents(connection: Connection, rows: Sequence[bulk.Row]) -> tuple[DeadIntent, ...]:
+    causes = {row[11] for row in rows if row[11] is not None}
+    said = {
+        seq: (name, from_micros(occurred_at))
+        for seq, name, occurred_at in bulk.select_by_keys(
+            connection, inbox_event, ("seq", "connection", "occurred_at"), "seq", causes
+        )
+    }
+    codes = _refusal_codes(connection, [row[0] for row in rows])
+    return tuple(_intent(row, *said.get(row[11], (None, None)), code=codes.get(row[0], "")) for row in rows)
+
+
+def _refusal_codes(connection: Connection, ids: Sequence[str]) -> dict[str, str]:
+    """The word of the last refusal of each intent, where the target gave one."""
+    rows = bulk.select_by_keys(connection, write_receipt, ("attempt", "intent_id", "body"), "intent_id", ids)
+    return {intent_id: refusal_code(body) for _, intent_id, body in sorted(rows)}
+
+
+def _intent(row: bulk.Row, said_by: str | None, said_at: datetime | None, *, code: str) -> DeadIntent:
+    intent_id, flow, target, object_name, record, lane, body, attempts, reason, settled_at, planned_at, _, _ = row
     return DeadIntent(
         id=intent_id,
         flow=flow,
         target=target,
+        object=object_name,
         record=record,
         lane=lane,
         account_id=lane.partition(":")[2],
@@ -131,14 +214,17 @@ def _intent(row: bulk.Row) -> DeadIntent:
         attempts=attempts,
         reason=reason or "No reason was kept.",
         since_at=from_micros(planned_at if settled_at is None else settled_at),
+        said_by=said_by,
+        said_at=said_at,
+        code=code,
     )
 
 
 def _events(connection: Connection, rows: Sequence[bulk.Row]) -> tuple[StuckEvent, ...]:
-    columns = ("seq", "event_type", "received_at")
+    columns = ("seq", "event_type", "received_at", "occurred_at")
     told = {
-        seq: (event_type, received_at)
-        for seq, event_type, received_at in bulk.select_by_keys(
+        seq: (event_type, received_at, occurred_at)
+        for seq, event_type, received_at, occurred_at in bulk.select_by_keys(
             connection, inbox_event, columns, "seq", [row[0] for row in rows]
         )
     }
@@ -152,6 +238,7 @@ def _events(connection: Connection, rows: Sequence[bulk.Row]) -> tuple[StuckEven
             attempts=attempts,
             reason=reason or "No reason was kept.",
             since_at=from_micros(told[seq][1] if settled_at is None else settled_at),
+            said_at=from_micros(told[seq][2]),
         )
         for seq, name, lane, state, attempts, reason, settled_at in rows
     )

@@ -41,6 +41,7 @@ from accordant.store.schema_matching import (
     review_case,
     review_decision,
 )
+from accordant.store.schema_recovery import error_pattern, redrive_waiver, replay_job
 
 __all__ = [
     "APPEND_ONLY",
@@ -50,6 +51,7 @@ __all__ = [
     "directory_key",
     "directory_record",
     "directory_scan",
+    "error_pattern",
     "evidence_pack",
     "field_stand",
     "lag_incident",
@@ -58,8 +60,10 @@ __all__ = [
     "phase_grant",
     "phase_proposal",
     "record_link",
+    "redrive_waiver",
     "rehearsal_difference",
     "rehearsal_run",
+    "replay_job",
     "review_case",
     "review_decision",
     "scheduled_job",
@@ -469,4 +473,5 @@ APPEND_ONLY: tuple[Table, ...] = (
     conflict,
     conflict_decision,
     review_decision,
+    redrive_waiver,
 )

@@ -3,13 +3,14 @@
 Groups are sorted by the recurring revenue of the accounts behind them, then by how much they hold.
 """
 
-import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 
 import msgspec
 from sqlalchemy import Connection, select
 
+from accordant.canonical.error_patterns import ErrorPattern, KnownPattern, pattern_of
+from accordant.canonical.intents import IntentState
 from accordant.canonical.shapes import TargetDrift
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.hashing import digest
@@ -18,6 +19,7 @@ from accordant.store.engine import Database
 from accordant.store.schema import inbox_event, inbox_twin, inbox_work, parked_lane, target_shape, write_intent
 from accordant.views.conflicts import waiting_fields
 from accordant.views.keyed import AnyRow, rows_by_key
+from accordant.views.patterns import known_patterns, refusal_codes
 from accordant.views.status import TROUBLED_EVENT, TROUBLED_INTENT, TroubleCounts, late_flows, trouble_counts
 from accordant.views.worth import Party, accounts_of_lanes, accounts_of_records, parties, total
 
@@ -25,10 +27,6 @@ from accordant.views.worth import Party, accounts_of_lanes, accounts_of_records,
 ITEMS_MAX = 2_000
 #: Items of a group that are listed in place.
 LISTED_MAX = 50
-
-# What tells one record's refusal from another's: quoted values, addresses, and identifiers with digits.
-_PARTICULAR = re.compile(r"'[^']*'|\"[^\"]*\"|\S+@\S+|\b[\w-]*\d[\w-]{4,}\b|\b\d+\b")
-
 
 _DRIFT = msgspec.json.Decoder(tuple[TargetDrift, ...])
 
@@ -48,10 +46,14 @@ class TroubleItem(msgspec.Struct, frozen=True, kw_only=True):
     lane: str
     lane_parked: bool
     party: Party | None
+    pattern: ErrorPattern
 
 
 class TroubleGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Items with one cause. ``reason`` is the text of the first of them, whole."""
+    """Items with one cause. ``reason`` is the text of the first of them, whole.
+
+    ``pattern`` is the key of its error pattern; ``known`` what a person called it and what helps.
+    """
 
     key: str
     kind: str
@@ -61,6 +63,8 @@ class TroubleGroup(msgspec.Struct, frozen=True, kw_only=True):
     accounts: int
     since_at: datetime
     items: tuple[TroubleItem, ...]
+    pattern: str
+    known: KnownPattern | None = None
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +86,8 @@ class _Row(msgspec.Struct, frozen=True):
     seq: int | None
     record: str | None
     lane: str
+    system: str = ""
+    code: str = ""
 
 
 def trouble(database: Database, *, now: datetime, zone: tzinfo = UTC) -> Trouble:
@@ -102,13 +108,16 @@ def trouble(database: Database, *, now: datetime, zone: tzinfo = UTC) -> Trouble
         lanes = {row.lane: row for row in connection.execute(select(parked_lane))}
         rows += _other_lanes(lanes.values(), rows)
         items = _named(connection, rows, frozenset(lanes), now, zone)
-        return Trouble(counts=trouble_counts(connection), groups=_grouped(items), partial=partial)
+        return Trouble(
+            counts=trouble_counts(connection), groups=_grouped(items, known_patterns(connection)), partial=partial
+        )
 
 
 def _intents(connection: Connection) -> list[_Row]:
     rows = connection.execute(
         select(write_intent).where(TROUBLED_INTENT).order_by(write_intent.c.state).limit(ITEMS_MAX + 1)
-    )
+    ).all()
+    codes = refusal_codes(connection, [row.id for row in rows if row.state == IntentState.DEAD.value])
     return [
         _Row(
             row.state,
@@ -121,6 +130,8 @@ def _intents(connection: Connection) -> list[_Row]:
             row.cause,
             row.record,
             row.lane,
+            row.target,
+            codes.get(row.id, ""),
         )
         for row in rows
     ]
@@ -145,6 +156,7 @@ def _events(connection: Connection) -> list[_Row]:
                 row.seq,
                 None,
                 row.lane,
+                row.connection,
             )
         )
     return found
@@ -288,26 +300,22 @@ def _named(
                 lane=row.lane,
                 lane_parked=row.lane in parked,
                 party=found.get(account_id) if account_id is not None else None,
+                pattern=pattern_of(row.reason, system=row.system, code=row.code),
             )
         )
     return items
 
 
-def cause_of(reason: str) -> str:
-    """A reason without what is particular to one record, so that one cause makes one group."""
-    return _PARTICULAR.sub("…", reason)
-
-
-def _grouped(items: list[TroubleItem]) -> tuple[TroubleGroup, ...]:
-    by_cause: dict[tuple[str, str, str], list[TroubleItem]] = {}
+def _grouped(items: list[TroubleItem], known: dict[str, KnownPattern]) -> tuple[TroubleGroup, ...]:
+    by_cause: dict[tuple[str, str, ErrorPattern], list[TroubleItem]] = {}
     for item in items:
-        by_cause.setdefault((item.kind, item.where, cause_of(item.reason)), []).append(item)
+        by_cause.setdefault((item.kind, item.where, item.pattern), []).append(item)
     groups = []
-    for (kind, where, cause), members in by_cause.items():
+    for (kind, where, pattern), members in by_cause.items():
         behind = {item.party.account_id: item.party for item in members if item.party is not None}
         groups.append(
             TroubleGroup(
-                key=digest(f"{kind}\n{where}\n{cause}".encode("utf-8", "surrogatepass")).hex()[:16],
+                key=digest(f"{kind}\n{where}\n{pattern.text}".encode("utf-8", "surrogatepass")).hex()[:16],
                 kind=kind,
                 where=where,
                 reason=members[0].reason,
@@ -315,6 +323,8 @@ def _grouped(items: list[TroubleItem]) -> tuple[TroubleGroup, ...]:
                 accounts=len(behind),
                 since_at=min(item.since_at for item in members),
                 items=tuple(sorted(members, key=lambda item: (item.since_at, item.id))),
+                pattern=pattern.key,
+                known=known.get(pattern.key),
             )
         )
     # Amounts of different currencies have no order: the largest figure of any of them decides, as a rough guide.

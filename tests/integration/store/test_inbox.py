@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from accordant.ports.inbox import Reading, Reception, WorkState
 from accordant.ports.state import Changes, Settlement
-from accordant.store.engine import Database
+from accordant.store.engine import Database, anybody
 from accordant.store.inbox import CLAIMS_MAX, PARTITIONS, SUSPECT_CLAIMS, SqlInbox, count_open
 from accordant.store.schema import alert, delivery, inbox_event, inbox_twin, inbox_work, parked_lane
 from accordant.store.state import SqlState
@@ -217,6 +217,16 @@ def test_an_event_that_kills_its_worker_takes_no_neighbour_with_it(inbox: SqlInb
     assert handed_out == [*whole, [1], [2], *[[3]] * (CLAIMS_MAX - SUSPECT_CLAIMS), [4], [5], [6]]
     with database.read() as connection:
         assert count_open(connection) == {"dead": 1}
+
+
+def test_the_charter_says_how_often_an_event_is_handed_out(inbox: SqlInbox, database: Database, vault: Vault) -> None:
+    patient = SqlInbox(database, vault, receives_max=lambda: CLAIMS_MAX + 2).under(anybody)
+    inbox.accept([an_arrival("evt_1")])
+    handed_out = 0
+    while patient.claim(limit=10, now=NOW):
+        handed_out += 1
+        assert handed_out < 20
+    assert handed_out == CLAIMS_MAX + 2
 
 
 def test_a_parked_lane_stops_itself_only(inbox: SqlInbox, database: Database) -> None:

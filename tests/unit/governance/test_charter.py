@@ -321,6 +321,9 @@ REFUSED: list[tuple[str, Spoil, str, str]] = [
     ("courier never tries", put("courier", {"attempts_max": 0}), "courier.attempts_max", "cannot try"),
     ("courier tries for ever", put("courier", {"attempts_max": 101}), "courier.attempts_max", "cannot try"),
     ("pauses shrink", put("courier", {"backoff_base_s": 10, "backoff_max_s": 5}), "courier.backoff_base_s", "pauses"),
+    ("set aside at once", put("lanes", {"receives_max": 3}), "lanes.receives_max", "cannot be set aside"),
+    ("never set aside", put("lanes", {"receives_max": 101}), "lanes.receives_max", "cannot be set aside"),
+    ("nobody redrives", put("lanes", {"redrivers": [" "]}), "lanes.redrivers[0]", "has no name"),
     ("no pause", put("courier", {"backoff_base_s": 0}), "courier.backoff_base_s", "pauses"),
 ]
 

@@ -1,13 +1,17 @@
-"""The pages that change something: retry, pause, resume. Each says what will happen, to how many, before it does."""
+"""The pages that change something: redrive, pause, resume. Each says what will happen, to how many, before it does."""
 
 import asyncio
+from collections.abc import Mapping
+from functools import partial
 
 from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Redirect
 
+from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import fingerprint
+from accordant.operations.redrive_checks import RedriveOrder
 from accordant.views.trouble import TroubleItem, lanes_behind, trouble
 from accordant.web.console.frame import Answer, Console, Problem, Visitor, address, as_file
 from accordant.web.console.threads import in_thread
@@ -18,15 +22,19 @@ REASON_LENGTH_MAX = 300
 @get(["/trouble", "/trouble.json", "/trouble.csv"])
 @in_thread
 def trouble_page(
-    request: Visitor, console: NamedDependency[Console], kind: FromQuery[str] = "", told: FromQuery[int] = 0
+    request: Visitor,
+    console: NamedDependency[Console],
+    kind: FromQuery[str] = "",
+    told: FromQuery[int] = 0,
+    kept: FromQuery[int] = 0,
 ) -> Answer:
     """What needs a person?"""
     seen = trouble(console.hub.database, now=console.hub.clock(), zone=console.zone)
     groups = tuple(group for group in seen.groups if not kind or group.kind == kind)
-    header = ("cause", "kind", "name", "where", "reason", "since", "attempts", "event", "record", "account")
+    header = ("cause", "pattern", "kind", "name", "where", "reason", "since", "attempts", "event", "record", "account")
     rows = (
-        (group.key, one.kind, one.name, one.where, one.reason, one.since_at.isoformat(), one.attempts, one.seq,
-         one.record, one.party.account_id if one.party is not None else None)
+        (group.key, group.pattern, one.kind, one.name, one.where, one.reason, one.since_at.isoformat(), one.attempts,
+         one.seq, one.record, one.party.account_id if one.party is not None else None)
         for group in groups
         for one in group.items
     )  # fmt: skip
@@ -34,7 +42,13 @@ def trouble_page(
     file = as_file(request, value, name="trouble", header=header, rows=rows)
     if file is not None:
         return file
-    return console.page(request, "trouble.html", seen=seen, groups=groups, kind=kind, told=told)
+    return console.page(request, "trouble.html", seen=seen, groups=groups, kind=kind, told=told, kept=kept)
+
+
+#: What a redrive has to be told.
+_SAID = ("reason", "defect", "fix")
+#: What can be put back by a person; the other kinds of trouble end by themselves or are decided elsewhere.
+_REDRIVABLE = frozenset({"dead", "dead_event", "quarantined", "parked"})
 
 
 def _dead_letters(console: Console, cause: str, intent_id: str) -> tuple[TroubleItem, ...]:
@@ -43,7 +57,7 @@ def _dead_letters(console: Console, cause: str, intent_id: str) -> tuple[Trouble
     return tuple(
         item
         for group in seen.groups
-        if group.kind == "dead" and group.key == cause
+        if group.kind in _REDRIVABLE and group.key == cause
         for item in group.items
         if not intent_id or item.id == intent_id
     )
@@ -60,10 +74,19 @@ def confirm_retry(
     request: Visitor, console: NamedDependency[Console], cause: FromQuery[str] = "", intent: FromQuery[str] = ""
 ) -> Answer:
     """What a retry would do."""
-    return _retry_page(request, console, cause, intent, changed=False)
+    return _retry_page(request, console, cause, intent)
 
 
-def _retry_page(request: Visitor, console: Console, cause: str, intent: str, *, changed: bool) -> Answer:
+def _retry_page(
+    request: Visitor,
+    console: Console,
+    cause: str,
+    intent: str,
+    *,
+    changed: bool = False,
+    problem: str = "",
+    given: Mapping[str, str] | None = None,
+) -> Answer:
     items = _dead_letters(console, cause, intent)
     if not items:
         text = "There is nothing left to retry here: somebody did it already, or it settled by itself."
@@ -78,7 +101,9 @@ def _retry_page(request: Visitor, console: Console, cause: str, intent: str, *, 
         intent=intent,
         expected=_seal_of(items),
         changed=changed,
-        status_code=409 if changed else 200,
+        problem=problem,
+        given=given or dict.fromkeys(_SAID, ""),
+        status_code=409 if changed else 422 if problem else 200,
     )
 
 
@@ -90,8 +115,23 @@ async def retry(request: Visitor, console: NamedDependency[Console]) -> Answer |
     items = await asyncio.to_thread(_dead_letters, console, cause, intent)
     if not items or fields.get("expected") != _seal_of(items):
         return await asyncio.to_thread(_retry_page, request, console, cause, intent, changed=True)
-    done = await asyncio.to_thread(console.hub.retry, [item.id for item in items], actor=console.actor(request))
-    return Redirect(address("/trouble", told=done), status_code=303)
+    said = {name: fields.get(name, "").strip()[:REASON_LENGTH_MAX] for name in _SAID}
+    try:
+        order = RedriveOrder(actor=console.actor(request), **said)
+        done = await asyncio.to_thread(console.hub.redrive, [_letter(item) for item in items], order)
+    except RejectedError as error:
+        show = partial(_retry_page, request, console, cause, intent, problem=str(error), given=said)
+        return await asyncio.to_thread(show)
+    told = len(done.intents) + len(done.events)
+    if not told and done.refused:
+        show = partial(_retry_page, request, console, cause, intent, problem=done.refused[0].reason, given=said)
+        return await asyncio.to_thread(show)
+    return Redirect(address("/trouble", told=told, kept=len(done.refused)), status_code=303)
+
+
+def _letter(item: TroubleItem) -> str:
+    """The dead letter's name: an intent's id, or ``event/NUMBER``."""
+    return item.id if item.kind == "dead" else f"event/{item.id}"
 
 
 def _flow_named(console: Console, name: str) -> str:

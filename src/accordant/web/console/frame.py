@@ -21,6 +21,8 @@ from accordant.governance.sensitivity import Lens, lens
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, TransientError
 from accordant.operations.phase_office import PhaseOffice
+from accordant.operations.redrive import Redriven
+from accordant.operations.redrive_checks import RedriveOrder
 from accordant.operations.restore import Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
 from accordant.store.engine import Database
@@ -90,8 +92,8 @@ class ConsoleHub(Protocol):
     def allowed_hosts(self) -> tuple[str, ...]:
         """Host names of this console besides those of loopback, without ports."""
 
-    def retry(self, intent_ids: Sequence[str], *, actor: str) -> int:
-        """Redrive dead letters at the head of their lanes; how many went back."""
+    def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:
+        """Put dead letters back at the head of their lanes. Raises RejectedError with what is missing."""
 
     def pause(self, flow: str, actor: str, reason: str) -> None:
         """Throw the flow's switch."""

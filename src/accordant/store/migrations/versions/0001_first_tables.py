@@ -21,6 +21,7 @@ from sqlalchemy import (
 
 from accordant.store.migrations.governing_tables import add_governing_tables
 from accordant.store.migrations.matching_tables import add_matching_tables
+from accordant.store.migrations.recovery_tables import add_recovery_tables
 
 revision = "0001"
 down_revision = None
@@ -30,6 +31,7 @@ depends_on = None
 _metadata = MetaData()
 add_governing_tables(_metadata)
 add_matching_tables(_metadata)
+add_recovery_tables(_metadata)
 
 # SQLite counts up by itself only in a column typed INTEGER; PostgreSQL needs eight bytes for a count that never wraps.
 _Serial = BigInteger().with_variant(Integer(), "sqlite")
@@ -436,6 +438,7 @@ _APPEND_ONLY = (
     "conflict",
     "conflict_decision",
     "review_decision",
+    "redrive_waiver",
 )
 _SENTENCE = "is append-only: what happened is never changed or removed. Add a new row that corrects it."
 
