@@ -8,8 +8,9 @@ import sqlalchemy as sa
 
 from accordant.ports.inbox import Reading, Reception, WorkState
 from accordant.ports.state import Changes, Settlement
-from accordant.store.engine import Database, anybody
+from accordant.store.engine import Database
 from accordant.store.inbox import CLAIMS_MAX, PARTITIONS, SUSPECT_CLAIMS, SqlInbox, count_open
+from accordant.store.leases import anybody
 from accordant.store.schema import alert, delivery, inbox_event, inbox_twin, inbox_work, parked_lane
 from accordant.store.state import SqlState
 from accordant.store.vault import SealBroken, Vault
