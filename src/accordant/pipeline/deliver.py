@@ -1,7 +1,8 @@
 """Room 7, the courier: leased intents go to their target, a verdict on each comes back. Only it touches the world.
 
 It reads before it writes, so it sends only what differs, notices hand edits, and learns what became of a try whose
-answer was lost. Policy is asked again here, after the lease and before the first byte. Next: `pipeline/settle.py`.
+answer was lost. Policy is asked again here, after the lease and right before the first byte.
+Next: `pipeline/settle.py`.
 """
 
 import asyncio
@@ -32,11 +33,12 @@ from accordant.pipeline.hold import WRITE_MAX
 from accordant.pipeline.recognize import AS_EXPECTED, Recognized, Recognizer
 from accordant.ports.conflicts import Found
 from accordant.ports.connector import AnswerLost, Outbound, RecordWrite
+from accordant.ports.last_word import WriteForbidden, last_word
 from accordant.ports.outbox import LeasedIntent
 
 #: Asked for each intent right before its write, with the fields that would change: None lets it pass.
 Gate = Callable[[LeasedIntent, frozenset[str]], Stop | None]
-#: Opens a gate with the policy of this very moment; called once for each call to the target.
+#: Opens a gate with the policy of this very moment; called when a call to the target is made up and when it is sent.
 OpenGate = Callable[[], Gate]
 #: Keeps conflicts before anything is written over.
 Keep = Callable[[Sequence[Found]], Awaitable[None]]
@@ -159,17 +161,7 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
                 Delivered(leased=leased, outcome=None, before=one.before, stopped=one.seen.withheld, seen=one.seen)
             )
         elif (stop := gate(leased, frozenset(one.write))) is not None:
-            done.append(
-                Delivered(
-                    leased=leased,
-                    outcome=None,
-                    before=one.before,
-                    stopped=stop.sentence,
-                    cancelled=stop.final,
-                    wait_s=stop.wait_s,
-                    seen=one.seen,
-                )
-            )
+            done.append(one.stopped(stop))
         else:
             write = RecordWrite(
                 key=leased.intent.key,
@@ -179,7 +171,7 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
             )
             to_write.append((one, write))
     ours = await trip.still_ours([one.leased for one, _ in to_write]) if to_write else frozenset()
-    return done + await _write([pair for pair in to_write if pair[0].leased.intent.id in ours], spec, outbound)
+    return done + await _write([pair for pair in to_write if pair[0].leased.intent.id in ours], trip)
 
 
 class _Sifted(msgspec.Struct, frozen=True):
@@ -200,6 +192,18 @@ class _Sifted(msgspec.Struct, frozen=True):
             before=self.before,
             request_id=request_id,
             aside=self.contest.aside,
+            seen=self.seen,
+        )
+
+    def stopped(self, stop: Stop) -> Delivered:
+        """It may not go out now."""
+        return Delivered(
+            leased=self.leased,
+            outcome=None,
+            before=self.before,
+            stopped=stop.sentence,
+            cancelled=stop.final,
+            wait_s=stop.wait_s,
             seen=self.seen,
         )
 
@@ -268,12 +272,26 @@ def respelled(spec: ObjectSpec, outbound: Outbound, values: Mapping[str, WireVal
         return mapped  # a value of the wrong type can only differ, and does
 
 
-async def _write(to_write: list[tuple[_Sifted, RecordWrite]], spec: ObjectSpec, outbound: Outbound) -> list[Delivered]:
+async def _write(to_write: list[tuple[_Sifted, RecordWrite]], trip: _Trip) -> list[Delivered]:
     if not to_write:
         return []
+    stops: dict[str, Stop] = {}
+
+    def ask_again() -> None:
+        """The call may have waited long for its turn: policy is asked once more, as it is when that has come."""
+        gate = trip.open_gate()
+        asked = ((one.leased, gate(one.leased, frozenset(one.write))) for one, _ in to_write)
+        stops.update((leased.intent.id, stop) for leased, stop in asked if stop is not None)
+        if stops:
+            raise WriteForbidden(f"{len(stops)} of {len(to_write)} records of one call may no longer be written.")
+
     try:
         async with asyncio.timeout(WRITE_MAX.total_seconds()):
-            results = await outbound.write(spec, [write for _, write in to_write])
+            with last_word(ask_again):
+                results = await trip.outbound.write(trip.spec, [write for _, write in to_write])
+    except WriteForbidden as error:
+        # Those that may go out wait for the next round: their lease has been running while the call waited.
+        return [one.stopped(stops.get(one.leased.intent.id, Stop(str(error), final=False))) for one, _ in to_write]
     except TimeoutError:
         lost = Uncertain(f"The target did not answer within {WRITE_MAX.total_seconds():g} seconds.")
         return [one.delivered(lost) for one, _ in to_write]

@@ -23,6 +23,7 @@ from accordant.ports.connector import (
     TargetUnavailable,
     WriteResult,
 )
+from accordant.ports.last_word import WriteForbidden, last_word
 from accordant.testing.contracts import load_specification
 from tests.connectors.salesforce.outbound_kit import (
     ACCOUNT,
@@ -500,3 +501,30 @@ async def test_every_call_keeps_the_vendors_contract(contracts: Path) -> None:
                 )
                 assert found == ()
         assert checked == 2
+
+
+async def test_what_is_forbidden_at_the_last_moment_is_not_sent_and_what_was_answered_stays() -> None:
+    asked: list[bool] = []
+
+    def word() -> None:
+        asked.append(True)
+        if len(asked) > allowed:
+            raise WriteForbidden
+
+    async with an_org() as org:
+        await org.outbound.write(ACCOUNT, [a_write("cus_0", Name="EXAMPLE-0")])
+        sent = org.sent("PATCH")
+        allowed = 0
+        with last_word(word), pytest.raises(WriteForbidden):
+            await org.outbound.write(ACCOUNT, customers(3))
+        assert org.sent("PATCH") == sent
+        # One key twice is two calls: the second is stopped after the first was answered.
+        asked.clear()
+        allowed = 1
+        with last_word(word):
+            first, second = await org.outbound.write(
+                ACCOUNT, [a_write("cus_9", Name="EXAMPLE-9"), a_write("cus_9", Name="EXAMPLE-10")]
+            )
+        applied(first)
+        assert (refused(second).code, refused(second).cause) == ("NOT_SENT", RefusalClass.TRANSIENT)
+        assert org.sent("PATCH") == sent + 1

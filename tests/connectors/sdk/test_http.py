@@ -16,6 +16,7 @@ from accordant.connectors.sdk.addresses import AddressForbidden, AddressPolicy
 from accordant.connectors.sdk.http import CORRELATION_HEADER, Exchange, HttpClient, Timeouts
 from accordant.kernel.errors import InvariantBroken
 from accordant.ports.connector import AnswerLost, AuthorizationExpired, RateLimited, TargetUnavailable
+from accordant.ports.last_word import WriteForbidden, last_word
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 LOCAL = AddressPolicy(allow_loopback=True)
@@ -271,6 +272,54 @@ async def test_our_own_rate_is_kept() -> None:
         await http.close()
     assert clock[0] == pytest.approx(1.0)
     assert len(slept) == 10
+
+
+@pytest.mark.parametrize(("method", "arrives"), [("POST", False), ("PATCH", False), ("GET", True)])
+async def test_a_write_that_is_forbidden_while_it_waits_for_its_turn_is_not_sent(method: str, arrives: bool) -> None:
+    arrived: list[str] = []
+    forbidden: list[bool] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        arrived.append(request.method)
+        return web.json_response({})
+
+    async def sleep(seconds: float) -> None:
+        forbidden.append(True)
+
+    def word() -> None:
+        if forbidden:
+            raise WriteForbidden
+
+    async with server(handler) as url:
+        http = HttpClient(
+            url, clock=lambda: NOW, rate_per_s=1, burst=1, addresses=LOCAL, monotonic=lambda: 0.0, sleep=sleep
+        )
+        with last_word(word):
+            await http.send("PUT", "/")
+            if arrives:
+                await http.send(method, "/")
+            else:
+                with pytest.raises(WriteForbidden):
+                    await http.send(method, "/")
+        await http.send("DELETE", "/")
+        await http.close()
+    assert arrived == ["PUT", *([method] if arrives else []), "DELETE"], "outside nobody has a word"
+
+
+async def test_a_write_that_is_repeated_with_new_credentials_is_asked_about_again() -> None:
+    words: list[bool] = []
+
+    def word() -> None:
+        words.append(True)
+        if len(words) > 1:
+            raise WriteForbidden
+
+    async def authorize(*, refused: Mapping[str, str] | None) -> Mapping[str, str]:
+        return {"Authorization": "new" if refused else "old"}
+
+    with last_word(word), pytest.raises(WriteForbidden):
+        await outcome(answering(401), "POST", authorize=authorize)
+    assert len(words) == 2
 
 
 async def test_a_queue_longer_than_the_limit_is_refused() -> None:

@@ -33,6 +33,7 @@ from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.pipeline.recognize import Recognizer
 from accordant.ports.audit import AuditEntry
 from accordant.ports.connector import RecordWrite, WriteResult
+from accordant.ports.last_word import ask_last_word
 from accordant.ports.state import Changes, PlannedIntent
 from accordant.store.conflicts import SqlConflictBook
 from accordant.store.engine import Database
@@ -127,6 +128,9 @@ class Hall(LedgerTarget):
             self.flip(policy)
 
     async def write(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
+        # Our own rate makes a call wait for its turn, and somebody flips the policy meanwhile. Then the client asks.
+        self.moment()
+        ask_last_word()
         for record in records:
             self.begun += 1
             self.forbidden += [
@@ -160,6 +164,7 @@ class Hall(LedgerTarget):
             breaker=Breaker(pause),
             pause=pause,
             clock=self.clock,
+            lease_clock=self.clock,
         )
 
 

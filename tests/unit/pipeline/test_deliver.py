@@ -15,13 +15,21 @@ from accordant.canonical.intents import (
     Refused,
     Uncertain,
 )
-from accordant.canonical.targets import CurrentRecord
+from accordant.canonical.targets import CurrentRecord, ObjectSpec
 from accordant.kernel.errors import AccordantError, RejectedError
 from accordant.pipeline.deliver import Delivered, Gate, OpenGate, deliver
 from accordant.pipeline.dispatch import Stop
 from accordant.pipeline.recognize import Recognizer
 from accordant.ports.conflicts import Found
-from accordant.ports.connector import AnswerLost, AuthorizationExpired, RateLimited, TargetUnavailable
+from accordant.ports.connector import (
+    AnswerLost,
+    AuthorizationExpired,
+    RateLimited,
+    RecordWrite,
+    TargetUnavailable,
+    WriteResult,
+)
+from accordant.ports.last_word import ask_last_word
 from accordant.ports.outbox import LeasedIntent
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, umpires
 from tests.unit.pipeline.memory import Memory
@@ -125,6 +133,35 @@ async def test_a_value_the_target_cannot_spell_is_one_records_matter() -> None:
 
 
 # -- the gate ----------------------------------------------------------------------------------------------------------
+
+
+class Queue(LedgerTarget):
+    """A target at which a call waits for its turn."""
+
+    async def write(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
+        ask_last_word()
+        return await super().write(spec, records)
+
+
+@pytest.mark.parametrize("final", [True, False])
+async def test_what_is_stopped_while_its_call_waits_for_its_turn_is_not_sent(final: bool) -> None:
+    opened_times = 0
+
+    def open_gate() -> Gate:
+        nonlocal opened_times
+        opened_times += 1
+        flipped = opened_times > 1
+        return lambda leased, _: Stop("Frozen.", final) if flipped and leased.intent.key == "cus_2" else None
+
+    target = Queue()
+    done = await run(target, leased("cus_1"), leased("cus_2"), open_gate=open_gate)
+    by_key = {one.leased.intent.key: one for one in done}
+    assert target.ledger == []
+    assert [(one.outcome, one.outage) for one in done] == [(None, False)] * 2
+    assert (by_key["cus_2"].stopped, by_key["cus_2"].cancelled) == ("Frozen.", final)
+    assert "1 of 2 records of one call" in (by_key["cus_1"].stopped or "")
+    assert not by_key["cus_1"].cancelled
+    assert outcomes(await run(target, leased("cus_1"))) == {"cus_1": "Applied"}
 
 
 @pytest.mark.parametrize("final", [True, False])

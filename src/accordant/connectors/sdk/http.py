@@ -22,6 +22,7 @@ from accordant.connectors.sdk.rates import TokenBucket, parse_http_date, parse_r
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import InvariantBroken
 from accordant.ports.connector import AnswerLost, AuthorizationExpired, RateLimited, TargetUnavailable
+from accordant.ports.last_word import ask_last_word
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 QUEUE_S_MAX = 30.0  # longer than this behind our own rate is no longer a short wait: the caller decides
@@ -152,8 +153,9 @@ class HttpClient:
         reads is repeated a few times; a write is sent once, or once more after a 401, which proves that it was refused.
 
         Raises: RateLimited (429, or our own rate is used up for longer than QUEUE_S_MAX), TargetUnavailable (nothing
-        was sent, or the call only reads), AnswerLost (a write that may have been carried out: connection lost, time
-        out, 3xx, 5xx, or an answer over the size limit), AuthorizationExpired (401 twice), AddressForbidden.
+        was sent, or the call only reads), WriteForbidden (nothing was sent: the policy changed while a write waited for
+        its turn), AnswerLost (a write that may have been carried out: connection lost, time out, 3xx, 5xx, or an answer
+        over the size limit), AuthorizationExpired (401 twice), AddressForbidden.
         """
         call = _Call(
             method=method,
@@ -225,6 +227,8 @@ class HttpClient:
 
     async def _once(self, call: _Call, proof: Mapping[str, str]) -> HttpAnswer:
         await self._wait_turn()
+        if call.writes:
+            ask_last_word()
         progress = SimpleNamespace(sent=False)
         try:
             async with self._open().request(
