@@ -148,7 +148,8 @@ class SystemPart(_Part, frozen=True, kw_only=True):
 
     ``rate_per_s`` is the highest rate of calls the hub may make, ``deliveries_per_s`` of signed deliveries it takes in
     before it asks the sender to slow down. ``stand_in`` says that this is a simulator on the same
-    machine: only then may the hub call a loopback address.
+    machine: only then may the hub call a loopback address. ``silence_s``: type of event -> the pause in seconds after
+    which its system is asked whether deliveries are lost; types that are not named are judged by their own past.
     """
 
     connector: str
@@ -158,6 +159,7 @@ class SystemPart(_Part, frozen=True, kw_only=True):
     rate_per_s: int = 20
     deliveries_per_s: int = 50_000
     stand_in: bool = False
+    silence_s: dict[str, int] = {}
 
 
 class OwnershipPart(_Part, frozen=True, kw_only=True):
@@ -242,13 +244,16 @@ class SchedulesPart(_Part, frozen=True, kw_only=True):
     """What the hub does by itself, and when: crontab's five fields in the company's zone; None for never.
 
     ``reconcile`` compares what changed since the last comparison, ``reconcile_whole`` every record of each flow.
-    ``checkpoint`` verifies the trail up to its head and notes the head.
+    ``checkpoint`` verifies the trail up to its head and notes the head. ``sweep`` fetches events that were never
+    delivered; ``silence`` asks after types of event that are delivered less often than usual.
     """
 
     reconcile: str | None = "0 3 * * mon-sat"
     reconcile_whole: str | None = "0 3 * * sun"
     drift: str | None = "0 5 * * *"
     checkpoint: str | None = "30 5 * * *"
+    sweep: str | None = "*/15 * * * *"
+    silence: str | None = "20 * * * *"
 
 
 class GatePart(_Part, frozen=True, kw_only=True):

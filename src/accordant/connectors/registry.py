@@ -94,6 +94,7 @@ def facts_of(connector: Connector) -> ConnectorFacts:
         is_source=manifest.inbound is not None or bool(manifest.reads),
         is_target=bool(manifest.writes),
         matchable=connector.matchable,
+        event_types=frozenset() if manifest.inbound is None else frozenset(manifest.inbound.events),
         rate_per_s_max=manifest.limits.rate_per_s_max,
     )
 

@@ -1,5 +1,6 @@
 """The charter's systems: known connectors, named owners, allowed rates, secrets by reference, signed deliveries."""
 
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 
@@ -25,8 +26,31 @@ def check_systems(charter: Charter, connectors: Mapping[str, ConnectorFacts]) ->
     for name, system in charter.systems.items():
         flows = tuple(flow.name for flow in charter.flows if name in {flow.source, flow.target})
         facts = connectors.get(system.connector)
-        for defect in (*_system(name, system, facts, connectors), *_settings(name, system, facts)):
+        found = (
+            *_system(name, system, facts, connectors),
+            *_settings(name, system, facts),
+            *_silence(name, system, facts),
+        )
+        for defect in found:
             yield msgspec.structs.replace(defect, flows=flows)
+
+
+def _silence(name: str, system: SystemPart, facts: ConnectorFacts | None) -> Iterator[Defect]:
+    for event_type, seconds in system.silence_s.items():
+        where = place("systems", name, "silence_s", event_type)
+        if facts is not None and event_type not in facts.event_types:
+            near = difflib.get_close_matches(event_type, facts.event_types, n=3)
+            yield Defect(
+                where=where,
+                problem=f"{system.connector} understands no event of the type {event_type}, so nobody waits for it.",
+                remedy=f"Use one of: {', '.join(near)}." if near else "Take it out.",
+            )
+        if seconds < 1:
+            yield Defect(
+                where=where,
+                problem=f"A pause of {seconds} seconds between events would always be over.",
+                remedy="Give the longest usual pause in seconds.",
+            )
 
 
 def _system(

@@ -25,7 +25,8 @@ class ConnectorFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     ``settings`` are all it knows, ``required`` those it cannot do without, ``secret`` those given by reference.
     ``matchable`` are the objects whose records tell whose they are and can all be read.
-    ``signing`` is the setting that holds the webhook secret, None where nothing is received. Units: calls per second.
+    ``signing`` is the setting that holds the webhook secret, None where nothing is received; ``event_types`` are those
+    that are understood. Units: calls per second.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ConnectorFacts(msgspec.Struct, frozen=True, kw_only=True):
     is_source: bool = False
     is_target: bool = False
     matchable: frozenset[str] = frozenset()
+    event_types: frozenset[str] = frozenset()
     rate_per_s_max: int
 
 

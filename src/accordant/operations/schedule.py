@@ -15,6 +15,8 @@ class Work(StrEnum):
     RECONCILE_WHOLE = "reconcile_whole"
     DRIFT = "drift"
     CHECKPOINT = "checkpoint"
+    SWEEP = "sweep"
+    SILENCE = "silence"
 
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +44,12 @@ def duties(charter: Charter) -> tuple[Duty, ...]:
     ]
     found += [
         Duty(work=work, schedule=schedule)
-        for work, schedule in ((Work.DRIFT, times.drift), (Work.CHECKPOINT, times.checkpoint))
+        for work, schedule in (
+            (Work.DRIFT, times.drift),
+            (Work.CHECKPOINT, times.checkpoint),
+            (Work.SWEEP, times.sweep),
+            (Work.SILENCE, times.silence),
+        )
         if schedule is not None
     ]
     return tuple(found)

@@ -6,7 +6,7 @@ Vendor errors are translated inside the connector: nothing above it ever sees a 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import msgspec
 
@@ -113,6 +113,43 @@ class Reader(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+@runtime_checkable
+class EventLister(Protocol):
+    """What a reader offers besides where its system keeps a list of its own events."""
+
+    def events(
+        self, *, since: datetime, until: datetime, event_type: str | None = None, undelivered: bool = False
+    ) -> AsyncIterator[tuple[bytes, ...]]:
+        """Events that happened from ``since`` up to, not including, ``until``, raw, page by page, newest first.
+
+        ``undelivered``: only those of which some endpoint has not confirmed the delivery. Raises as ``Reader.read``.
+        """
+        ...
+
+
+class WebhookEndpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A place to which a system delivers its events, as the system describes it.
+
+    ``api_version`` None means that the account's own default decides, which somebody may change; ``*`` among
+    ``event_types`` stands for all.
+    """
+
+    id: str
+    url: str
+    is_enabled: bool
+    api_version: str | None
+    event_types: frozenset[str]
+
+
+@runtime_checkable
+class EndpointLister(Protocol):
+    """What a reader offers besides where its system tells to whom it delivers."""
+
+    async def endpoints(self) -> tuple[WebhookEndpoint, ...]:
+        """Every endpoint of the account, newest first. Raises as ``Reader.read``."""
         ...
 
 

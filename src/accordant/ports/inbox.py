@@ -10,10 +10,17 @@ import msgspec
 from accordant.ports.connector import Envelope
 
 
-class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """One verified delivery, not yet stored.
+class Proof(StrEnum):
+    """How it is known that an event is its provider's own."""
 
-    ``digest`` is the SHA-256 of the body; ``headers`` the delivery's headers as JSON.
+    SIGNED = "signed"
+    FETCHED = "fetched"
+
+
+class Arrival(msgspec.Struct, frozen=True, kw_only=True):
+    """One proved event, not yet stored: delivered and signed, or fetched from its provider's API over our own call.
+
+    ``digest`` is the SHA-256 of the body; ``headers`` the delivery's headers as JSON, of a fetched one how it came.
     """
 
     connection: str
@@ -22,6 +29,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     digest: bytes
     received_at: datetime
+    proof: Proof = Proof.SIGNED
 
 
 class Reception(StrEnum):
@@ -79,7 +87,9 @@ class Inbox(Protocol):
     def accept(self, arrivals: Sequence[Arrival]) -> tuple[Reception, ...]:
         """Store a group of deliveries in one commit.
 
-        Raises TransientError when the store cannot; then nothing was stored.
+        A fetched event and a delivered one of the same id, type and second are one event, however they are spelled: a
+        provider spells a delivery in the version of its endpoint. Raises TransientError when the store cannot; then
+        nothing was stored.
         """
         ...
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.ids import partition_of
-from accordant.ports.inbox import Arrival, InboxEvent, Reading, Reception, WorkState
+from accordant.ports.inbox import Arrival, InboxEvent, Proof, Reading, Reception, WorkState
 from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk
 from accordant.store.alerts import raise_alert
@@ -94,6 +94,7 @@ class SqlInbox:
             # The usual group is all new: stored without a look. One known event makes it fail whole, and we look.
             with self._database.write() as connection:
                 _store_new(connection, list(zip(arrivals, sealed, strict=True)), key_id)
+                _note_fetched(connection, arrivals)
             return (Reception.NEW,) * len(arrivals)
         for _ in range(_ACCEPTS_MAX):
             # Another process may store one of these events between our look and our insert: look again.
@@ -114,8 +115,10 @@ class SqlInbox:
                     fresh.append(index)
                     verdicts.append(Reception.NEW)
                 else:
-                    verdicts.append(Reception.REPEAT if held == arrival.digest else Reception.CONFLICT)
+                    is_same = held == arrival.digest or _is_respelled(connection, arrival)
+                    verdicts.append(Reception.REPEAT if is_same else Reception.CONFLICT)
             _store_new(connection, [(arrivals[index], sealed[index]) for index in fresh], key_id)
+            _note_fetched(connection, [arrivals[index] for index in fresh])
             _record_others(connection, arrivals, sealed, verdicts, key_id)
         return tuple(verdicts)
 
@@ -300,6 +303,35 @@ def _event_row(arrival: Arrival, body: bytes, key_id: str) -> bulk.Row:
 def _work_row(event: bulk.Row) -> bulk.Row:
     connection, _, _, lane, _, received_at, *_ = event
     return (connection, lane, partition_of(lane, PARTITIONS), WorkState.RECEIVED.value, 0, received_at)
+
+
+def _note_fetched(connection: Connection, arrivals: Sequence[Arrival]) -> None:
+    """An event that had to be fetched leaves a line of its own: nobody delivered it."""
+    lines = [
+        (one.connection, one.envelope.external_id, Proof.FETCHED.value, to_micros(one.received_at))
+        for one in arrivals
+        if one.proof is Proof.FETCHED
+    ]
+    bulk.insert(connection, delivery, _DELIVERY, lines)
+
+
+def _is_respelled(connection: Connection, arrival: Arrival) -> bool:
+    """Whether the stored event of this id and this one are one, of which one was fetched and the other delivered."""
+    name, external_id = arrival.connection, arrival.envelope.external_id
+    lines = bulk.select_by_keys(
+        connection, delivery, ("outcome",), "external_id", [external_id], where=("connection", name)
+    )
+    if arrival.proof is not Proof.FETCHED and (Proof.FETCHED.value,) not in lines:
+        return False
+    rows = bulk.select_by_keys(
+        connection,
+        inbox_event,
+        ("event_type", "occurred_at"),
+        "external_id",
+        [external_id],
+        where=("connection", name),
+    )
+    return (arrival.envelope.event_type, to_micros(arrival.envelope.occurred_at)) in rows
 
 
 def _record_others(

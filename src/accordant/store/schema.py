@@ -41,10 +41,12 @@ from accordant.store.schema_matching import (
     review_case,
     review_decision,
 )
+from accordant.store.schema_missed import adopted_endpoint, event_rhythm
 from accordant.store.schema_recovery import error_pattern, redrive_waiver, replay_job
 
 __all__ = [
     "APPEND_ONLY",
+    "adopted_endpoint",
     "clearance",
     "conflict",
     "conflict_decision",
@@ -52,6 +54,7 @@ __all__ = [
     "directory_record",
     "directory_scan",
     "error_pattern",
+    "event_rhythm",
     "evidence_pack",
     "field_stand",
     "lag_incident",

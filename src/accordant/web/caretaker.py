@@ -8,7 +8,10 @@ from datetime import timedelta
 from functools import partial
 
 from accordant.bootstrap import Hub
+from accordant.kernel.errors import AccordantError, TransientError
 from accordant.operations.schedule import Duty, Work, duties, told_of
+from accordant.operations.silence import told_of_silence
+from accordant.operations.sweep import SweepReport, told_of_sweep
 from accordant.operations.watch_lag import LagRound, watch_lag
 from accordant.pipeline.dispatch import resting_flows
 from accordant.runtime.schedule import Job, run_due
@@ -17,12 +20,17 @@ from accordant.store.jobs import SqlJobBook
 from accordant.store.lag import SqlLagBook
 from accordant.store.leases import LeaseTaken
 from accordant.views.spans import finished_lives, latest_event
+from accordant.web.lookout import Lookout
 
 #: Who is named in the trail when the clock starts something.
 ACTOR = "schedule"
 _CHECKPOINTS = "checkpoints.txt"
 _SPANS = "spans"
 _SPANS_LEASE = timedelta(minutes=1)
+
+
+class SweepIncomplete(TransientError):
+    """Some system could not be swept; the next tick goes on where this one stopped."""
 
 
 class Caretaker:
@@ -32,6 +40,7 @@ class Caretaker:
         self._hub = hub
         self._book = SqlJobBook(hub.database)
         self._lag = SqlLagBook(hub.database)
+        self._lookout = Lookout(hub)
 
     async def duty_round(self) -> int:
         """Run every duty whose time has come; how many ran."""
@@ -79,6 +88,10 @@ class Caretaker:
                 return await self._drift()
             case Work.CHECKPOINT:
                 return await asyncio.to_thread(self._checkpoint)
+            case Work.SWEEP:
+                return await self._sweep()
+            case Work.SILENCE:
+                return await self._listen()
 
     async def _reconcile(self, flow: str, *, whole: bool) -> str:
         """Compare; what is found is told, since nobody looks at a night's run by himself."""
@@ -98,6 +111,33 @@ class Caretaker:
         unasked = "".join(f" Not asked: {name}. {reason}" for name, reason in found.unasked.items())
         told = f"{count:,} things of the targets do not fit the mapping." if count else "The targets fit the mapping."
         return told + unasked
+
+    async def _sweep(self) -> str:
+        """Every system that lists its events; one that cannot be asked does not keep the others from it."""
+        told, problems = [], []
+        for system in self._lookout.systems:
+            try:
+                report = await self._lookout.sweep(system, actor=ACTOR)
+            except AccordantError as error:
+                problems.append(f"{system} was not swept: {error}")
+                continue
+            told.append(told_of_sweep(report))
+            await self._tell_window(report)
+        if problems:
+            raise SweepIncomplete(" ".join((*problems, *told)))
+        return " ".join(told) or "No system lists its events, or none has an API key."
+
+    async def _tell_window(self, report: SweepReport) -> None:
+        if report.rescan is not None:
+            subject = f"{report.system} no longer lists everything this hub missed"
+            await self._tell("sweep.window", subject, told_of_sweep(report))
+
+    async def _listen(self) -> str:
+        told = []
+        for system in self._lookout.systems:
+            found = await self._lookout.listen(system)
+            told.append(told_of_silence(system, found))
+        return " ".join(told) or "No system lists its events, so none can be asked."
 
     def _checkpoint(self) -> str:
         """Sign where the trail ends, in a file beside the store, for whoever carries it to another machine."""

@@ -1,4 +1,4 @@
-"""Reads objects from Stripe, one or page by page, raw: what they mean is decided in inbound.py.
+"""Reads objects and events from Stripe, one or page by page, raw: what they mean is decided in inbound.py.
 Guarantees: only GET, a pinned API version, every page asked for once, and an end even if the other side repeats itself.
 """
 
@@ -15,7 +15,7 @@ from accordant.connectors.sdk.http import HttpAnswer, HttpClient
 from accordant.connectors.stripe.errors import refusal, translated
 from accordant.kernel.clock import Clock, to_micros
 from accordant.kernel.errors import InvariantBroken
-from accordant.ports.connector import Page, TargetUnavailable
+from accordant.ports.connector import Page, TargetUnavailable, WebhookEndpoint
 
 API_VERSION = "2026-10-28.endive"
 PAGE_SIZE = 100
@@ -51,8 +51,17 @@ class _Head(msgspec.Struct):
     deleted: bool = False
 
 
+class _Endpoint(msgspec.Struct):
+    id: str
+    url: str
+    status: str
+    enabled_events: frozenset[str]
+    api_version: str | None = None
+
+
 _LISTED = msgspec.json.Decoder(_Listed)
 _HEAD = msgspec.json.Decoder(_Head)
+_ENDPOINT = msgspec.json.Decoder(_Endpoint)
 
 
 class StripeReader:
@@ -77,7 +86,7 @@ class StripeReader:
         """Every object of a type, newest first; see the port."""
         query: list[tuple[str, str]] = []
         if created_since is not None:
-            query.append(("created[gte]", str(to_micros(created_since) // 1_000_000)))
+            query.append(("created[gte]", _seconds(created_since)))
         if object_type == "subscription":
             query.append(("status", "all"))  # Stripe leaves out canceled ones otherwise
         return self._pages(object_type, query)
@@ -86,25 +95,53 @@ class StripeReader:
         """Every balance movement that one automatic payout settled. Raises as ``read``."""
         return self._pages("balance_transaction", [("payout", payout_id)])
 
+    async def events(
+        self, *, since: datetime, until: datetime, event_type: str | None = None, undelivered: bool = False
+    ) -> AsyncIterator[tuple[bytes, ...]]:
+        """Events of a span of time, newest first, of the last 30 days; see the port.
+
+        Each comes in the version that was the account's own when it happened, whatever version is asked for.
+        """
+        query = [("created[gte]", _seconds(since)), ("created[lt]", _seconds(until))]
+        if event_type is not None:
+            query.append(("type", event_type))
+        if undelivered:
+            query.append(("delivery_success", "false"))
+        async for raw, _ in self._lists("/v1/events", "event", query):
+            yield tuple(body for _, body in raw)
+
+    async def endpoints(self) -> tuple[WebhookEndpoint, ...]:
+        """The account's webhook endpoints; see the port. Stripe never shows their secrets here."""
+        found: list[WebhookEndpoint] = []
+        async for raw, _ in self._lists("/v1/webhook_endpoints", "webhook_endpoint", ()):
+            found += [_endpoint(body) for _, body in raw]
+        return tuple(found)
+
     async def _pages(self, object_type: str, query: _Query) -> AsyncIterator[Page]:
-        path = f"/v1/{_collection(object_type)}"
         expanded = [("expand[]", f"data.{field}") for field in self._expanded(object_type)]
+        path = f"/v1/{_collection(object_type)}"
+        async for raw, asked_at in self._lists(path, object_type, [*query, *expanded]):
+            objects = tuple((ExternalRef(self._system, object_type, name), body) for name, body in raw)
+            yield Page(objects=objects, read_at=asked_at)
+
+    async def _lists(
+        self, path: str, object_type: str, query: _Query
+    ) -> AsyncIterator[tuple[list[tuple[str, bytes]], datetime]]:
+        """The pages of a list that hold anything: ids with bodies, and when each page was asked for."""
         after: list[tuple[str, str]] = []
         for _ in range(PAGES_MAX):
             asked_at = self._clock()
-            answer = await self._get(path, [("limit", str(PAGE_SIZE)), *query, *after, *expanded])
+            answer = await self._get(path, [("limit", str(PAGE_SIZE)), *query, *after])
             if answer is None:
                 # The object the page starts after was deleted meanwhile, or the address is not Stripe's.
                 raise TargetUnavailable(f"Stripe's list of {object_type} objects changed while it was read.")
             page = _listed(answer.body)
-            objects = tuple(
-                (ExternalRef(self._system, object_type, _head(bytes(raw)).id), bytes(raw)) for raw in page.data
-            )
-            if objects:
-                yield Page(objects=objects, read_at=asked_at)
-            if not page.has_more or not objects:
+            raw = [(_head(bytes(one)).id, bytes(one)) for one in page.data]
+            if raw:
+                yield raw, asked_at
+            if not page.has_more or not raw:
                 return
-            last = ("starting_after", objects[-1][0].id)
+            last = ("starting_after", raw[-1][0])
             if after == [last]:
                 raise TargetUnavailable(f"Stripe repeats a page of {object_type} objects.")
             after = [last]
@@ -137,6 +174,24 @@ def _collection(object_type: str) -> str:
         return COLLECTIONS[object_type]
     except KeyError:
         raise InvariantBroken(f"Stripe's {object_type!r} is not among the objects this connector reads.") from None
+
+
+def _seconds(moment: datetime) -> str:
+    return str(to_micros(moment) // 1_000_000)
+
+
+def _endpoint(body: bytes) -> WebhookEndpoint:
+    try:
+        one = _ENDPOINT.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise TargetUnavailable("Stripe's answer is no webhook endpoint.") from None
+    return WebhookEndpoint(
+        id=one.id,
+        url=one.url,
+        is_enabled=one.status == "enabled",
+        api_version=one.api_version,
+        event_types=one.enabled_events,
+    )
 
 
 def _segment(name: str) -> str:

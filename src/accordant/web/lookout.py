@@ -1,0 +1,124 @@
+"""How a hub looks for what never reached it: sweeps, silence, and the endpoints its providers deliver to.
+
+Wires `operations/sweep.py`, `operations/silence.py` and `operations/endpoints.py` to one hub; the caretaker and the
+command line ask here.
+"""
+
+from datetime import datetime, timedelta
+from functools import partial
+
+from accordant.bootstrap import Hub
+from accordant.connectors import registry
+from accordant.connectors.sdk.manifest import InboundPart
+from accordant.kernel.clock import from_micros, to_micros
+from accordant.kernel.errors import ConfigurationError
+from accordant.operations.reconcile import Progress
+from accordant.operations.silence import Ear, SilenceRound, listen_for_silence
+from accordant.operations.sweep import Source, Sweep, SweepCursors, SweepReport
+from accordant.ports.audit import AuditEntry
+from accordant.ports.connector import EventLister
+from accordant.ports.state import Changes
+from accordant.store.missed import SqlMissedBook
+
+#: Who holds this lease sweeps; a second sweep beside it would only do the same again.
+_LEASE = timedelta(minutes=10)
+
+
+class Lookout:
+    """Looks for one hub's missed events."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._book = SqlMissedBook(hub.database)
+        self._since = hub.clock()
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """The systems that list their own events, by name."""
+        return tuple(
+            sorted(
+                name
+                for name, reader in self._hub.readers.items()
+                if name in self._hub.inbounds and _lister(reader) is not None and self._inbound_part(name)
+            )
+        )
+
+    async def sweep(
+        self, system: str, *, actor: str, since: datetime | None = None, progress: Progress | None = None
+    ) -> SweepReport:
+        """Take in what a system lists and the inbox lacks, from where the last sweep ended, or from ``since``.
+
+        Raises ConfigurationError for a system that lists nothing, TransientError while another process sweeps it, and
+        as its reader.
+        """
+        hub = self._hub
+        name = f"sweep/{system}"
+        source = self._source(system)
+        token = hub.leases.acquire(name, ttl=_LEASE, now=hub.clock())
+        try:
+            sweep = Sweep(
+                source,
+                inbox=hub.inbox,
+                book=self._book,
+                keep=partial(self._keep, system),
+                audit=self._audit,
+                rescan=lambda: hub.compare_source(system, actor=actor, feed=True, progress=progress),
+                clock=hub.clock,
+                progress=progress,
+            )
+            report = await sweep.run(self._cursors(system), actor=actor, since=since)
+        finally:
+            hub.leases.release(name, token=token)
+        return report
+
+    async def listen(self, system: str) -> SilenceRound:
+        """Look once whether any type of a system's events has fallen silent. Raises as ``sweep``."""
+        hub, source = self._hub, self._source(system)
+        ear = Ear(
+            system=system,
+            lister=source.lister,
+            inbound=source.inbound,
+            fixed=hub.charter.systems[system].silence_s,
+            listening_since=self._since,
+        )
+        return await listen_for_silence(ear, book=self._book, now=hub.clock())
+
+    def _source(self, system: str) -> Source:
+        lister, inbound = _lister(self._hub.readers.get(system)), self._hub.inbounds.get(system)
+        part = self._inbound_part(system)
+        if lister is None or inbound is None or part is None:
+            raise ConfigurationError(
+                f"{system} gives no list of its events that could be swept.",
+                remedy=f"Systems that do, with their API key set: {', '.join(self.systems) or 'none'}.",
+            )
+        return Source(
+            system=system,
+            lister=lister,
+            inbound=inbound,
+            event_types=frozenset(part.events),
+            window=timedelta(days=part.replay_window_days),
+        )
+
+    def _inbound_part(self, system: str) -> InboundPart | None:
+        part = self._hub.charter.systems.get(system)
+        return None if part is None else registry.connector(part.connector, where=f"systems.{system}").manifest.inbound
+
+    def _cursors(self, system: str) -> SweepCursors:
+        done, asked = (self._hub.cursors.read(f"{name}/{system}") for name in ("sweep", "sweep-undelivered"))
+        return SweepCursors(
+            done_to=None if done is None else from_micros(done),
+            undelivered_at=None if asked is None else from_micros(asked),
+        )
+
+    def _keep(self, system: str, cursors: SweepCursors) -> None:
+        for name, moment in (("sweep", cursors.done_to), ("sweep-undelivered", cursors.undelivered_at)):
+            if moment is not None:
+                self._hub.cursors.move(f"{name}/{system}", to_micros(moment), now=self._hub.clock())
+
+    def _audit(self, line: AuditEntry) -> None:
+        self._hub.state.commit(Changes(audit=[line]), now=self._hub.clock())
+
+
+def _lister(reader: object) -> EventLister | None:
+    """The reader as a lister of events, where its system keeps such a list."""
+    return reader if isinstance(reader, EventLister) else None
