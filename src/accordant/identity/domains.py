@@ -3,10 +3,11 @@
 The registrable part counts, so `eu.acme.co.uk` is `acme.co.uk`. Lists lie in `data/`; a charter may add to them.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from urllib.parse import urlsplit
 
@@ -16,6 +17,12 @@ from disposable_email_domains import blocklist
 from publicsuffixlist import PublicSuffixList
 
 _DOMAIN_MAX = 253  # RFC 1035 2.3.4, without the final dot
+#: A host in plain ASCII, which means what it says: no label begins or ends with a hyphen, none has two hyphens where a
+#: coded label (`xn--`) has them, and the last is no number. Source: RFC 5891 4.2.3.1. All others take the long way.
+_LABEL = r"(?!..--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_PLAIN_HOST = re.compile(rf"(?:{_LABEL}\.)+(?![0-9]+\Z){_LABEL}", re.ASCII)
+#: A mailbox and a page are often of one host, and a host is asked for several times in one decision.
+_HOSTS_KEPT = 65_536
 #: Scripts whose letters look like Latin ones: a label that mixes them with Latin imitates another.
 _LOOK_ALIKES = frozenset({"CYRILLIC", "GREEK"})
 #: Second-level labels under which a country keeps its universities, and the top level of those in America.
@@ -65,6 +72,13 @@ def host_of(text: str) -> str | None:
     None for what is no host name: an IP address, a single label, a label that mixes scripts to look like another.
     """
     raw = text.strip()
+    plain = raw.lower() if raw.isascii() else ""
+    if len(plain) <= _DOMAIN_MAX and _PLAIN_HOST.fullmatch(plain):
+        return plain
+    return _spelled_host(raw)
+
+
+def _spelled_host(raw: str) -> str | None:
     if "//" not in raw:
         raw = f"//{raw}"
     try:
@@ -79,6 +93,7 @@ def host_of(text: str) -> str | None:
     return None if any(_imitates(label) for label in shown.split(".")) else spelled
 
 
+@lru_cache(maxsize=_HOSTS_KEPT)
 def registrable(text: str) -> str | None:
     """The part of a host that somebody registered; None where nobody did (a public suffix, a shop platform's root)."""
     host = host_of(text)

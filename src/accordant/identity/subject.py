@@ -18,12 +18,17 @@ def subject_of(account_id: str, account: Account, *, reference_key: str | None) 
     )
 
 
+def own_way(subject: Subject) -> str:
+    """The id under which the directory has what billing knows of a customer."""
+    return f"{PENDING_PREFIX}{subject.external_id}"
+
+
 def own_record(subject: Subject, *, system: str, object_name: str, key: str, record_id: str | None) -> Candidate:
     """What billing knows of a customer, as a record of the target: the target need not hold its e-mail or tax id.
 
     It stands for the record with ``key`` until that is there, and leads to it from then on.
     """
-    own = f"{PENDING_PREFIX}{subject.external_id}"
+    own = own_way(subject)
     led_to = record_id if record_id is not None else f"{PENDING_PREFIX}{key}"
     return Candidate(
         system=system,

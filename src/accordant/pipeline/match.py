@@ -12,10 +12,10 @@ import msgspec
 from accordant.canonical.charter import IdentityPart, MappingPart
 from accordant.canonical.entities import Account
 from accordant.canonical.matching import (
-    PENDING_PREFIX,
     Candidate,
     Considered,
     Matched,
+    MatchKey,
     MatchVerdict,
     NeedsReview,
     RecordLink,
@@ -29,7 +29,7 @@ from accordant.canonical.matching import (
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.canonical.targets import IdentitySpec
 from accordant.identity.ladder import Ladder
-from accordant.identity.subject import own_record, subject_of
+from accordant.identity.subject import own_record, own_way, subject_of
 from accordant.pipeline.workbench import ACTOR, Workbench
 from accordant.ports.directory import DirectoryEntry
 from accordant.ports.matching import Pair
@@ -99,9 +99,14 @@ def seat_accounts(accounts: Iterable[StoredEntity], bench: Workbench, matchers: 
     if not waiting:
         return {}
     bench.matching.load({stored.ref.id for stored, _ in waiting})
-    seats: dict[tuple[str, str], RecordLink | Waiting] = {}
-    for stored, matcher in sorted(waiting, key=lambda pair: (pair[1].system, pair[0].ref.id)):
-        seats[stored.ref.id, matcher.system] = _Matching(stored, matcher, bench).settle()
+    matchings = [
+        _Matching(stored, matcher, bench)
+        for stored, matcher in sorted(waiting, key=lambda pair: (pair[1].system, pair[0].ref.id))
+    ]
+    for matcher in matchers.values():
+        asked = dict(one.question() for one in matchings if one.matcher is matcher)
+        bench.matching.foresee(matcher.system, matcher.object, asked)
+    seats = {(one.account_id, one.matcher.system): one.settle() for one in matchings}
     taken = {place: _seated(link, bench) if isinstance(link, RecordLink) else link for place, link in seats.items()}
     shared = [seat for seat in taken.values() if isinstance(seat, Seated) and len(seat.members) > 1]
     if shared:
@@ -131,18 +136,40 @@ class _Matching:
         account = stored.entity
         assert isinstance(account, Account)  # noqa: S101  the caller has looked; said for the type checker
         self._stored = stored
-        self._matcher = matcher
+        self.matcher = matcher
         self._bench = bench
         self._subject = subject_of(stored.ref.id, account, reference_key=matcher.reference_key)
         self._table = bench.matching
 
+    @property
+    def account_id(self) -> str:
+        """The account."""
+        return self._stored.ref.id
+
+    def question(self) -> tuple[str, frozenset[MatchKey]]:
+        """The account's own way into the directory, and under which keys its record is to be looked for, if at all."""
+        is_sought = self._decided() is None and (self.matcher.system, self.matcher.object) in self._table.known.scanned
+        return own_way(self._subject), self.matcher.ladder.keys_of(self._subject) if is_sought else frozenset()
+
     def settle(self) -> RecordLink | Waiting:
+        """Find the record, and see to it that what billing knows of the customer now leads others to it, or nowhere."""
+        seat = self._decided() or self._search()
+        if isinstance(seat, RecordLink):
+            self._show(seat, self._subject)
+        elif self._table.way(self.matcher.system, self.matcher.object, own_way(self._subject)) is not None:
+            self._table.drop_way(self.matcher.system, self.matcher.object, own_way(self._subject))
+        return seat
+
+    def _decided(self) -> RecordLink | None:
         """What was decided before stands; what is only planned is looked at again, since a record may have come."""
-        matcher = self._matcher
+        link = self._table.link_of(self._stored.ref.id, self.matcher.system, self.matcher.object)
+        is_firm = link is not None and (link.target_id is not None or link.actor != ACTOR)
+        return link if is_firm or self._written() is not None else None
+
+    def _search(self) -> RecordLink | Waiting:
+        matcher = self.matcher
         link = self._table.link_of(self._stored.ref.id, matcher.system, matcher.object)
         written = self._written()
-        if link is not None and (link.target_id is not None or link.actor != ACTOR or written is not None):
-            return link
         if link is None and written is not None:
             return self._keep(self._link(target_id=written, rung=Rung.CROSS_REFERENCE))
         if (matcher.system, matcher.object) not in self._table.known.scanned:
@@ -155,14 +182,14 @@ class _Matching:
     def _written(self) -> str | None:
         """The record the crosswalk has for this account: it was written before anybody matched."""
         refs = self._table.known.written.get(self._stored.ref.id, ())
-        mine = (ref.id for ref in refs if (ref.system, ref.object_type) == (self._matcher.system, self._matcher.object))
+        mine = (ref.id for ref in refs if (ref.system, ref.object_type) == (self.matcher.system, self.matcher.object))
         return next(mine, None)
 
     def _climb(self) -> MatchVerdict:
-        matcher = self._matcher
+        matcher = self.matcher
         keys = matcher.ladder.keys_of(self._subject)
         found = self._table.lookup(matcher.system, matcher.object, keys)
-        own = f"{PENDING_PREFIX}{self._subject.external_id}"
+        own = own_way(self._subject)
         records = {
             name: record
             for name, record in found.records.items()
@@ -173,8 +200,8 @@ class _Matching:
     def _pair(self, target_id: str) -> Pair:
         return Pair(
             account_id=self._stored.ref.id,
-            system=self._matcher.system,
-            object=self._matcher.object,
+            system=self.matcher.system,
+            object=self.matcher.object,
             target_id=target_id,
         )
 
@@ -186,7 +213,7 @@ class _Matching:
                 return self._ask(candidates, why, waits=True)
             case Unmatched(policy=UnmatchedPolicy.LEAVE):
                 return Waiting(
-                    why=f"No {self._matcher.object} of {self._matcher.system} is this customer's, and the charter "
+                    why=f"No {self.matcher.object} of {self.matcher.system} is this customer's, and the charter "
                     "leaves such customers out."
                 )
             case Unmatched():
@@ -207,7 +234,7 @@ class _Matching:
             considered = Considered(candidate=record, rung=verdict.rung, evidence=verdict.evidence)
             why = f"{record.id} holds the id of another customer, {strange[0]}, that is not known here."
             return self._ask((considered,), why, waits=True)
-        ref = ExternalRef(self._matcher.system, self._matcher.object, record.id)
+        ref = ExternalRef(self.matcher.system, self.matcher.object, record.id)
         if ref not in self._bench.links:
             self._bench.link(ref, self._stored.ref)
         link = self._link(target_id=record.id, rung=verdict.rung)
@@ -215,7 +242,7 @@ class _Matching:
 
     def _holder(self, record: Candidate) -> RecordLink | None:
         """The link of another customer to this record, kept or implied by what was written before."""
-        matcher, own = self._matcher, self._stored.ref.id
+        matcher, own = self.matcher, self._stored.ref.id
         for link in self._table.holders(matcher.system, matcher.object, record.id):
             if link.account_id != own:
                 return link
@@ -242,32 +269,25 @@ class _Matching:
     def _link(self, *, target_id: str | None, rung: Rung | None) -> RecordLink:
         return RecordLink(
             account_id=self._stored.ref.id,
-            system=self._matcher.system,
-            object=self._matcher.object,
+            system=self.matcher.system,
+            object=self.matcher.object,
             key=self._subject.external_id,
             target_id=target_id,
             rung=rung,
             evidence=(),
-            charter=self._matcher.charter,
+            charter=self.matcher.charter,
             actor=ACTOR,
             linked_at=self._bench.now,
         )
 
     def _keep(self, link: RecordLink, subject: Subject | None = None) -> RecordLink:
-        """Keep a link, make its customer a way to the record, tell the trail, let a question lapse that it answers."""
+        """Keep a link (of another customer where ``subject`` says so), tell the trail, close a question it answers."""
         before = self._table.link_of(link.account_id, link.system, link.object)
         if before is not None and _says(before) == _says(link):
             return before
         self._table.put_link(link)
-        record = own_record(
-            subject or self._subject,
-            system=link.system,
-            object_name=link.object,
-            key=link.key,
-            record_id=link.target_id,
-        )
-        keys = self._matcher.ladder.reader.record(record).keys()
-        self._table.put_directory(DirectoryEntry(record=record, keys=keys))
+        if subject is not None:
+            self._show(link, subject)
         self._bench.note(
             "registry.record.linked",
             f"account/{link.account_id}",
@@ -289,9 +309,16 @@ class _Matching:
             )
         return link
 
+    def _show(self, link: RecordLink, subject: Subject) -> None:
+        """Make a customer a way to its record. Where it already is one, nothing is written."""
+        way = own_record(subject, system=link.system, object_name=link.object, key=link.key, record_id=link.target_id)
+        if self._table.way(link.system, link.object, way.id) != way:
+            keys = self.matcher.ladder.reader.record(way).keys()
+            self._table.put_way(DirectoryEntry(record=way, keys=keys))
+
     def _ask(self, candidates: tuple[Considered, ...], why: str, *, waits: bool) -> Waiting:
         """Put the question to a person, once; while nothing about it changes it is not put again."""
-        matcher = self._matcher
+        matcher = self.matcher
         case_id = review_case_id(self._stored.ref.id, matcher.system, matcher.object)
         asked = self._table.known.cases.get(case_id)
         case = ReviewCase(

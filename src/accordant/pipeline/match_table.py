@@ -3,9 +3,9 @@
 Next: `match.py`, which reads from it and lays its results on it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from accordant.canonical.matching import PENDING_PREFIX, MatchKey, RecordLink, ReviewCase
+from accordant.canonical.matching import PENDING_PREFIX, Candidate, MatchKey, RecordLink, ReviewCase
 from accordant.ports.directory import DirectoryEntry, Found
 from accordant.ports.matching import MatchBook, MatchChanges, MatchState
 
@@ -20,6 +20,9 @@ class MatchTable:
         self.changes = changes
         self._book = book
         self._links: dict[tuple[str, str, str], RecordLink] = {}
+        self._foreseen: dict[tuple[str, str, frozenset[MatchKey]], Found] = {}
+        self._ways: dict[tuple[str, str, str], Candidate | None] = {}
+        self._put: dict[tuple[str, str], dict[str, DirectoryEntry]] = {}
 
     def load(self, account_ids: Iterable[str]) -> None:
         """Fetch what was decided about accounts, once for the batch."""
@@ -51,18 +54,43 @@ class MatchTable:
         ]
         return tuple(sorted(found, key=lambda one: (one.linked_at, one.account_id)))
 
-    def lookup(self, system: str, object_name: str, keys: Iterable[MatchKey]) -> Found:
+    def foresee(self, system: str, object_name: str, asked: Mapping[str, frozenset[MatchKey]]) -> None:
+        """Ask the directory for many customers at once: what it has under the keys of each.
+
+        ``asked`` has the id of each customer's own way into the directory.
+        """
+        place = (system, object_name)
+        ways = self._book.records(system, object_name, asked)
+        self._ways.update({(*place, name): ways.get(name) for name in asked})
+        questions = sorted({keys for keys in asked.values() if keys}, key=sorted)
+        answers = self._book.lookup_many(system, object_name, questions) if questions else []
+        self._foreseen.update({(*place, keys): found for keys, found in zip(questions, answers, strict=True)})
+
+    def way(self, system: str, object_name: str, record_id: str) -> Candidate | None:
+        """A customer's own way into the directory, as this batch sees it; None where it has none."""
+        name = (system, object_name, record_id)
+        if name not in self._ways:
+            self._ways[name] = self._book.records(system, object_name, [record_id]).get(record_id)
+        return self._ways[name]
+
+    def lookup(self, system: str, object_name: str, keys: frozenset[MatchKey]) -> Found:
         """What the directory has under these keys, with what this very batch has decided to create."""
-        asked = frozenset(keys)
-        found = self._book.lookup(system, object_name, asked)
-        here = [
-            one for one in self.changes.directory if (one.record.system, one.record.object) == (system, object_name)
-        ]
-        found.records.update({one.record.id: one.record for one in here if not asked.isdisjoint(one.keys)})
+        name = (system, object_name, keys)
+        if name not in self._foreseen:
+            self._foreseen[name] = self._book.lookup_many(system, object_name, [keys])[0]
+        found = self._foreseen[name]
+        here = self._put.get((system, object_name), {})
+        # What this batch has put is found by its new keys only, and what it took away by none.
+        records = {
+            record_id: record
+            for record_id, record in found.records.items()
+            if record_id not in here and (system, object_name, record_id) not in self.changes.astray
+        }
+        records |= {one.record.id: one.record for one in here.values() if not keys.isdisjoint(one.keys)}
         # What leads on to another record of this batch leads nowhere without it.
-        led_to = {record.merged_into for record in found.records.values()}
-        found.records.update({one.record.id: one.record for one in here if one.record.id in led_to})
-        return found
+        led_to = {record.merged_into for record in records.values()}
+        records |= {one.record.id: one.record for one in here.values() if one.record.id in led_to}
+        return Found(records=records, crowded=found.crowded)
 
     def put_link(self, link: RecordLink) -> None:
         """Lay down which record an account's facts go to."""
@@ -79,6 +107,18 @@ class MatchTable:
         self.known.cases.pop(case_id, None)
         self.changes.lapsed[case_id] = reason
 
-    def put_directory(self, entry: DirectoryEntry) -> None:
-        """Lay down a record that is to be created, so that it is found before it is there."""
+    def put_way(self, entry: DirectoryEntry) -> None:
+        """Lay down a customer's way to its record, so that it is found before it is there."""
+        record = entry.record
+        self._ways[record.system, record.object, record.id] = record
+        self._put.setdefault((record.system, record.object), {})[record.id] = entry
+        self.changes.astray.discard((record.system, record.object, record.id))
         self.changes.directory.append(entry)
+
+    def drop_way(self, system: str, object_name: str, record_id: str) -> None:
+        """Take a customer's way out of the directory: it leads to no record any more."""
+        self._ways[system, object_name, record_id] = None
+        if self._put.get((system, object_name), {}).pop(record_id, None) is not None:
+            kept = [one for one in self.changes.directory if one.record.id != record_id or one.record.system != system]
+            self.changes.directory[:] = kept
+        self.changes.astray.add((system, object_name, record_id))

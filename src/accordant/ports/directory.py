@@ -37,6 +37,10 @@ class Directory(Protocol):
         """The records of one object that have any of these keys; deleted ones included, they say so."""
         ...
 
+    def lookup_many(self, system: str, object_name: str, questions: Sequence[frozenset[MatchKey]]) -> list[Found]:
+        """The same for many customers at once: an answer for each question, in their order."""
+        ...
+
     def records(self, system: str, object_name: str, ids: Iterable[str]) -> dict[str, Candidate]:
         """The records with these ids."""
         ...

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from accordant.canonical.matching import MatchKey, RecordLink, ReviewCase, ReviewState
+from accordant.canonical.matching import Candidate, MatchKey, RecordLink, ReviewCase, ReviewState
 from accordant.canonical.refs import ExternalRef
 from accordant.ports.directory import DirectoryEntry, Found
 
@@ -64,8 +64,12 @@ class MatchBook(Protocol):
         """The links that lead to a record; to one still to be created by the key it is to have."""
         ...
 
-    def lookup(self, system: str, object_name: str, keys: Iterable[MatchKey]) -> Found:
-        """What the directory has under these keys."""
+    def lookup_many(self, system: str, object_name: str, questions: Sequence[frozenset[MatchKey]]) -> list[Found]:
+        """What the directory has under the keys of each of many customers, in their order."""
+        ...
+
+    def records(self, system: str, object_name: str, ids: Iterable[str]) -> dict[str, Candidate]:
+        """The records that the directory has under these ids."""
         ...
 
 
@@ -73,13 +77,15 @@ class MatchChanges(msgspec.Struct, kw_only=True):
     """What matching decided in a batch. ``lapsed`` are reasons by the id of the case.
 
     ``groups`` are keys of records that several accounts share; ``witnessed`` the versions of standings that were read
-    to add them up: the commit is refused when one of them has changed.
+    to add them up: the commit is refused when one of them has changed. ``astray`` are records of the directory, by
+    system, object and id, that lead to nobody's any more.
     """
 
     links: list[RecordLink] = []
     cases: list[ReviewCase] = []
     lapsed: dict[str, str] = {}
     directory: list[DirectoryEntry] = []
+    astray: set[tuple[str, str, str]] = set()
     groups: set[str] = set()
     witnessed: dict[str, int] = {}
 

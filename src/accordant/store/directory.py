@@ -4,7 +4,7 @@ Two keys with one hash only bring a record with which the ladder finds nothing i
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -25,6 +25,18 @@ _SCAN = ("system", "object", "started_at", "cursor", "records", "complete_at")
 _MERGES_MAX = 10
 _FORGOTTEN_AT_ONCE = 500
 
+#: All keys in one question, one more record of each than are looked at. One text for any number of keys stays prepared.
+_MET = f"FROM directory_key m WHERE m.digest = asked.{{}} ORDER BY m.record LIMIT {FANOUT_MAX + 1}"
+_SHOWN = "r.id, r.system, r.object, r.body"
+_BEHIND_SQLITE = (
+    f"SELECT asked.value, {_SHOWN} FROM json_each(?) AS asked JOIN directory_record r "  # noqa: S608  our own names
+    f"ON r.id IN (SELECT m.record {_MET.format('value')})"
+)
+_BEHIND_POSTGRES = (
+    f"SELECT asked.digest, {_SHOWN} FROM unnest(%b::bigint[]) AS asked(digest) "  # noqa: S608  our own names
+    f"CROSS JOIN LATERAL (SELECT m.record {_MET.format('digest')}) AS k JOIN directory_record r ON r.id = k.record"
+)
+
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Candidate)
 
@@ -37,23 +49,27 @@ class SqlDirectory:
 
     def lookup(self, system: str, object_name: str, keys: Iterable[MatchKey]) -> Found:
         """See the port."""
-        by_digest = {key_digest(system, object_name, key): key for key in keys}
+        return self.lookup_many(system, object_name, [frozenset(keys)])[0]
+
+    def lookup_many(self, system: str, object_name: str, questions: Sequence[frozenset[MatchKey]]) -> list[Found]:
+        """See the port. One statement for all questions, and one more for each hop of a merge."""
+        digests = {key: key_digest(system, object_name, key) for keys in questions for key in keys}
         with self._database.read() as connection:
-            met: dict[int, int] = dict.fromkeys(by_digest, 0)
-            records: dict[str, Candidate] = {}
-            for digest, row_system, row_object, body in _behind(connection, list(by_digest)):
-                met[digest] += 1
-                if met[digest] <= FANOUT_MAX and (row_system, row_object) == (system, object_name):
-                    record = _DECODER.decode(body)
-                    records[record.id] = record
-            crowded = {by_digest[digest] for digest, count in met.items() if count > FANOUT_MAX}
+            behind, crowded = _behind(connection, system, object_name, digests)
+            known = {record.id: record for records in behind.values() for record in records}
             for _ in range(_MERGES_MAX):
-                survivors = {record.merged_into for record in records.values() if record.merged_into}
-                missing = survivors - records.keys()
-                if not missing:
+                survivors = {record.merged_into for record in known.values() if record.merged_into}
+                fetched = _by_id(connection, system, object_name, survivors - known.keys())
+                if not fetched:
                     break
-                records |= _by_id(connection, system, object_name, missing)
-        return Found(records=records, crowded=frozenset(crowded))
+                known |= fetched
+        return [
+            Found(
+                records=_led_to([one for key in keys for one in behind.get(digests[key], ())], known),
+                crowded=frozenset(key for key in keys if digests[key] in crowded),
+            )
+            for keys in questions
+        ]
 
     def records(self, system: str, object_name: str, ids: Iterable[str]) -> dict[str, Candidate]:
         """See the port."""
@@ -182,19 +198,39 @@ def confirm_pending(connection: Connection, system: str, object_name: str, pendi
     )
 
 
-def _behind(connection: Connection, digests: list[int]) -> list[bulk.Row]:
-    """Digest, system, object and body of the records behind each key, one more of a key than are looked at."""
-    columns = "k.digest, r.system, r.object, r.body FROM directory_key k JOIN directory_record r ON r.id = k.record"
-    tail = f"ORDER BY k.record LIMIT {FANOUT_MAX + 1}"
-    if connection.dialect.name == "sqlite":
-        sql = f"SELECT {columns} WHERE k.digest = ? {tail}"
-        return [tuple(row) for digest in digests for row in connection.exec_driver_sql(sql, (digest,))]
-    # One question for all keys: on PostgreSQL each would be a journey of its own.
-    sql = (
-        "SELECT b.* FROM unnest(%b::bigint[]) AS d(digest) CROSS JOIN LATERAL "  # noqa: S608  our own names
-        f"(SELECT {columns} WHERE k.digest = d.digest {tail}) AS b"
-    )
-    return [tuple(row) for row in connection.exec_driver_sql(sql, (digests,))]
+def _behind(
+    connection: Connection, system: str, object_name: str, digests: Mapping[MatchKey, int]
+) -> tuple[dict[int, list[Candidate]], frozenset[int]]:
+    """The records behind each key, no more of one key than are looked at; and the keys that have more."""
+    if not digests:
+        return {}, frozenset()
+    asked = list(set(digests.values()))
+    value = msgspec.json.encode(asked).decode() if connection.dialect.name == "sqlite" else asked
+    met: dict[int, int] = dict.fromkeys(asked, 0)
+    records: dict[int, Candidate] = {}
+    behind: dict[int, list[Candidate]] = {}
+    question = _BEHIND_SQLITE if connection.dialect.name == "sqlite" else _BEHIND_POSTGRES
+    for digest, number, row_system, row_object, body in connection.exec_driver_sql(question, (value,)):
+        met[digest] += 1
+        # Another place's key may have the same hash: its record is counted and not shown.
+        if met[digest] > FANOUT_MAX or (row_system, row_object) != (system, object_name):
+            continue
+        if number not in records:
+            records[number] = _DECODER.decode(body)
+        behind.setdefault(digest, []).append(records[number])
+    return behind, frozenset(digest for digest, count in met.items() if count > FANOUT_MAX)
+
+
+def _led_to(found: Iterable[Candidate], known: Mapping[str, Candidate]) -> dict[str, Candidate]:
+    """Records by id, with those into which they were merged."""
+    ahead, records = list(found), {}
+    while ahead:
+        record = ahead.pop()
+        if record.id not in records:
+            records[record.id] = record
+            if record.merged_into is not None and record.merged_into in known:
+                ahead.append(known[record.merged_into])
+    return records
 
 
 def _by_id(connection: Connection, system: str, object_name: str, ids: Iterable[str]) -> dict[str, Candidate]:

@@ -9,14 +9,14 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, select, update
 
-from accordant.canonical.matching import PENDING_PREFIX, MatchKey, RecordLink, ReviewCase, ReviewState
+from accordant.canonical.matching import PENDING_PREFIX, Candidate, MatchKey, RecordLink, ReviewCase, ReviewState
 from accordant.canonical.refs import ExternalRef
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.directory import Found
 from accordant.ports.matching import DecidedCase, MatchChanges, MatchState, Pair
 from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk
-from accordant.store.directory import SqlDirectory, confirm_pending, put_entries, scanned_objects
+from accordant.store.directory import SqlDirectory, confirm_pending, forget, put_entries, scanned_objects
 from accordant.store.engine import Database
 from accordant.store.schema import crosswalk, match_rejection, record_link, review_case, standing
 
@@ -72,9 +72,13 @@ class SqlReviews:
             found = _links(connection, column, [value])
         return tuple(link for link in found if (link.system, link.object) == (system, object_name))
 
-    def lookup(self, system: str, object_name: str, keys: Iterable[MatchKey]) -> Found:
+    def lookup_many(self, system: str, object_name: str, questions: Sequence[frozenset[MatchKey]]) -> list[Found]:
         """See the port."""
-        return self._directory.lookup(system, object_name, keys)
+        return self._directory.lookup_many(system, object_name, questions)
+
+    def records(self, system: str, object_name: str, ids: Iterable[str]) -> dict[str, Candidate]:
+        """See the port."""
+        return self._directory.records(system, object_name, ids)
 
     def case(self, case_id: str) -> DecidedCase | None:
         """One case with where it stands; None when there is none."""
@@ -225,6 +229,8 @@ def commit_matches(connection: Connection, changes: MatchChanges, *, now: dateti
     put_links(connection, changes.links)
     put_cases(connection, changes.cases)
     lapse_cases(connection, changes.lapsed, now=now)
+    for system, object_name, record_id in sorted(changes.astray):
+        forget(connection, system, object_name, [record_id])
     put_entries(connection, changes.directory, now=now)
 
 

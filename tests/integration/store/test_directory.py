@@ -70,3 +70,23 @@ def test_a_key_that_too_many_share_is_told_and_bounded(database: Database) -> No
     assert found.crowded == {key}
     directory.remove("crm", "Account", [one.id for one in many[FANOUT_MAX:]])
     assert directory.lookup("crm", "Account", [key]).crowded == frozenset()
+
+
+def test_many_customers_asked_at_once_are_answered_one_by_one(database: Database) -> None:
+    directory = SqlDirectory(database)
+    chain = [record(1, into="0012"), record(2, email="b@b-x.com"), record(3, email="c@c-x.com")]
+    crowd = [record(number, email=f"p{number}@crowd-x.com") for number in range(100, 101 + FANOUT_MAX)]
+    directory.put([entry(one) for one in [*chain, *crowd]], now=AT)
+    domain = MatchKey(KeyKind.DOMAIN, "crowd-x.com")
+    questions = [
+        frozenset({email_key("a@acme-x.com")}),
+        frozenset({email_key("c@c-x.com"), domain}),
+        frozenset({email_key("nobody@c-x.com")}),
+        frozenset[MatchKey](),
+    ]
+    answers = directory.lookup_many("crm", "Account", questions)
+    assert [set(one.records) for one in answers[:1]] == [{"0011", "0012"}]
+    assert answers[1].crowded == {domain}
+    assert len(answers[1].records) == 1 + FANOUT_MAX
+    assert [one.records for one in answers[2:]] == [{}, {}]
+    assert answers == [directory.lookup("crm", "Account", one) for one in questions]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from accordant.canonical.charter import IdentityPart
 from accordant.canonical.matching import Candidate, Matched, Rung, Subject
-from accordant.identity.domains import registrable
+from accordant.identity.domains import host_of, registrable
 from accordant.identity.keys import Reader
 from accordant.identity.ladder import Ladder, name_score
 from accordant.identity.normalize import company_name, mailbox, phone, place, tax_ids
@@ -127,3 +127,8 @@ def test_every_record_with_something_in_common_is_found_by_a_key(subject: Subjec
     reader = Reader.of(IdentityPart(shared_domains=("agency-x.com",)))
     shared = reader.subject(subject).keys() & reader.record(alone).keys()
     assert shared or not isinstance(verdict, Matched)
+
+
+@given(st.text(alphabet="abX9-.n", min_size=1, max_size=70), st.sampled_from(["", ".com", ".1", ".co.uk"]))
+def test_a_plain_host_is_what_the_long_way_finds(text: str, end: str) -> None:
+    assert host_of(text + end) == host_of(f"//{text}{end}")
