@@ -256,3 +256,21 @@ async def test_the_oracle_sees_a_write_that_no_gate_asked(store_url: str) -> Non
     )
     assert [(key, name) for key, name, _ in hall.forbidden] == [("a", "Name")]
     database.close()
+
+
+async def test_a_flip_while_a_call_waits_for_its_turn_stops_it(store_url: str) -> None:
+    database = Database(store_url)
+    migrate(database)
+    hall = Hall(database=database)
+    for value, flipped in enumerate((Policy(), Policy(paused=True), Policy(thrown=frozenset({"writes"})))):
+        one = leased("a", revision=value + 1, Name=f"Name {value}", MRR=f"{value}.00").intent
+        planned = PlannedIntent(intent=one, shadow=False, decision=b"{}", charter="v1")
+        hall.state.commit(Changes(intents=[planned]), now=hall.clock())
+        # What rests, the read, the gate; then the call waits.
+        hall.flips = [None, None, None, flipped]
+        await hall.deliver()
+        assert (hall.begun, hall.forbidden) == (1, [])
+        hall.flip(Policy())
+    await hall.deliver()
+    assert (hall.begun, hall.forbidden) == (2, [])
+    database.close()
