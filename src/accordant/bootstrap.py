@@ -190,7 +190,7 @@ class Hub:
         self.clearances = SqlClearanceBook(self.database)
         self.alerts = AlertQueue(self.database)
         self.lease_clock = lease_clock or (LeaseTime(self.database) if self.clock is system_clock else self.clock)
-        self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}")
+        self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}", clock=self.lease_clock)
         self.lanes = SqlLanes(self.database, worker=self.leases.owner, clock=self.lease_clock)
         self.shelf = CharterShelf(self.database)
         self.cursors = Cursors(self.database)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 
@@ -42,17 +43,24 @@ BENCHMARKS: dict[str, Benchmark] = {
 }
 
 
-def bench(name: str, *, store: str, n: int | None, repeat: int, seed: int) -> Figure:
-    """Run one benchmark ``repeat`` times. Raises ConfigurationError for an unknown name or store."""
+def bench(name: str, *, store: str, n: int | None, repeat: int, seed: int, workers: int | None = None) -> Figure:
+    """Run one benchmark ``repeat`` times. Raises ConfigurationError for an unknown name, store or number of workers."""
     chosen = BENCHMARKS.get(name)
     if chosen is None:
         raise ConfigurationError(f"There is no benchmark {name!r}.", remedy=f"Choose one of: {', '.join(BENCHMARKS)}.")
     if store not in {"sqlite", "postgres"}:
         raise ConfigurationError(f"There is no store {store!r} to measure.", remedy="Choose sqlite or postgres.")
+    measure = chosen.run
+    if workers is not None:
+        if name != "path" or workers < 1:
+            raise ConfigurationError(
+                f"The benchmark {name} does not run with {workers} workers.", remedy="Leave --workers out, or: path."
+            )
+        measure = partial(runs.path, workers=workers)
     size = n or chosen.n
     done = []
     for number in range(1, repeat + 1):
-        run = chosen.run(store, size, seed)
+        run = measure(store, size, seed)
         done.append(run)
         sys.stderr.write(f"{name} on {store}, run {number} of {repeat}: {run.value:,.1f} {chosen.unit}\n")
     return figure(name, done, unit=chosen.unit, n=size, store=store, seed=seed)

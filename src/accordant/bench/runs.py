@@ -16,7 +16,7 @@ from accordant.connectors.stripe.simulator_history import HistoryEvent, history
 from accordant.demo.company import WEBHOOK_SECRET
 from accordant.pipeline.receive import receive
 from accordant.ports.inbox import WorkState
-from accordant.store.schema import inbox_event, inbox_work, write_intent, write_receipt
+from accordant.store.schema import inbox_event, inbox_work, lease, write_intent, write_receipt
 
 CONNECTIONS = 64
 LATENCY_RATE = 500
@@ -47,26 +47,24 @@ def intake(store: str, n: int, seed: int) -> Run:
     return Run(value=len(batch) / elapsed, latencies_s=latencies)
 
 
-def path(store: str, n: int, seed: int) -> Run:
+def path(store: str, n: int, seed: int, workers: int = 0) -> Run:
     """From a full inbox to settled receipts at the stand-in target; events a second.
 
-    Two workers on PostgreSQL, as in production.
-
-    The inbox is filled and the processes are running before the events become due, so neither is measured. A few
-    events in a
-    hundred wait for an object to be read again from its owner, who is not there: they are left out of the count.
+    ``workers`` is how many processes share the lanes, the first of them the courier too; where none is named, two on
+    PostgreSQL, as in production, and one on SQLite. The inbox is filled and the lanes are shared before the events
+    become due, so neither is measured. A few events in a hundred wait for an object to be read again from its owner,
+    who is not there: they are left out of the count.
     """
+    count = workers or (1 if store == "sqlite" else 2)
     with arena(store) as place:
         place.write_charter(place.start("org"))
         hub = place.hub()
         hub.enforce_charter()
         seqs = fill_inbox(hub, events_of(n, seed))
         _make_due(hub, seqs, hub.clock() + timedelta(hours=1))
-        if store == "sqlite":
-            place.start_hub(roles="worker,courier")
-        else:
-            place.start_hub(roles="worker,courier")
-            place.start_hub(roles="worker")
+        for roles in ["worker,courier", *["worker"] * (count - 1)]:
+            place.start_hub(roles=roles)
+        _wait_shared(hub, count)
         started = time.perf_counter()
         _make_due(hub, seqs, hub.clock())
         finished = _wait_settled(hub)
@@ -134,6 +132,19 @@ def _expect_stored(hub: Hub, count: int) -> None:
     asyncio.run(hub.close())
     if stored != count:
         raise RuntimeError(f"{stored} of {count} acknowledged events are in the store")
+
+
+def _wait_shared(hub: Hub, workers: int) -> None:
+    """Until every partition is taken, by as many workers."""
+    deadline = time.perf_counter() + _PATIENCE_S
+    tokens = select(lease.c.token).where(lease.c.name.like("lanes/%"))
+    while time.perf_counter() < deadline:
+        with hub.database.read() as connection:
+            takers = set(connection.execute(tokens).scalars())
+        if len(takers) == workers and 0 not in takers:
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{workers} workers did not share the lanes within {_PATIENCE_S:.0f} s")
 
 
 def _wait_settled(hub: Hub) -> float:

@@ -32,13 +32,14 @@ def bench(
     n: Annotated[int | None, Parameter(help="Size of one run; the benchmark's own if it is left out.")] = None,
     repeat: Annotated[int, Parameter(help="Runs; their median is printed.")] = 3,
     seed: Annotated[int, Parameter(help="Seed of the load.")] = 7,
+    workers: Annotated[int | None, Parameter(help="Processes that share the lanes; for path.")] = None,
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object a line.")] = False,
 ) -> int:
     """Measure whole runs, and print the median with the target it is held to."""
     from accordant.bench.main import BENCHMARKS
     from accordant.bench.main import bench as measure
 
-    found = measure(name, store=store, n=n, repeat=repeat, seed=seed)
+    found = measure(name, store=store, n=n, repeat=repeat, seed=seed, workers=workers)
     if json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return 0

@@ -1,6 +1,6 @@
 """Leases: a named right to do something alone, for a while. The token grows with every change of owner: it fences.
 
-The caller says what time it is; the database only compares what it stored.
+The database only compares what it stored: what time it is says the clock of leases, or the caller.
 """
 
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
 
-from accordant.kernel.clock import to_micros
+from accordant.kernel.clock import Clock, to_micros
 from accordant.kernel.errors import TransientError
 from accordant.store import bulk
 from accordant.store.engine import Database
@@ -29,13 +29,17 @@ class LeaseTaken(TransientError):
 class Leases:
     """Takes, renews and returns leases."""
 
-    def __init__(self, database: Database, owner: str) -> None:
+    def __init__(self, database: Database, owner: str, *, clock: Clock | None = None) -> None:
+        """``clock`` is what leases run out by, whatever the callers' watches say; without it their ``now`` counts."""
         self._database = database
         self.owner = owner
+        self._clock = clock
+        self._kept: dict[str, datetime] = {}
 
     def acquire(self, name: str, *, ttl: timedelta, now: datetime) -> int:
         """Take the lease, or renew our own; its token. Raises LeaseTaken while another owner's has not expired."""
-        micros, expires = to_micros(now), to_micros(now + ttl)
+        at = self._clock() if self._clock is not None else now
+        micros, expires = to_micros(at), to_micros(at + ttl)
         with self._database.write() as connection:
             held = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one_or_none()
             if held is None:
@@ -44,7 +48,8 @@ class Leases:
                 ):
                     raise LeaseTaken(f"The lease {name} was just taken by another process.")
                 return 1
-            if held.owner != self.owner and held.expires_at > micros:
+            # An end further away than any renewal could put it is of before a restart of the machine (`lease_time.py`).
+            if held.owner != self.owner and micros < held.expires_at <= 2 * expires - micros:
                 raise LeaseTaken(
                     f"The lease {name} is held by {held.owner}.", retry_after_s=(held.expires_at - micros) / 1e6
                 )
@@ -60,6 +65,20 @@ class Leases:
             return self.acquire(name, ttl=ttl, now=now)
         except LeaseTaken:
             return None
+
+    def is_ours(self, name: str, *, ttl: timedelta, now: datetime) -> bool:
+        """Whether the lease is ours, or could be had just now. Asked often, renewed when a third of it is over."""
+        at = self._clock() if self._clock is not None else now
+        since = self._kept.get(name)
+        if since is not None and timedelta() <= at - since < ttl / 3:
+            return True
+        try:
+            self.acquire(name, ttl=ttl, now=at)
+        except LeaseTaken:
+            self._kept.pop(name, None)
+            return False
+        self._kept[name] = at
+        return True
 
     def release(self, name: str, *, token: int) -> None:
         """Give the lease back, if it is still ours: the next owner need not wait."""

@@ -8,6 +8,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 
 import structlog
@@ -40,6 +41,7 @@ _RARELY_S = 2.0
 _BY_THE_CLOCK_S = 15.0
 _SCAN_IDLE_S = 60.0
 _DRAIN_S = 20.0
+_HOUSE_TTL = timedelta(seconds=24)
 #: Failures in a row after which a loop counts as standing still.
 LOOP_FAILURES_MAX = 5
 
@@ -181,8 +183,12 @@ class HubServer:
     async def _deliver(self, target: str) -> bool:
         return await self.hub.deliver_round(target) > 0
 
+    def _keeps_house(self) -> bool:
+        """Whether this courier is the one that reads again, reads directories and sends alerts; another may write."""
+        return self.hub.leases.is_ours("housekeeping", ttl=_HOUSE_TTL, now=self.hub.clock())
+
     async def _read_again(self) -> bool:
-        found = await self.hub.reread_round() > 0
+        found = await asyncio.to_thread(self._keeps_house) and await self.hub.reread_round() > 0
         if found:
             self._rooms.wake()
         # What could not be read is looked at again after its pause, not at once.
@@ -190,7 +196,7 @@ class HubServer:
 
     async def _scan_directories(self) -> bool:
         """Until the records of a target were read once, nobody knows whose they are and its writes wait."""
-        if await self.hub.scan_round():
+        if await asyncio.to_thread(self._keeps_house) and await self.hub.scan_round():
             self._rooms.wake()
             for loop in self._couriers.values():
                 loop.wake()
@@ -205,7 +211,8 @@ class HubServer:
         return False
 
     async def _send_alerts(self) -> bool:
-        await self.hub.alert_round()
+        if await asyncio.to_thread(self._keeps_house):
+            await self.hub.alert_round()
         return False
 
     async def _send_spans(self) -> bool:

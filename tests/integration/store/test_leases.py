@@ -61,3 +61,28 @@ def test_of_many_who_reach_for_a_lease_one_gets_it(database: Database) -> None:
     results = race(8, lambda index: Leases(database, f"worker-{index}").acquire("rooms", ttl=_TTL, now=NOW))
     assert [result for result in results if result == 1] == [1]
     assert sum(isinstance(result, LeaseTaken) for result in results) == 7, results
+
+
+def test_a_lease_that_is_kept_is_renewed_seldom_and_goes_to_the_next_when_it_is_not(database: Database) -> None:
+    ours, theirs = Leases(database, "worker-1"), Leases(database, "worker-2")
+    assert ours.is_ours("house", ttl=_TTL, now=NOW)
+    assert ours.is_ours("house", ttl=_TTL, now=NOW + 9 * SECOND)  # not renewed: a third is not over
+    assert not theirs.is_ours("house", ttl=_TTL, now=NOW + 29 * SECOND)
+    assert theirs.is_ours("house", ttl=_TTL, now=NOW + 30 * SECOND)
+    assert not ours.is_ours("house", ttl=_TTL, now=NOW + 31 * SECOND)
+
+
+@pytest.mark.parametrize("step", [-86_400, -3_600, 3_600, 86_400])
+def test_a_step_of_the_callers_watch_ends_no_lease_and_keeps_none(database: Database, step: int) -> None:
+    steady = [NOW]
+    ours, theirs = (Leases(database, name, clock=lambda: steady[0]) for name in ("worker-1", "worker-2"))
+    ours.acquire("job", ttl=_TTL, now=NOW)
+    with pytest.raises(LeaseTaken):
+        theirs.acquire("job", ttl=_TTL, now=NOW + step * SECOND)
+    steady[0] += _TTL
+    assert theirs.acquire("job", ttl=_TTL, now=NOW + step * SECOND) == 2
+
+
+def test_an_end_of_before_a_restart_of_the_machine_is_over(database: Database) -> None:
+    Leases(database, "worker-1").acquire("job", ttl=_TTL, now=NOW)
+    assert Leases(database, "worker-2").acquire("job", ttl=_TTL, now=NOW - 86_400 * SECOND) == 2
