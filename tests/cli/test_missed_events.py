@@ -14,8 +14,7 @@ FOUND = 1
 
 def commands(repository: Path) -> list[list[str]]:
     text = (repository / "docs" / "howto" / "missed-events.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```\n(.*?)```", text, re.DOTALL)
-    return [line.split()[1:] for block in blocks for line in block.splitlines()]
+    return [line.split()[1:] for line in re.findall(r"^accordant .*$", text, re.MULTILINE)]
 
 
 def today(one: Installation) -> None:
@@ -25,7 +24,7 @@ def today(one: Installation) -> None:
 
 
 async def test_the_page_on_missed_events_is_true(tmp_path: Path, repository: Path, terminal: Terminal) -> None:
-    plain, dated, compared = commands(repository)
+    plain, dated, compared, adopting = commands(repository)
     async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
         today(one)
         one.sell(1)
@@ -42,6 +41,14 @@ async def test_the_page_on_missed_events_is_true(tmp_path: Path, repository: Pat
         while one.hub.process_round():
             one.clock.move(seconds=1)
         assert "customers" not in (await terminal.ask(*compared)).err
+        url = "http://127.0.0.1:9/webhooks/stripe"
+        made = one.stripe.add_webhook(url, api_version="2026-10-28.endive")
+        adopted = await terminal.ask(*(url if word == "ADDRESS" else word for word in adopting))
+        assert (adopted.code, made["id"] in adopted.out) == (0, True), adopted
+        assert "switched off" not in (await terminal.ask("check")).out
+        one.stripe.book.table("webhook_endpoint")[made["id"]]["status"] = "disabled"
+        told = await terminal.ask("check")
+        assert (told.code, "switched off" in told.out) == (FOUND, True)
 
 
 async def test_a_system_without_a_list_and_a_day_that_is_none_are_named(tmp_path: Path, terminal: Terminal) -> None:

@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError
 from accordant.cli import (
     clearance,
     conflicts,
+    connect,
     look,
     operate,
     phase,
@@ -53,6 +54,7 @@ app.default(look.trace)
 for command in (
     rules.init,
     rules.check,
+    connect.connect,
     serving.serve,
     look.trace,
     why.why,

@@ -24,6 +24,7 @@ from accordant.cli.options import (
 from accordant.cli.render import emit, err, say, shown, table
 from accordant.kernel.errors import AccordantError, ConfigurationError, RejectedError
 from accordant.operations.check_target import check_target
+from accordant.operations.endpoints import EndpointFinding
 from accordant.operations.initialize import FILE_NAME, Answers, FirstCharter, System, initialize
 
 charter_app = App(name="charter", help="About the charter's own language.")
@@ -149,8 +150,9 @@ def check(
     wrong = [one for one in defects if one.severity is Severity.ERROR]
     drift: dict[str, tuple[TargetDrift, ...]] = {}
     unasked: dict[str, str] = {}
+    endpoints: dict[str, tuple[EndpointFinding, ...]] = {}
     if not offline and not wrong:
-        drift, unasked = asyncio.run(_ask_targets(common, folder.charter))
+        drift, endpoints, unasked = asyncio.run(_ask_systems(common, folder.charter))
     if common.json:
         emit(
             {
@@ -159,6 +161,7 @@ def check(
                 "flows": verdicts,
                 "defects": [{"severity": one.severity, "text": str(one)} for one in defects],
                 "drift": drift,
+                "endpoints": endpoints,
                 "not_asked": unasked,
             }
         )
@@ -172,12 +175,18 @@ def check(
         )
         table("Defects", ("Severity", "Where, what, and how to mend it"), ((d.severity.value, str(d)) for d in defects))
         _tell_drift(drift, unasked)
+        _tell_endpoints(endpoints)
     is_go = not wrong and all(one.go for one in verdicts)
-    return 0 if is_go and not any(drift.values()) else 1
+    return 0 if is_go and not any(drift.values()) and not any(endpoints.values()) else 1
 
 
-async def _ask_targets(common: Common, charter: Charter) -> tuple[dict[str, tuple[TargetDrift, ...]], dict[str, str]]:
-    """What each target says of itself; a target that cannot be asked is told with the reason."""
+async def _ask_systems(
+    common: Common, charter: Charter
+) -> tuple[dict[str, tuple[TargetDrift, ...]], dict[str, tuple[EndpointFinding, ...]], dict[str, str]]:
+    """What each target says of itself, and each source of its adopted endpoint; and who cannot be asked."""
+    from accordant.web.lookout import Lookout
+
+    endpoints: dict[str, tuple[EndpointFinding, ...]] = {}
     found: dict[str, tuple[TargetDrift, ...]] = {}
     unasked: dict[str, str] = {}
     try:
@@ -189,9 +198,19 @@ async def _ask_targets(common: Common, charter: Charter) -> tuple[dict[str, tupl
                     found[name] = await check_target(outbound=outbound, mappings=mappings)
                 except AccordantError as error:
                     unasked[name] = str(error)
+            endpoints, silent = await Lookout(hub).endpoint_findings()
+            unasked |= silent
     except ConfigurationError as error:
         unasked["every target"] = str(error)
-    return found, unasked
+    return found, endpoints, unasked
+
+
+def _tell_endpoints(endpoints: Mapping[str, tuple[EndpointFinding, ...]]) -> None:
+    table(
+        "Endpoints that deliver to this hub",
+        ("System", "What is wrong", "How to mend it"),
+        ((name, one.problem, one.remedy) for name, findings in endpoints.items() for one in findings),
+    )
 
 
 def _tell_drift(drift: Mapping[str, tuple[TargetDrift, ...]], unasked: Mapping[str, str]) -> None:

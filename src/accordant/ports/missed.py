@@ -1,7 +1,7 @@
 """What is remembered to find missed events: which are known, how often each type is usually heard, whom it comes by."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -94,6 +94,6 @@ class AdoptionBook(Protocol):
         """Remember it, in the place of one before."""
         ...
 
-    def last_delivery_age(self, system: str, *, now: datetime) -> timedelta | None:
-        """How long ago an event of this system was stored last; None before the first."""
+    def delivered_at(self, system: str) -> datetime | None:
+        """When the last delivery of this system was proved and stored; None before the first."""
         ...

@@ -4,10 +4,10 @@ An event that had to be fetched leaves a line in `delivery`; when it is delivere
 """
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, select, update
 
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.inbox import Proof
@@ -173,12 +173,17 @@ class SqlMissedBook:
         with self._database.write() as connection:
             bulk.upsert(connection, adopted_endpoint, _ADOPTED, [row])
 
-    def last_delivery_age(self, system: str, *, now: datetime) -> timedelta | None:
+    def delivered_at(self, system: str) -> datetime | None:
         """See the port."""
-        query = select(func.max(event_rhythm.c.heard_at)).where(event_rhythm.c.connection == system)
+        fetched = select(delivery.c.id).where(
+            delivery.c.connection == inbox_event.c.connection,
+            delivery.c.external_id == inbox_event.c.external_id,
+            delivery.c.outcome == Proof.FETCHED.value,
+        )
+        query = select(inbox_event.c.received_at).where(inbox_event.c.connection == system, ~exists(fetched))
         with self._database.read() as connection:
-            heard_at = connection.execute(query).scalar()
-        return None if heard_at is None else now - from_micros(heard_at)
+            received_at = connection.execute(query.order_by(inbox_event.c.seq.desc()).limit(1)).scalar()
+        return None if received_at is None else from_micros(received_at)
 
 
 def _counted(system: str) -> str:

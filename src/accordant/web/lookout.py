@@ -11,12 +11,13 @@ from accordant.bootstrap import Hub
 from accordant.connectors import registry
 from accordant.connectors.sdk.manifest import InboundPart
 from accordant.kernel.clock import from_micros, to_micros
-from accordant.kernel.errors import ConfigurationError
+from accordant.kernel.errors import AccordantError, ConfigurationError
+from accordant.operations.endpoints import Adopted, AdoptionOrder, EndpointFinding, adopt_endpoint, check_endpoint
 from accordant.operations.reconcile import Progress
 from accordant.operations.silence import Ear, SilenceRound, listen_for_silence
 from accordant.operations.sweep import Source, Sweep, SweepCursors, SweepReport
 from accordant.ports.audit import AuditEntry
-from accordant.ports.connector import EventLister
+from accordant.ports.connector import EndpointLister, EventLister
 from accordant.ports.state import Changes
 from accordant.store.missed import SqlMissedBook
 
@@ -83,6 +84,37 @@ class Lookout:
         )
         return await listen_for_silence(ear, book=self._book, now=hub.clock())
 
+    async def adopt(self, system: str, *, url: str | None, actor: str) -> Adopted:
+        """Take the endpoint that delivers to ``url`` for this hub's; without one, look again at the adopted one.
+
+        Nothing is changed at the provider. Raises ConfigurationError for a system that tells nothing of its endpoints,
+        RejectedError where none delivers to ``url``, and as its reader.
+        """
+        lister, expected = self._endpoints(system)
+        order = AdoptionOrder(system=system, url=url, actor=actor, at=self._hub.clock())
+        return await adopt_endpoint(order, lister=lister, expected=expected, book=self._book, audit=self._audit)
+
+    async def endpoint_findings(self) -> tuple[dict[str, tuple[EndpointFinding, ...]], dict[str, str]]:
+        """What is wrong with the adopted endpoint of each system, and which could not be asked, with the reason."""
+        found: dict[str, tuple[EndpointFinding, ...]] = {}
+        unasked: dict[str, str] = {}
+        for system in self.systems:
+            try:
+                lister, expected = self._endpoints(system)
+                found[system] = await check_endpoint(system, lister=lister, expected=expected, book=self._book)
+            except AccordantError as error:
+                unasked[system] = str(error)
+        return found, unasked
+
+    def _endpoints(self, system: str) -> tuple[EndpointLister, frozenset[str]]:
+        lister, part = _endpoint_lister(self._hub.readers.get(system)), self._inbound_part(system)
+        if lister is None or part is None:
+            raise ConfigurationError(
+                f"{system} does not tell to whom it delivers.",
+                remedy=f"Systems that do, with their API key set: {', '.join(self.systems) or 'none'}.",
+            )
+        return lister, frozenset(part.events)
+
     def _source(self, system: str) -> Source:
         lister, inbound = _lister(self._hub.readers.get(system)), self._hub.inbounds.get(system)
         part = self._inbound_part(system)
@@ -122,3 +154,7 @@ class Lookout:
 def _lister(reader: object) -> EventLister | None:
     """The reader as a lister of events, where its system keeps such a list."""
     return reader if isinstance(reader, EventLister) else None
+
+
+def _endpoint_lister(reader: object) -> EndpointLister | None:
+    return reader if isinstance(reader, EndpointLister) else None
