@@ -46,7 +46,7 @@ def advance(
     at: datetime,
     said_at: datetime | None = None,
 ) -> FieldMark:
-    """The mark after a confirmed write at ``at``. ``before`` is what the target held when it was read, None for nothing.
+    """The mark after a confirmed write at ``at``. ``before`` is what the target held, None for nothing.
 
     A turn counts at the time its owner said it, ``said_at``: a year of history that is caught up with in an hour goes
     back and forth as slowly as the year did.

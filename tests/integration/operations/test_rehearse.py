@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -113,7 +113,7 @@ def untouched(walk: Rooms) -> dict[str, Any]:
         } | {"desired": connection.execute(select(schema.desired_record).order_by("ref")).all()}
 
 
-CHANGES = {
+CHANGES: dict[str, Callable[[Charter], Charter]] = {
     "another source": lambda charter: with_mapping(
         charter, ACCOUNT, Billing_MRR__c=FieldPart(source="lifetime_value", type=FieldType.CURRENCY)
     ),

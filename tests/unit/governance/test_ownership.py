@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accordant.canonical.charter import Charter, Direction, FlowPart, MappingPart, OwnershipPart, Phase
+from accordant.canonical.charter import Charter, CustomerModel, Direction, FlowPart, MappingPart, OwnershipPart, Phase
 from accordant.canonical.facts import FACTS
 from accordant.canonical.refs import EntityKind
 from accordant.connectors import registry
@@ -19,10 +19,11 @@ from tests.unit.governance.company import CONNECTORS, charter, compiled, raw
 CELLS = [(entity, fact) for entity, facts in FACTS.items() for fact in facts]
 CONNECTOR_OF = {one.category: name for name, one in CONNECTORS.items()}
 SHIPPED = [
-    pytest.param(mapping, id=f"{name} {mapping.object}")
+    pytest.param(mapping, id=f"{name} {model} {mapping.object}")
     for name, one in registry.installed().items()
     if one.default_mappings
-    for mapping in one.default_mappings()
+    for model in CustomerModel
+    for mapping in one.default_mappings(model)
 ]
 
 

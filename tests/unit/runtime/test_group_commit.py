@@ -169,7 +169,7 @@ async def test_with_two_hands_one_group_is_stored_while_the_next_one_waits_for_t
     second = asyncio.create_task(commit.submit(2))
     await disk.wait_until_entered()  # both are in the store at once
     disk.free.set()
-    assert await asyncio.gather(first, second) == ["stored 1", "stored 2"]
+    assert [await first, await second] == ["stored 1", "stored 2"]
     answers = await asyncio.gather(*(commit.submit(item) for item in range(2000)))
     await _stop(commit)
     assert answers == [f"stored {item}" for item in range(2000)]

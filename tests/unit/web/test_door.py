@@ -291,7 +291,7 @@ async def test_beyond_its_rate_a_sender_is_asked_to_slow_down_and_strangers_do_n
         (QueueFull(retry_after_s=0.1), "1"),
     ],
 )
-async def test_a_store_that_cannot_is_said_with_a_time_to_come_back(error: TransientError, wait: bytes) -> None:
+async def test_a_store_that_cannot_is_said_with_a_time_to_come_back(error: TransientError, wait: str) -> None:
     front = Front(answers=(error, Reception.NEW))
     said = await front.ask()
     assert (said.status, said.word, said.headers["retry-after"]) == (503, "try again later", wait)
