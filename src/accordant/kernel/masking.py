@@ -26,7 +26,7 @@ _IBAN_LENGTH_MIN = 15
 
 def cover_name(text: str) -> str:
     """The first letter of each word: ``Ada Lovelace`` becomes ``A••• L•••``."""
-    return " ".join(word[0] + COVER for word in text.split()) or (COVER if text else "")
+    return " ".join(_initial(word) for word in text.split()) or (COVER if text else "")
 
 
 def cover_email(text: str) -> str:
@@ -74,6 +74,10 @@ def cover_numbers(text: str) -> str:
     text = _IBAN.sub(_short_iban, text)
     text = _CARD.sub(_short_card, text)
     return _PERSONAL_TAX_NUMBER.sub(lambda found: cover_number(found[0]), text)
+
+
+def _initial(word: str) -> str:
+    return word if word == COVER else word[0] + COVER
 
 
 def _short_email(found: re.Match[str]) -> str:

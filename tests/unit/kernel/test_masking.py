@@ -104,7 +104,14 @@ def test_text_loses_what_is_personal_and_nothing_else(text: str, covered: str) -
 
 @pytest.mark.parametrize(
     ("name", "covered"),
-    [("Ada Lovelace", "A••• L•••"), ("山田 太郎", "山••• 太•••"), ("Li", "L•••"), ("", ""), ("  ", COVER)],
+    [
+        ("Ada Lovelace", "A••• L•••"),
+        ("山田 太郎", "山••• 太•••"),
+        ("Li", "L•••"),
+        ("", ""),
+        ("  ", COVER),
+        (COVER, COVER),
+    ],
 )
 def test_a_name_keeps_its_first_letters(name: str, covered: str) -> None:
     assert cover_name(name) == covered
