@@ -59,6 +59,7 @@ class Walk:
             breaker=Breaker(pause),
             pause=pause,
             clock=self.rooms.clock,
+            lease_clock=self.rooms.clock,
         )
 
     async def deliver_all(self) -> int:

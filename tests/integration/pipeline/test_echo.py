@@ -208,6 +208,7 @@ class World:
                 breaker=self.breakers[name],
                 pause=pause,
                 clock=self.now,
+                lease_clock=self.now,
             ):
                 pass
 

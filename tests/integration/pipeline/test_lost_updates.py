@@ -92,6 +92,7 @@ class Contestants:
             breaker=breaker,
             pause=pause,
             clock=self.clock,
+            lease_clock=self.clock,
         ):
             pass
         self.edited.clear()
