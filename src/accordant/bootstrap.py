@@ -7,7 +7,7 @@ import asyncio
 import random
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version as installed_version
@@ -33,8 +33,6 @@ from accordant.operations.compare_source import SourceComparison, compare_source
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
 from accordant.operations.recovery_room import RecoveryRoom
-from accordant.operations.redrive import Redriven
-from accordant.operations.redrive_checks import RedriveOrder
 from accordant.operations.rehearse import RehearsalOrder
 from accordant.operations.relink import relink
 from accordant.operations.repair import Repair, repair
@@ -79,10 +77,9 @@ from accordant.store.leases import Leases, anybody
 from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
-from accordant.store.patterns import SqlPatternBook
 from accordant.store.phases import SqlPhaseBook
 from accordant.store.reconcile import SqlReconcileBook
-from accordant.store.redrive import SqlDeadLetters
+from accordant.store.recovery import SqlRecovery
 from accordant.store.rehearsals import SqlRehearsalBook
 from accordant.store.review_desk import SqlReviewDesk
 from accordant.store.scratch import scratch_state
@@ -183,7 +180,6 @@ class Hub:
         self.state = SqlState(self.database)
         self.outbox = SqlOutbox(self.database, batches=lambda now: sent_until(self.rulebook, now))
         self.book = SqlReconcileBook(self.database)
-        self.letters = SqlDeadLetters(self.database)
         self.conflicts = SqlConflictBook(self.database)
         self.link_memory = SqlLinkMemory(self.database)
         self.switchboard = SqlSwitchboard(self.database)
@@ -229,15 +225,15 @@ class Hub:
             clock=self.clock,
         )
         self.recovery = RecoveryRoom(
-            self.letters,
-            SqlPatternBook(self.database),
+            SqlRecovery(self.database, self.inbox),
             self.state,
             rulebook=lambda: self.rulebook,
             switches=self.switches,
             clock=self.clock,
+            inbounds=self.inbounds,
             outbounds=self.outbounds,
-            windows=registry.windows_of,
-            declared=registry.declared_class,
+            declared=registry,
+            shield=shielded,
             release=installed_version("accordant"),
         )
 
@@ -530,10 +526,6 @@ class Hub:
         return prospects(
             conflict, book=self.conflicts, state=self.state, rulebook=self.rulebook, switches=switches, now=now
         )
-
-    def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:
-        """Put dead letters back, after checks: intents by id, events as ``event/NUMBER``. Raises RejectedError."""
-        return self.recovery.redrive(ids, order)
 
     def clear(self, clearance: Clearance) -> None:
         """Record what a check found of a customer; what its gates held or let go is decided anew at once."""

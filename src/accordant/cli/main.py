@@ -63,6 +63,7 @@ for command in (
     rehearse.rehearse,
     operate.reconcile,
     recover.redrive,
+    recover.replay,
     operate.pause,
     operate.resume,
     sweep.sweep,

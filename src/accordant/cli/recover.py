@@ -1,4 +1,4 @@
-"""Commands for what went wrong: `redrive` puts dead letters back, `patterns` names what keeps going wrong."""
+"""Commands for what went wrong: `redrive`, `replay`, and `patterns`, which names what keeps going wrong."""
 
 import asyncio
 import sys
@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
+from accordant.canonical.charter import Automation
 from accordant.cli.operate import Because, Who
 from accordant.cli.options import COMMON, Common, opened_hub, person
-from accordant.cli.render import counted, emit, err, say, shown, table
+from accordant.cli.rehearse import instant
+from accordant.cli.render import Meter, counted, emit, err, say, shown, table
 from accordant.governance.sensitivity import lens
 from accordant.kernel.errors import RejectedError
+from accordant.ports.replay import ReplayClass, ReplayJob, ReplayOrder, ReplayScope
 from accordant.views.masked import masked
 
 if TYPE_CHECKING:
@@ -254,3 +257,96 @@ async def _name_pattern(common: Common, key: str, name: str, *, remedy: str, act
     else:
         say(f"{described.key} is called {described.name} now. Its remedy is shown wherever it is met.")
     return 0
+
+
+def replay(
+    *,
+    event: Annotated[int | None, Parameter(help="One event, by its number.")] = None,
+    entity: Annotated[str | None, Parameter(help="All events of one entity: its id, or SYSTEM:TYPE/ID.")] = None,
+    event_type: Annotated[str | None, Parameter(name="--type", help="All events of one type.")] = None,
+    window: Annotated[
+        tuple[str, str] | None, Parameter(help="What arrived from the first instant until the second.")
+    ] = None,
+    everything: Annotated[bool, Parameter(name="--all", negative="", help="Every event that was settled.")] = False,
+    only: Annotated[
+        list[ReplayClass] | None, Parameter(name="--class", help="money, subscription or support; all in this order.")
+    ] = None,
+    include_automations: Annotated[
+        list[Automation] | None, Parameter(help="Classes of automation that may act. None of them does otherwise.")
+    ] = None,
+    resume_job: Annotated[str | None, Parameter(name="--resume", help="Go on with a replay by its id.")] = None,
+    count_only: Annotated[bool, Parameter(negative="", help="Say how many events; change nothing.")] = False,
+    because: Because = "",
+    yes: Annotated[bool, Parameter(negative="", help="Do not ask.")] = False,
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Walk past events once more, money first: what was missed is done, what was done is not done twice."""
+    named = [one for one in (event, entity, event_type, window) if one is not None]
+    if resume_job is None and not named and not everything:
+        raise RejectedError("Nothing was chosen.", remedy="Name --event, --entity, --type, --window or --all.")
+    scope = ReplayScope(
+        event=event,
+        entity=entity,
+        event_type=event_type,
+        since=instant(window[0] if window else None, "--window"),
+        until=instant(window[1] if window else None, "--window"),
+    )
+    order = ReplayOrder(
+        scope=scope,
+        actor=person(who),
+        reason=because,
+        classes=tuple(only or ReplayClass),
+        automations=tuple(include_automations or ()),
+    )
+    return asyncio.run(_replay(common, order, job_id=resume_job, count_only=count_only, yes=yes))
+
+
+async def _replay(common: Common, order: ReplayOrder, *, job_id: str | None, count_only: bool, yes: bool) -> int:
+    async with opened_hub(common) as hub:
+        if job_id is None:
+            count = hub.recovery.count_replay(order)
+            told = ", ".join(f"{shown(number)} {name.value}" for name, number in count.classes)
+            if count_only:
+                if common.json:
+                    emit({"total": count.total, "classes": dict(count.classes)})
+                else:
+                    say(f"To walk: {counted(count.total, 'event')} ({told}). Nothing was changed.")
+                return 0
+            if not yes and not _may_replay(f"To walk: {counted(count.total, 'event')} ({told})."):
+                return 2
+        with Meter("Walking") as meter:
+            job = (
+                hub.recovery.replay(order, progress=meter)
+                if job_id is None
+                else hub.recovery.resume_replay(job_id, progress=meter)
+            )
+    return _tell_replay(common, job)
+
+
+def _may_replay(told: str) -> bool:
+    console = err()
+    console.print(told)
+    if not sys.stdin.isatty():
+        console.print("Nothing was changed. Add --yes to do it.")
+        return False
+    return console.input("Walk them? [y/N] ", markup=False).strip().lower() in {"y", "yes"}
+
+
+def _tell_replay(common: Common, job: ReplayJob) -> int:
+    seen = job.progress
+    if common.json:
+        emit(job)
+    else:
+        say(
+            f"Walked {counted(seen.done, 'event')} as {job.id}.",
+            f"Changed something: {shown(seen.changed)}; planned because of it: {counted(seen.intents, 'write')}.",
+        )
+        if seen.stopped:
+            say(f"{counted(seen.stopped, 'event')} could not be processed.")
+        if seen.doubtful:
+            say(
+                f"{counted(len(seen.doubtful), 'event')} need their owner asked: "
+                "run accordant reconcile --source SYSTEM --repair, or redrive them where they stand aside."
+            )
+    return 1 if seen.stopped or seen.doubtful else 0

@@ -52,7 +52,7 @@ def rehearse(
     if sample < 0:
         raise RejectedError("A sample has 0 differences or more.", remedy="Give --sample a number such as 20.")
     order = RehearsalOrder(
-        flow=flow, since=_instant(since, "--since"), until=_instant(until, "--until"), quick=quick, sample=sample
+        flow=flow, since=instant(since, "--since"), until=instant(until, "--until"), quick=quick, sample=sample
     )
     found = asyncio.run(_rehearse(common, order, out, person(who)))
     if common.json:
@@ -93,7 +93,8 @@ def _written_to(path: Path | None) -> Iterator["Tell | None"]:
         draft.unlink(missing_ok=True)
 
 
-def _instant(text: str | None, flag: str) -> datetime | None:
+def instant(text: str | None, flag: str) -> datetime | None:
+    """An instant or a day as somebody typed it, in UTC. Raises RejectedError naming the option."""
     if text is None:
         return None
     try:

@@ -28,6 +28,9 @@ _CUSTOMERS_AND_MONEY = frozenset({Automation.CUSTOMER_FACING, Automation.MONEY_M
 #: The rule that speaks for the compliance gates: what it holds is planned anew once the gate opens.
 GATE_RULE = "gate"
 
+#: The rule that speaks for past events that are walked again.
+REPLAY_RULE = "replay"
+
 _NO_FIELDS: frozenset[str] = frozenset()
 
 
@@ -337,7 +340,7 @@ def by_replay(case: Case) -> Reason | None:
     """Past events that are walked again are compared with what came of them, and change nothing."""
     if not case.replay:
         return None
-    return Reason(rule="replay", effect=Effect.SHADOW, text="This is a replay: nothing is sent.")
+    return Reason(rule=REPLAY_RULE, effect=Effect.SHADOW, text="This is a replay: nothing is sent.")
 
 
 def by_freeze(case: Case) -> Reason | None:

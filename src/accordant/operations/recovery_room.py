@@ -1,55 +1,68 @@
-"""Where dead letters are looked at and put back: what a redrive is judged by, gathered anew for every question.
+"""Where dead letters are put back and past events replayed: what both are judged by, gathered for every question.
 
-Held by the hub; the command line and the console ask here. Next: `redrive.py`, which judges, and `patterns.py`.
+Held by the hub; the command line and the console ask here. Next: `redrive.py`, `replay.py`, `patterns.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from accordant.canonical.charter import Charter
 from accordant.canonical.error_patterns import KnownPattern
 from accordant.governance.decide import Switches
 from accordant.kernel.clock import Clock
+from accordant.kernel.errors import RejectedError
 from accordant.operations.patterns import LetterGroup, describe_pattern, find_letters
 from accordant.operations.redrive import Redriven, RedrivePlan, Terms, plan_redrive, redrive, waive_window
 from accordant.operations.redrive_checks import Installed, RedriveOrder
+from accordant.operations.replay import Progress, ReplayCount, Stage, begin_replay, count_replay, resume_replay
 from accordant.pipeline.plan import Rulebook
-from accordant.ports.connector import DestinationClass, Outbound
-from accordant.ports.patterns import PatternBook
-from accordant.ports.redrive import DeadLetters
+from accordant.pipeline.work import Shield
+from accordant.ports.connector import DestinationClass, Inbound, Outbound
+from accordant.ports.recovery import RecoveryShelves
+from accordant.ports.replay import ReplayJob, ReplayOrder
 from accordant.ports.state import State
 
-#: Of each system of a charter for how many days its provider lists events, None where it lists none.
-Windows = Callable[[Charter], Mapping[str, int | None]]
-#: What the connector of a system says that one of its objects offers against writing twice; None where it says nothing.
-Declared = Callable[[Charter, str, str], DestinationClass | None]
+
+class Declared(Protocol):
+    """What connectors say of the systems of a charter."""
+
+    def windows_of(self, charter: Charter, /) -> Mapping[str, int | None]:
+        """For how many days each system lists its past events; None for one that lists none."""
+        ...
+
+    def declared_class(self, charter: Charter, system: str, object_name: str, /) -> DestinationClass | None:
+        """What an object offers against writing twice; None for an object nobody says anything of."""
+        ...
 
 
 class RecoveryRoom:
-    """The dead letters of one hub. Everything is asked as it stands at that moment."""
+    """Dead letters and replays of one hub. Everything is asked as it stands at that moment."""
 
     def __init__(
         self,
-        letters: DeadLetters,
-        patterns: PatternBook,
+        shelves: RecoveryShelves,
         state: State,
         *,
         rulebook: Callable[[], Rulebook],
         switches: Callable[[], Switches],
         clock: Clock,
+        inbounds: Mapping[str, Inbound],
         outbounds: Mapping[str, Outbound],
-        windows: Windows,
         declared: Declared,
+        shield: Shield,
         release: str,
     ) -> None:
-        self.letters = letters
-        self.patterns = patterns
+        self.letters = shelves.letters
+        self.patterns = shelves.patterns
+        self._shelves = shelves
         self._state = state
         self._rulebook = rulebook
         self._switches = switches
         self._clock = clock
+        self._inbounds = inbounds
         self._outbounds = outbounds
-        self._windows = windows
         self._declared = declared
+        self._shield = shield
         self._release = release
 
     def groups(self, *, text: str = "", pattern: str = "") -> tuple[LetterGroup, ...]:
@@ -94,12 +107,40 @@ class RecoveryRoom:
             ids=ids, actor=actor, reason=reason, terms=self._terms(), letters=self.letters, now=self._clock()
         )
 
+    def count_replay(self, order: ReplayOrder) -> ReplayCount:
+        """How many events a replay would walk. Nothing is changed."""
+        return count_replay(self._stage(), order)
+
+    def replay(self, order: ReplayOrder, *, progress: Progress | None = None) -> ReplayJob:
+        """Walk past events once more; the job with what came of it. Raises RejectedError where it may not begin."""
+        stage = self._stage()
+        job = begin_replay(stage, order, now=self._clock())
+        return resume_replay(stage, job, clock=self._clock, progress=progress)
+
+    def resume_replay(self, job_id: str, *, progress: Progress | None = None) -> ReplayJob:
+        """Go on with a replay that was interrupted. Raises RejectedError for one that is not there, or done."""
+        job = self._shelves.replays.find(job_id)
+        if job is None or job.finished_at is not None:
+            what = "is finished" if job is not None else "was never started here"
+            raise RejectedError(f"The replay {job_id[:60]!r} {what}.", remedy="Start a new one.")
+        return resume_replay(self._stage(), job, clock=self._clock, progress=progress)
+
+    def _stage(self) -> Stage:
+        return Stage(
+            state=self._state,
+            history=self._shelves.history,
+            book=self._shelves.replays,
+            rulebook=self._rulebook(),
+            connectors=self._inbounds,
+            shield=self._shield,
+        )
+
     def _terms(self) -> Terms:
         rulebook = self._rulebook()
         return Terms(
             installed=Installed(release=self._release, charter=rulebook.version),
             redrivers=rulebook.charter.lanes.redrivers,
-            windows=self._windows(rulebook.charter),
+            windows=self._declared.windows_of(rulebook.charter),
             offers=self._offers,
         )
 
@@ -108,5 +149,5 @@ class RecoveryRoom:
         outbound = self._outbounds.get(target)
         if outbound is None:
             return None
-        declared = self._declared(self._rulebook().charter, target, object_name)
+        declared = self._declared.declared_class(self._rulebook().charter, target, object_name)
         return max(outbound.destination_class, declared or outbound.destination_class, key=str)

@@ -11,7 +11,7 @@ import msgspec
 
 from accordant.analytics.combine import combine
 from accordant.analytics.facts import Facts, account_facts, subscription_facts
-from accordant.canonical.charter import Charter, FlowPart, MappingPart, Phase, Winner, identity_systems
+from accordant.canonical.charter import Automation, Charter, FlowPart, MappingPart, Phase, Winner, identity_systems
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.entities import Account, Product, Subscription
 from accordant.canonical.intents import STEP_OF_KIND, WireValue, plan_intent
@@ -19,6 +19,7 @@ from accordant.canonical.refs import EntityKind, EntityRef
 from accordant.canonical.shapes import SeenShape
 from accordant.governance.conflict import WinnerRule
 from accordant.governance.decide import (
+    REPLAY_RULE,
     Case,
     CompiledFlow,
     Decision,
@@ -165,10 +166,18 @@ class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
     cause: int | None
 
 
-def plan(bench: Workbench, rulebook: Rulebook, switches: Switches, *, repair: frozenset[str] = frozenset()) -> None:
+def plan(
+    bench: Workbench,
+    rulebook: Rulebook,
+    switches: Switches,
+    *,
+    repair: frozenset[str] = frozenset(),
+    asleep: frozenset[Automation] = frozenset(),
+) -> None:
     """Lay desired records and intents on the bench for every account the batch touched.
 
-    Records named in ``repair`` get an intent even if they should hold what they should have held before.
+    Records named in ``repair`` get an intent even if they should hold what they should have held before. Flows that set
+    off an automation that is ``asleep`` lay down nothing: a replay has not named it.
     """
     accounts = [
         (stored, cause)
@@ -184,6 +193,9 @@ def plan(bench: Workbench, rulebook: Rulebook, switches: Switches, *, repair: fr
     bench.load_stands(refs)
     bench.load_clearances({record.account_id for record in wanted if record.route.rules.gates})
     for record in wanted:
+        if record.route.rules.automation in asleep:
+            _let_sleep(record, bench, switches)
+            continue
         _decide_and_lay(record, bench, rulebook, switches, repair=record.ref in repair or record.ref in bench.doubted)
 
 
@@ -340,6 +352,20 @@ def _decide_and_lay(record: _Wanted, bench: Workbench, rulebook: Rulebook, switc
         chosen = compared if shadow else writes or gated
         held = None if shadow or writes else decision.because
         _lay_intent(record, wanted, old, chosen, decision, shadow=shadow, held=held, bench=bench, rulebook=rulebook)
+
+
+def _let_sleep(record: _Wanted, bench: Workbench, switches: Switches) -> None:
+    """What a replay has not named is not set off; the trail says so where it would have been."""
+    old = bench.desired(record.ref)
+    if old is not None and old.fields == record.translation.fields:
+        return
+    fields = frozenset(record.translation.fields)
+    decision = decide(Case(flow=record.route.rules, fields=fields, switches=switches, replay=True))
+    body: dict[str, str | int | bool | list[str] | None] = {
+        "flow": record.route.flow.name,
+        "reasons": [reason.text for reason in decision.reasons if reason.rule == REPLAY_RULE],
+    }
+    bench.note("court.automation.asleep", str(record.entity), record.cause, body)
 
 
 def _ask_court(record: _Wanted, stood: Stood, bench: Workbench, switches: Switches) -> Decision:

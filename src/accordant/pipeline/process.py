@@ -7,6 +7,7 @@ Next: `pipeline/deliver.py`.
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from accordant.canonical.charter import Automation
 from accordant.canonical.observations import Interpreted, Parked, Quarantined
 from accordant.canonical.refs import EntityKind
 from accordant.governance.decide import Switches
@@ -31,8 +32,13 @@ def process(
     rulebook: Rulebook,
     state: State,
     now: datetime,
+    asleep: frozenset[Automation] | None = None,
 ) -> Changes:
-    """Take a batch of events to decided, uncommitted changes. Raises only for defects of ours; see ``set_aside``."""
+    """Take a batch of events to decided, uncommitted changes. Raises only for defects of ours; see ``set_aside``.
+
+    ``asleep`` says that these events were walked before: flows that set off such automations lay down nothing, and what
+    targets said of hand edits was looked at then.
+    """
     bench = Workbench(state, now)
     understood = [interpret(event, connectors) for event in events]
     load_for(understood, bench)
@@ -40,7 +46,10 @@ def process(
     listener.load(observations_of(understood), state)
     doubts = {one.event.seq: register(one, bench, listener) for one in understood}
     bench.rebuild_standings()
-    plan(bench, rulebook, Switches.thrown(state.switches(), state.grants()))
+    if asleep is not None:
+        bench.doubted.clear()
+    switches = Switches.thrown(state.switches(), state.grants())
+    plan(bench, rulebook, switches, asleep=asleep or frozenset())
     for one in understood:
         doubt = doubts[one.event.seq] or _missing_account(one, bench)
         bench.changes.settlements.append(_settle(one, doubt, bench))

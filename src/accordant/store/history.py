@@ -67,13 +67,13 @@ class SqlHistory:
             rows = connection.execute(_until(query, until)).all()
         if not rows:
             return HistoryPage(events=(), last=None)
-        events = self._open([row.seq for row in rows])
+        events = self.open([row.seq for row in rows])
         open_since = {row.seq: from_micros(row.settled_at) for row in rows if row.state in _TO_BE_TRIED}
         used = tuple(_as_settled(event, open_since.get(event.seq)) for event in events)
         aside = frozenset(row.seq for row in rows if row.state in _NOT_UNDERSTOOD)
         return HistoryPage(events=used, last=rows[-1].seq, erased=len(rows) - len(used), not_understood=aside)
 
-    def _open(self, seqs: Sequence[int]) -> tuple[InboxEvent, ...]:
+    def open(self, seqs: Sequence[int]) -> tuple[InboxEvent, ...]:
         """Events that can still be read: one whose key was destroyed must not hide its neighbors."""
         try:
             return self._inbox.load(seqs)
@@ -81,7 +81,7 @@ class SqlHistory:
             if len(seqs) == 1:
                 return ()
             middle = len(seqs) // 2
-            return (*self._open(seqs[:middle]), *self._open(seqs[middle:]))
+            return (*self.open(seqs[:middle]), *self.open(seqs[middle:]))
 
     def held_after(self, entity_id: str, *, limit: int) -> tuple[HeldEntity, ...]:
         """See the port."""

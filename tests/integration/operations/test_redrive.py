@@ -47,7 +47,7 @@ async def with_dead_letters(one: Installation, count: int = 3) -> list[str]:
 async def test_a_refused_write_goes_back_once_its_cause_is_mended(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path) as one:
         customers = await with_dead_letters(one)
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         assert (group.count, "need a region" in group.reason) == (1, True)
         # Meanwhile the customer pays more: what goes out is today's record, not the one that was refused.
         subscription = next(
@@ -65,7 +65,7 @@ async def test_a_refused_write_goes_back_once_its_cause_is_mended(store_url: str
         await one.deliver()
         assert str(one.salesforce.record("Account", customers[0])[MRR]) in {"200", "200.0", "200.00"}
         assert one.salesforce.count("Account") == 3
-        assert find_letters(letters=one.hub.letters) == ()
+        assert find_letters(letters=one.hub.recovery.letters) == ()
         assert trail(one, "operations.letter.redriven") == [("ada", f"salesforce:Account/{customers[0]}")]
         assert (await one.hub.reconcile("accounts", actor="ada")).is_clean
         assert (await one.hub.reconcile("subscriptions", actor="ada")).is_clean
@@ -81,7 +81,7 @@ def _with_quantity(subscription: dict[str, object], quantity: int) -> dict[str, 
 async def test_a_redrive_without_name_reason_defect_or_fix_is_refused(tmp_path: Path, lacking: str) -> None:
     async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
         await with_dead_letters(one)
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         words = {"actor": "ada", "reason": "mended", "defect": "the rule", "fix": "CRM-17", lacking: "  "}
         with pytest.raises(RejectedError, match=f"needs its {lacking}"):
             one.hub.recovery.redrive(group.ids, RedriveOrder(**words))
@@ -91,7 +91,7 @@ async def test_a_redrive_without_name_reason_defect_or_fix_is_refused(tmp_path: 
 async def test_a_flow_that_may_not_write_now_keeps_its_dead_letters(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path) as one:
         await with_dead_letters(one)
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         one.hub.pause("accounts", "ada", "looking at it")
         done = one.hub.recovery.redrive(group.ids, ORDER)
         assert (done.intents, len(done.refused), len(lanes(one))) == ((), 1, 1)
@@ -100,13 +100,13 @@ async def test_a_flow_that_may_not_write_now_keeps_its_dead_letters(store_url: s
         recharter(one.hub, [])
         done = one.hub.recovery.redrive(group.ids, ORDER)
         assert "no flow named accounts" in done.refused[0].reason
-        assert len(find_letters(letters=one.hub.letters)) == 1
+        assert len(find_letters(letters=one.hub.recovery.letters)) == 1
 
 
 async def test_what_is_no_dead_letter_is_refused_by_name(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path) as one:
         await with_dead_letters(one)
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         one.salesforce.accept_all()
         one.hub.recovery.redrive(group.ids, ORDER)
         done = one.hub.recovery.redrive([*group.ids, "int_nobody", "event/1", "event/999999"], ORDER)
@@ -124,13 +124,13 @@ async def test_a_lane_with_another_dead_letter_stays_stopped(store_url: str, tmp
                 .where(write_intent.c.flow == "subscriptions")
                 .values(state="dead", reason="Other.")
             )
-        first = next(group for group in find_letters(letters=one.hub.letters) if "region" in group.reason)
+        first = next(group for group in find_letters(letters=one.hub.recovery.letters) if "region" in group.reason)
         done = one.hub.recovery.redrive(first.ids, ORDER)
         assert (done.intents, done.waiting_lanes, lanes(one)) == (first.ids, (lane,), [lane])
         one.salesforce.accept_all()
         await one.deliver()
         assert one.salesforce.count("Account") == 0
-        rest = find_letters(letters=one.hub.letters)
+        rest = find_letters(letters=one.hub.recovery.letters)
         assert one.hub.recovery.redrive([name for group in rest for name in group.ids], ORDER).waiting_lanes == ()
         await one.deliver()
         assert (one.salesforce.count("Account"), one.salesforce.count("Billing_Subscription__c")) == (1, 1)
@@ -143,10 +143,10 @@ async def test_a_pattern_chooses_dead_letters_by_their_story(store_url: str, tmp
             one.salesforce.reject("Account", customer, message="No region.")
         one.salesforce.reject("Account", customers[2], message="No owner.")
         await one.settle()
-        assert [group.count for group in find_letters(letters=one.hub.letters)] == [2, 1]
-        (group,) = find_letters(letters=one.hub.letters, text="no REGION")
+        assert [group.count for group in find_letters(letters=one.hub.recovery.letters)] == [2, 1]
+        (group,) = find_letters(letters=one.hub.recovery.letters, text="no REGION")
         assert group.count == 2
-        assert find_letters(letters=one.hub.letters, text="no planet") == ()
+        assert find_letters(letters=one.hub.recovery.letters, text="no planet") == ()
 
 
 @pytest.mark.parametrize("state", ["dead", "quarantined", "parked"])
@@ -162,7 +162,7 @@ async def test_an_event_is_taken_again_from_the_start(store_url: str, tmp_path: 
             if state == "dead":
                 row = {"lane": first.lane, "direction": "inbound", "cause": "x", "reason": "A defect.", "parked_at": 1}
                 connection.execute(parked_lane.insert().values(**row))
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         assert group.ids == (f"event/{first.seq}",)
         done = one.hub.recovery.redrive(group.ids, ORDER)
         assert (done.events, lanes(one)) == ((first.seq,), [])
@@ -217,7 +217,7 @@ async def test_a_switch_needs_a_name_there_is_a_person_and_a_reason(tmp_path: Pa
 async def test_a_target_without_any_protection_against_writing_twice_is_not_redriven(tmp_path: Path) -> None:
     async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
         await with_dead_letters(one)
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         one.hub.outbounds["salesforce"].destination_class = DestinationClass.NOTHING
         done = one.hub.recovery.redrive(group.ids, ORDER)
         assert done.intents == ()
@@ -229,14 +229,14 @@ async def test_a_dead_letter_for_which_nothing_is_planned_today_is_not_forgotten
 ) -> None:
     async with an_installation(store_url, tmp_path) as one:
         await with_dead_letters(one)
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         with one.hub.database.write() as connection:  # as after a merge of accounts: nobody lives in this lane any more
             dead = write_intent.update().where(write_intent.c.id == group.ids[0])
             connection.execute(dead.values(lane="salesforce:acc_nobody"))
         done = one.hub.recovery.redrive(group.ids, ORDER)
         assert done.intents == ()
         assert "nothing is to be written" in done.refused[0].reason
-        assert len(find_letters(letters=one.hub.letters)) == 1
+        assert len(find_letters(letters=one.hub.recovery.letters)) == 1
 
 
 # -- the plan --------------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ async def test_a_dead_letter_for_which_nothing_is_planned_today_is_not_forgotten
 async def test_the_trail_says_where_it_was_mended_and_what_was_running(tmp_path: Path) -> None:
     async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
         await with_dead_letters(one)
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         one.hub.recovery.redrive(group.ids, ORDER)
         query = select(audit_entry.c.body).where(audit_entry.c.kind == "operations.letter.redriven")
         with one.hub.database.read() as connection:
@@ -267,7 +267,7 @@ async def test_the_trail_says_where_it_was_mended_and_what_was_running(tmp_path:
 async def test_a_fix_that_is_not_running_here_is_refused(tmp_path: Path, fix: str, missing: str) -> None:
     async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
         await with_dead_letters(one)
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         with pytest.raises(RejectedError, match=missing):
             one.hub.recovery.redrive(group.ids, msgspec.structs.replace(ORDER, fix=fix))
         assert len(lanes(one)) == 1
@@ -279,7 +279,7 @@ async def test_the_charter_says_who_may_redrive(tmp_path: Path) -> None:
     more = "lanes: { redrivers: [grace] }\n"
     async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=more) as one:
         await with_dead_letters(one)
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         with pytest.raises(RejectedError, match="ada may not redrive") as refusal:
             one.hub.recovery.redrive(group.ids, ORDER)
         assert "grace" in refusal.value.remedy
@@ -291,7 +291,7 @@ async def test_the_charter_says_who_may_redrive(tmp_path: Path) -> None:
 async def test_past_the_providers_window_two_people_are_needed(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path) as one:
         await with_dead_letters(one)
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         one.salesforce.accept_all()
         real = {name: msgspec.structs.replace(part, stand_in=False) for name, part in one.hub.charter.systems.items()}
         charter = msgspec.structs.replace(one.hub.charter, systems=real)
@@ -318,11 +318,11 @@ async def test_past_the_providers_window_two_people_are_needed(store_url: str, t
 async def test_a_plan_counts_and_changes_nothing(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path) as one:
         await with_dead_letters(one)
-        (group,) = find_letters(letters=one.hub.letters)
+        (group,) = find_letters(letters=one.hub.recovery.letters)
         plan = one.hub.recovery.plan([*group.ids, "int_nobody"], actor="ada")
         assert [intent.id for intent in plan.intents] == list(group.ids)
         assert [refused.id for refused in plan.refused] == ["int_nobody"]
-        assert (len(lanes(one)), len(find_letters(letters=one.hub.letters))) == (1, 1)
+        assert (len(lanes(one)), len(find_letters(letters=one.hub.recovery.letters))) == (1, 1)
 
 
 # -- the head of the lane --------------------------------------------------------------------------------------------

@@ -118,7 +118,7 @@ async def retry(request: Visitor, console: NamedDependency[Console]) -> Answer |
     said = {name: fields.get(name, "").strip()[:REASON_LENGTH_MAX] for name in _SAID}
     try:
         order = RedriveOrder(actor=console.actor(request), **said)
-        done = await asyncio.to_thread(console.hub.redrive, [_letter(item) for item in items], order)
+        done = await asyncio.to_thread(console.hub.recovery.redrive, [_letter(item) for item in items], order)
     except RejectedError as error:
         show = partial(_retry_page, request, console, cause, intent, problem=str(error), given=said)
         return await asyncio.to_thread(show)

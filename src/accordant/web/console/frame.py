@@ -49,6 +49,13 @@ _OPEN_PATHS = ("/sign-in", "/static/")
 _log = structlog.get_logger("console")
 
 
+class Recovery(Protocol):
+    """What the console needs of the recovery room."""
+
+    def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:
+        """Put dead letters back at the head of their lanes. Raises RejectedError with what is missing."""
+
+
 class ConsoleHub(Protocol):
     """What the console needs of the hub. ``environment`` is demo, read-only or live."""
 
@@ -92,8 +99,9 @@ class ConsoleHub(Protocol):
     def allowed_hosts(self) -> tuple[str, ...]:
         """Host names of this console besides those of loopback, without ports."""
 
-    def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:
-        """Put dead letters back at the head of their lanes. Raises RejectedError with what is missing."""
+    @property
+    def recovery(self) -> Recovery:
+        """Where dead letters are put back."""
 
     def pause(self, flow: str, actor: str, reason: str) -> None:
         """Throw the flow's switch."""
