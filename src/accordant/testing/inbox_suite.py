@@ -49,6 +49,7 @@ class InboxSuite:
         return [event.external_id for event in inbox.claim(limit=limit, now=NOW, partitions=partitions)]
 
     def test_what_was_accepted_comes_out_byte_for_byte(self, inbox: Inbox) -> None:
+        """Headers, body and both stamps are untouched, and this is the first try."""
         body = bytes(range(256))
         expect(inbox.accept([arrival("a", body=body)]), (Reception.NEW,))
         (event,) = inbox.claim(limit=1, now=NOW)
@@ -56,12 +57,14 @@ class InboxSuite:
         expect((event.occurred_at, event.received_at), (NOW, NOW))
 
     def test_a_repeat_is_known_within_a_group_and_across_groups(self, inbox: Inbox) -> None:
+        """The same bytes are a repeat, other bytes under the same id a conflict; the first stays in force."""
         verdicts = inbox.accept([arrival("a"), arrival("a"), arrival("a", body=b"other"), arrival("b")])
         expect(verdicts, (Reception.NEW, Reception.REPEAT, Reception.CONFLICT, Reception.NEW))
         expect(inbox.accept([arrival("b"), arrival("a", body=b"other")]), (Reception.REPEAT, Reception.CONFLICT))
         expect(self.names(inbox), ["a", "b"])
 
     def test_a_lane_comes_out_in_the_order_of_its_arrival(self, inbox: Inbox) -> None:
+        """The order is that of arrival, whatever the stamps say; lanes may mix."""
         for number in range(12):
             inbox.accept([arrival(f"{number}", lane=f"customer/{number % 3}", at=NOW - timedelta(seconds=number))])
         by_lane: dict[str, list[int]] = {}
@@ -70,14 +73,17 @@ class InboxSuite:
         expect(sorted(by_lane.values()), [[0, 3, 6, 9], [1, 4, 7, 10], [2, 5, 8, 11]])
 
     def test_a_limit_cuts_off_the_youngest(self, inbox: Inbox) -> None:
+        """The oldest go first."""
         inbox.accept([arrival(f"{number}") for number in range(5)])
         expect(self.names(inbox, limit=2), ["0", "1"])
 
     def test_what_nobody_settled_comes_again_with_its_tries_counted(self, inbox: Inbox) -> None:
+        """A crash after a claim loses nothing and counts as a try."""
         inbox.accept([arrival("a")])
         expect([inbox.claim(limit=1, now=NOW)[0].attempts for _ in range(3)], [1, 2, 3])
 
     def test_what_was_settled_is_done_and_still_known(self, inbox: Inbox) -> None:
+        """Seen and done are two facts: a repeat of what is done is still a repeat."""
         inbox.accept([arrival("a"), arrival("b")])
         first = inbox.claim(limit=1, now=NOW)[0]
         self.settle(inbox, first.seq)
@@ -86,6 +92,7 @@ class InboxSuite:
         expect(self.names(inbox), ["b"])
 
     def test_partitions_cut_the_lanes_apart_and_leave_none_out(self, inbox: Inbox) -> None:
+        """Two workers with halves of the partitions take each event once between them."""
         inbox.accept([arrival(f"{number}", lane=f"customer/{number}") for number in range(40)])
         even = self.names(inbox, partitions=frozenset(range(0, PARTITIONS, 2)))
         odd = self.names(inbox, partitions=frozenset(range(1, PARTITIONS, 2)))
@@ -93,6 +100,7 @@ class InboxSuite:
         expect(self.names(inbox, partitions=frozenset()), [])
 
     def test_of_many_senders_of_one_event_one_is_the_first(self, inbox: Inbox) -> None:
+        """Deliveries of one event at once end as one event."""
         found: Counter[Reception] = Counter()
         guard = threading.Lock()
 
