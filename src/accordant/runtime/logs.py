@@ -1,4 +1,7 @@
-"""Logs go to standard error, one line an event, as text or JSON. A log that cannot be written stops nothing."""
+"""Logs go to standard error, one line an event, as text or JSON. A log that cannot be written stops nothing.
+
+Whatever somebody wrote into a name stands in a log as text: it begins no line, moves no cursor and turns no word round.
+"""
 
 import sys
 from contextlib import suppress
@@ -31,11 +34,23 @@ def _cover(_logger: object, _method: str, event: structlog.typing.EventDict) -> 
     return {name: cover_text(value) if isinstance(value, str) else value for name, value in event.items()}
 
 
+def _spell(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Signs that are not seen but obeyed, by a screen or a reader's eye, are spelled out; a line stays one line."""
+    return {name: _visible(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _visible(text: str, keep: str = "") -> str:
+    if text.isprintable():
+        return text
+    signs = (one if one.isprintable() or one in keep else one.encode("unicode_escape").decode() for one in text)
+    return "".join(signs)
+
+
 def _covered_traceback(stream: TextIO, problem: structlog.typing.ExcInfo) -> None:
     """A trace of an error, whose message may quote what somebody sent."""
     whole = StringIO()
     structlog.dev.plain_traceback(whole, problem)
-    stream.write(cover_text(whole.getvalue()))
+    stream.write(_visible(cover_text(whole.getvalue()), keep="\n"))
 
 
 def configure_logs(log_format: str) -> None:
@@ -49,7 +64,11 @@ def configure_logs(log_format: str) -> None:
         processors += [structlog.processors.format_exc_info, _cover, structlog.processors.JSONRenderer()]
     else:
         colors = sys.stderr.isatty()
-        processors += [_cover, structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_covered_traceback)]
+        processors += [
+            _cover,
+            _spell,
+            structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=_covered_traceback),
+        ]
     structlog.configure(
         processors=processors,
         logger_factory=structlog.PrintLoggerFactory(_Forgiving(sys.stderr)),  # type: ignore[arg-type]  # all it needs
