@@ -104,7 +104,6 @@ def outcome(connection: Connection, sources: frozenset[str]) -> dict[str, str]:
                 desired_record.c.lane,
                 desired_record.c.key,
                 desired_record.c.fields,
-                desired_record.c.notes,
             ),
         ),
         (

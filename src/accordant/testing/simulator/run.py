@@ -76,9 +76,10 @@ def simulate(
     schedules: int,
     seed: int,
     classes: Sequence[DestinationClass] = tuple(DestinationClass),
+    only: frozenset[Fault] | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Play ``schedules`` schedules from ``seed`` on, each a seed of its own."""
+    """Play ``schedules`` schedules from ``seed`` on, each a seed of its own; with ``only``, of exactly these faults."""
     references: dict[int, Reference] = {}
     places: dict[str, Counter[str]] = {}
     totals: Counter[str] = Counter()
@@ -86,7 +87,7 @@ def simulate(
     failed = 0
     digests = bytearray()
     for number in range(schedules):
-        verdict = play(setting, seed + number, references, classes=classes)
+        verdict = play(setting, seed + number, references, classes=classes, only=only)
         digests += bytes.fromhex(verdict.digest)
         for (fault, where), count in verdict.fired.items():
             places.setdefault(fault.value, Counter())[where] += count

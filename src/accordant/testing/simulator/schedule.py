@@ -49,6 +49,8 @@ _RATES: dict[Fault, float] = {
     Fault.STORE_AWAY: 0.02,
 }
 _SHARE_OF_SCHEDULES = 0.3
+#: How probable a fault is at least where a schedule is about it alone.
+_LEAST_ALONE = 0.1
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,8 +77,9 @@ def play(
     references: dict[int, Reference],
     *,
     classes: Sequence[DestinationClass] = tuple(DestinationClass),
+    only: frozenset[Fault] | None = None,
 ) -> Verdict:
-    """Play one schedule with targets of any of these classes.
+    """Play one schedule with targets of any of these classes; with ``only``, exactly these faults may strike.
 
     ``references`` is filled with what pasts come to without faults, by their number.
     """
@@ -90,7 +93,8 @@ def play(
     stage = Stage(setting, world, past, drawn)
     world.tell(f"past {number}, {' '.join(one.name for one in drawn)}")
     try:
-        _turbulence(stage)
+        _open(stage)
+        _turbulence(stage, only)
         _calm(stage)
         compared = check(stage, references[number].outcome, references[number].held)
     finally:
@@ -114,6 +118,7 @@ def _reference(setting: Setting, number: int) -> Reference:
     world = World(number, begins_at=past.ended_at)
     stage = Stage(setting, world, past, [DestinationClass.NATIVE_UPSERT for _ in setting.targets])
     try:
+        _open(stage)
         _calm(stage)
         if stage.violations:
             raise AssertionError(f"Without a fault: {stage.violations[0]}")
@@ -123,10 +128,18 @@ def _reference(setting: Setting, number: int) -> Reference:
     return Reference(outcome=found.outcome, held={name: one.held() for name, one in stage.destinations.items()})
 
 
-def _turbulence(stage: Stage) -> None:
+def _open(stage: Stage) -> None:
+    """The first deliveries of an installation, before anything goes wrong."""
+    for provider in stage.providers:
+        stage.receive(stage.machines[0], provider, sorted(provider.catalogue))
+
+
+def _turbulence(stage: Stage, only: frozenset[Fault] | None) -> None:
     """While things go wrong: any step of any machine, in any order, and whatever may happen between two steps."""
     world = stage.world
-    stage.rates = Rates(of={fault: rate for fault, rate in _RATES.items() if world.chance(_SHARE_OF_SCHEDULES)})
+    drawn = {fault for fault in _RATES if world.chance(_SHARE_OF_SCHEDULES)} if only is None else only
+    least = 0.0 if only is None else _LEAST_ALONE
+    stage.rates = Rates(of={fault: max(rate, least) for fault, rate in _RATES.items() if fault in drawn})
     for _ in range(world.number(*_STEPS)):
         _between_steps(stage)
         machine = world.one_of(stage.machines)

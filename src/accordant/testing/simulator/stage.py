@@ -73,7 +73,9 @@ class Provider:
     def __init__(self, system: str, past: Past) -> None:
         self.system = system
         self.past = past
-        self.pending: list[int] = list(range(len(past.bodies)))
+        #: What everything else is read with, delivered first: a plan's name is looked up, not awaited.
+        self.catalogue = past.catalogue
+        self.pending = [index for index in range(len(past.bodies)) if index not in self.catalogue]
         self.lost: list[int] = []
         self.acknowledged: list[int] = []
         self.bytes_sent = 0
@@ -213,7 +215,9 @@ class Stage:
     def flip_switch(self, where: str) -> None:
         """Somebody throws a switch, or releases one."""
         names = [*(flow.name for flow in self.charter.flows), *(f"system:{one}" for one in self.setting.targets)]
-        name = self.world.one_of([*names, "writes"])
+        # What is stopped for good cannot be written against: mostly somebody releases what was thrown.
+        is_release = bool(self.thrown) and self.world.chance(0.7)
+        name = self.world.one_of(sorted(self.thrown) if is_release else [*names, "writes"])
         self.world.note_fault(Fault.SWITCH_FLIP, where)
         self._switch(name, throw=name not in self.thrown)
 
@@ -319,8 +323,7 @@ class Stage:
         """A living machine is held up; the world goes on."""
         if len(self._running) > 1:
             return
-        if self.world.strikes(Fault.SWITCH_FLIP, where, self.rates[Fault.SWITCH_FLIP]):
-            self.world.fired[Fault.SWITCH_FLIP, where] -= 1  # counted by the flip itself
+        if not self.world.is_calm and self.world.chance(self.rates[Fault.SWITCH_FLIP]):
             self.flip_switch(where)
         if self.world.strikes(Fault.LEASE_EXPIRY, where, self.rates[Fault.LEASE_EXPIRY]):
             self.world.passes(_HELD_UP_S)

@@ -51,9 +51,8 @@ class Crash(BaseException):
 class World:
     """Dice, clock, trace and faults of one schedule. Nothing here reads real time."""
 
-    def __init__(self, seed: int, *, begins_at: datetime, avoided: frozenset[Fault] = frozenset()) -> None:
+    def __init__(self, seed: int, *, begins_at: datetime) -> None:
         self.seed = seed
-        self.avoided = avoided
         self.at = begins_at
         #: Faults by name and the place in the code where they struck.
         self.fired: Counter[tuple[Fault, str]] = Counter()
@@ -105,7 +104,7 @@ class World:
 
     def strikes(self, fault: Fault, where: str, probability: float) -> bool:
         """Whether this fault strikes here; counted and traced where it does. Never in calm weather."""
-        if self.is_calm or fault in self.avoided or not self.chance(probability):
+        if self.is_calm or not self.chance(probability):
             return False
         self.note_fault(fault, where)
         return True
