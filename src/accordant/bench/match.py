@@ -8,6 +8,9 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import islice
+
+import msgspec
 
 from accordant.bench.arena import arena
 from accordant.bench.figures import Run
@@ -16,6 +19,7 @@ from accordant.canonical.matching import Candidate, Subject
 from accordant.identity.ladder import Ladder
 from accordant.kernel.errors import InvariantBroken
 from accordant.ports.directory import DirectoryEntry
+from accordant.ports.matching import Scan
 from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
 from accordant.store.migrate import migrate
@@ -37,13 +41,12 @@ def match(store: str, n: int, seed: int) -> Run:
         migrate(database)
         directory = SqlDirectory(database)
         now = datetime(2026, 1, 1, tzinfo=UTC)
-        page: list[DirectoryEntry] = []
-        for record in _records(n):
-            page.append(DirectoryEntry(record=record, keys=ladder.reader.record(record).keys()))
-            if len(page) == _PAGE:
-                directory.put(page, now=now)
-                page = []
-        directory.put(page, now=now)
+        scan = Scan(system=_SYSTEM, object=_OBJECT, started_at=now)
+        records = _records(n)
+        while page := list(islice(records, _PAGE)):
+            entries = [DirectoryEntry(record=record, keys=ladder.reader.record(record).keys()) for record in page]
+            directory.keep_page(scan, entries, now=now)
+        directory.finish_scan(msgspec.structs.replace(scan, complete_at=now))
         latencies, verdicts = _decide(ladder, directory, n, random.Random(seed))
         database.close()
     if verdicts["Matched"] < DECISIONS // 2:

@@ -6,11 +6,11 @@ Normalising twice changes nothing. What cannot be normalised safely gives nothin
 import re
 import unicodedata
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Protocol
 
 import msgspec
-from cleanco import basename
+from cleanco.clean import custom_basename, normalized, prepare_default_terms, strip_punct, strip_tail
 from stdnum import get_cc_module, lei
 from stdnum.eu import vat as eu_vat
 from stdnum.exceptions import ValidationError
@@ -58,6 +58,10 @@ _FORMS_BEFORE = ("株式会社", "有限会社", "合同会社", "ооо", "оа
 _FORMS_BEHIND = ("株式会社", "有限会社", "合同会社", "ug haftungsbeschrankt", "haftungsbeschrankt", "gmbh and co kg")
 #: Words that one list of legal forms takes away with the form ("UK Ltd") and that tell a company from its sister.
 _COUNTRY_WORDS = frozenset({"uk", "us", "usa", "eu", "ireland", "india", "canada", "australia", "singapore"})
+#: What folding makes of the signs of a name in plain ASCII.
+_ASCII_FOLD = str.maketrans(
+    {sign: " " for sign in map(chr, range(128)) if not sign.isalnum()} | {"&": " and ", "'": "", "`": "", ".": ""}
+)
 _FIRST_IDEOGRAPH = "\u3400"
 _FORM_ROUNDS_MAX = 5
 _NAME_LETTERS_MIN = 2
@@ -115,7 +119,7 @@ def _unquote(local: str) -> str | None:
 def company_name(text: str) -> str:
     """A name for comparing: letters and digits only, folded, without its legal form. Empty where nothing is left."""
     # Some forms are only known by their signs (A/S, S.p.A.), which folding takes away.
-    name = _folded(basename(text)) or _folded(text)
+    name = _folded(without_suffix(text)) or _folded(text)
     if missing := [word for word in _folded(text).split() if word in _COUNTRY_WORDS and word not in name.split()]:
         name = " ".join([name, *missing])
     for _ in range(_FORM_ROUNDS_MAX):
@@ -127,12 +131,33 @@ def company_name(text: str) -> str:
 
 
 def _folded(text: str) -> str:
-    """Lower case without accents; every sign a space; ``&`` and ``+`` are words."""
+    """Lower case without accents; every sign a space; ``&`` is a word."""
+    if text.isascii():
+        return " ".join(text.translate(_ASCII_FOLD).lower().split())
     plain = unicodedata.normalize("NFKD", text.replace("&", " and ").replace("ß", "ss"))
     # A name that already went through is spelled with spaces only, so that a second pass changes nothing.
     letters = (letter for letter in plain if not unicodedata.combining(letter))
     kept = "".join(letter if letter.isalnum() else "" if letter in "'’`.·" else " " for letter in letters)
     return " ".join(unicodedata.normalize("NFKC", kept).casefold().split())
+
+
+def without_suffix(text: str) -> str:
+    """What cleanco's ``basename`` gives, in a tenth of the time: of its forms only those with a word of the name."""
+    bare = strip_tail(text)
+    words = {strip_punct(word) for word in normalized(bare).split()}
+    near = sorted(form for word in words for form in _forms_by_last_word().get(word, ()))
+    if not near:
+        return str(strip_tail(" ".join(bare.split())))
+    return str(custom_basename(text, [(size, parts) for _, size, parts in near]))
+
+
+@cache
+def _forms_by_last_word() -> dict[str, list[tuple[int, int, list[str]]]]:
+    """The legal forms cleanco knows by their last word: place in its order, how many words, the words."""
+    forms: dict[str, list[tuple[int, int, list[str]]]] = {}
+    for place_in_order, (size, parts) in enumerate(prepare_default_terms()):
+        forms.setdefault(parts[-1], []).append((place_in_order, size, parts))
+    return forms
 
 
 def _without_form(name: str) -> str:
@@ -146,7 +171,7 @@ def _without_form(name: str) -> str:
         rest = name.removesuffix(form)
         if rest != name and rest.strip() and (rest.endswith(" ") or form[0] >= _FIRST_IDEOGRAPH):
             return rest.strip()
-    shorter = " ".join(basename(name).split())
+    shorter = " ".join(without_suffix(name).split())
     if shorter and shorter != name and _COUNTRY_WORDS.isdisjoint(name.removeprefix(shorter).split()):
         return shorter.removesuffix(" and").strip() or name
     without_article = name.removeprefix("the ")

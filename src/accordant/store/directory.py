@@ -15,6 +15,7 @@ from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.directory import FANOUT_MAX, DirectoryEntry, Found
 from accordant.ports.matching import Scan
 from accordant.store import bulk
+from accordant.store.directory_draft import draft_keys, is_drafted, publish_keys
 from accordant.store.engine import Database
 from accordant.store.schema import directory_key, directory_record, directory_scan
 
@@ -121,7 +122,10 @@ class SqlDirectory:
     def keep_page(self, scan: Scan, entries: Sequence[DirectoryEntry], *, now: datetime) -> None:
         """Add a page of a scan, with how far it has come, in one transaction: a crash loses or keeps both."""
         with self._database.write() as connection:
-            put_entries(connection, entries, now=now)
+            if scan.complete_at is None:
+                draft_keys(connection, _key_rows(entries, _enter(connection, entries, now=now)))
+            else:
+                put_entries(connection, entries, now=now)
             _keep_scan(connection, scan)
 
     def finish_scan(self, scan: Scan) -> int:
@@ -135,6 +139,10 @@ class SqlDirectory:
             directory_record.c.seen_at < to_micros(scan.started_at),
             ~directory_record.c.record_id.startswith(PENDING_PREFIX),
         )
+        with self._database.read() as connection:
+            is_first = is_drafted(connection)
+        if is_first:
+            publish_keys(self._database)
         forgotten = 0
         with self._database.write() as connection:
             ids = list(connection.execute(gone).scalars())
@@ -152,24 +160,35 @@ def key_digest(system: str, object_name: str, key: MatchKey) -> int:
 
 def put_entries(connection: Connection, entries: Sequence[DirectoryEntry], *, now: datetime) -> None:
     """Add records with their keys, or replace both. Of one record that comes twice the last counts."""
-    latest = {(entry.record.system, entry.record.object, entry.record.id): entry for entry in entries}
-    if not latest:
-        return
-    micros = to_micros(now)
-    rows = [
-        (*name, not (entry.record.deleted or entry.record.merged_into), _ENCODER.encode(entry.record), micros)
-        for name, entry in latest.items()
-    ]
-    known = _numbers(connection, latest)
+    known = _numbers(connection, (_name(entry.record) for entry in entries))
     _drop_keys(connection, known.values())
-    _upsert(connection, rows)
-    numbers = known if len(known) == len(latest) else _numbers(connection, latest)
-    keys = [
-        (key_digest(name[0], name[1], key), numbers[name])
-        for name, entry in latest.items()
-        for key in sorted(entry.keys)
+    bulk.insert_new(connection, directory_key, _KEY, _key_rows(entries, _enter(connection, entries, now=now)))
+
+
+def _name(record: Candidate) -> tuple[str, str, str]:
+    return record.system, record.object, record.id
+
+
+def _enter(
+    connection: Connection, entries: Iterable[DirectoryEntry], *, now: datetime
+) -> dict[tuple[str, str, str], int]:
+    """Add or replace records without their keys; our own number of each."""
+    latest = {_name(entry.record): entry.record for entry in entries}
+    rows = [
+        (*name, not (record.deleted or record.merged_into), _ENCODER.encode(record), to_micros(now))
+        for name, record in latest.items()
     ]
-    bulk.insert_new(connection, directory_key, _KEY, keys)
+    if rows:
+        _upsert(connection, rows)
+    return _numbers(connection, latest)
+
+
+def _key_rows(entries: Iterable[DirectoryEntry], numbers: Mapping[tuple[str, str, str], int]) -> list[tuple[int, int]]:
+    """The keys of entries as rows, in the order in which an index takes them best."""
+    latest = {_name(entry.record): entry for entry in entries}
+    return sorted(
+        (key_digest(name[0], name[1], key), numbers[name]) for name, entry in latest.items() for key in entry.keys
+    )
 
 
 def forget(connection: Connection, system: str, object_name: str, ids: Iterable[str]) -> int:

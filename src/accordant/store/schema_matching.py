@@ -28,6 +28,14 @@ directory_key = Table(
 )
 Index("ix_directory_key_record", directory_key.c.record)
 
+#: Keys met by the first reading of an object, until it is at its end: without an index, so that a page costs little.
+directory_draft = Table(
+    "directory_draft",
+    metadata,
+    Column("digest", BigInteger, nullable=False),
+    Column("record", BigInteger, nullable=False),
+)
+
 directory_scan = Table(
     "directory_scan",
     metadata,

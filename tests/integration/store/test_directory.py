@@ -5,13 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import msgspec
+import pytest
+from sqlalchemy import inspect
 
 from accordant.canonical.charter import IdentityPart
 from accordant.canonical.matching import Candidate, KeyKind, MatchKey
 from accordant.identity.keys import Reader
 from accordant.ports.directory import FANOUT_MAX, DirectoryEntry
+from accordant.ports.matching import Scan
 from accordant.store.directory import SqlDirectory
+from accordant.store.directory_draft import draft_keys, publish_keys
 from accordant.store.engine import Database
+from accordant.store.schema import directory_key
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 READER = Reader.of(IdentityPart())
@@ -90,3 +95,54 @@ def test_many_customers_asked_at_once_are_answered_one_by_one(database: Database
     assert len(answers[1].records) == 1 + FANOUT_MAX
     assert [one.records for one in answers[2:]] == [{}, {}]
     assert answers == [directory.lookup("crm", "Account", one) for one in questions]
+
+
+def test_a_first_reading_is_found_at_its_end_and_a_later_one_at_once(database: Database) -> None:
+    directory = SqlDirectory(database)
+    scan = Scan(system="crm", object="Account", started_at=AT)
+    for _ in range(2):  # a page that is read again after a crash
+        directory.keep_page(scan, [entry(record(1)), entry(record(2, email="b@b-x.com"))], now=AT)
+    assert directory.lookup("crm", "Account", [email_key("a@acme-x.com")]).records == {}
+    done = msgspec.structs.replace(scan, complete_at=AT)
+    assert directory.finish_scan(done) == 0
+    for one in (record(1), record(2, email="b@b-x.com")):
+        for key in entry(one).keys:
+            assert directory.lookup("crm", "Account", [key]).records == {one.id: one}
+    moved = record(1, email="new@other-x.com")
+    directory.keep_page(done, [entry(moved)], now=AT)
+    assert directory.lookup("crm", "Account", [email_key("a@acme-x.com")]).records == {}
+    assert directory.lookup("crm", "Account", [email_key("new@other-x.com")]).records == {"0011": moved}
+
+
+@pytest.mark.parametrize("rebuild_from", [1, 1_000])
+def test_published_keys_join_those_that_are_there(database: Database, rebuild_from: int) -> None:
+    directory = SqlDirectory(database)
+    directory.put([entry(record(1))], now=AT)
+    with database.write() as connection:
+        directory_keys = [(digest, 1) for digest in range(20)]
+        (there,) = {row[1] for row in connection.exec_driver_sql("SELECT digest, record FROM directory_key")}
+        assert there == 1
+        draft_keys(connection, [*directory_keys, *directory_keys])
+    before = _keys(database)
+    assert publish_keys(database, rebuild_from=rebuild_from) == 40
+    assert _keys(database) == before | set(directory_keys)
+    assert publish_keys(database, rebuild_from=rebuild_from) == 0
+    assert directory.lookup("crm", "Account", [email_key("a@acme-x.com")]).records == {"0011": record(1)}
+    assert directory.remove("crm", "Account", ["0011"]) == 1
+    assert _keys(database) == set()
+    assert _indexes(database) == _indexes_of_the_schema()
+
+
+def _keys(database: Database) -> set[tuple[int, int]]:
+    with database.read() as connection:
+        return {(row[0], row[1]) for row in connection.exec_driver_sql("SELECT digest, record FROM directory_key")}
+
+
+def _indexes(database: Database) -> set[tuple[str | None, tuple[str | None, ...]]]:
+    inspector = inspect(database.engine)
+    assert inspector.get_pk_constraint("directory_key")["constrained_columns"] == ["digest", "record"]
+    return {(one["name"], tuple(one["column_names"])) for one in inspector.get_indexes("directory_key")}
+
+
+def _indexes_of_the_schema() -> set[tuple[str | None, tuple[str | None, ...]]]:
+    return {(str(one.name), tuple(one.columns.keys())) for one in directory_key.indexes}

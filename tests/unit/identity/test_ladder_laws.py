@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import msgspec
+from cleanco import basename
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,7 @@ from accordant.canonical.matching import Candidate, Matched, Rung, Subject
 from accordant.identity.domains import host_of, registrable
 from accordant.identity.keys import Reader
 from accordant.identity.ladder import Ladder, name_score
-from accordant.identity.normalize import company_name, mailbox, phone, place, tax_ids
+from accordant.identity.normalize import company_name, mailbox, phone, place, tax_ids, without_suffix
 
 LADDER = Ladder.of(IdentityPart(shared_domains=("agency-x.com",)))
 
@@ -132,3 +133,18 @@ def test_every_record_with_something_in_common_is_found_by_a_key(subject: Subjec
 @given(st.text(alphabet="abX9-.n", min_size=1, max_size=70), st.sampled_from(["", ".com", ".1", ".co.uk"]))
 def test_a_plain_host_is_what_the_long_way_finds(text: str, end: str) -> None:
     assert host_of(text + end) == host_of(f"//{text}{end}")
+
+
+_form_words = st.sampled_from(
+    ["co", "S.A.", "gmbh", "&", "KG", "p.", "ltd,", "pty", "LLC!", "s", "de", "rl", "株式会社", "x"]
+)
+
+
+@given(_texts | st.lists(_form_words, max_size=6).map(" ".join))
+def test_the_short_way_takes_off_the_same_forms(text: str) -> None:
+    assert without_suffix(text) == basename(text)
+
+
+@given(st.text(alphabet=st.characters(codec="ascii"), max_size=30))
+def test_plain_letters_fold_as_accented_ones_do(text: str) -> None:
+    assert company_name(f"{text} \u00e9 zzzz") == company_name(f"{text} e zzzz")

@@ -46,6 +46,12 @@ def _add_directory(metadata: MetaData) -> None:
     )
     Index("ix_directory_key_record", directory_key.c.record)
     Table(
+        "directory_draft",
+        metadata,
+        Column("digest", BigInteger, nullable=False),
+        Column("record", BigInteger, nullable=False),
+    )
+    Table(
         "directory_scan",
         metadata,
         Column("system", Text, primary_key=True),
