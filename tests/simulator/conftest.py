@@ -1,3 +1,5 @@
+"""The setting of the simulator's tests: the demo's charter on a store in memory, made once for each test process."""
+
 from __future__ import annotations
 
 import os

@@ -35,6 +35,7 @@ MAY_NAME_VENDORS: tuple[tuple[str, str], ...] = (
         "the first charter is for one pair of systems",
     ),
     (r"src/accordant/bench/.*", "a benchmark measures one real pair of connectors"),
+    (r"src/accordant/testing/simulator/provider\.py", "the one provider whose past the simulator can unfold"),
 )
 
 
