@@ -188,6 +188,7 @@ class ReviewState(StrEnum):
 class ReviewCase(msgspec.Struct, frozen=True, kw_only=True):
     """A question to a person: which of these records, if any, is this customer's? The account's writes to the target
     wait for the answer, except where ``waits`` is False: there the record was created and should be looked at.
+    ``record_gone``: somebody deleted the record that the account had.
     """
 
     id: str
@@ -200,6 +201,7 @@ class ReviewCase(msgspec.Struct, frozen=True, kw_only=True):
     waits: bool
     charter: str
     opened_at: datetime
+    record_gone: bool = False
 
 
 def review_case_id(account_id: str, system: str, object_name: str) -> str:

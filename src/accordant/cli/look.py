@@ -240,6 +240,7 @@ def _tell_waiting(frame: "Status") -> None:
         ("lanes stopped", counts.parked_lanes),
         ("flows that are late", counts.late),
         ("objects that changed at a target", counts.drifted),
+        ("paying customers whose record was deleted at a target", counts.orphans),
     )
     table("Waiting", ("What", "Count"), ((what, count) for what, count in told if count), right=("Count",))
 

@@ -234,7 +234,7 @@ def _judge(
             return _asked(case(_taken(intent, path, record), (_survivor(intent, known, record.key or ""),)))
         case Gone(path=path, forgotten=forgotten):
             where = "which no longer knows it" if forgotten else "where it is in the recycle bin"
-            return _asked(
+            return _gone(
                 case(
                     f"Somebody deleted the {intent.object} {path[-1]} of this customer in {intent.target}, {where}. "
                     "Nothing was written. Say which record it is now, or that a new one is to be made.",
@@ -326,6 +326,10 @@ def _survivor(intent: WriteIntent, candidate: Candidate, key: str) -> Considered
 def _account_of(intent: WriteIntent) -> str:
     """The account whose lane a write is in."""
     return intent.lane.partition(":")[2]
+
+
+def _gone(case: ReviewCase) -> Recognized:
+    return _asked(msgspec.structs.replace(case, record_gone=True))
 
 
 def _asked(case: ReviewCase) -> Recognized:

@@ -21,7 +21,7 @@ from accordant.store.engine import Database
 from accordant.store.schema import crosswalk, match_rejection, record_link, review_case, standing
 
 _LINK = ("account_id", "system", "object", "key", "target_id", "rung", "body", "linked_at")
-_CASE = ("id", "account_id", "system", "object", "state", "waits", "body", "opened_at")
+_CASE = ("id", "account_id", "system", "object", "state", "waits", "record_gone", "body", "opened_at")
 _DECIDED = ("body", "state", "decided_at", "decided_by", "reason", "chosen_id")
 _REJECTION = ("account_id", "system", "object", "target_id", "actor", "reason", "rejected_at")
 
@@ -151,6 +151,7 @@ def put_cases(connection: Connection, cases: Sequence[ReviewCase]) -> None:
             case.object,
             ReviewState.OPEN.value,
             case.waits,
+            case.record_gone,
             _ENCODER.encode(case),
             to_micros(case.opened_at),
         )

@@ -39,7 +39,7 @@ from accordant.store.schema import (
 )
 
 _DECISION = ("case_id", "number", "action", "body", "decided_at")
-_CASE = ("id", "account_id", "system", "object", "state", "waits", "body", "opened_at")
+_CASE = ("id", "account_id", "system", "object", "state", "waits", "record_gone", "body", "opened_at")
 _CROSSWALK = ("ref", "system", "object_type", "external_id", "kind", "entity_id", "since")
 #: Keys looked at in one search for duplicates.
 GROUPS_MAX = 100_000
@@ -227,12 +227,13 @@ def _move_case(connection: Connection, act: ReviewAct) -> bool:
     case, decision = act.case, act.decision
     is_open = act.state is ReviewState.OPEN
     if act.expected is None:
-        row = (case.id, case.account_id, case.system, case.object, act.state.value, case.waits)
+        row = (case.id, case.account_id, case.system, case.object, act.state.value, case.waits, case.record_gone)
         if bulk.insert_new(connection, review_case, _CASE, [(*row, _ENCODER.encode(case), _at(case.opened_at))]) == 0:
             return False
     values = {
         "state": act.state.value,
         "waits": case.waits,
+        "record_gone": case.record_gone,
         "body": _ENCODER.encode(case),
         "decided_at": None if is_open else _at(decision.at),
         "decided_by": None if is_open else decision.actor,

@@ -3,7 +3,7 @@
 Names as in `schema.py`, which gives them out with the others. Next: `directory.py`, `review.py`, `review_desk.py`.
 """
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, text
 
 from accordant.store.schema_base import Serial, metadata
 
@@ -71,6 +71,7 @@ review_case = Table(
     Column("object", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("waits", Boolean, nullable=False),
+    Column("record_gone", Boolean, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("opened_at", BigInteger, nullable=False),
     Column("decided_at", BigInteger),
@@ -80,6 +81,12 @@ review_case = Table(
 )
 Index("ix_review_case_state", review_case.c.state, review_case.c.opened_at)
 Index("ix_review_case_account", review_case.c.account_id)
+Index(
+    "ix_review_case_gone",
+    review_case.c.record_gone,
+    postgresql_where=text("state = 'open'"),
+    sqlite_where=text("state = 'open'"),
+)
 
 match_rejection = Table(
     "match_rejection",

@@ -20,6 +20,7 @@ from accordant.store.schema import (
     write_receipt,
 )
 from accordant.views.conflicts import open_conflicts
+from accordant.views.orphans import orphans
 
 # Written out, not bound: SQLite takes a partial index only when it can see the index's own condition in the query.
 TROUBLED_INTENT = text("write_intent.state IN ('dead', 'held', 'uncertain')")
@@ -52,6 +53,7 @@ class TroubleCounts(msgspec.Struct, frozen=True, kw_only=True):
     conflicts: int = 0
     late: int = 0
     drifted: int = 0
+    orphans: int = 0
 
     @property
     def for_a_person(self) -> int:
@@ -66,6 +68,7 @@ class TroubleCounts(msgspec.Struct, frozen=True, kw_only=True):
             + self.conflicts
             + self.late
             + self.drifted
+            + self.orphans
         )
 
 
@@ -142,6 +145,7 @@ def trouble_counts(connection: Connection) -> TroubleCounts:
         conflicts=open_conflicts(connection),
         late=connection.execute(select(func.count()).select_from(lag_incident)).scalar_one(),
         twins=connection.execute(select(func.count()).select_from(inbox_twin)).scalar_one(),
+        orphans=len(orphans(connection)),
         drifted=connection.execute(
             select(func.count()).select_from(target_shape).where(target_shape.c.drifted_at.is_not(None))
         ).scalar_one(),

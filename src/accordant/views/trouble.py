@@ -19,6 +19,7 @@ from accordant.store.engine import Database
 from accordant.store.schema import inbox_event, inbox_twin, inbox_work, parked_lane, target_shape, write_intent
 from accordant.views.conflicts import waiting_fields
 from accordant.views.keyed import AnyRow, rows_by_key
+from accordant.views.orphans import orphans
 from accordant.views.patterns import known_patterns, refusal_codes
 from accordant.views.status import TROUBLED_EVENT, TROUBLED_INTENT, TroubleCounts, late_flows, trouble_counts
 from accordant.views.worth import Party, accounts_of_lanes, accounts_of_records, parties, total
@@ -96,6 +97,7 @@ def trouble(database: Database, *, now: datetime, zone: tzinfo = UTC) -> Trouble
         rows = [*_intents(connection), *_events(connection), *_twins(connection), *_conflicts(connection)]
         rows += _late(connection)
         rows += _drifted(connection)
+        rows += _orphaned(connection)
         partial = len(rows) > 0 and any(
             sum(row.kind in kinds for row in rows) > ITEMS_MAX
             for kinds in (
@@ -259,6 +261,25 @@ def _drifted(connection: Connection) -> list[_Row]:
         )
         for row in rows
         for one in _DRIFT.decode(row.drift)
+    ]
+
+
+def _orphaned(connection: Connection) -> list[_Row]:
+    return [
+        _Row(
+            "orphan",
+            one.case.id,
+            f"{one.case.object} of {one.case.subject.external_id}",
+            f"{one.case.system} {one.case.object}",
+            f"Its customer has {one.live_subscriptions} live "
+            f"{'subscription' if one.live_subscriptions == 1 else 'subscriptions'}. {one.case.why}",
+            to_micros(one.case.opened_at),
+            0,
+            None,
+            None,
+            f"{one.case.system}:{one.case.account_id}",
+        )
+        for one in orphans(connection)
     ]
 
 

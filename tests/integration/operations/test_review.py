@@ -12,6 +12,7 @@ from accordant.operations.review import Decided, Declined
 from accordant.store.review import SqlReviews
 from accordant.store.review_desk import SqlReviewDesk
 from accordant.store.schema import audit_entry, crosswalk, write_intent
+from accordant.views.trouble import trouble
 from tests.integration.operations.kit import KEY, MRR, Installation, an_installation
 
 WHO = "sales@example.com"
@@ -192,3 +193,28 @@ async def test_of_two_decisions_at_once_one_is_kept(store_url: str, tmp_path: Pa
         assert isinstance(late, Declined)
         assert "Somebody else decided" in late.sentence
         assert trail(one, "review.case.created") == 1
+
+
+async def test_a_paying_customer_whose_record_is_gone_is_a_red_flag(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        paying, left = one.sell(2)
+        await one.settle()
+        subscriptions = one.stripe.book.table("subscription").values()
+        ended = next(seen for seen in subscriptions if seen["customer"] == left)
+        one.stripe.advance(60)
+        one.stripe.account.billing.cancel(ended)
+        await one.settle()
+        for customer in (paying, left):
+            one.salesforce.delete("Account", customer, WHO)
+        one.clock.move(seconds=1)
+        await one.hub.reconcile("accounts", actor="ada")
+        assert len(waiting(one)) == 2, "both are asked about"
+        seen = trouble(one.hub.database, now=one.clock())
+        (group,) = (group for group in seen.groups if group.kind == "orphan")
+        assert [(item.name, item.party is not None) for item in group.items] == [(f"Account of {paying}", True)]
+        assert group.reason.startswith("Its customer has 1 live subscription. Somebody deleted the Account")
+        assert [str(amount) for amount in group.worth] == ["100.00 USD"]
+        assert seen.counts.orphans == 1
+        await decided(one, ReviewAction.CREATE, paying)
+        after = trouble(one.hub.database, now=one.clock())
+        assert (after.counts.orphans, [group for group in after.groups if group.kind == "orphan"]) == (0, [])

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 _Serial = BigInteger().with_variant(Integer(), "sqlite")
@@ -87,6 +88,7 @@ def _add_decisions(metadata: MetaData) -> None:
         Column("object", Text, nullable=False),
         Column("state", Text, nullable=False),
         Column("waits", Boolean, nullable=False),
+        Column("record_gone", Boolean, nullable=False),
         Column("body", LargeBinary, nullable=False),
         Column("opened_at", BigInteger, nullable=False),
         Column("decided_at", BigInteger),
@@ -96,6 +98,12 @@ def _add_decisions(metadata: MetaData) -> None:
     )
     Index("ix_review_case_state", review_case.c.state, review_case.c.opened_at)
     Index("ix_review_case_account", review_case.c.account_id)
+    Index(
+        "ix_review_case_gone",
+        review_case.c.record_gone,
+        postgresql_where=text("state = 'open'"),
+        sqlite_where=text("state = 'open'"),
+    )
     Table(
         "match_rejection",
         metadata,
