@@ -409,7 +409,7 @@ class Hub:
         return replan_all(ids, rulebook=lambda: self.rulebook, state=self.state, clock=self.clock, repair=repair)
 
     async def scan_directory(self, system: str, *, progress: ScanProgress | None = None) -> ScanReport:
-        """Read the records of a target, then look for every account there.
+        """Read the records of a target, then look there for every account that has none yet.
 
         Raises ConfigurationError where the charter does not look for anybody there, and as the target.
         """
@@ -427,7 +427,8 @@ class Hub:
             clock=self.clock,
             progress=progress,
         )
-        await asyncio.to_thread(self.replan_accounts)
+        unsettled = await asyncio.to_thread(self.state.matches.unsettled, system, matcher.spec.object)
+        await asyncio.to_thread(partial(self.replan_accounts, account_ids=unsettled))
         return report
 
     async def scan_round(self) -> int:

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, exists, select, update
 
 from accordant.canonical.matching import PENDING_PREFIX, Candidate, MatchKey, RecordLink, ReviewCase, ReviewState
-from accordant.canonical.refs import ExternalRef
+from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.directory import Found
 from accordant.ports.matching import DecidedCase, MatchChanges, MatchState, Pair
@@ -18,7 +18,7 @@ from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk
 from accordant.store.directory import SqlDirectory, confirm_pending, forget, put_entries, scanned_objects
 from accordant.store.engine import Database
-from accordant.store.schema import crosswalk, match_rejection, record_link, review_case, standing
+from accordant.store.schema import crosswalk, entity, match_rejection, record_link, review_case, standing
 
 _LINK = ("account_id", "system", "object", "key", "target_id", "rung", "body", "linked_at")
 _CASE = ("id", "account_id", "system", "object", "state", "waits", "record_gone", "body", "opened_at")
@@ -79,6 +79,22 @@ class SqlReviews:
     def records(self, system: str, object_name: str, ids: Iterable[str]) -> dict[str, Candidate]:
         """See the port."""
         return self._directory.records(system, object_name, ids)
+
+    def unsettled(self, system: str, object_name: str) -> tuple[str, ...]:
+        """The accounts that are not linked to a record of this object that is there, oldest first."""
+        is_linked = exists().where(
+            record_link.c.account_id == entity.c.id,
+            record_link.c.system == system,
+            record_link.c.object == object_name,
+            record_link.c.target_id.is_not(None),
+        )
+        query = (
+            select(entity.c.id)
+            .where(entity.c.kind == EntityKind.ACCOUNT.value, ~is_linked)
+            .order_by(entity.c.updated_at, entity.c.id)
+        )
+        with self._database.read() as connection:
+            return tuple(connection.execute(query).scalars())
 
     def case(self, case_id: str) -> DecidedCase | None:
         """One case with where it stands; None when there is none."""

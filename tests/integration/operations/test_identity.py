@@ -9,6 +9,7 @@ import pytest
 
 from accordant.canonical.charter import IdentityPart
 from accordant.canonical.matching import ReviewState, Rung, UnmatchedPolicy
+from accordant.canonical.review import ReviewAction
 from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.governance.phases import Tier
 from accordant.kernel.errors import ConfigurationError
@@ -266,3 +267,55 @@ async def test_nobody_is_looked_for_without_the_part(store_url: str, tmp_path: P
         with pytest.raises(ConfigurationError, match="no identity part"):
             await there.hub.scan_directory("salesforce")
         assert await there.hub.scan_round() == 0
+
+
+async def test_a_customer_leads_to_its_record_by_the_e_mail_it_has_now(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as there:
+        identify(there)
+        await there.hub.scan_directory("salesforce")
+        first = customer(there, "Wingtip", "ap@wingtip-x.com")
+        await there.settle()
+        there.stripe.advance(60)
+        there.clock.move(seconds=60)
+        book = there.stripe.account.book
+        book.change(book.get("customer", first), "customer.updated", email="ap@wingtip-y.com")
+        await there.settle()
+        customer(there, "Wingtip", "bill@wingtip-y.com")
+        await there.settle()
+        assert [one[KEY] for one in accounts(there.salesforce)] == [first]
+        customer(there, "Wingtip", "bill@wingtip-x.com")
+        await there.settle()
+        assert len(accounts(there.salesforce)) == 2
+
+
+async def test_a_customer_who_was_split_off_leads_nobody_to_the_record(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as there:
+        known = there.salesforce.create("Account", Name="Wingtip", Website="wingtip-x.com")
+        identify(there, unmatched="review")
+        await there.hub.scan_directory("salesforce")
+        buyer = customer(there, "Wingtip", "ap@wingtip-x.com")
+        await there.settle()
+        directory = SqlDirectory(there.hub.database)
+        way = f"new:{buyer}"
+        assert directory.records("salesforce", "Account", [way])[way].merged_into == known
+        await there.hub.review_room.decide(ReviewAction.SPLIT, buyer, actor="ada", reason="Another Wingtip.")
+        await there.settle()
+        assert directory.records("salesforce", "Account", [way]) == {}
+
+
+async def test_a_scan_looks_again_only_for_those_who_have_no_record(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as there:
+        identify(there, unmatched="leave")
+        there.salesforce.create("Account", Name="Wingtip", Website="wingtip-x.com")
+        await there.hub.scan_directory("salesforce")
+        customer(there, "Wingtip", "ap@wingtip-x.com")
+        customer(there, "Litware", "ap@litware-x.com")
+        await there.settle()
+        (left,) = reviews(there).unsettled("salesforce", "Account")
+        assert len(there.hub.state.account_ids()) == 2
+        assert reviews(there).of_accounts([left]).links == ()
+        known = there.salesforce.create("Account", Name="Litware", Website="litware-x.com")
+        there.clock.move(seconds=1)
+        await there.hub.scan_directory("salesforce")
+        assert reviews(there).of_accounts([left]).links[0].target_id == known
+        assert reviews(there).unsettled("salesforce", "Account") == ()

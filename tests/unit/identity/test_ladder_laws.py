@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import msgspec
-from cleanco import basename
+from cleanco.clean import basename, prepare_default_terms
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -143,6 +143,12 @@ _form_words = st.sampled_from(
 @given(_texts | st.lists(_form_words, max_size=6).map(" ".join))
 def test_the_short_way_takes_off_the_same_forms(text: str) -> None:
     assert without_suffix(text) == basename(text)
+
+
+def test_the_short_way_keeps_the_order_of_the_forms() -> None:
+    forms = [" ".join(parts) for _, parts in prepare_default_terms()][::8]
+    names = [f"acme {one} {other}" for one in forms for other in forms]
+    assert [without_suffix(name) for name in names] == [basename(name) for name in names]
 
 
 @given(st.text(alphabet=st.characters(codec="ascii"), max_size=30))
