@@ -1,8 +1,7 @@
 """Room 7, the courier: leased intents go to their target, a verdict on each comes back. Only it touches the world.
 
-It reads before it writes, so it sends only what differs, notices hand edits, and learns what became of a try whose
-answer was lost. Policy is asked again here, after the lease and right before the first byte.
-Next: `pipeline/settle.py`.
+It reads before it writes: it sends only what differs, notices hand edits, and learns what became of a lost answer.
+Policy is asked again here, after the lease and right before the first byte. Next: `pipeline/settle.py`.
 """
 
 import asyncio

@@ -128,13 +128,15 @@ async def test_a_write_that_settles_between_the_looks_raises_no_alarm(tmp_path: 
         one.sell(4)
         await one.settle()
         outbound = one.hub.outbounds["salesforce"]
-        one.sell(3, unit_minor=7_700)
+        sold = one.sell(3, unit_minor=7_700)
         one.take_in()
         one.process()
         honest = outbound.read
 
         async def read_late(spec: Any, keys: Any) -> Any:
             held = await honest(spec, keys)
+            if not set(keys) & set(sold):
+                return held  # the look for records that moved, which is over before the comparison begins
             outbound.read = honest  # type: ignore[method-assign]  # the courier must not come back here
             await one.deliver()
             return held

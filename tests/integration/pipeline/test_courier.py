@@ -316,7 +316,7 @@ async def test_a_write_begins_only_with_a_lease_that_outlasts_it(database: Datab
         seen.append(taken_over(one))
         return await LedgerTarget.write(one.target, spec, records)
 
-    one.target.write = write  # type: ignore[method-assign]  a target that takes as long as it may
+    one.target.write = write  # type: ignore[method-assign]  # a target that takes as long as it may
     assert await one.run() == 1
     assert seen == [[]]
     assert one.states() == {"cus_1": ("applied", 1)}
@@ -333,7 +333,7 @@ async def test_of_a_round_that_lasted_too_long_only_what_was_taken_over_is_dropp
         taken.extend(taken_over(one, limit=1))
         return done
 
-    one.target.write = write  # type: ignore[method-assign]  it answers after its lease is over
+    one.target.write = write  # type: ignore[method-assign]  # it answers after its lease is over
     assert await one.run() == 2
     (lost,) = taken
     kept = ({"cus_1", "cus_2"} - {lost}).pop()
@@ -354,7 +354,7 @@ async def test_a_target_that_never_answers_is_given_up_in_time_and_asked_later(
         await LedgerTarget.write(one.target, spec, records)
         await asyncio.Event().wait()
 
-    one.target.write = write  # type: ignore[method-assign]  the answer never comes
+    one.target.write = write  # type: ignore[method-assign]  # the answer never comes
     monkeypatch.setattr("accordant.pipeline.deliver.WRITE_MAX", timedelta(seconds=0.05))
     assert await one.run() == 1
     assert one.states() == {"cus_1": ("uncertain", 1)}

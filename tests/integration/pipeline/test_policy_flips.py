@@ -26,9 +26,10 @@ from accordant.canonical.refs import EntityKind
 from accordant.canonical.targets import ObjectSpec, object_spec
 from accordant.governance.decide import Switches
 from accordant.governance.phases import Tier
-from accordant.pipeline.courier import LEASE, Breaker, courier
+from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
 from accordant.pipeline.dispatch import resting_flows, stop_of
+from accordant.pipeline.hold import LEASE
 from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.pipeline.recognize import Recognizer
 from accordant.ports.audit import AuditEntry

@@ -282,7 +282,8 @@ def test_a_renewed_lease_holds_and_one_that_was_taken_over_is_lost_for_good(
 
 def test_a_clock_that_stands_still_gives_every_lease_a_token_of_its_own(outbox: SqlOutbox, database: Database) -> None:
     _plan(database, an_intent())
-    gone, now = [], NOW
+    gone: list[LeasedIntent] = []
+    now = NOW
     for _ in range(3):
         gone += outbox.claim(target="crm", limit=1, now=NOW, lease_now=now, lease_until=now, paused_flows=frozenset())
     assert len({one.token for one in gone}) == len(gone) == 3
