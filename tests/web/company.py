@@ -80,6 +80,7 @@ from accordant.store.schema import switch, write_intent
 from accordant.store.state import SqlState
 from accordant.store.vault import Vault
 from accordant.web.console.routes import console_application
+from tests.integration.store.rows import an_entry, told
 
 NOW = datetime(2026, 3, 2, 12, 0, 0, tzinfo=UTC)
 REFUSAL = "Salesforce refused this Account: the field Billing_Status__c was deleted there. Restore it, then retry."
@@ -177,7 +178,7 @@ class ConsoleDesk:
     def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:
         check_order(order, installed=Installed(release="0.1.0", charter="c0ffee"), redrivers=())
         self.asked.append(("redrive", order.actor, *ids))
-        with self.database.write() as connection:
+        with self.database.write_unaudited() as connection:
             done = connection.execute(
                 update(write_intent)
                 .where(write_intent.c.id.in_(ids), write_intent.c.state == "dead")
@@ -191,7 +192,7 @@ class ConsoleDesk:
 
     def resume(self, flow: str, actor: str) -> None:
         self.asked.append(("resume", flow, actor))
-        with self.database.write() as connection:
+        with self.database.write_unaudited() as connection:
             connection.execute(switch.delete().where(switch.c.name == f"flow:{flow}"))
 
     def prospects(self, conflict_id: str) -> tuple[Prospect, ...]:
@@ -224,7 +225,7 @@ class ConsoleDesk:
             reason=order.reason,
             at=self.now,
         )
-        with self.database.write() as connection:
+        with self.database.write_unaudited() as connection:
             keep_decisions(connection, [decision])
         return Restored(decision=decision, prospect=chosen)
 
@@ -233,7 +234,7 @@ class ConsoleDesk:
 
 
 def throw_switch(database: Database, name: str, *, reason: str, by: str) -> None:
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         micros = int(NOW.timestamp() * 1_000_000)
         connection.execute(switch.insert().values(name=name, reason=reason, thrown_by=by, thrown_at=micros))
 
@@ -281,7 +282,7 @@ class Company:
         if state is WorkState.DEAD:
             parks = [LanePark(lane="stripe:customer/cus_x", direction="inbound", cause=f"event/{seq}", reason="x")]
         settlement = Settlement(seq=seq, state=state, reason=reason, due_at=at)
-        self.state.commit(Changes(settlements=[settlement], parks=parks), now=at)
+        self.state.commit(told(Changes(settlements=[settlement], parks=parks)), now=at)
 
     def describe(self, customer: str, name: str | None, *, at: datetime, seq: int, mrr_minor: int = 0) -> EntityRef:
         """An account with a monthly subscription worth ``mrr_minor`` EUR, paid a day before ``at``."""
@@ -304,22 +305,29 @@ class Company:
             occurred_at=at - timedelta(days=1), amount=amount, change=str(version),
         )  # fmt: skip
         self.state.commit(
-            Changes(
-                links=[Link(source=source, entity=ref)] if version == 1 else [],
-                entities=[stored],
-                standings=[standing],
-                observations=[
-                    ObservationRecord(
-                        seq=seq, entity_id=ref.id, outcome="advanced", reason=None, version=version, observed_at=at
-                    )
-                ],
-                business_events=[(seq, ref.id, happened)],
-                settlements=[Settlement(seq=seq, state=WorkState.PROCESSED, reason=None, due_at=at)],
-                audit=[
-                    AuditEntry(
-                        kind="registry.account.advanced", actor="accordant", subject=str(ref), cause=seq, at=at, body={}
-                    )
-                ],
+            told(
+                Changes(
+                    links=[Link(source=source, entity=ref)] if version == 1 else [],
+                    entities=[stored],
+                    standings=[standing],
+                    observations=[
+                        ObservationRecord(
+                            seq=seq, entity_id=ref.id, outcome="advanced", reason=None, version=version, observed_at=at
+                        )
+                    ],
+                    business_events=[(seq, ref.id, happened)],
+                    settlements=[Settlement(seq=seq, state=WorkState.PROCESSED, reason=None, due_at=at)],
+                    audit=[
+                        AuditEntry(
+                            kind="registry.account.advanced",
+                            actor="accordant",
+                            subject=str(ref),
+                            cause=seq,
+                            at=at,
+                            body={},
+                        )
+                    ],
+                )
             ),
             now=at,
         )
@@ -353,7 +361,7 @@ class Company:
             notes=(), cause=seq,
         )  # fmt: skip
         planned = PlannedIntent(intent=intent, shadow=shadow, decision=DECISION, charter="abc123def456", held=held)
-        self.state.commit(Changes(desired=[desired], intents=[planned]), now=at)
+        self.state.commit(told(Changes(desired=[desired], intents=[planned])), now=at)
         return name
 
     def deliver(self, *, at: datetime, outcome: WriteOutcome, before: dict[str, WireValue] | None = None) -> int:
@@ -378,6 +386,7 @@ class Company:
                 Verdict(
                     leased=one, state=state, due_at=at + timedelta(minutes=5), receipt=receipt, park=park,
                     reason=_reason(state),
+                    audit=an_entry(one.intent.key),
                     target_id=target_id if before is not None or after is not None else None,
                     link=Link(source=ExternalRef("salesforce", one.intent.object, target_id), entity=one.intent.entity)
                     if after is not None

@@ -86,7 +86,7 @@ def _ask(database: Database, records: int, dice: random.Random) -> Run:
 def _fill(database: Database, records: int) -> None:
     tables = (inbox_event, inbox_work, entity, crosswalk, observation, desired_record, confirmed_record, write_intent,
               write_receipt, audit_entry)  # fmt: skip
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         for table in tables:
             for index in table.indexes:
                 index.drop(connection)

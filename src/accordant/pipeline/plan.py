@@ -347,11 +347,38 @@ def _decide_and_lay(record: _Wanted, bench: Workbench, rulebook: Rulebook, switc
         cause=record.cause,
     )
     bench.put_desired(wanted)
-    if not same_values and decision.effect is not Effect.REFUSE:
+    if same_values or decision.effect is Effect.REFUSE:
+        _tell_record(wanted, old, decision, bench, rulebook, kind="noted" if same_values else "refused")
+    else:
         compared = {name: value for name, value in fields.items() if name not in decision.refused}
         chosen = compared if shadow else writes or gated
         held = None if shadow or writes else decision.because
         _lay_intent(record, wanted, old, chosen, decision, shadow=shadow, held=held, bench=bench, rulebook=rulebook)
+
+
+def _tell_record(
+    wanted: DesiredRecord,
+    old: DesiredRecord | None,
+    decision: Decision,
+    bench: Workbench,
+    rulebook: Rulebook,
+    *,
+    kind: str,
+) -> None:
+    """The line of the trail for a record that changes without a write: only its reasons, or what may not be sent."""
+    bench.note(
+        f"desk.record.{kind}",
+        wanted.ref,
+        wanted.cause,
+        {
+            "revision": wanted.revision,
+            "flow": wanted.flow,
+            "charter": rulebook.version,
+            "before": old.input_digest if old is not None else None,
+            "input": wanted.input_digest,
+            "rules": sorted({reason.rule for reason in decision.reasons}),
+        },
+    )
 
 
 def _let_sleep(record: _Wanted, bench: Workbench, switches: Switches) -> None:
@@ -442,6 +469,7 @@ def _lay_intent(
             "revision": wanted.revision,
             "flow": wanted.flow,
             "charter": rulebook.version,
+            "before": old.input_digest if old is not None else None,
             "input": wanted.input_digest,
             "fields": [change.field for change in changes],
             "rules": sorted({reason.rule for reason in decision.reasons}),

@@ -4,18 +4,19 @@ Pure functions see one thing at a time; the batch has one load and one commit, w
 Next: `pipeline/deliver.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from accordant.canonical.charter import Automation
 from accordant.canonical.observations import Interpreted, Parked, Quarantined
-from accordant.canonical.refs import EntityKind
+from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.governance.decide import Switches
 from accordant.pipeline.interpret import Understood, interpret
 from accordant.pipeline.listen import Listener
 from accordant.pipeline.plan import Rulebook, plan
 from accordant.pipeline.register import Doubt, load_for, observations_of, register
-from accordant.pipeline.workbench import Workbench
+from accordant.pipeline.workbench import ACTOR, Workbench
+from accordant.ports.audit import AuditEntry
 from accordant.ports.connector import Inbound
 from accordant.ports.inbox import InboxEvent, WorkState
 from accordant.ports.state import Changes, LanePark, Settlement, State
@@ -53,7 +54,17 @@ def process(
     for one in understood:
         doubt = doubts[one.event.seq] or _missing_account(one, bench)
         bench.changes.settlements.append(_settle(one, doubt, bench))
+    bench.tell_links(_named(understood))
     return bench.collect()
+
+
+def _named(understood: Sequence[Understood]) -> Iterator[tuple[ExternalRef, int]]:
+    """The objects that events name, each with the event."""
+    for one in understood:
+        if isinstance(one.interpretation, Interpreted):
+            for observation in one.interpretation.observations:
+                yield observation.ref, one.event.seq
+                yield observation.root, one.event.seq
 
 
 def set_aside(event: InboxEvent, problem: str, *, now: datetime) -> Changes:
@@ -63,6 +74,16 @@ def set_aside(event: InboxEvent, problem: str, *, now: datetime) -> Changes:
     bench_changes.settlements.append(Settlement(seq=event.seq, state=WorkState.DEAD, reason=reason, due_at=now))
     bench_changes.parks.append(
         LanePark(lane=event.lane, direction="inbound", cause=f"event/{event.seq}", reason=reason)
+    )
+    bench_changes.audit.append(
+        AuditEntry(
+            kind="interpreter.event.set_aside",
+            actor=ACTOR,
+            subject=f"event/{event.seq}",
+            cause=event.seq,
+            at=now,
+            body={"reason": reason},
+        )
     )
     return bench_changes
 

@@ -34,6 +34,7 @@ from accordant.ports.audit import AuditEntry
 from accordant.ports.outbox import Verdict
 from accordant.ports.state import LanePark, Link
 
+_COMPARED = "Its flow may not write yet: what would change was computed and compared, nothing was sent."
 #: Refusals that another try may cure; the others need a person.
 _PASSING = frozenset({RefusalClass.TRANSIENT, RefusalClass.AUTHORIZATION})
 #: The pause after try number n, with the time the target asked for: injected, since it draws jitter.
@@ -80,7 +81,10 @@ def _settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: da
             )
         case Compared():
             known = delivered.before.target_id if delivered.before is not None else None
-            return Verdict(leased=leased, state=IntentState.SHADOWED, due_at=now, receipt=receipt, target_id=known)
+            line = _audit(delivered, "archive.write.compared", receipt, now, reason=_COMPARED)
+            return Verdict(
+                leased=leased, state=IntentState.SHADOWED, due_at=now, receipt=receipt, target_id=known, audit=line
+            )
         case Uncertain():
             again = Verdict(
                 leased=leased,
@@ -88,6 +92,7 @@ def _settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: da
                 due_at=now + pause(leased.attempt, None),
                 reason=outcome.reason,
                 receipt=receipt,
+                audit=_audit(delivered, "archive.write.doubted", receipt, now),
             )
             return _bounded(again, delivered, courier, now)
         case Refused() if outcome.cause in _PASSING:
@@ -97,6 +102,7 @@ def _settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: da
                 due_at=now + pause(leased.attempt, outcome.retry_after_s),
                 reason=outcome.message,
                 receipt=receipt,
+                audit=_audit(delivered, "archive.write.postponed", receipt, now),
             )
             return _bounded(again, delivered, courier, now)
         case Refused():
@@ -117,25 +123,36 @@ def _untried(delivered: Delivered, pause: Pause, now: datetime) -> Verdict:
 
 def _cancel(delivered: Delivered, now: datetime) -> Verdict:
     """The rules changed since it was planned: nothing was sent, and the trail says why."""
-    intent = delivered.leased.intent
-    entry = AuditEntry(
-        kind="archive.write.cancelled",
-        actor="accordant",
-        subject=f"{intent.target}:{intent.object}/{intent.key}",
-        cause=intent.cause,
-        at=now,
-        body={"intent": intent.id, "key": intent.idempotency_key, "reason": delivered.stopped},
-    )
-    return Verdict(
-        leased=delivered.leased, state=IntentState.CANCELLED, due_at=now, reason=delivered.stopped, audit=entry
-    )
+    why, entry = delivered.stopped, _unsent(delivered, "archive.write.cancelled", delivered.stopped, now)
+    return Verdict(leased=delivered.leased, state=IntentState.CANCELLED, due_at=now, reason=why, audit=entry)
 
 
 def _withhold(delivered: Delivered, why: str, now: datetime) -> Verdict:
     """Only a person can say which record it is: the write is held until then, and the trail says what was asked."""
     intent, case = delivered.leased.intent, delivered.seen.case
     told = () if case is None else (question_entry(case, now, cause=intent.cause),)
-    return Verdict(leased=delivered.leased, state=IntentState.HELD, due_at=now, reason=why, case=case, told=told)
+    return Verdict(
+        leased=delivered.leased,
+        state=IntentState.HELD,
+        due_at=now,
+        reason=why,
+        case=case,
+        audit=_unsent(delivered, "archive.write.held", why, now),
+        told=told,
+    )
+
+
+def _unsent(delivered: Delivered, kind: str, reason: str | None, now: datetime) -> AuditEntry:
+    """The line of the trail for a write that ends here, or waits here, without a try."""
+    intent = delivered.leased.intent
+    return AuditEntry(
+        kind=kind,
+        actor="accordant",
+        subject=f"{intent.target}:{intent.object}/{intent.key}",
+        cause=intent.cause,
+        at=now,
+        body={"intent": intent.id, "key": intent.idempotency_key, "reason": reason},
+    )
 
 
 def question_entry(case: ReviewCase, now: datetime, *, cause: int | None) -> AuditEntry:
@@ -232,8 +249,12 @@ def _link(delivered: Delivered, target_id: str) -> Link:
     return Link(source=ExternalRef(intent.target, intent.object, target_id), entity=intent.entity)
 
 
-def _audit(delivered: Delivered, kind: str, receipt: WriteReceipt, now: datetime) -> AuditEntry:
+def _audit(
+    delivered: Delivered, kind: str, receipt: WriteReceipt, now: datetime, *, reason: str | None = None
+) -> AuditEntry:
+    """The line of the trail for a try; what the target said in its own words stays in the receipt."""
     intent = delivered.leased.intent
+    told: dict[str, str | int | bool | list[str] | None] = {} if reason is None else {"reason": reason}
     return AuditEntry(
         kind=kind,
         actor="accordant",
@@ -248,5 +269,6 @@ def _audit(delivered: Delivered, kind: str, receipt: WriteReceipt, now: datetime
             "before": fingerprint(receipt.before) if receipt.before is not None else None,
             "after": fingerprint(receipt.after) if receipt.after is not None else None,
             "request": receipt.request_id,
+            **told,
         },
     )

@@ -212,6 +212,17 @@ class Workbench:
             AuditEntry(kind=kind, actor=ACTOR, subject=subject, cause=cause, at=self.now, body=body)
         )
 
+    def tell_links(self, named: Iterable[tuple[ExternalRef, int]]) -> None:
+        """A name for something of which nothing else is told is a change of its own; ``named`` says which event did it.
+
+        ``named`` is read only where there is such a name.
+        """
+        told = {entry.subject for entry in self.changes.audit}
+        alone = [link for link in self.changes.links if str(link.entity) not in told]
+        causes = dict(named) if alone else {}
+        for link in alone:
+            self.note("registry.link.made", str(link.entity), causes.get(link.source), {"source": str(link.source)})
+
     def collect(self) -> Changes:
         """Everything to commit: of each entity and standing only its last state in this batch."""
         for name in self._base_versions:

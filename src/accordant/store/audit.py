@@ -17,6 +17,7 @@ from accordant.kernel.hashing import canonical_json, digest
 from accordant.ports.audit import AuditEntry
 from accordant.store import bulk
 from accordant.store.checkpoints import GENESIS, Checkpoint
+from accordant.store.guard import tell
 from accordant.store.schema import audit_batch, audit_entry, audit_head
 
 _MISSING_SHOWN_MAX = 10
@@ -64,6 +65,7 @@ def append(
     """
     if not entries:
         return
+    tell(connection, entries)
     prepared = [(entry, canonical_json(entry.body)) for entry in entries]
     batch, position, previous = _lock_head(connection)
     rows = []

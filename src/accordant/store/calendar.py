@@ -7,6 +7,7 @@ from sqlalchemy import select
 from accordant.kernel.clock import to_micros
 from accordant.store import bulk
 from accordant.store.engine import Database
+from accordant.store.guard import bookkeeping
 from accordant.store.schema import hub_fact
 
 _PLANNED_ON = "everything decided for the day"
@@ -27,5 +28,5 @@ class Calendar:
     def mark(self, day: date, *, now: datetime) -> None:
         """Everything is decided for ``day``."""
         row = (_PLANNED_ON, day.isoformat(), to_micros(now))
-        with self._database.write() as connection:
+        with self._database.write() as connection, bookkeeping(connection):
             bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [row])

@@ -7,6 +7,7 @@ from sqlalchemy import select
 from accordant.kernel.clock import to_micros
 from accordant.store import bulk
 from accordant.store.engine import Database
+from accordant.store.guard import bookkeeping
 from accordant.store.schema import hub_fact
 
 
@@ -25,5 +26,5 @@ class Cursors:
     def move(self, name: str, position: int, *, now: datetime) -> None:
         """Everything up to ``position`` is done."""
         row = (f"cursor/{name}", str(position), to_micros(now))
-        with self._database.write() as connection:
+        with self._database.write() as connection, bookkeeping(connection):
             bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [row])

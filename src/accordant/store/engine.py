@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.pool import QueuePool
 
 from accordant.kernel.errors import ConfigurationError, TransientError
+from accordant.store.guard import guarded, watch
 
 _BUSY_TIMEOUT_MS = 10_000
 _POOL_SIZE = 10
@@ -59,8 +60,10 @@ class _Queue:
 class Database:
     """A database and its transactions; thread-safe."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, is_scratch: bool = False) -> None:
         """Open ``url``: ``sqlite:////path/file.db`` or ``postgresql://user@host/name``.
+
+        ``is_scratch``: nobody keeps it, so that no line of an audit trail has to stand for what changes in it.
 
         Raises: ConfigurationError for another kind.
         """
@@ -75,6 +78,9 @@ class Database:
                     f"The store {other!r} is not supported.",
                     remedy="Set ACCORDANT_STORE to a sqlite:/// or postgresql:// address.",
                 )
+        self._is_scratch = is_scratch
+        if not is_scratch:
+            watch(self.engine)
         self._writers = _Queue() if self.is_sqlite else None
         # PostgreSQL needs no transaction around a lone SELECT: two round trips saved on every read.
         self._reader = self.engine if self.is_sqlite else self.engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -98,7 +104,20 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A write transaction: commits when the block ends, rolls back when it raises. Raises StoreUnavailable."""
+        """A write transaction: commits when the block ends, rolls back when it raises.
+
+        Raises: StoreUnavailable, UnauditedChange where governed state would change without its line in the trail.
+        """
+        with self.write_unaudited() as connection:
+            if self._is_scratch:
+                yield connection
+                return
+            with guarded(connection):
+                yield connection
+
+    @contextmanager
+    def write_unaudited(self) -> Iterator[Connection]:
+        """A write transaction that nobody counts: for the making of tables and of what measurements and tests read."""
         with _translated():
             if self._writers is None:
                 with self.engine.begin() as connection:

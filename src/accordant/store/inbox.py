@@ -14,9 +14,10 @@ from sqlalchemy.exc import IntegrityError
 
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.ids import partition_of
+from accordant.ports.audit import AuditEntry
 from accordant.ports.inbox import Arrival, InboxEvent, Proof, Reading, Reception, WorkState
 from accordant.ports.state import ConcurrentChange
-from accordant.store import bulk
+from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
 from accordant.store.leases import Guard, anybody
@@ -129,11 +130,11 @@ class SqlInbox:
             work = _ready(connection, limit, now, partitions)
             most = self._receives_max()
             stopped = {lane: (seq, attempts) for seq, attempts, lane in reversed(work) if attempts >= most}
-            for lane, (seq, attempts) in stopped.items():
-                _give_up(connection, seq, attempts, lane, now)
+            told = [_give_up(connection, seq, attempts, lane, now) for lane, (seq, attempts) in stopped.items()]
             seqs = _hand_out([row for row in work if row[2] not in stopped])
             if seqs:
                 _count_attempt(connection, seqs)
+            audit.append(connection, told, now=now)
         return self._load(seqs, {seq: attempts + 1 for seq, attempts, _ in work})
 
     def load(self, seqs: Sequence[int]) -> tuple[InboxEvent, ...]:
@@ -401,7 +402,7 @@ def _count_attempt(connection: Connection, seqs: list[int]) -> None:
         )
 
 
-def _give_up(connection: Connection, seq: int, attempts: int, lane: str, now: datetime) -> None:
+def _give_up(connection: Connection, seq: int, attempts: int, lane: str, now: datetime) -> AuditEntry:
     reason = f"Processing stopped {attempts} times without an answer; the event is set aside and its lane waits."
     connection.execute(
         update(inbox_work)
@@ -415,6 +416,14 @@ def _give_up(connection: Connection, seq: int, attempts: int, lane: str, now: da
         [(lane, "inbound", f"event/{seq}", reason, to_micros(now))],
     )
     raise_alert(connection, kind="lane.parked", subject=lane, body=reason, at=now)
+    return AuditEntry(
+        kind="interpreter.event.given_up",
+        actor="accordant",
+        subject=f"event/{seq}",
+        cause=seq,
+        at=now,
+        body={"reason": reason, "attempts": attempts},
+    )
 
 
 def count_open(connection: Connection) -> dict[str, int]:

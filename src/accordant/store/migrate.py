@@ -33,7 +33,7 @@ def migrate(database: Database) -> None:
     head = _known_versions()[-1]
     if schema_version(database) == head:
         return
-    with _one_at_a_time, database.write() as connection:
+    with _one_at_a_time, database.write_unaudited() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
         # Read again: another process may have finished while this one waited for its turn.

@@ -15,6 +15,7 @@ from accordant.ports.missed import Adoption, HeardEvent, Rhythm
 from accordant.store import bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
+from accordant.store.guard import bookkeeping
 from accordant.store.schema import adopted_endpoint, delivery, event_rhythm, hub_fact, inbox_event
 
 _RHYTHM = ("connection", "event_type", "heard_at", "fetched_at", "gaps", "alarmed_at")
@@ -66,7 +67,8 @@ class SqlMissedBook:
         with self._database.write() as connection:
             bulk.upsert(connection, event_rhythm, _RHYTHM, rows)
             fact = (_counted(system), str(read_up_to), 0)
-            bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [fact])
+            with bookkeeping(connection):
+                bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [fact])
 
     def unread(self, system: str, *, limit: int) -> tuple[tuple[HeardEvent, ...], int]:
         """See the port."""

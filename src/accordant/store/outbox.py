@@ -10,16 +10,18 @@ from sqlalchemy import Connection, Row, Select, exists, func, select, text
 from accordant.canonical.intents import AlreadyApplied, Applied, IntentState, WriteIntent
 from accordant.canonical.refs import EntityKind
 from accordant.kernel.clock import from_micros, to_micros
+from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import FieldsKnown
 from accordant.ports.outbox import LeasedIntent, LeaseLost, Verdict
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.conflicts import encode_marks, fields_known
 from accordant.store.engine import Database
+from accordant.store.guard import bookkeeping
 from accordant.store.link_memory import keep_questions, keep_relinks
 from accordant.store.review import confirm_links
 from accordant.store.schema import confirmed_record, crosswalk, inbox_event, parked_lane, write_intent, write_receipt
-from accordant.store.state import record_ref
+from accordant.store.state import SUPERSEDED, record_ref, superseded
 
 # Written out, not bound: a partial index is taken only where the query shows the index's own condition.
 _IS_OPEN = "state IN ('pending', 'leased', 'uncertain')"
@@ -71,12 +73,14 @@ class SqlOutbox:
                 _due(target, micros, limit, waiting).with_for_update(skip_locked=True, of=write_intent)
             ).all()
             chosen = _newest(rows)
-            _supersede(connection, [row.id for row in rows if row.revision < chosen[row.record].revision], micros)
             kept = [(row, chosen[row.record]) for row in rows if row.revision == chosen[row.record].revision]
-            leases = [(row.id, one.attempts + 1, (row.lease_token or 0) + 1) for row, one in kept]
-            _lease(connection, leases, to_micros(lease_until))
+            replaced = _supersede(connection, rows, [row for row, _ in kept], now)
+            with bookkeeping(connection):
+                leases = [(row.id, one.attempts + 1, (row.lease_token or 0) + 1) for row, one in kept]
+                _lease(connection, leases, to_micros(lease_until))
             known = fields_known(connection, {row.record: row.revision for row, _ in kept})
             said = _said_at(connection, {row.cause for row, _ in kept if row.cause is not None})
+            audit.append(connection, replaced, now=now)
         return tuple(
             LeasedIntent(
                 intent=_INTENT_DECODER.decode(row.body),
@@ -94,7 +98,7 @@ class SqlOutbox:
         """See the port."""
         tokens = {one.intent.id: one.token for one in leased}
         rows = [(to_micros(lease_until), token, intent_id) for intent_id, token in tokens.items()]
-        with self._database.write() as connection:
+        with self._database.write() as connection, bookkeeping(connection):
             if _update(connection, "lease_expires_at = {}", ("bigint",), rows, guard="lease_token") == len(rows):
                 return frozenset(tokens)
             columns = ("id", "lease_token", "state")
@@ -106,7 +110,13 @@ class SqlOutbox:
         if not verdicts:
             return
         with self._database.write() as connection:
-            _close(connection, verdicts, to_micros(now))
+            tried = [verdict for verdict in verdicts if not _returned(verdict)]
+            done = _close(connection, tried, to_micros(now))
+            with bookkeeping(connection):
+                done += _close(connection, [verdict for verdict in verdicts if _returned(verdict)], to_micros(now))
+            if done != len(verdicts):
+                problem = "leases were taken over before their answers came."
+                raise LeaseLost(f"{len(verdicts) - done} of {len(verdicts)} {problem}")
             _keep_receipts(connection, verdicts)
             _confirm(connection, verdicts)
             keep_relinks(connection, [verdict.relink for verdict in verdicts if verdict.relink is not None], now)
@@ -206,12 +216,26 @@ def _said_at(connection: Connection, seqs: set[int]) -> dict[int | None, datetim
     return {seq: from_micros(occurred_at) for seq, occurred_at in rows}
 
 
-def _supersede(connection: Connection, ids: list[str], micros: int) -> None:
-    rows = [
-        (IntentState.SUPERSEDED.value, "A newer revision of the record carries this change.", micros, intent_id)
+def _supersede(
+    connection: Connection, rows: Sequence[Row[Any]], newest: Sequence[Row[Any]], now: datetime
+) -> list[AuditEntry]:
+    """Give up all of ``rows`` but the ``newest`` of each record; the lines of the trail, one a record."""
+    older: dict[str, list[str]] = {}
+    names = {row.id for row in newest}
+    for row in rows:
+        if row.id not in names:
+            older.setdefault(row.record, []).append(row.id)
+    closed = [
+        (IntentState.SUPERSEDED.value, SUPERSEDED, to_micros(now), intent_id)
+        for ids in older.values()
         for intent_id in ids
     ]
-    _update(connection, "state = {}, reason = {}, settled_at = {}", ("text", "text", "bigint"), rows)
+    _update(connection, "state = {}, reason = {}, settled_at = {}", ("text", "text", "bigint"), closed)
+    return [
+        superseded(row.record, older[row.record], by=row.id, cause=row.cause, now=now)
+        for row in newest
+        if row.record in older
+    ]
 
 
 def _lease(connection: Connection, leases: list[tuple[str, int, int]], expires_at: int) -> None:
@@ -224,7 +248,12 @@ def _lease(connection: Connection, leases: list[tuple[str, int, int]], expires_a
     )
 
 
-def _close(connection: Connection, verdicts: Sequence[Verdict], micros: int) -> None:
+def _returned(verdict: Verdict) -> bool:
+    """Nothing was tried and nothing decided: the intent waits as it did before the lease."""
+    return verdict.receipt is None and verdict.state in {IntentState.PENDING, IntentState.UNCERTAIN}
+
+
+def _close(connection: Connection, verdicts: Sequence[Verdict], micros: int) -> int:
     final = {IntentState.PENDING, IntentState.UNCERTAIN}
     rows = [
         (
@@ -238,15 +267,13 @@ def _close(connection: Connection, verdicts: Sequence[Verdict], micros: int) -> 
         )
         for verdict in verdicts
     ]
-    done = _update(
+    return _update(
         connection,
         "state = {}, reason = {}, due_at = {}, settled_at = {}, attempts = {}",
         ("text", "text", "bigint", "bigint", "integer"),
         rows,
         guard="lease_token",
     )
-    if done != len(rows):
-        raise LeaseLost(f"{len(rows) - done} of {len(rows)} leases were taken over before their answers came.")
 
 
 def _update(

@@ -20,6 +20,7 @@ from accordant.store import audit, bulk
 from accordant.store.engine import Database
 from accordant.store.evidence import count_figures
 from accordant.store.grants import add_grant, read_grants
+from accordant.store.guard import bookkeeping
 from accordant.store.schema import desired_record, evidence_pack, hub_fact, phase_grant, phase_proposal, write_intent
 
 _PLANNED_FOR = "everything decided for the grant"
@@ -105,7 +106,7 @@ class SqlPhaseBook:
     def mark_planned(self, number: int, *, now: datetime) -> None:
         """Everything is decided for this grant."""
         row = (_PLANNED_FOR, str(number), to_micros(now))
-        with self._database.write() as connection:
+        with self._database.write() as connection, bookkeeping(connection):
             bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [row])
 
     def given_up(self, flows: Iterable[str]) -> frozenset[str]:

@@ -14,7 +14,7 @@ from accordant.store.state import SqlState
 def scratch_state(home: Path) -> Iterator[SqlState]:
     """An empty state in the installation's own folder, which is as well guarded as its store."""
     with TemporaryDirectory(prefix="rehearsal-", dir=home, ignore_cleanup_errors=True) as folder:
-        database = Database(f"sqlite:///{folder}/scratch.db")
+        database = Database(f"sqlite:///{folder}/scratch.db", is_scratch=True)
         try:
             migrate(database)
             yield SqlState(database)

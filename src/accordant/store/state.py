@@ -16,6 +16,7 @@ from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import decode_standing, encode_standing
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.ids import EntityId
+from accordant.ports.audit import AuditEntry
 from accordant.ports.state import (
     Changes,
     ConcurrentChange,
@@ -31,6 +32,7 @@ from accordant.store.clearances import read_clearances
 from accordant.store.conflicts import change_stands, decode_marks, keep_decisions, read_stands
 from accordant.store.engine import Database
 from accordant.store.grants import newest_grants
+from accordant.store.guard import bookkeeping
 from accordant.store.leases import Guard, anybody
 from accordant.store.review import SqlReviews, commit_matches, guard_matches
 from accordant.store.schema import (
@@ -71,6 +73,8 @@ _INTENT = (
 _OBSERVATION = ("seq", "entity_id", "outcome", "reason", "version", "observed_at", "recorded_at")
 _EVENT = ("id", "type", "root_id", "occurred_at", "recorded_at", "seq", "body")
 
+#: Why a write was given up for a later one of the same record.
+SUPERSEDED = "A newer revision of the record carries this change."
 _FIELDS_DECODER = msgspec.json.Decoder(dict[str, WireValue])
 _NOTES_DECODER = msgspec.json.Decoder(tuple[str, ...])
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -194,12 +198,12 @@ class SqlState:
             guard_matches(connection, changes.matches)
             _commit_entities(connection, changes, micros)
             _commit_history(connection, changes, micros)
-            _commit_plans(connection, changes, micros)
+            replaced = _commit_plans(connection, changes, now)
             keep_decisions(connection, changes.decisions)
             change_stands(connection, changes.lifted, changes.stands)
             commit_matches(connection, changes.matches, now=now)
             _commit_work(connection, changes, now)
-            audit.append(connection, changes.audit, now=now)
+            audit.append(connection, [*changes.audit, *replaced], now=now)
 
 
 def read_entity(row: bulk.Row) -> StoredEntity:
@@ -269,7 +273,8 @@ def _commit_entities(connection: Connection, changes: Changes, micros: int) -> N
         for stored in changes.entities
     ]
     bulk.upsert(connection, entity, _ENTITY, entities, only_if_version_follows=True)
-    _restamp(connection, changes.restamps)
+    with bookkeeping(connection):
+        _restamp(connection, changes.restamps)
     standings = [(kept.account_id, kept.version, encode_standing(kept.standing), micros) for kept in changes.standings]
     bulk.upsert(
         connection, standing, ("account_id", "version", "state", "updated_at"), standings, only_if_version_follows=True
@@ -312,7 +317,9 @@ def _commit_history(connection: Connection, changes: Changes, micros: int) -> No
     bulk.insert_new(connection, business_event, _EVENT, events)
 
 
-def _commit_plans(connection: Connection, changes: Changes, micros: int) -> None:
+def _commit_plans(connection: Connection, changes: Changes, now: datetime) -> list[AuditEntry]:
+    """Store what was decided and planned; the lines of the trail for what that replaces."""
+    micros = to_micros(now)
     desired = [
         (
             wanted.ref,
@@ -336,30 +343,38 @@ def _commit_plans(connection: Connection, changes: Changes, micros: int) -> None
     if bulk.insert_new(connection, write_intent, _INTENT, intents) != len(intents):
         # A record that several accounts share was planned by two workers at once: both took the same revision.
         raise ConcurrentChange("Another worker planned one of these records meanwhile.")
-    _replace_held(connection, changes.intents, micros)
+    return _replace_held(connection, changes.intents, now)
 
 
-def _replace_held(connection: Connection, planned: list[PlannedIntent], micros: int) -> None:
+def superseded(record: str, intents: list[str], *, by: str, cause: int | None, now: datetime) -> AuditEntry:
+    """The line of the trail for writes that a newer revision of their record replaces: one line a record."""
+    body: dict[str, str | int | bool | list[str] | None] = {"intents": intents, "by": by, "reason": SUPERSEDED}
+    kind = "archive.write.superseded"
+    return AuditEntry(kind=kind, actor="accordant", subject=record, cause=cause, at=now, body=body)
+
+
+def _replace_held(connection: Connection, planned: list[PlannedIntent], now: datetime) -> list[AuditEntry]:
     """A held intent is replaced by the next revision of its record, and what waits unsent by one that is held."""
     records = {
-        (record_ref(one.intent.target, one.intent.object, one.intent.key), one.intent.revision): one.held is not None
-        for one in planned
+        (record_ref(one.intent.target, one.intent.object, one.intent.key), one.intent.revision): one for one in planned
     }
     is_held = text("write_intent.state IN ('dead', 'held', 'uncertain') AND write_intent.state = 'held'")
     if not records or connection.execute(select(write_intent.c.id).where(is_held).limit(1)).first() is None:
-        return
-    for (record, revision), held in records.items():
-        replaced = [IntentState.HELD.value, *([IntentState.PENDING.value] if held else [])]
-        connection.execute(
+        return []
+    lines = []
+    for (record, revision), one in records.items():
+        replaced = [IntentState.HELD.value, *([IntentState.PENDING.value] if one.held is not None else [])]
+        done = connection.execute(
             update(write_intent)
             .where(write_intent.c.record == record, write_intent.c.revision < revision)
             .where(write_intent.c.state.in_(replaced))
-            .values(
-                state=IntentState.SUPERSEDED.value,
-                reason="A newer revision of the record carries this change.",
-                settled_at=micros,
-            )
+            .values(state=IntentState.SUPERSEDED.value, reason=SUPERSEDED, settled_at=to_micros(now))
+            .returning(write_intent.c.id)
         )
+        ids = sorted(done.scalars())
+        if ids:
+            lines.append(superseded(record, ids, by=one.intent.id, cause=one.intent.cause, now=now))
+    return lines
 
 
 def intent_row(planned: PlannedIntent) -> bulk.Row:

@@ -13,7 +13,14 @@ from accordant.views.keyed import AnyRow, rows_by_key
 #: Lines of one thing that are shown, the latest.
 LINES_MAX = 50
 #: Kinds of lines that a record's own chain tells already, better.
-_TOLD_BY_THE_CHAIN = ("registry.", "desk.", "archive.write.applied", "archive.write.already_applied")
+_TOLD_BY_THE_CHAIN = (
+    "registry.",
+    "desk.",
+    "archive.write.applied",
+    "archive.write.already_applied",
+    "archive.write.compared",
+    "archive.write.superseded",
+)
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):

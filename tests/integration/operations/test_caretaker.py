@@ -165,7 +165,7 @@ async def test_what_waits_behind_a_parked_lane_waits_for_a_person_and_is_not_lat
         one.take_in()
         one.process()
         one.clock.move(seconds=901)
-        with one.hub.database.write() as connection:
+        with one.hub.database.write_unaudited() as connection:
             for lane in connection.execute(select(schema.write_intent.c.lane).distinct()).scalars().all():
                 connection.execute(
                     schema.parked_lane.insert().values(

@@ -118,7 +118,7 @@ async def test_a_lane_with_another_dead_letter_stays_stopped(store_url: str, tmp
     async with an_installation(store_url, tmp_path) as one:
         await with_dead_letters(one, 1)
         (lane,) = lanes(one)
-        with one.hub.database.write() as connection:  # the subscription of the same lane died as well
+        with one.hub.database.write_unaudited() as connection:  # the subscription of the same lane died as well
             connection.execute(
                 write_intent.update()
                 .where(write_intent.c.flow == "subscriptions")
@@ -154,7 +154,7 @@ async def test_an_event_is_taken_again_from_the_start(store_url: str, tmp_path: 
     async with an_installation(store_url, tmp_path) as one:
         (customer,) = one.sell(1)
         one.take_in()
-        with one.hub.database.write() as connection:  # as if an older release could not process it
+        with one.hub.database.write_unaudited() as connection:  # as if an older release could not process it
             first = connection.execute(select(inbox_work.c.seq, inbox_work.c.lane).order_by(inbox_work.c.seq)).first()
             assert first is not None
             sick = inbox_work.update().where(inbox_work.c.seq == first.seq)
@@ -230,7 +230,8 @@ async def test_a_dead_letter_for_which_nothing_is_planned_today_is_not_forgotten
     async with an_installation(store_url, tmp_path) as one:
         await with_dead_letters(one)
         (group,) = find_letters(letters=one.hub.recovery.letters)
-        with one.hub.database.write() as connection:  # as after a merge of accounts: nobody lives in this lane any more
+        # As after a merge of accounts: nobody lives in this lane any more.
+        with one.hub.database.write_unaudited() as connection:
             dead = write_intent.update().where(write_intent.c.id == group.ids[0])
             connection.execute(dead.values(lane="salesforce:acc_nobody"))
         done = one.hub.recovery.redrive(group.ids, ORDER)
@@ -356,7 +357,7 @@ async def test_a_redriven_write_goes_before_all_that_waited_behind_it(store_url:
             rows = connection.execute(query).all()
         dead, later = rows[:2], rows[2:]
         assert (len(dead), len(later)) == (2, 2)
-        with one.hub.database.write() as connection:
+        with one.hub.database.write_unaudited() as connection:
             for row in dead:
                 connection.execute(write_intent.update().where(write_intent.c.id == row.id).values(state="dead"))
             for row in later:  # planned while the lane stood still, and so due long before anybody redrives
@@ -371,7 +372,7 @@ async def test_a_redriven_write_goes_before_all_that_waited_behind_it(store_url:
         for _ in range(4):
             (leased,) = claimed(one)
             order.append(f"salesforce:{leased.intent.object}/{leased.intent.key}")
-            with one.hub.database.write() as connection:
+            with one.hub.database.write_unaudited() as connection:
                 connection.execute(
                     write_intent.update().where(write_intent.c.id == leased.intent.id).values(state="applied")
                 )
@@ -386,7 +387,7 @@ async def test_a_revived_event_goes_first_even_for_a_worker_whose_clock_is_behin
     async with an_installation(store_url, tmp_path) as one:
         one.sell(1)
         one.take_in()
-        with one.hub.database.write() as connection:
+        with one.hub.database.write_unaudited() as connection:
             several = select(inbox_work.c.lane).group_by(inbox_work.c.lane).having(func.count() > 1)
             query = select(inbox_work.c.seq, inbox_work.c.lane).where(inbox_work.c.lane.in_(several))
             first = connection.execute(query.order_by(inbox_work.c.seq)).first()

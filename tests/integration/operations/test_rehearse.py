@@ -243,7 +243,7 @@ def test_personal_values_are_covered(store_url: str, tmp_path: Path) -> None:
 
 def test_a_change_of_history_is_told_and_judged_by_what_is_held(store_url: str, tmp_path: Path) -> None:
     with lived(store_url, tmp_path) as walk:
-        with walk.hub.database.write() as connection:
+        with walk.hub.database.write_unaudited() as connection:
             one = connection.execute(
                 select(schema.entity.c.id, schema.entity.c.digest).where(schema.entity.c.kind == "account").limit(1)
             ).one()
@@ -257,7 +257,7 @@ def test_an_account_that_history_tells_otherwise_is_decided_as_it_is_held(store_
         charter = CHANGES["another source"](walk.hub.charter)
         _, as_told = rehearsed(walk, charter)
         one = as_told[0].account_id
-        with walk.hub.database.write() as connection:
+        with walk.hub.database.write_unaudited() as connection:
             empty = update(schema.standing).where(schema.standing.c.account_id == one)
             connection.execute(empty.values(state=encode_standing(Standing())))
         found, told = rehearsed(walk, charter)
@@ -270,7 +270,7 @@ def test_an_account_that_history_tells_otherwise_is_decided_as_it_is_held(store_
 def test_what_waits_takes_no_part(store_url: str, tmp_path: Path) -> None:
     with lived(store_url, tmp_path, at_rest=False) as walk:
         walk.take(40)
-        with walk.hub.database.write() as connection:
+        with walk.hub.database.write_unaudited() as connection:
             first = select(func.min(schema.inbox_work.c.seq)).where(schema.inbox_work.c.settled_at.is_(None))
             seq = connection.execute(first).scalar_one()
             connection.execute(
@@ -287,7 +287,7 @@ def test_what_waits_takes_no_part(store_url: str, tmp_path: Path) -> None:
 
 def test_an_erased_event_hides_no_other(store_url: str, tmp_path: Path) -> None:
     with lived(store_url, tmp_path) as walk:
-        with walk.hub.database.write() as connection:
+        with walk.hub.database.write_unaudited() as connection:
             key = connection.execute(select(schema.data_key.c.key_id).limit(1)).scalar_one()
             connection.execute(
                 update(schema.data_key).where(schema.data_key.c.key_id == key).values(wrapped=None, destroyed_at=1)

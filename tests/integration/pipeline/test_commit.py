@@ -4,72 +4,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import text
 
-from accordant.canonical.charter import CourierPart, FlowPart, Phase
-from accordant.canonical.intents import WriteIntent
-from accordant.canonical.targets import ObjectSpec
+from accordant.canonical.charter import FlowPart, Phase
 from accordant.governance.decide import decode_decision
-from accordant.pipeline.courier import Breaker, courier
-from accordant.pipeline.dispatch import resting_flows
 from accordant.pipeline.process import process
 from accordant.store import schema
 from accordant.store.audit import verify_chain
 from tests.integration.pipeline.kit import Past, Rooms, a_past, in_order, recharter, rooms, shuffled
-from tests.unit.pipeline.ledger import LedgerTarget, pause
+from tests.integration.pipeline.walk import CrmTarget, Walk, check_intents, check_versions, intents, states, trail
 
 PAST: Past = a_past(accounts=3, months=4, seed=6)
 MRR, STATUS = "Billing_MRR__c", "Billing_Status__c"
-_ENTRY = msgspec.json.Decoder(dict[str, Any])
-
-
-class CrmTarget(LedgerTarget):
-    """The tests' own target, spelling the values as they come."""
-
-    def canonical(self, spec: ObjectSpec, fields: Any) -> Any:
-        return dict(fields)
-
-
-@dataclass
-class Walk:
-    """The rooms, and a courier to a target of the tests' own."""
-
-    rooms: Rooms
-    target: CrmTarget
-
-    async def deliver(self) -> int:
-        hub = self.rooms.hub
-        return await courier(
-            target="salesforce",
-            outbox=hub.outbox,
-            outbound=self.target,
-            mappings={route.flow.name: route.mapping for routes in hub.rulebook.routes.values() for route in routes},
-            umpires={route.flow.name: route.umpire for routes in hub.rulebook.routes.values() for route in routes},
-            conflicts=hub.conflicts,
-            recognizer=hub._recognizer("salesforce"),
-            settings=CourierPart(),
-            resting_flows=lambda: resting_flows(hub.rulebook, hub.switches()),
-            open_gate=hub._open_gate,
-            breaker=Breaker(pause),
-            pause=pause,
-            clock=self.rooms.clock,
-            lease_clock=self.rooms.clock,
-        )
-
-    async def deliver_all(self) -> int:
-        total = 0
-        for _ in range(50):
-            taken = await self.deliver()
-            if taken == 0:
-                return total
-            total += taken
-        raise AssertionError("the courier did not come to rest")
 
 
 @pytest.fixture
@@ -82,60 +33,7 @@ def flows(one: Rooms, **changes: Any) -> list[FlowPart]:
     return [msgspec.structs.replace(flow, **changes) for flow in one.hub.charter.flows]
 
 
-def intents(one: Rooms) -> list[tuple[WriteIntent, Any]]:
-    columns = schema.write_intent.c
-    query = select(columns.body, columns.state, columns.shadow, columns.decision, columns.charter, columns.cause)
-    with one.hub.database.read() as connection:
-        rows = connection.execute(query.order_by(columns.planned_at, columns.record, columns.revision)).all()
-    return [(msgspec.json.decode(row.body, type=WriteIntent), row) for row in rows]
-
-
-def states(one: Rooms) -> set[str]:
-    return {row.state for _, row in intents(one)}
-
-
 # -- versions and their lines ------------------------------------------------------------------------------------------
-
-
-def trail(one: Rooms, prefix: str) -> list[tuple[str, str, int | None, dict[str, Any]]]:
-    rows = one.rows(schema.audit_entry, "position", "kind", "subject", "cause", "body")
-    return [
-        (kind, subject, cause, _ENTRY.decode(body)) for _, kind, subject, cause, body in rows if kind.startswith(prefix)
-    ]
-
-
-def check_versions(one: Rooms) -> int:
-    """Each entity's lines form one chain from nothing to what is stored, one line for each accepted state."""
-    chains: dict[str, list[dict[str, Any]]] = {}
-    for _, subject, cause, body in trail(one, "registry."):
-        assert cause is not None
-        chains.setdefault(subject, []).append(body)
-    stored = {f"{kind}/{name}": (version, bytes(digest)) for name, kind, version, digest in
-              one.rows(schema.entity, "id", "kind", "version", "digest")}  # fmt: skip
-    assert chains.keys() == stored.keys()
-    for subject, lines in chains.items():
-        before = [line["before"] for line in lines]
-        after = [line["after"] for line in lines]
-        assert before == [None, *after[:-1]], subject
-        version, digest = stored[subject]
-        assert after[-1] == digest.hex()
-        assert lines[-1]["version"] == version
-    advanced: int = sum(row[0] == "advanced" for row in one.rows(schema.observation, "outcome"))
-    assert advanced == sum(map(len, chains.values()))
-    return advanced
-
-
-def check_intents(one: Rooms) -> int:
-    """Each planned intent has one line naming it, its charter and its revision."""
-    told = {body["intent"]: (kind, cause, body) for kind, _, cause, body in trail(one, "desk.intent.")}
-    planned = intents(one)
-    assert told.keys() == {intent.id for intent, _ in planned}
-    for intent, row in planned:
-        kind, cause, body = told[intent.id]
-        assert kind == ("desk.intent.shadowed" if row.shadow else "desk.intent.planned")
-        assert (body["charter"], body["revision"]) == (row.charter, intent.revision)
-        assert cause == row.cause == intent.cause
-    return len(planned)
 
 
 def test_after_every_commit_there_are_as_many_lines_as_states(walk: Walk) -> None:

@@ -30,6 +30,7 @@ from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.state import SqlState
 from tests.integration.pipeline.kit import HandClock
+from tests.integration.store.rows import told
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, pause, umpires
 
 ATTEMPTS = 3
@@ -61,7 +62,7 @@ class Round:
 
     def plan(self, *intents: WriteIntent, shadow: bool = False) -> None:
         planned = [PlannedIntent(intent=one, shadow=shadow, decision=b"{}", charter="v1") for one in intents]
-        self.state.commit(Changes(intents=planned), now=self.clock())
+        self.state.commit(told(Changes(intents=planned)), now=self.clock())
 
     async def run(self, **later: float) -> int:
         self.clock.move(**later)
@@ -116,7 +117,10 @@ async def test_a_write_leaves_receipt_confirmation_crosswalk_and_trail(database:
     assert one.rows(schema.write_receipt, "attempt", "outcome") == [(1, "Applied")]
     assert one.rows(schema.confirmed_record, "ref", "target_id") == [("crm:Account/cus_1", "001cus_1")]
     assert one.rows(schema.crosswalk, "ref", "entity_id") == [("crm:Account/001cus_1", "acc_cus_1")]
-    assert one.rows(schema.audit_entry, "kind", "cause") == [("archive.write.applied", 7)]
+    assert one.rows(schema.audit_entry, "kind", "cause") == [
+        ("desk.intent.planned", 0),
+        ("archive.write.applied", 7),
+    ]
     assert one.trail_is_sound()
     assert await one.run(hours=1) == 0
     assert len(one.target.ledger) == 1
@@ -245,7 +249,10 @@ async def test_what_a_switch_stops_goes_on_later_and_what_the_rules_forbid_never
     one.stop = Stop("The charter forbids it now.", final=True)
     await one.run(minutes=1)
     assert one.states() == {"cus_1": ("cancelled", 0)}
-    assert one.rows(schema.audit_entry, "kind") == [("archive.write.cancelled",)]
+    assert one.rows(schema.audit_entry, "kind") == [
+        ("desk.intent.planned",),
+        ("archive.write.cancelled",),
+    ]
     one.stop = None
     assert await one.run(minutes=1) == 0
     assert one.target.ledger == []

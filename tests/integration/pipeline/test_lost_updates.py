@@ -27,6 +27,7 @@ from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.state import SqlState
 from tests.integration.pipeline.kit import HandClock
+from tests.integration.store.rows import told
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, pause, umpires
 
 WRITERS, RECORDS, ROUNDS = 8, 24, 12
@@ -64,7 +65,7 @@ class Contestants:
             self.owner_attempts += 1
         intent = leased(key, revision=revision, Name=value).intent
         planned = PlannedIntent(intent=intent, shadow=False, decision=b"{}", charter="v1")
-        self.state.commit(Changes(intents=[planned]), now=self.clock())
+        self.state.commit(told(Changes(intents=[planned])), now=self.clock())
 
     def edit(self, key: str, value: str) -> None:
         with self.lock:

@@ -44,6 +44,7 @@ from accordant.store.outbox import SqlOutbox
 from accordant.store.state import SqlState
 from accordant.store.switches import SqlSwitchboard
 from tests.integration.pipeline.kit import HandClock
+from tests.integration.store.rows import told
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, pause, umpires
 
 FIELDS = ("MRR", "Name")
@@ -226,7 +227,7 @@ async def act(hall: Hall, script: list[tuple]) -> None:
                 record = f"{name}-{key}"
                 one = leased(record, revision=revisions[key], Name=f"Name {value}", MRR=f"{value}.00").intent
                 planned = PlannedIntent(intent=one, shadow=False, decision=b"{}", charter="v1")
-                hall.state.commit(Changes(intents=[planned]), now=hall.clock())
+                hall.state.commit(told(Changes(intents=[planned])), now=hall.clock())
             case ("flip", policy):
                 hall.flip(policy)
             case ("deliver", moments):

@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier, Thread
 from typing import Any
 
+import msgspec
+
 from accordant.canonical.entities import Account
 from accordant.canonical.intents import (
     Applied,
@@ -22,7 +24,7 @@ from accordant.ports.audit import AuditEntry
 from accordant.ports.connector import Envelope
 from accordant.ports.inbox import Arrival
 from accordant.ports.outbox import LeasedIntent, Verdict
-from accordant.ports.state import PlannedIntent, StoredEntity
+from accordant.ports.state import Changes, PlannedIntent, StoredEntity
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -113,6 +115,18 @@ def an_entry(subject: str = "crm:Account/1", *, actor: str = "accordant", number
         at=NOW + number * SECOND,
         body={"intent": f"int_{number}", "fields": ["Name", "MRR"]},
     )
+
+
+def told(changes: Changes) -> Changes:
+    """The changes with the lines of the trail that the rooms would have written of them."""
+    kinds = [
+        *("registry.account.advanced" for _ in [*changes.entities, *changes.standings]),
+        *("registry.link.made" for _ in changes.links),
+        *("desk.intent.planned" for _ in [*changes.desired, *changes.intents]),
+        *("interpreter.event.parked" for _ in changes.parks),
+    ]
+    lines = [msgspec.structs.replace(an_entry(), kind=kind) for kind in kinds]
+    return msgspec.structs.replace(changes, audit=[*changes.audit, *lines])
 
 
 def race(count: int, step: "Any") -> list[Any]:

@@ -22,7 +22,7 @@ def _standings(database: Database) -> dict[str, tuple[int, bytes]]:
 
 
 def test_nothing_to_do_is_done(database: Database) -> None:
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         bulk.insert(connection, standing, _STANDING, [])
         assert bulk.insert_new(connection, standing, _STANDING, []) == 0
         bulk.upsert(connection, standing, _STANDING, [])
@@ -32,7 +32,7 @@ def test_nothing_to_do_is_done(database: Database) -> None:
 
 def test_every_kind_of_column_comes_back_as_it_went(database: Database) -> None:
     body = bytes(range(256))
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         bulk.insert(connection, confirmed_record, _CONFIRMED, [
             ("r1", "crm", "Account", "k'1", "001", body, None, 2**53 + 1),
             ("r2", "crm", "Account", "%s ? \N{SNOWMAN}", "002", b"", "int_1", -1),
@@ -54,7 +54,7 @@ def test_flags_and_missing_values(database: Database) -> None:
         given |= {"id": name, "idempotency_key": name, "shadow": shadow, "cause": cause}
         return tuple(given.values())
 
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         bulk.insert(
             connection, write_intent, columns, [row("a", shadow=True, cause=None), row("b", shadow=False, cause=7)]
         )
@@ -63,15 +63,15 @@ def test_flags_and_missing_values(database: Database) -> None:
 
 
 def test_a_conflict_of_a_plain_insert_is_an_error_and_stores_nothing(database: Database) -> None:
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         bulk.insert(connection, standing, _STANDING, [("a", 1, b"first", 1)])
-    with pytest.raises(IntegrityError), database.write() as connection:
+    with pytest.raises(IntegrityError), database.write_unaudited() as connection:
         bulk.insert(connection, standing, _STANDING, [("b", 1, b"x", 1), ("a", 1, b"second", 2)])
     assert _standings(database) == {"a": (1, b"first")}
 
 
 def test_insert_new_leaves_what_is_there_and_counts_the_rest(database: Database) -> None:
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         assert bulk.insert_new(connection, standing, _STANDING, [("a", 1, b"first", 1)]) == 1
         rows = [("a", 1, b"second", 2), ("b", 1, b"x", 2), ("b", 1, b"y", 2)]
         assert bulk.insert_new(connection, standing, _STANDING, rows) == 1
@@ -79,7 +79,7 @@ def test_insert_new_leaves_what_is_there_and_counts_the_rest(database: Database)
 
 
 def test_upsert_replaces_whatever_is_there(database: Database) -> None:
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         bulk.upsert(connection, standing, _STANDING, [("a", 5, b"first", 1), ("b", 1, b"x", 1)])
         bulk.upsert(connection, standing, _STANDING, [("a", 2, b"second", 2), ("c", 1, b"y", 2)])
     assert _standings(database) == {"a": (2, b"second"), "b": (1, b"x"), "c": (1, b"y")}
@@ -87,9 +87,9 @@ def test_upsert_replaces_whatever_is_there(database: Database) -> None:
 
 @pytest.mark.parametrize("version", [1, 2, 4])
 def test_compare_and_set_refuses_any_but_the_next_version(database: Database, version: int) -> None:
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         bulk.upsert(connection, standing, _STANDING, [("a", 2, b"first", 1)], only_if_version_follows=True)
-    with pytest.raises(ConcurrentChange, match="1 of 2 rows of standing"), database.write() as connection:  # noqa: PT012
+    with pytest.raises(ConcurrentChange, match="1 of 2 rows of standing"), database.write_unaudited() as connection:  # noqa: PT012
         rows = [("new", 1, b"x", 2), ("a", version, b"second", 2)]
         bulk.upsert(connection, standing, _STANDING, rows, only_if_version_follows=True)
     assert _standings(database) == {"a": (2, b"first")}
@@ -104,7 +104,7 @@ def test_a_race_loses_no_update(database: Database) -> None:
             with database.read() as connection:
                 version = connection.execute(sa.select(standing.c.version)).scalar() or 0
             try:
-                with database.write() as connection:
+                with database.write_unaudited() as connection:
                     row = ("a", version + 1, b"x", 1)
                     bulk.upsert(connection, standing, _STANDING, [row], only_if_version_follows=True)
             except ConcurrentChange:
@@ -121,7 +121,7 @@ def test_a_race_loses_no_update(database: Database) -> None:
 
 def test_more_keys_than_one_statement_takes(database: Database) -> None:
     keys = [f"k{number}" for number in range(40_001)]
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         bulk.insert(connection, standing, _STANDING, [(key, 1, b"", 1) for key in keys[::2]])
         rows = bulk.select_by_keys(connection, standing, ("account_id",), "account_id", keys)
     assert sorted(rows) == sorted((key,) for key in keys[::2])
@@ -129,7 +129,7 @@ def test_more_keys_than_one_statement_takes(database: Database) -> None:
 
 def test_numbers_as_keys(database: Database) -> None:
     columns = ("seq", "ref", "read_at", "key_id", "body")
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         bulk.insert(connection, inbox_reading, columns, [(seq, "r", 1, "k", b"") for seq in (1, 1, 2**40)])
         rows = bulk.select_by_keys(connection, inbox_reading, ("seq",), "seq", [1, 2**40, 5])
     assert sorted(rows) == [(1,), (1,), (2**40,)]

@@ -14,7 +14,7 @@ from accordant.store.leases import anybody
 from accordant.store.schema import alert, delivery, inbox_event, inbox_twin, inbox_work, parked_lane
 from accordant.store.state import SqlState
 from accordant.store.vault import SealBroken, Vault
-from tests.integration.store.rows import NOW, SECOND, an_arrival, race
+from tests.integration.store.rows import NOW, SECOND, an_arrival, race, told
 
 _NEW, _REPEAT, _CONFLICT = Reception.NEW, Reception.REPEAT, Reception.CONFLICT
 
@@ -36,7 +36,7 @@ def _count(database: Database, table: sa.Table) -> int:
 
 def _settle(database: Database, seq: int, state: WorkState = WorkState.PROCESSED, reason: str | None = None) -> None:
     settlement = Settlement(seq=seq, state=state, reason=reason, due_at=NOW)
-    SqlState(database).commit(Changes(settlements=[settlement]), now=NOW)
+    SqlState(database).commit(told(Changes(settlements=[settlement])), now=NOW)
 
 
 def _names(
@@ -232,11 +232,11 @@ def test_the_charter_says_how_often_an_event_is_handed_out(inbox: SqlInbox, data
 
 def test_a_parked_lane_stops_itself_only(inbox: SqlInbox, database: Database) -> None:
     inbox.accept([an_arrival("evt_1"), an_arrival("evt_2", lane="customer/cus_2"), an_arrival("evt_3")])
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         lane = {"lane": "stripe:customer/cus_1", "direction": "inbound", "cause": "x", "reason": "x", "parked_at": 1}
         connection.execute(parked_lane.insert().values(lane))
     assert _names(inbox) == ["evt_2"]
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         connection.execute(parked_lane.delete())
     assert _names(inbox) == ["evt_1", "evt_2", "evt_3"]
 

@@ -51,7 +51,7 @@ def test_the_versions_make_exactly_the_tables_of_the_schema(database: Database) 
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, schema.metadata) == []
     migrated = _shape(database)
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         if not database.is_sqlite:
             connection.exec_driver_sql("DROP FUNCTION accordant_append_only CASCADE")
         schema.metadata.drop_all(connection)
@@ -83,7 +83,7 @@ def _fill(database: Database, table: sa.Table) -> None:
                 row[column.name] = "x"
             case _:
                 row[column.name] = 1
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         connection.execute(table.insert().values(row))
 
 
@@ -99,7 +99,7 @@ def test_what_happened_can_neither_be_changed_nor_removed(database: Database, ta
     for attempt in attempts:
         with (
             pytest.raises(IntegrityError, match=f"The table {table.name} is append-only"),
-            database.write() as connection,
+            database.write_unaudited() as connection,
         ):
             connection.exec_driver_sql(attempt)
     with database.read() as connection:
@@ -111,12 +111,12 @@ def test_what_is_worked_on_may_change(database: Database) -> None:
     for table in schema.metadata.sorted_tables:
         if table.name not in closed:
             _fill(database, table)
-            with database.write() as connection:
+            with database.write_unaudited() as connection:
                 connection.execute(table.delete())
 
 
 def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     before = _shape(database)
     with pytest.raises(ConfigurationError, match=r"schema version 9999.*up to 0001") as refusal:
@@ -129,7 +129,7 @@ def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None
 def test_a_failing_version_leaves_nothing_behind(store_url: str) -> None:
     """A table of our name is already there: the version fails half way, and what it made is gone."""
     database = Database(store_url)
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         connection.exec_driver_sql("CREATE TABLE discrepancy (id integer)")
     with pytest.raises(Exception, match="discrepancy"):
         migrate(database)

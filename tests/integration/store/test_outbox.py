@@ -16,7 +16,7 @@ from accordant.store.engine import Database
 from accordant.store.outbox import SqlOutbox
 from accordant.store.schema import alert, confirmed_record, parked_lane, write_intent, write_receipt
 from accordant.store.state import SqlState
-from tests.integration.store.rows import NOW, SECOND, a_receipt, a_success, an_intent, race
+from tests.integration.store.rows import NOW, SECOND, a_receipt, a_success, an_entry, an_intent, race, told
 
 _LEASE = timedelta(seconds=60)
 
@@ -27,7 +27,7 @@ def outbox(database: Database) -> SqlOutbox:
 
 
 def _plan(database: Database, *intents: PlannedIntent) -> None:
-    SqlState(database).commit(Changes(intents=list(intents)), now=NOW)
+    SqlState(database).commit(told(Changes(intents=list(intents))), now=NOW)
 
 
 def _claim(
@@ -52,7 +52,9 @@ def _states(database: Database) -> dict[str, tuple[str, int]]:
 
 def _later(leased: LeasedIntent, state: IntentState, at: datetime, *, tried: bool = True) -> Verdict:
     receipt = a_receipt(leased.intent, leased.attempt) if tried else None
-    return Verdict(leased=leased, state=state, due_at=at, reason="Later.", receipt=receipt)
+    return Verdict(
+        leased=leased, state=state, due_at=at, reason="Later.", receipt=receipt, audit=an_entry() if tried else None
+    )
 
 
 # -- life cycle ------------------------------------------------------------------------------------------------------
@@ -71,7 +73,7 @@ def test_from_planned_to_applied(outbox: SqlOutbox, database: Database) -> None:
     with database.read() as connection:
         confirmed = connection.execute(sa.select(confirmed_record)).one()
         receipt = connection.execute(sa.select(write_receipt)).one()
-        assert verify_chain(connection).entries == 1
+        assert verify_chain(connection).entries == 2
     assert (confirmed.ref, confirmed.target_id, confirmed.intent_id) == ("crm:Account/cus_1", "001", planned.intent.id)
     assert msgspec.json.decode(confirmed.fields) == planned.intent.fields
     assert (receipt.intent_id, receipt.attempt, receipt.outcome) == (planned.intent.id, 1, "Applied")
@@ -132,6 +134,7 @@ def test_a_refused_write_parks_its_lane_and_tells_once(outbox: SqlOutbox, databa
             reason="No.",
             receipt=msgspec.structs.replace(a_receipt(leased[key].intent, 1), outcome=outcome, after=None),
             park=park,
+            audit=an_entry(),
         )
         for key in ("a", "b")
     ]
@@ -142,7 +145,7 @@ def test_a_refused_write_parks_its_lane_and_tells_once(outbox: SqlOutbox, databa
     with database.read() as connection:
         assert connection.execute(sa.select(alert.c.subject)).scalars().all() == ["l"]
         assert connection.execute(sa.select(confirmed_record.c.key)).scalars().all() == ["c"]
-    with database.write() as connection:
+    with database.write_unaudited() as connection:
         connection.execute(parked_lane.delete())
     assert _keys(_claim(outbox)) == [("d", 1)]
 
@@ -239,7 +242,7 @@ def test_one_lost_lease_stores_nothing_of_the_group(outbox: SqlOutbox, database:
     assert _states(database) == {"a/1": ("leased", 2), "b/1": ("leased", 1)}
     with database.read() as connection:
         assert connection.execute(sa.select(write_receipt)).all() == []
-        assert verify_chain(connection).entries == 0
+        assert verify_chain(connection).entries == 2  # what was planned
 
 
 def test_a_verdict_that_comes_twice_is_stored_once(outbox: SqlOutbox, database: Database) -> None:
