@@ -113,6 +113,18 @@ def execute(connection: Connection, statement: "Statement", rows: Sequence[Row])
     return done
 
 
+def execute_returning(connection: Connection, statement: "Statement", rows: Sequence[Row]) -> list[Row]:
+    """Carry out a statement that ends in RETURNING; what it returned, in no order."""
+    if connection.dialect.name != "sqlite":
+        columns = tuple(list(column) for column in zip(*rows, strict=True))
+        return [tuple(row) for row in connection.exec_driver_sql(statement.of(1), columns)]
+    returned: list[Row] = []
+    for part in _parts(rows):
+        values = tuple(chain.from_iterable(part))
+        returned += map(tuple, connection.exec_driver_sql(statement.of(len(part)), values))
+    return returned
+
+
 def _parts(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
     """The rows cut into the sizes that SQLite statements are kept for."""
     start = 0

@@ -6,6 +6,7 @@ Two keys with one hash only bring a record with which the ladder finds nothing i
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 
 import msgspec
 from sqlalchemy import Connection, delete, func, select
@@ -178,9 +179,10 @@ def _enter(
         (*name, not (record.deleted or record.merged_into), _ENCODER.encode(record), to_micros(now))
         for name, record in latest.items()
     ]
-    if rows:
-        _upsert(connection, rows)
-    return _numbers(connection, latest)
+    if not rows:
+        return {}
+    returned = bulk.execute_returning(connection, _entering(connection.dialect.name), rows)
+    return {(system, object_name, record_id): number for system, object_name, record_id, number in returned}
 
 
 def _key_rows(entries: Iterable[DirectoryEntry], numbers: Mapping[tuple[str, str, str], int]) -> list[tuple[int, int]]:
@@ -195,9 +197,11 @@ def forget(connection: Connection, system: str, object_name: str, ids: Iterable[
     """Remove records and their keys; how many there were."""
     numbers = _numbers(connection, {(system, object_name, one) for one in ids})
     _drop_keys(connection, numbers.values())
-    for number in numbers.values():
-        connection.execute(delete(directory_record).where(directory_record.c.id == number))
-    return len(numbers)
+    gone = list(numbers.values())
+    for start in range(0, len(gone), _FORGOTTEN_AT_ONCE):
+        part = gone[start : start + _FORGOTTEN_AT_ONCE]
+        connection.execute(delete(directory_record).where(directory_record.c.id.in_(part)))
+    return len(gone)
 
 
 def confirm_pending(connection: Connection, system: str, object_name: str, pending_id: str, record_id: str) -> None:
@@ -287,15 +291,15 @@ def _drop_keys(connection: Connection, numbers: Iterable[int]) -> None:
         connection.execute(delete(directory_key).where(directory_key.c.record.in_(part)))
 
 
-def _upsert(connection: Connection, rows: Sequence[bulk.Row]) -> None:
-    statement = bulk.Statement(
-        connection.dialect.name,
+@cache
+def _entering(dialect: str) -> bulk.Statement:
+    return bulk.Statement(
+        dialect,
         directory_record,
         _RECORD,
         'ON CONFLICT ("system", "object", "record_id") DO UPDATE SET "is_live" = excluded."is_live", '
-        '"body" = excluded."body", "seen_at" = excluded."seen_at"',
+        '"body" = excluded."body", "seen_at" = excluded."seen_at" RETURNING "system", "object", "record_id", "id"',
     )
-    bulk.execute(connection, statement, rows)
 
 
 def _keep_scan(connection: Connection, scan: Scan) -> None:
