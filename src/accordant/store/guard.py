@@ -8,14 +8,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import Connection, Engine, event
 
 from accordant.canonical.refs import EntityKind
 from accordant.kernel.errors import InvariantBroken
-from accordant.ports.audit import AuditEntry
 
 
 class UnauditedChange(InvariantBroken):
@@ -111,6 +110,25 @@ _TABLE = re.compile(
 _TALLY = "accordant_tally"
 
 
+class Line(Protocol):
+    """A line of the audit trail, as far as it is counted here."""
+
+    @property
+    def kind(self) -> str:
+        """What happened."""
+        ...
+
+    @property
+    def subject(self) -> str:
+        """To what."""
+        ...
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What is told of it."""
+        ...
+
+
 class Tally:
     """What one transaction has changed, and what it has told."""
 
@@ -120,7 +138,7 @@ class Tally:
         self.subjects: dict[str, set[str]] = {}
         self.silent = 0
 
-    def told(self, entries: Sequence[AuditEntry]) -> None:
+    def told(self, entries: Sequence[Line]) -> None:
         """Count lines of the trail."""
         for entry in entries:
             named = entry.body.get("intents")
@@ -180,7 +198,7 @@ def guarded(connection: Connection) -> Iterator[None]:
         del connection.info[_TALLY]
 
 
-def tell(connection: Connection, entries: Sequence[AuditEntry]) -> None:
+def tell(connection: Connection, entries: Sequence[Line]) -> None:
     """Lines that were appended in the transaction of ``connection``."""
     tally: Tally | None = connection.info.get(_TALLY)
     if tally is not None:
