@@ -242,7 +242,7 @@ async def test_random_records_lead_to_their_events_and_random_events_to_their_re
     assert len(accounts) >= 250
     caused = {(row.record, row.cause) for row in intents}
     for record in dice.sample(sorted({row.record for row in intents}), 250):
-        hops = {}
+        hops: dict[int | None, object] = {}
         for field in _fields_written(database, record):
             found = why(database, record, field)
             assert found is not None
