@@ -25,7 +25,7 @@ from accordant.store.engine import Database
 from accordant.store.guard import UnauditedChange
 from accordant.store.state import SqlState
 from accordant.views.trace import trace
-from accordant.views.why import why
+from accordant.views.why import Hop, why
 from tests.integration.pipeline.kit import Past, Rooms, a_past, in_order, recharter, rooms, shuffled
 from tests.integration.pipeline.walk import CrmTarget, Walk, check_all, states
 from tests.integration.store.rows import a_success
@@ -242,7 +242,7 @@ async def test_random_records_lead_to_their_events_and_random_events_to_their_re
     assert len(accounts) >= 250
     caused = {(row.record, row.cause) for row in intents}
     for record in dice.sample(sorted({row.record for row in intents}), 250):
-        hops: dict[int | None, object] = {}
+        hops: dict[int | None, Hop] = {}
         for field in _fields_written(database, record):
             found = why(database, record, field)
             assert found is not None
