@@ -93,7 +93,7 @@ async def compare(stage: Stage) -> Closing:
     """Read both systems and the hub, and compare every field the charter maps."""
     books = await read_books(stage)
     # A month that passes in seconds makes every flow late for a moment; the watch looks again by itself, but rarely.
-    await asyncio.to_thread(stage.server.caretaker.lag_round)
+    await asyncio.to_thread(stage.watch_lag)
     mappings = default_mappings()
     parked = backstage.parked_keys(stage.database)
     wanted: dict[tuple[str, str], dict[str, Shown]] = {}

@@ -108,6 +108,8 @@ class Stage:
         self.salesforce = salesforce
         self.alerts = AlertReceiver()
         self.wake: Callable[[], None] = lambda: None
+        #: One look of the watch over lag; nothing where the hub is a process of its own.
+        self.watch_lag: Callable[[], object] = lambda: None
 
     async def open_billing(self) -> aiohttp.ClientSession:
         """Start the billing stand-in; the session calls its API, and whoever asked closes it."""
@@ -226,6 +228,7 @@ async def stage(
         made.hub = await asyncio.to_thread(_build_hub, made, folder, store)
         made.server = HubServer(made.hub, host=HOST, port=free_port(port))
         made.database, made.wake = made.hub.database, made.server.wake
+        made.watch_lag = made.server.caretaker.lag_round
         made.address = f"http://{HOST}:{made.server.port}"
         await made.server.start()
         stack.push_async_callback(made.server.stop)
