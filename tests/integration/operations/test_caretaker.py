@@ -19,7 +19,9 @@ from accordant.views.trouble import trouble
 from accordant.web.caretaker import Caretaker
 from tests.integration.operations.kit import MRR, Installation, an_installation, recharter
 
-NIGHTLY = SchedulesPart(reconcile="0 3 * * *", reconcile_whole=None, drift=None, checkpoint=None)
+NIGHTLY = SchedulesPart(
+    reconcile="0 3 * * *", reconcile_whole=None, drift=None, checkpoint=None, sweep=None, silence=None
+)
 
 
 def scheduled(one: Installation, times: SchedulesPart) -> Caretaker:
