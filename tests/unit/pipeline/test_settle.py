@@ -49,36 +49,38 @@ def verdict_on(
     return settle(delivered, courier=COURIER, pause=pause, now=NOW)
 
 
-TABLE: list[tuple[str, WriteOutcome, dict[str, Any], IntentState, float, bool, bool]] = [
-    # name, outcome, circumstances, state, seconds until due, parks, in the trail
-    ("created", Applied("001", created=True), {"before": None}, IntentState.APPLIED, 0, False, True),
-    ("changed", Applied("001", created=False), {}, IntentState.APPLIED, 0, False, True),
-    ("held already", AlreadyApplied("001"), {}, IntentState.ALREADY_APPLIED, 0, False, True),
+TABLE: list[tuple[str, WriteOutcome, dict[str, Any], IntentState, float, bool, str]] = [
+    # name, outcome, circumstances, state, seconds until due, parks, what the trail calls it
+    ("created", Applied("001", created=True), {"before": None}, IntentState.APPLIED, 0, False, "applied"),
+    ("changed", Applied("001", created=False), {}, IntentState.APPLIED, 0, False, "applied"),
+    ("held already", AlreadyApplied("001"), {}, IntentState.ALREADY_APPLIED, 0, False, "already_applied"),
     ("probed", AlreadyApplied("001", probed=True), {"was": IntentState.UNCERTAIN, "attempt": 2},
-     IntentState.ALREADY_APPLIED, 0, False, True),
-    ("compared", Compared(("Name",)), {"shadow": True}, IntentState.SHADOWED, 0, False, False),
-    ("compared, new", Compared(("Name",)), {"shadow": True, "before": None}, IntentState.SHADOWED, 0, False, False),
-    ("busy", refused(RefusalClass.TRANSIENT), {}, IntentState.PENDING, 10, False, False),
-    ("busy, third try", refused(RefusalClass.TRANSIENT), {"attempt": 3}, IntentState.PENDING, 30, False, False),
-    ("busy, asks for time", refused(RefusalClass.TRANSIENT, 90.0), {}, IntentState.PENDING, 90, False, False),
-    ("busy, last try", refused(RefusalClass.TRANSIENT), {"attempt": 4}, IntentState.DEAD, 0, True, True),
-    ("not authorized", refused(RefusalClass.AUTHORIZATION), {}, IntentState.PENDING, 10, False, False),
-    ("not authorized, last try", refused(RefusalClass.AUTHORIZATION), {"attempt": 4}, IntentState.DEAD, 0, True, True),
-    ("bad value", refused(RefusalClass.DATA_QUALITY), {}, IntentState.DEAD, 0, True, True),
-    ("business rule", refused(RefusalClass.BUSINESS_RULE), {}, IntentState.DEAD, 0, True, True),
-    ("answer lost", Uncertain("Lost."), {}, IntentState.UNCERTAIN, 10, False, False),
-    ("answer lost, third try", Uncertain("Lost."), {"attempt": 3}, IntentState.UNCERTAIN, 30, False, False),
-    ("answer lost, last try", Uncertain("Lost."), {"attempt": 4}, IntentState.DEAD, 0, True, True),
+     IntentState.ALREADY_APPLIED, 0, False, "already_applied"),
+    ("compared", Compared(("Name",)), {"shadow": True}, IntentState.SHADOWED, 0, False, "compared"),
+    ("compared, new", Compared(("Name",)), {"shadow": True, "before": None},
+     IntentState.SHADOWED, 0, False, "compared"),
+    ("busy", refused(RefusalClass.TRANSIENT), {}, IntentState.PENDING, 10, False, "postponed"),
+    ("busy, third try", refused(RefusalClass.TRANSIENT), {"attempt": 3}, IntentState.PENDING, 30, False, "postponed"),
+    ("busy, asks for time", refused(RefusalClass.TRANSIENT, 90.0), {}, IntentState.PENDING, 90, False, "postponed"),
+    ("busy, last try", refused(RefusalClass.TRANSIENT), {"attempt": 4}, IntentState.DEAD, 0, True, "refused"),
+    ("not authorized", refused(RefusalClass.AUTHORIZATION), {}, IntentState.PENDING, 10, False, "postponed"),
+    ("not authorized, last try", refused(RefusalClass.AUTHORIZATION), {"attempt": 4},
+     IntentState.DEAD, 0, True, "refused"),
+    ("bad value", refused(RefusalClass.DATA_QUALITY), {}, IntentState.DEAD, 0, True, "refused"),
+    ("business rule", refused(RefusalClass.BUSINESS_RULE), {}, IntentState.DEAD, 0, True, "refused"),
+    ("answer lost", Uncertain("Lost."), {}, IntentState.UNCERTAIN, 10, False, "doubted"),
+    ("answer lost, third try", Uncertain("Lost."), {"attempt": 3}, IntentState.UNCERTAIN, 30, False, "doubted"),
+    ("answer lost, last try", Uncertain("Lost."), {"attempt": 4}, IntentState.DEAD, 0, True, "refused"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("outcome", "circumstances", "state", "wait_s", "parks", "told"),
+    ("outcome", "circumstances", "state", "wait_s", "parks", "line"),
     [row[1:] for row in TABLE],
     ids=[row[0] for row in TABLE],
 )
 def test_the_table_of_outcomes(
-    outcome: WriteOutcome, circumstances: dict[str, Any], state: IntentState, wait_s: float, parks: bool, told: bool
+    outcome: WriteOutcome, circumstances: dict[str, Any], state: IntentState, wait_s: float, parks: bool, line: str
 ) -> None:
     verdict = verdict_on(outcome, **circumstances)
     before: CurrentRecord | None = circumstances.get("before", HELD)
@@ -92,7 +94,8 @@ def test_the_table_of_outcomes(
     wrote = isinstance(outcome, Applied | AlreadyApplied)
     assert verdict.receipt.after == ((AFTER if before is not None else NEW) if wrote else None)
     assert (verdict.park is not None) is parks
-    assert (verdict.audit is not None) is told
+    assert verdict.audit is not None  # every try leaves its line, also one that will be made again
+    assert verdict.audit.kind == f"archive.write.{line}"
     assert (verdict.link is not None) is wrote
     if state in {IntentState.PENDING, IntentState.UNCERTAIN, IntentState.DEAD}:
         assert verdict.reason
