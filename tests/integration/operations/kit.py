@@ -20,7 +20,9 @@ from accordant.governance.phases import Tier
 from accordant.kernel.hashing import digest
 from accordant.pipeline.plan import write_rulebook
 from accordant.ports.inbox import Arrival
+from accordant.runtime.schedule import LEASE
 from accordant.settings import Settings
+from accordant.store.leases import Leases
 
 ROUNDS_MAX = 200
 MRR = "Billing_MRR__c"
@@ -112,6 +114,11 @@ class Installation:
     def writes(self) -> int:
         """How many changes the org counted."""
         return sum(len(effects) for effects in self.salesforce.effects.values())
+
+
+def leased_elsewhere(one: Installation, name: str) -> None:
+    """Another process of this hub has just taken the lease, by the clock that leases run out by."""
+    Leases(one.hub.database, "other", clock=one.hub.lease_clock).acquire(name, ttl=LEASE, now=one.clock())
 
 
 def recharter(hub: Hub, flows: Sequence[FlowPart]) -> None:

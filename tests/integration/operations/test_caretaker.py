@@ -17,7 +17,7 @@ from accordant.views.duties import duty_lines
 from accordant.views.status import status
 from accordant.views.trouble import trouble
 from accordant.web.caretaker import Caretaker
-from tests.integration.operations.kit import MRR, Installation, an_installation, recharter
+from tests.integration.operations.kit import MRR, Installation, an_installation, leased_elsewhere, recharter
 
 NIGHTLY = SchedulesPart(
     reconcile="0 3 * * *", reconcile_whole=None, drift=None, checkpoint=None, sweep=None, silence=None
@@ -109,10 +109,7 @@ async def test_two_processes_do_a_duty_once(store_url: str, tmp_path: Path) -> N
         at(one, 1)
         await caretaker.duty_round()
         at(one, 3)
-        with one.hub.database.write() as connection:
-            connection.execute(
-                schema.lease.insert().values(name="job/reconcile/accounts", owner="other", token=1, expires_at=2**60)
-            )
+        leased_elsewhere(one, "job/reconcile/accounts")
         assert await caretaker.duty_round() == 1
         assert jobs(one)["reconcile/accounts"].outcome is None
 
@@ -120,7 +117,7 @@ async def test_two_processes_do_a_duty_once(store_url: str, tmp_path: Path) -> N
 async def test_the_trail_is_signed_and_the_targets_are_asked(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path) as one:
         caretaker = scheduled(
-            one, SchedulesPart(reconcile=None, reconcile_whole=None, drift="0 5 * * *", checkpoint="0 5 * * *")
+            one, msgspec.structs.replace(NIGHTLY, reconcile=None, drift="0 5 * * *", checkpoint="0 5 * * *")
         )
         at(one, 1)
         await one.settle()

@@ -20,7 +20,7 @@ from accordant.store.engine import Database
 from accordant.store.inbox import SqlInbox
 from accordant.web.caretaker import Caretaker
 from accordant.web.lookout import Lookout
-from tests.integration.operations.kit import Installation, an_installation
+from tests.integration.operations.kit import Installation, an_installation, leased_elsewhere
 from tests.integration.operations.test_caretaker import alerts, jobs
 
 
@@ -226,10 +226,7 @@ async def test_a_span_too_full_to_hold_is_narrowed(tmp_path: Path, monkeypatch: 
 
 async def test_a_second_sweep_of_a_system_waits_for_the_first(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path) as one:
-        with one.hub.database.write_unaudited() as connection:
-            connection.execute(
-                schema.lease.insert().values(name="sweep/stripe", owner="other", token=1, expires_at=2**60)
-            )
+        leased_elsewhere(one, "sweep/stripe")
         with pytest.raises(TransientError, match="is held by other"):
             await sweep(one)
 

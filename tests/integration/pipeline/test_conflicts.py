@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -17,18 +16,9 @@ from accordant.ports.connector import AnswerLost
 from accordant.store import schema
 from accordant.store.conflicts import SqlConflictBook
 from accordant.store.engine import Database
-from accordant.store.migrate import migrate
 from tests.integration.pipeline.test_courier import Round, intent, refusals
 
 REF = "crm:Account/cus_1"
-
-
-@pytest.fixture
-def database(store_url: str) -> Iterator[Database]:
-    opened = Database(store_url)
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 class Desk(Round):
@@ -80,7 +70,13 @@ async def test_the_owner_wins_and_what_lost_is_kept_with_both_origins(database: 
     assert (told.ruling.rule, told.ruling.winner) == (ConflictRule.SYSTEM_OF_RECORD, Side.OWNER)
     assert one.stand("Name") is None
     kinds = [row[0] for row in one.rows(schema.audit_entry, "kind")]
-    assert kinds == ["archive.write.applied", "archive.conflict.ruled", "archive.write.applied"]
+    assert kinds == [
+        "desk.intent.planned",
+        "archive.write.applied",
+        "desk.intent.planned",
+        "archive.conflict.ruled",
+        "archive.write.applied",
+    ]
     assert one.trail_is_sound()
 
 

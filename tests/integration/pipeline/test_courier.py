@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,6 @@ from accordant.store.audit import verify_chain
 from accordant.store.conflicts import SqlConflictBook
 from accordant.store.engine import Database
 from accordant.store.link_memory import SqlLinkMemory
-from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.state import SqlState
 from tests.integration.pipeline.kit import HandClock
@@ -34,14 +33,6 @@ from tests.integration.store.rows import told
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, pause, umpires
 
 ATTEMPTS = 3
-
-
-@pytest.fixture
-def database(store_url: str) -> Iterator[Database]:
-    opened = Database(store_url)
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 @dataclass

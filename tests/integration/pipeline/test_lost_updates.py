@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
-import pytest
 from sqlalchemy import select
 
 from accordant.canonical.charter import CourierPart
@@ -23,7 +21,6 @@ from accordant.store import schema
 from accordant.store.conflicts import SqlConflictBook
 from accordant.store.engine import Database
 from accordant.store.link_memory import SqlLinkMemory
-from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.state import SqlState
 from tests.integration.pipeline.kit import HandClock
@@ -31,14 +28,6 @@ from tests.integration.store.rows import told
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, pause, umpires
 
 WRITERS, RECORDS, ROUNDS = 8, 24, 12
-
-
-@pytest.fixture
-def database(store_url: str) -> Iterator[Database]:
-    opened = Database(store_url)
-    migrate(opened)
-    yield opened
-    opened.close()
 
 
 @dataclass

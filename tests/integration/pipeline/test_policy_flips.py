@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +38,6 @@ from accordant.ports.state import Changes, PlannedIntent
 from accordant.store.conflicts import SqlConflictBook
 from accordant.store.engine import Database
 from accordant.store.link_memory import SqlLinkMemory
-from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.state import SqlState
 from accordant.store.switches import SqlSwitchboard
@@ -117,8 +115,10 @@ class Hall(LedgerTarget):
     def flip(self, policy: Policy) -> None:
         """What a person does: another charter, and switches thrown and released, at once."""
         for name in SWITCHES:
-            entry = AuditEntry(kind="test", actor="ada", subject=name, cause=None, at=self.clock(), body={})
-            if name in policy.thrown:
+            is_thrown = name in policy.thrown
+            kind = "operations.switch.thrown" if is_thrown else "operations.switch.released"
+            entry = AuditEntry(kind=kind, actor="ada", subject=name, cause=None, at=self.clock(), body={})
+            if is_thrown:
                 self.board.throw(name, reason="Test.", entry=entry)
             else:
                 self.board.release(name, entry=entry)
@@ -192,23 +192,10 @@ steps = st.lists(
 )
 
 
-@pytest.fixture(scope="module")
-def opened_stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Database]]:
-    stores: dict[str, Database] = {}
-    yield stores
-    for database in stores.values():
-        database.close()
-
-
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(script=steps)
-def test_no_forbidden_write_begins_after_a_flip(
-    store_url: str, opened_stores: dict[str, Database], script: list[tuple]
-) -> None:
-    if store_url not in opened_stores:
-        opened_stores[store_url] = Database(store_url)
-        migrate(opened_stores[store_url])
-    hall = Hall(database=opened_stores[store_url])
+def test_no_forbidden_write_begins_after_a_flip(database: Database, script: list[tuple]) -> None:
+    hall = Hall(database=database)
     asyncio.run(act(hall, script))
     assert hall.forbidden == []
 
@@ -245,9 +232,7 @@ async def act(hall: Hall, script: list[tuple]) -> None:
     await hall.deliver()
 
 
-async def test_the_oracle_sees_a_write_that_no_gate_asked(store_url: str) -> None:
-    database = Database(store_url)
-    migrate(database)
+async def test_the_oracle_sees_a_write_that_no_gate_asked(database: Database) -> None:
     hall = Hall(database=database)
     await act(hall, [("want", "a", 1)])
     assert hall.begun == 1
@@ -257,17 +242,14 @@ async def test_the_oracle_sees_a_write_that_no_gate_asked(store_url: str) -> Non
         object_spec(MAPPINGS["accounts"]), [RecordWrite(key="a", fields={"Name": "X"}, idempotency_key="k")]
     )
     assert [(key, name) for key, name, _ in hall.forbidden] == [("a", "Name")]
-    database.close()
 
 
-async def test_a_flip_while_a_call_waits_for_its_turn_stops_it(store_url: str) -> None:
-    database = Database(store_url)
-    migrate(database)
+async def test_a_flip_while_a_call_waits_for_its_turn_stops_it(database: Database) -> None:
     hall = Hall(database=database)
     for value, flipped in enumerate((Policy(), Policy(paused=True), Policy(thrown=frozenset({"writes"})))):
         one = leased("a", revision=value + 1, Name=f"Name {value}", MRR=f"{value}.00").intent
         planned = PlannedIntent(intent=one, shadow=False, decision=b"{}", charter="v1")
-        hall.state.commit(Changes(intents=[planned]), now=hall.clock())
+        hall.state.commit(told(Changes(intents=[planned])), now=hall.clock())
         # What rests, the read, the gate; then the call waits.
         hall.flips = [None, None, None, flipped]
         await hall.deliver()
@@ -275,4 +257,3 @@ async def test_a_flip_while_a_call_waits_for_its_turn_stops_it(store_url: str) -
         hall.flip(Policy())
     await hall.deliver()
     assert (hall.begun, hall.forbidden) == (2, [])
-    database.close()
