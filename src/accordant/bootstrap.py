@@ -77,6 +77,7 @@ from accordant.store.leases import Leases, anybody
 from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
+from accordant.store.owed import SqlOwedBook
 from accordant.store.phases import SqlPhaseBook
 from accordant.store.reconcile import SqlReconcileBook
 from accordant.store.recovery import SqlRecovery
@@ -184,6 +185,7 @@ class Hub:
         self.link_memory = SqlLinkMemory(self.database)
         self.switchboard = SqlSwitchboard(self.database)
         self.clearances = SqlClearanceBook(self.database)
+        self.owed = SqlOwedBook(self.database)
         self.alerts = AlertQueue(self.database)
         self.lease_clock = lease_clock or (LeaseTime(self.database) if self.clock is system_clock else self.clock)
         self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}", clock=self.lease_clock)
@@ -204,8 +206,10 @@ class Hub:
         self._turns = Turns(
             calendar=Calendar(self.database),
             grants=self.phases,
+            owed=self.owed,
             rights=self.leases,
             replan=lambda repair: self.replan_accounts(repair=repair),
+            replan_some=lambda ids: self.replan_accounts(account_ids=ids),
             shield=shielded,
             clock=self.clock,
         )
@@ -401,12 +405,11 @@ class Hub:
     def replan_accounts(
         self, *, repair: frozenset[str] = frozenset(), account_ids: tuple[str, ...] | None = None
     ) -> int:
-        """Decide again for all accounts, or for these; how many were looked at.
-
-        Commits batch by batch, so it can be run again.
-        """
+        """Decide again for all accounts, or for these, batch by batch; how many were looked at."""
         ids = self.state.account_ids() if account_ids is None else account_ids
-        return replan_all(ids, rulebook=lambda: self.rulebook, state=self.state, clock=self.clock, repair=repair)
+        return replan_all(
+            ids, rulebook=lambda: self.rulebook, state=self.state, clock=self.clock, owed=self.owed, repair=repair
+        )
 
     async def scan_directory(self, system: str, *, progress: ScanProgress | None = None) -> ScanReport:
         """Read the records of a target, then look there for every account that has none yet.

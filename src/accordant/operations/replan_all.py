@@ -1,10 +1,14 @@
-"""Decides again for many accounts, batch by batch: each commits by itself, so it can be stopped and run again."""
+"""Decides again for many accounts, batch by batch: each commits by itself, so it can be stopped and run again.
+
+What was owed to an account (`ports/owed.py`) is settled only after the commit that gave it.
+"""
 
 from collections.abc import Callable, Sequence
 
 from accordant.kernel.clock import Clock
 from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.replan import replan
+from accordant.ports.owed import OwedBook
 from accordant.ports.state import ConcurrentChange, State
 
 _BATCH = 500
@@ -17,6 +21,7 @@ def replan_all(
     rulebook: Callable[[], Rulebook],
     state: State,
     clock: Clock,
+    owed: OwedBook,
     repair: frozenset[str] = frozenset(),
 ) -> int:
     """Decide again for these accounts; how many. ``repair`` names records that are planned even if nothing changed.
@@ -24,7 +29,10 @@ def replan_all(
     Raises ConcurrentChange when other workers keep changing the same accounts.
     """
     for start in range(0, len(account_ids), _BATCH):
-        _replan_batch(tuple(account_ids[start : start + _BATCH]), rulebook, state, clock, repair)
+        batch = tuple(account_ids[start : start + _BATCH])
+        debts = owed.of(batch)
+        _replan_batch(batch, rulebook, state, clock, repair)
+        owed.settle(debts)
     return len(account_ids)
 
 

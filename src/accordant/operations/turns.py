@@ -1,4 +1,5 @@
-"""When everything is decided again although no event came: a new day began, or what flows may do was granted anew.
+"""When it is decided again although no event came: a new day began, what flows may do was granted anew, or a person's
+word was kept and whoever took it died before it was followed.
 
 One worker does it under a lease; a crash in between begins it anew. Next: `replan_all.py`.
 """
@@ -12,17 +13,27 @@ import structlog
 from accordant.canonical.charter import Charter
 from accordant.kernel.clock import Clock
 from accordant.pipeline.plan import Rulebook
+from accordant.ports.owed import OwedBook
 
 _DAY_TURN = "the day's turn"
 _GRANTS_TURN = "the grants' turn"
 #: How long one worker may take to decide everything again before another begins anew.
 _TURN_LEASE = timedelta(minutes=30)
 
+_OWED_TURN = "the owed decisions"
+#: How often somebody looks for decisions that are owed, and how long whoever took the word has for them himself.
+_OWED_PAUSE = timedelta(seconds=5)
+#: After a failure the next look waits longer: the error is in the log already.
+_OWED_REST = timedelta(minutes=1)
+_OWED_AT_ONCE = 500
+
 _log = structlog.get_logger("hub")
 
 #: Decides for all accounts again, those records planned anew even if they should hold the same; how many accounts.
 Replan = Callable[[frozenset[str]], int]
 
+#: Decides again for these accounts; how many.
+ReplanSome = Callable[[tuple[str, ...]], int]
 
 #: Runs a step and returns what went wrong in words: only the runtime may catch what nobody expected.
 Shield = Callable[[Callable[[], int]], int | str]
@@ -73,24 +84,37 @@ class Rights(Protocol):
 
 
 class Turns:
-    """Watches the calendar and the grants for one hub."""
+    """Watches the calendar, the grants and what is owed for one hub."""
 
     def __init__(
-        self, *, calendar: Calendar, grants: Grants, rights: Rights, replan: Replan, shield: Shield, clock: Clock
+        self,
+        *,
+        calendar: Calendar,
+        grants: Grants,
+        owed: OwedBook,
+        rights: Rights,
+        replan: Replan,
+        replan_some: ReplanSome,
+        shield: Shield,
+        clock: Clock,
     ) -> None:
         self._calendar = calendar
         self._grants = grants
+        self._owed = owed
+        self._replan_some = replan_some
         self._rights = rights
         self._replan = replan
         self._shield = shield
         self._clock = clock
         self._day: date | None = None
         self._granted = 0
+        self._look_again: datetime | None = None
 
     def look(self, charter: Charter, rulebook: Rulebook) -> None:
         """Decide again where it is time to."""
         self._turn_day(rulebook)
         self._follow_grants(charter)
+        self._pay_owed()
 
     def _turn_day(self, rulebook: Rulebook) -> None:
         """Some facts change with the calendar alone: an invoice falls due, a card expires, a discount ends.
@@ -119,6 +143,24 @@ class Turns:
             lambda: self._grants.mark_planned(newest, now=self._clock()),
         ):
             self._granted = newest
+
+    def _pay_owed(self) -> None:
+        """A clearance or a word on a case was kept, and nobody has decided its customer again since."""
+        now = self._clock()
+        if self._look_again is not None and now < self._look_again:
+            return
+        self._look_again = now + _OWED_PAUSE
+        due = tuple(one.account_id for one in self._owed.waiting(before=now - _OWED_PAUSE, limit=_OWED_AT_ONCE))
+        if not due:
+            return
+        token = self._rights.try_acquire(_OWED_TURN, ttl=_OWED_REST, now=now)
+        if token is None:
+            return
+        outcome = self._shield(lambda: self._replan_some(due))
+        if isinstance(outcome, str):
+            self._look_again = now + _OWED_REST
+            _log.error("what is owed to some customers could not be decided", accounts=len(due), problem=outcome)
+        self._rights.release(_OWED_TURN, token=token)
 
     def _decide_alone(self, turn: str, repair: Callable[[], frozenset[str]], mark: Callable[[], None]) -> bool:
         """Let one worker decide again for all accounts; False while another one does."""

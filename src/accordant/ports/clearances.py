@@ -8,7 +8,9 @@ from accordant.ports.audit import AuditEntry
 
 
 class ClearanceBook(Protocol):
-    """Obligations: findings are kept for good and the newest counts; a finding and its audit entry are one commit."""
+    """Obligations: findings are kept for good and the newest counts; a finding, its audit entry and the note that its
+    customer is to be decided again (`ports/owed.py`) are one commit.
+    """
 
     def record(self, clearance: Clearance, *, entry: AuditEntry) -> None:
         """Keep one finding. Raises: TransientError when the store cannot."""

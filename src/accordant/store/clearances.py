@@ -9,6 +9,7 @@ from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.audit import AuditEntry
 from accordant.store import audit, bulk
 from accordant.store.engine import Database
+from accordant.store.owed import owe
 from accordant.store.schema import clearance
 
 _COLUMNS = ("account_id", "kind", "status", "evidence", "reason", "checked_at", "recorded_by", "recorded_at")
@@ -34,6 +35,7 @@ class SqlClearanceBook:
         )
         with self._database.write() as connection:
             bulk.insert(connection, clearance, _COLUMNS, [row])
+            owe(connection, [found.account_id], now=entry.at)
             audit.append(connection, [entry], now=entry.at)
 
     def of(self, account_ids: Iterable[str]) -> dict[str, dict[CheckKind, Clearance]]:

@@ -93,6 +93,7 @@ FREE: dict[str, str] = {
     "replay_job": "How far a replay has come; that it was ordered and that it ended are lines.",
     "alert": "Mail that waits to be sent.",
     "lease": "Who works on what just now.",
+    "owed_decision": "Who is to be decided again; what for is a line, and so is what comes of it.",
     "scheduled_job": "When a job ran last.",
     "lag_incident": "A measurement that is late just now.",
     "reconcile_run": "A comparison; that it ended is a line.",

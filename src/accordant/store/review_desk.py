@@ -24,6 +24,7 @@ from accordant.ports.state import ConcurrentChange
 from accordant.store import audit, bulk
 from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
+from accordant.store.owed import owe
 from accordant.store.review import SqlReviews, drop_link, put_links, put_rejection
 from accordant.store.schema import (
     crosswalk,
@@ -163,6 +164,7 @@ class SqlReviewDesk:
             _relink(connection, act, now)
             _rejections(connection, act, now)
             _lane(connection, act, now)
+            owe(connection, [act.place.account_id], now=now)
             audit.append(connection, [act.audit], now=now)
         return True
 

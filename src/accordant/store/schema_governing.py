@@ -73,6 +73,13 @@ clearance = Table(
 )
 Index("ix_clearance_account", clearance.c.account_id)
 
+owed_decision = Table(
+    "owed_decision",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("since_at", BigInteger, nullable=False),
+)
+
 rehearsal_run = Table(
     "rehearsal_run",
     metadata,

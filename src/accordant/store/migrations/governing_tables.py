@@ -80,6 +80,12 @@ def _add_rehearsals(metadata: MetaData) -> None:
         Column("seen_at", BigInteger, nullable=False),
         Column("revision", BigInteger, nullable=False),
     )
+    Table(
+        "owed_decision",
+        metadata,
+        Column("account_id", Text, primary_key=True),
+        Column("since_at", BigInteger, nullable=False),
+    )
     rehearsal_run = Table(
         "rehearsal_run",
         metadata,
