@@ -26,12 +26,14 @@ class PaymentMethod(msgspec.Struct, frozen=True, kw_only=True):
 
 class Account(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.ACCOUNT.value):
     """The commercial party: a billing customer. ``balance_minor`` follows the owner's sign: negative is credit for the
-    customer.
+    customer. ``phone`` and ``postcode`` are as the owner spells them, ``country`` has two letters.
     """
 
     external_id: str
     name: str | None = None
     email: str | None = None
+    phone: str | None = None
+    postcode: str | None = None
     country: str | None = None
     currency: str | None = None
     balance_minor: int | None = None

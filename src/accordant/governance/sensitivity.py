@@ -25,6 +25,8 @@ _PERSONAL: dict[EntityKind, dict[str, Sensitivity]] = {
     EntityKind.ACCOUNT: {
         "name": Sensitivity.NAME,
         "email": Sensitivity.EMAIL,
+        "phone": Sensitivity.PHONE,
+        "postcode": Sensitivity.ADDRESS,
         "tax_ids": Sensitivity.TAX_ID,
         "metadata": Sensitivity.FREE_TEXT,
     },
@@ -74,7 +76,10 @@ _BY_NAME: tuple[tuple[re.Pattern[str], Sensitivity], ...] = tuple(
         ("tax_id|tax_ids|vat_id|vat_number|tin|ssn|ein|tax_number", Sensitivity.TAX_ID),
         ("iban|account_number|routing_number|card_number|pan|bic|sort_code|bank_account", Sensitivity.ACCOUNT_NUMBER),
         ("fingerprint|dynamic_last4", Sensitivity.ACCOUNT_NUMBER),
-        ("address|line1|line2|city|postal_code|zip|street|ip|latitude|longitude", Sensitivity.ADDRESS),
+        (
+            "address|place|line1|line2|city|postal_?code|post_?code|zip|street|ip|latitude|longitude",
+            Sensitivity.ADDRESS,
+        ),
         ("birth|dob|birthday|passport|national_id|id_number", Sensitivity.RESTRICTED),
         ("name|first_name|last_name|nickname|signatory|cardholder|recipient", Sensitivity.NAME),
         ("description|note|memo|comment|message|metadata|subject_line|free_text", Sensitivity.FREE_TEXT),

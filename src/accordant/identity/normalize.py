@@ -15,6 +15,7 @@ from stdnum import get_cc_module, lei
 from stdnum.eu import vat as eu_vat
 from stdnum.exceptions import ValidationError
 
+from accordant.identity.countries import country_code
 from accordant.identity.domains import host_of
 
 _LOCAL_BYTES_MAX = 64  # RFC 5321 4.5.3.1.1
@@ -72,6 +73,9 @@ _TAX_KINDS = ("vat", "ein", "abn", "gstin", "bn", "tin", "uid", "cnpj", "rfc", "
 _DIGITS_ONLY = frozenset({"ch", "no"})
 _TAX_DIGITS_MIN = 6
 _PHONE_DIGITS_MIN = 9
+#: An American postcode with the four digits of the block behind it, which many leave out.
+_ZIP_AND_FOUR = re.compile(r"[0-9]{9}")
+_ZIP_DIGITS = 5
 
 
 class Mailbox(msgspec.Struct, frozen=True):
@@ -189,8 +193,9 @@ class TaxId(msgspec.Struct, frozen=True, order=True):
 
 
 def tax_ids(texts: Iterable[str], country: str | None) -> frozenset[TaxId]:
-    """The valid tax numbers among ``texts``; ``country`` (two letters) tells how one without its own prefix is read."""
-    return frozenset(found for text in texts if (found := _tax_id(text, country)) is not None)
+    """The valid tax numbers among ``texts``; ``country``, a code or a name, tells how one without a prefix is read."""
+    land = country_code(country) if texts and country else None
+    return frozenset(found for text in texts if (found := _tax_id(text, land)) is not None)
 
 
 def _tax_id(text: str, country: str | None) -> TaxId | None:
@@ -205,7 +210,7 @@ def _tax_id(text: str, country: str | None) -> TaxId | None:
         found = _european(plain, prefix) or _national(plain, prefix)
         if found is not None:
             return found
-    return _national(text.strip(), country.strip().lower()) if country and len(country.strip()) == 2 else None
+    return _national(text.strip(), country.lower()) if country else None
 
 
 def _european(plain: str, prefix: str) -> TaxId | None:
@@ -255,7 +260,9 @@ def phone(text: str) -> str | None:
 
 
 def place(postcode: str | None, country: str | None) -> str | None:
-    """Postcode and country in one spelling; None unless both are known, the country in two letters."""
+    """Postcode and country in one spelling; None unless both are known, the country by a code or a name."""
     code = re.sub(r"[^0-9A-Za-z]", "", postcode or "").upper()
-    land = (country or "").strip().upper()
-    return f"{land} {code}" if code and len(land) == 2 and land.isalpha() and land.isascii() else None
+    land = country_code(country) if code and country else None
+    if land == "US" and _ZIP_AND_FOUR.fullmatch(code):
+        code = code[:_ZIP_DIGITS]
+    return f"{land} {code}" if land else None

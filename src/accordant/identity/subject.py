@@ -13,6 +13,8 @@ def subject_of(account_id: str, account: Account, *, reference_key: str | None) 
         name=account.name,
         emails=(account.email,) if account.email else (),
         tax_ids=account.tax_ids,
+        phones=(account.phone,) if account.phone else (),
+        postcode=account.postcode,
         country=account.country,
         references=(reference,) if reference else (),
     )

@@ -36,6 +36,8 @@ _VALUES = frozenset(
 )  # fmt: skip
 #: Attributes that hold target fields by name.
 _RECORDS = frozenset({"fields", "before", "after", "desired", "held", "current", "confirmed"})
+#: Attributes that hold one value of what a struct names in a person's words: the two sides of a comparison.
+_SIDES = frozenset({"ours", "theirs"})
 #: A struct with one of these is about a party, and then its name is that of a person or a company.
 _PARTY_MARKS = frozenset({"account_id", "email", "emails", "tax_ids"})
 _PARTY_NAMES = frozenset({"name", "names", "account_name", "customer_name", "party_name"})
@@ -108,6 +110,7 @@ def _entity(value: msgspec.Struct, lens: Lens) -> msgspec.Struct:
 def _struct(value: msgspec.Struct, lens: Lens, outer: _Place) -> msgspec.Struct:
     place = _place_of(value) or outer
     field = getattr(value, "field", None)
+    label = getattr(value, "attribute", None) or getattr(value, "what", None)
     changed: dict[str, object] = {}
     for name in value.__struct_fields__:
         item = getattr(value, name)
@@ -117,6 +120,8 @@ def _struct(value: msgspec.Struct, lens: Lens, outer: _Place) -> msgspec.Struct:
             changed[name] = tuple(lens.cover(one, party) for one in item) if several else lens.cover(item, party)
         elif isinstance(item, dict) and name in _RECORDS:
             changed[name] = {key: _field(place, key, one, lens) for key, one in item.items()}
+        elif name in _SIDES and label is not None:
+            changed[name] = lens.cover(item, kind_by_name(label))
         elif name in _VALUES and isinstance(field, str) and not isinstance(item, msgspec.Struct):
             changed[name] = _field(place, field, item, lens)
         elif name not in _NAMES or isinstance(item, msgspec.Struct | tuple | dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -28,12 +29,21 @@ def identify(hub_of: Installation, **settings: object) -> None:
     hub.rulebook = write_rulebook(hub.charter, dict.fromkeys(hub.charter.systems, Tier.GOLD))
 
 
-def customer(there: Installation, name: str, email: str, *, unit_minor: int = 10_000, **metadata: str) -> str:
-    """A billing customer with one monthly subscription; its id."""
+def customer(
+    there: Installation,
+    name: str,
+    email: str,
+    *,
+    unit_minor: int = 10_000,
+    where: Mapping[str, object] | None = None,
+    **metadata: str,
+) -> str:
+    """A billing customer with one monthly subscription; its id. ``where`` is its phone and address."""
     account = there.stripe.account
     product = account.create_product({"name": "Pro", "metadata": {}})
     price = account.create_price(product, currency="usd", unit_amount=unit_minor, interval="month")
-    made = account.create_customer({"name": name, "email": email, "metadata": metadata}, card=True)
+    given = {"name": name, "email": email, "metadata": metadata, **(where or {})}
+    made = account.create_customer(given, card=True)
     account.billing.subscribe(made, [(price, 1)])
     return str(made["id"])
 
@@ -91,6 +101,32 @@ async def test_doubt_holds_the_writes_and_asks_once(store_url: str, tmp_path: Pa
         assert case.state is ReviewState.OPEN
         assert len(case.case.candidates) == 2
         assert case.case.why == "2 records have the same domain."
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        {"BillingPostalCode": "50 668", "BillingCountry": "Germany"},
+        {"BillingPostalCode": "50668", "BillingCountry": "DE"},
+        {"Phone": "0221 / 1234567"},
+    ],
+    ids=["a country by its name", "a country by its code", "a phone"],
+)
+async def test_one_name_at_one_place_is_a_question(store_url: str, tmp_path: Path, theirs: dict[str, str]) -> None:
+    async with an_installation(store_url, tmp_path) as there:
+        there.salesforce.create("Account", Name="Adatum Corporation", **theirs)
+        there.salesforce.create("Account", Name="Adatum Corporation", BillingPostalCode="1010", BillingCountry="AT")
+        identify(there)
+        await there.hub.scan_directory("salesforce")
+        address = {"postal_code": "50668", "country": "DE", "city": "Köln"}
+        where = {"phone": "+49 221 1234567", "address": address}
+        customer(there, "Adatum Corp.", "adatum@gmail.com", where=where)
+        await there.settle()
+        (case,) = reviews(there).open_cases(limit=10)
+        assert [one.rung for one in case.case.candidates] == [Rung.NAME_AND_PLACE]
+        assert case.case.why == "What speaks for it (name and place or phone) is not allowed to link by itself."
+        assert there.salesforce.org.records["Account"].keys() == {one["Id"] for one in accounts(there.salesforce)}
+        assert {one.get(KEY) for one in accounts(there.salesforce)} == {None}
 
 
 async def test_a_question_that_answers_itself_is_taken_back(store_url: str, tmp_path: Path) -> None:

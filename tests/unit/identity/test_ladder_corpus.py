@@ -210,6 +210,10 @@ def _names() -> Iterator[Meeting]:
     place: dict[str, Any] = {"postcode": "94103", "country": "US"}
     yield Meeting("name and phone", subject(**phone), (record(**phone),), ASK)
     yield Meeting("name and place", subject(**place), (record(**place),), ASK)
+    for spelled in ("us", "USA", "United States", "Vereinigte Staaten", "Estados Unidos"):
+        there = record(postcode="94103-1234", country=spelled)
+        yield Meeting(f"name and place in {spelled}", subject(**place), (there,), ASK)
+    yield Meeting("name and phone in another spelling", subject(**phone), (record(phones=["(415) 555-2671"]),), ASK)
     yield Meeting("place alone", subject("Zebra", **place), (record("Quill", **place),), NONE)
     yield Meeting("phone alone", subject("Zebra", **phone), (record("Quill", **phone),), NONE)
     yield Meeting("postcode of another country", subject(**place), (record(postcode="94103", country="DE"),), NONE)

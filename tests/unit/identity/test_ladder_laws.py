@@ -5,12 +5,14 @@ from __future__ import annotations
 import unicodedata
 
 import msgspec
+import pytest
 from cleanco.clean import basename, prepare_default_terms
 from hypothesis import given
 from hypothesis import strategies as st
 
 from accordant.canonical.charter import IdentityPart
 from accordant.canonical.matching import Candidate, Matched, Rung, Subject
+from accordant.identity.countries import country_code
 from accordant.identity.domains import host_of, registrable
 from accordant.identity.keys import Reader
 from accordant.identity.ladder import Ladder, name_score
@@ -154,3 +156,34 @@ def test_the_short_way_keeps_the_order_of_the_forms() -> None:
 @given(st.text(alphabet=st.characters(codec="ascii"), max_size=30))
 def test_plain_letters_fold_as_accented_ones_do(text: str) -> None:
     assert company_name(f"{text} \u00e9 zzzz") == company_name(f"{text} e zzzz")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("DE", "DE"),
+        (" de ", "DE"),
+        ("DEU", "DE"),
+        ("Germany", "DE"),
+        ("Deutschland", "DE"),
+        ("Österreich", "AT"),
+        ("UK", "GB"),
+        ("U.S.A.", "US"),
+        ("United States of America", "US"),
+        ("Korea, Republic of", "KR"),
+        ("日本", "JP"),
+        ("Niger", "NE"),
+        ("Nigeria", "NG"),
+        ("Atlantis", None),
+        ("...", None),
+        ("", None),
+    ],
+)
+def test_a_country_is_known_by_its_codes_and_by_its_names(text: str, code: str | None) -> None:
+    assert country_code(text) == code
+
+
+@given(st.text(max_size=20))
+def test_a_country_is_two_letters_or_nothing_and_stays_what_it_is(text: str) -> None:
+    code = country_code(text)
+    assert code is None or (len(code) == 2 and code.isascii() and code.isupper() and country_code(code) == code)

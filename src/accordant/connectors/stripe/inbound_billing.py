@@ -39,11 +39,14 @@ def account(part: JsonObject) -> Account:
     if part.get("deleted") is True:
         return Account(external_id=shapes.identifier(part), deleted=True)
     code = shapes.currency_or_none(part)
+    address = shapes.inner(part, "address")
     return Account(
         external_id=shapes.identifier(part),
         name=shapes.text_or_none(part, "name"),
         email=shapes.text_or_none(part, "email"),
-        country=shapes.text_or_none(shapes.inner(part, "address"), "country"),
+        phone=shapes.text_or_none(part, "phone"),
+        postcode=shapes.text_or_none(address, "postal_code"),
+        country=shapes.text_or_none(address, "country"),
         currency=code,
         balance_minor=shapes.minor_or_none(part, "balance", code),
         delinquent=shapes.flag_or_none(part, "delinquent"),
