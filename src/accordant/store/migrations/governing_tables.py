@@ -65,6 +65,12 @@ def _add_conflicts(metadata: MetaData) -> None:
         Column("recorded_at", BigInteger, nullable=False),
     )
     Index("ix_clearance_account", clearance.c.account_id)
+    Table(
+        "owed_decision",
+        metadata,
+        Column("account_id", Text, primary_key=True),
+        Column("since_at", BigInteger, nullable=False),
+    )
 
 
 def _add_rehearsals(metadata: MetaData) -> None:
@@ -79,12 +85,6 @@ def _add_rehearsals(metadata: MetaData) -> None:
         Column("drifted_at", BigInteger),
         Column("seen_at", BigInteger, nullable=False),
         Column("revision", BigInteger, nullable=False),
-    )
-    Table(
-        "owed_decision",
-        metadata,
-        Column("account_id", Text, primary_key=True),
-        Column("since_at", BigInteger, nullable=False),
     )
     rehearsal_run = Table(
         "rehearsal_run",
