@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from accordant.canonical.books import LedgerPart
 from accordant.canonical.clearances import CheckKind, CheckStatus, GateAction
 from accordant.canonical.events import EventType
 from accordant.canonical.matching import Rung, UnmatchedPolicy
@@ -378,6 +379,7 @@ class Charter(_Part, frozen=True, kw_only=True):
     identity: IdentityPart | None = None
     phases: PhasesPart = PhasesPart()
     sensitivity: SensitivityPart = SensitivityPart()
+    ledger: LedgerPart | None = None
 
     @property
     def version(self) -> str:

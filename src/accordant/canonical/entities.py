@@ -144,7 +144,7 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
 
 class Invoice(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.INVOICE.value):
     """A bill. ``status`` is one of draft, open, paid, void, uncollectible; ``lines_complete`` is False when the owner
-    sent only the first page.
+    sent only the first page. ``discount`` is what is taken off the lines, which are stated before it.
     """
 
     external_id: str
@@ -155,6 +155,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=E
     amount_paid: Money
     amount_remaining: Money
     tax: Money | None = None
+    discount: Money | None = None
     number: str | None = None
     subscription_id: str | None = None
     billing_reason: str | None = None

@@ -28,6 +28,7 @@ from accordant.cli import (
     trying,
     why,
 )
+from accordant.cli.books import books_app
 from accordant.cli.identity import identity_app
 from accordant.cli.render import err
 from accordant.kernel.errors import (
@@ -78,6 +79,7 @@ app.command(conflicts.conflicts_app)
 app.command(review.review_app)
 app.command(rules.charter_app)
 app.command(identity_app)
+app.command(books_app)
 app.command(clearance.clearance_app)
 app.command(phase.phase_app)
 app.command(recover.patterns_app)

@@ -12,6 +12,7 @@ from accordant.canonical.charter import Charter, FlowPart, Phase
 from accordant.governance.check_flows import check_flows, check_mappings
 from accordant.governance.check_gates import check_gates
 from accordant.governance.check_identity import check_identity
+from accordant.governance.check_ledger import check_ledger
 from accordant.governance.check_ownership import check_ownership
 from accordant.governance.check_phases import check_phases
 from accordant.governance.check_schedules import check_schedules
@@ -231,4 +232,5 @@ CHECKS: tuple[Check, ...] = (
     _check_lanes,
     check_schedules,
     check_sensitivity,
+    check_ledger,
 )

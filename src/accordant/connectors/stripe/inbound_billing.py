@@ -253,6 +253,7 @@ def invoice(part: JsonObject) -> Invoice:
         amount_paid=shapes.money(part, "amount_paid", code),
         amount_remaining=shapes.money(part, "amount_remaining", code),
         tax=_tax(part, code),
+        discount=_off(part, code),
         number=shapes.text_or_none(part, "number"),
         subscription_id=shapes.reference(part, "subscription") or _parent_subscription(part),
         billing_reason=shapes.text_or_none(part, "billing_reason"),
@@ -281,6 +282,13 @@ def _tax(part: JsonObject, code: str) -> Money | None:
     listed = shapes.objects(part, "total_taxes") or shapes.objects(part, "total_tax_amounts")
     if not listed:
         return None
+    return Money(sum(shapes.money(item, "amount", code).amount_minor for item in listed), code)
+
+
+def _off(part: JsonObject, code: str) -> Money | None:
+    if "total_discount_amounts" not in part:
+        return None
+    listed = shapes.objects(part, "total_discount_amounts")
     return Money(sum(shapes.money(item, "amount", code).amount_minor for item in listed), code)
 
 

@@ -1,0 +1,95 @@
+"""The charter's ledger part: every row leads to an open account, no two contradict each other, each system has some."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+
+from accordant.canonical.books import AccountRulePart, LegalEntityPart, Role
+from accordant.canonical.charter import Charter
+from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
+from accordant.kernel.money import CurrencyUnknown, exponent_of
+
+#: What every bill, payment and refund needs; without one of them nothing of its kind can be posted.
+NEEDED = (
+    Role.RECEIVABLE,
+    Role.DEFERRED_REVENUE,
+    Role.REVENUE,
+    Role.CONTRA_REVENUE,
+    Role.SALES_TAX,
+    Role.CLEARING,
+    Role.BANK,
+    Role.CUSTOMER_BALANCE,
+    Role.REFUND_LIABILITY,
+)
+
+
+def check_ledger(charter: Charter, _connectors: Mapping[str, ConnectorFacts]) -> Iterator[Defect]:
+    """The books, where the charter has any."""
+    part = charter.ledger
+    if part is None:
+        return
+    for system, owner in part.systems.items():
+        where = place("ledger", "systems", system)
+        if system not in charter.systems:
+            known = ", ".join(charter.systems)
+            yield _defect(where, f"The charter has no system {system!r}.", f"Its systems are: {known}.")
+        if owner not in part.legal_entities:
+            known = ", ".join(part.legal_entities) or "none yet"
+            yield _defect(where, f"There is no legal entity {owner!r}.", f"Under ledger.legal_entities: {known}.")
+    for name, entity in part.legal_entities.items():
+        yield from _entity(name, entity)
+
+
+def _entity(name: str, entity: LegalEntityPart) -> Iterator[Defect]:
+    here = ("ledger", "legal_entities", name)
+    try:
+        exponent_of(entity.currency)
+    except CurrencyUnknown as error:
+        yield _defect(place(*here, "currency"), error.message, "Use a code of ISO 4217 in capitals, as in EUR.")
+    if not 1 <= entity.year_starts_month <= 12:
+        yield _defect(
+            place(*here, "year_starts_month"),
+            f"A year does not start in month {entity.year_starts_month}.",
+            "Give a month from 1 to 12.",
+        )
+    if entity.tax_code is not None and entity.tax_code not in entity.tax_codes:
+        yield _defect(
+            place(*here, "tax_code"), f"The tax code {entity.tax_code!r} is not listed.", "Add it under tax_codes."
+        )
+    for index, row in enumerate(entity.rules):
+        yield from _row(place(*here, "rules", index), entity, row)
+    for (first, one), (second, other) in itertools.combinations(enumerate(entity.rules), 2):
+        if _use(one) == _use(other) and one.from_on == other.from_on and one.account != other.account:
+            yield _defect(
+                place(*here, "rules", second),
+                f"The rows {first + 1} and {second + 1} send {one.role.value} to two accounts from the same day on.",
+                "Remove one, or give the later one a day on which it takes over (from_on).",
+            )
+    held = {row.role for row in entity.rules}
+    for role in NEEDED:
+        if role not in held:
+            yield _defect(
+                place(*here, "rules"),
+                f"Nothing says which account of {name} takes {role.value}.",
+                f"Add a row with role: {role.value}; until then what needs it is refused with this reason.",
+                severity=Severity.WARNING,
+            )
+
+
+def _row(where: str, entity: LegalEntityPart, row: AccountRulePart) -> Iterator[Defect]:
+    account = entity.accounts.get(row.account)
+    if account is None or account.closed:
+        state = "is not in the chart" if account is None else "is closed"
+        yield _defect(where, f"The account {row.account!r} {state}.", "Add it under accounts, or name another.")
+    if row.tax_code is not None and row.tax_code not in entity.tax_codes:
+        yield _defect(where, f"The tax code {row.tax_code!r} is not listed.", "Add it under tax_codes.")
+    if row.from_on is not None and row.until_on is not None and row.from_on >= row.until_on:
+        yield _defect(where, "The row ends before it begins.", "Give from_on before until_on.")
+
+
+def _use(row: AccountRulePart) -> tuple[Role, str | None, str | None, str | None]:
+    return row.role, row.product, row.tax_code, row.processor
+
+
+def _defect(where: str, problem: str, remedy: str, *, severity: Severity = Severity.ERROR) -> Defect:
+    # What is wrong with the books stops no flow: it stops the charter, or what would be posted.
+    return Defect(where=where, problem=problem, remedy=remedy, severity=severity)

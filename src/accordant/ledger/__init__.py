@@ -1,0 +1,1 @@
+"""The books: what commercial events mean in debits and credits, and when revenue is earned. Pure."""

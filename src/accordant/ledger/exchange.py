@@ -1,0 +1,97 @@
+"""Amounts in another currency: what a change of the rate gains or loses when a bill is paid, or at the end of a month.
+
+Source: ASC 830-20-35-1 to 35-2 (gains and losses on transactions in another currency go to income). Deferred revenue
+is not money and is never revalued (ASC 830-10-45-18).
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from fractions import Fraction
+
+import msgspec
+
+from accordant.canonical.books import Role
+from accordant.kernel.errors import InvariantBroken
+from accordant.kernel.money import exponent_of, round_half_up
+from accordant.ledger.chart import Use
+from accordant.ledger.patterns import Leg
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """What one unit of ``of`` costs in ``in_``: a decimal string as published, with its source and its day."""
+
+    of: str
+    in_: str
+    rate: str
+    source: str
+    published_on: date
+
+
+def settled(*, received: int, booked: int, original: int, processor: str | None = None) -> list[Leg]:
+    """A bill in another currency is paid: ``received`` is what arrived at today's rate, ``booked`` what it stood at.
+
+    Both in minor units of the books; ``original`` is what was paid, in the deal's currency. The difference is realised:
+    a loss when less arrived.
+    """
+    money = Use(role=Role.BANK) if processor is None else Use(role=Role.CLEARING, processor=processor)
+    return [
+        Leg(use=Use(role=Role.RECEIVABLE), minor=-booked, party=True, original=-original),
+        Leg(use=money, minor=received, original=original),
+        Leg(use=Use(role=Role.FX_REALISED), minor=booked - received),
+    ]
+
+
+def revalued(role: Role, *, stands_at: int, worth: int) -> list[Leg]:
+    """A balance in another currency at the month's closing rate: the difference is unrealised.
+
+    Raises InvariantBroken for a role that is not money owed or held.
+    """
+    if role not in _MONETARY:
+        raise InvariantBroken(f"{role.value} is not money in another currency and is not revalued.")
+    change = worth - stands_at
+    return [
+        Leg(use=Use(role=role), minor=change, party=role is Role.RECEIVABLE),
+        Leg(use=Use(role=Role.FX_UNREALISED), minor=-change),
+    ]
+
+
+_MONETARY = frozenset(
+    {
+        Role.RECEIVABLE,
+        Role.CLEARING,
+        Role.BANK,
+        Role.CUSTOMER_BALANCE,
+        Role.REFUND_LIABILITY,
+        Role.SELLERS_PAYABLE,
+        Role.COMMISSIONS_PAYABLE,
+        Role.WITHHOLDING_PAYABLE,
+    }
+)
+
+
+class Movement(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of an open bill, in the deal's currency and in that of the books."""
+
+    original_minor: int
+    books_minor: int
+
+
+def booked_for(movements: Sequence[Movement], paid_original_minor: int) -> int:
+    """What a payment of so much takes from the receivable, in the currency of the books: its part of what is open.
+
+    The last payment takes the rest, so that no minor unit stays behind. Raises InvariantBroken when more is paid than
+    is open; what is too much belongs to the customer's balance.
+    """
+    open_original = sum(one.original_minor for one in movements)
+    open_books = sum(one.books_minor for one in movements)
+    if not 0 < paid_original_minor <= open_original:
+        raise InvariantBroken(f"{paid_original_minor} is paid on {open_original} that is open.")
+    if paid_original_minor == open_original:
+        return open_books
+    return (2 * open_books * paid_original_minor + open_original) // (2 * open_original)
+
+
+def converted(original_minor: int, rate: Rate) -> int:
+    """An amount in the other currency, rounded half up to a minor unit of the books."""
+    factor = Fraction(rate.rate) * Fraction(10) ** (exponent_of(rate.in_) - exponent_of(rate.of))
+    return round_half_up(original_minor * factor)

@@ -1,0 +1,316 @@
+"""What an event means in debits and credits, by role: one function a pattern, each a table row an accountant can read.
+
+Amounts are minor units of the deal's currency; the legs of a pattern sum to zero, and the first one is its total.
+`compose.py` finds the accounts. Source of every pattern: finance.md 3.3, and the standard named beside it.
+"""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+import msgspec
+
+from accordant.canonical.books import Role
+from accordant.kernel.errors import InvariantBroken
+from accordant.kernel.money import round_half_up
+from accordant.ledger.chart import Use
+
+
+class Leg(msgspec.Struct, frozen=True, kw_only=True):
+    """One amount of a pattern: a debit when positive, a credit when negative; zero legs are left out later.
+
+    ``party`` says whether the amount belongs to the customer's subledger. ``original`` is the amount in the currency of
+    the deal, where the leg is stated in that of the books already.
+    """
+
+    use: Use
+    minor: int
+    party: bool = False
+    original: int | None = None
+    dimensions: dict[str, str] = {}
+
+
+def _debit(role: Role, minor: int, *, party: bool = False, use: Use | None = None) -> Leg:
+    return Leg(use=use or Use(role=role), minor=minor, party=party)
+
+
+def _credit(role: Role, minor: int, *, party: bool = False, use: Use | None = None) -> Leg:
+    return Leg(use=use or Use(role=role), minor=-minor, party=party)
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """How an amount that is taken back falls on what was earned already and on what was not.
+
+    Units: minor units, net of tax; ``tax`` is what goes back to the tax account.
+    """
+
+    earned: int
+    unearned: int
+    tax: int = 0
+
+    @property
+    def total(self) -> int:
+        """All three together."""
+        return self.earned + self.unearned + self.tax
+
+
+def share_of(net_minor: int, *, recognised: int, deferred: int, tax_minor: int = 0) -> Share:
+    """Split an amount taken back in the proportion in which the line was earned: the earned part rounded half up.
+
+    Source: ASC 606-10-32-43 (changes of the price are allocated as the price was) and finance.md 3.2. Raises
+    InvariantBroken for negative amounts, and when more is taken back than was ever billed.
+    """
+    billed = recognised + deferred
+    if min(net_minor, recognised, deferred, tax_minor) < 0 or net_minor > billed:
+        raise InvariantBroken(f"{net_minor} cannot be taken back from {recognised} earned and {deferred} deferred.")
+    if not billed:
+        return Share(earned=0, unearned=0, tax=tax_minor)
+    earned = round_half_up(Fraction(net_minor * recognised, billed))
+    # Rounding must not take more from either side than it holds.
+    earned = min(max(earned, net_minor - deferred), recognised)
+    return Share(earned=earned, unearned=net_minor - earned, tax=tax_minor)
+
+
+# -- billing ---------------------------------------------------------------------------------------------------------
+
+
+class BilledLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a bill as it is posted: ``net_minor`` without tax, of one product, under one tax code.
+
+    ``tax_minor`` is zero under reverse charge; the code is kept all the same, since the return asks for it.
+    ``treatment`` is how a change of contract is accounted for, where the line comes of one.
+    """
+
+    product: str | None
+    net_minor: int
+    tax_code: str | None = None
+    tax_minor: int = 0
+    treatment: str | None = None
+
+
+def net_of(gross_minor: int, rate: Fraction) -> tuple[int, int]:
+    """Net and tax of an amount that includes tax at ``rate`` (a fifth for 20 %): tax rounded half up, net the rest.
+
+    Source: Council Directive 2006/112/EC, article 78 (the taxable amount excludes the tax itself).
+    """
+    tax = round_half_up(Fraction(gross_minor) * rate / (1 + rate))
+    return gross_minor - tax, tax
+
+
+def invoice_issued(lines: Sequence[BilledLine]) -> list[Leg]:
+    """Receivable against deferred revenue and tax. Revenue is earned by schedule, also where that takes one day."""
+    total = sum(line.net_minor + line.tax_minor for line in lines)
+    legs = [_debit(Role.RECEIVABLE, total, party=True)]
+    for line in lines:
+        use = Use(role=Role.DEFERRED_REVENUE, product=line.product, tax_code=line.tax_code)
+        treated = {} if line.treatment is None else {"treatment": line.treatment}
+        legs.append(Leg(use=use, minor=-line.net_minor, dimensions=treated))
+        tax_use = Use(role=Role.SALES_TAX, tax_code=line.tax_code)
+        legs.append(_credit(Role.SALES_TAX, line.tax_minor, use=tax_use))
+    return legs
+
+
+def credit_note_unpaid(share: Share, *, product: str | None = None, tax_code: str | None = None) -> list[Leg]:
+    """A credit note on an open bill takes from what is owed."""
+    return [_credit(Role.RECEIVABLE, share.total, party=True), *_taken_back(share, product, tax_code)]
+
+
+def credit_note_paid(
+    share: Share,
+    *,
+    refunded: int = 0,
+    to_balance: int = 0,
+    owed: int = 0,
+    processor: str | None = None,
+    product: str | None = None,
+    tax_code: str | None = None,
+) -> list[Leg]:
+    """A credit note on a paid bill goes three ways: sent back now, kept for the customer, or owed to them.
+
+    Raises InvariantBroken when the ways do not add up to the note.
+    """
+    if refunded + to_balance + owed != share.total:
+        raise InvariantBroken(f"A credit note of {share.total} goes out as {refunded} + {to_balance} + {owed}.")
+    return [
+        _credit(Role.CLEARING, refunded, use=Use(role=Role.CLEARING, processor=processor)),
+        _credit(Role.CUSTOMER_BALANCE, to_balance, party=True),
+        _credit(Role.REFUND_LIABILITY, owed, party=True),
+        *_taken_back(share, product, tax_code),
+    ]
+
+
+def written_off(share: Share, *, from_allowance: bool = False) -> list[Leg]:
+    """A bill nobody will pay: against the allowance, or directly: what was earned is bad debt, the rest never earned.
+
+    Source: ASC 326-20-35-8 (a write-off is deducted from the allowance) and finance.md 3.2.
+    """
+    total = _credit(Role.RECEIVABLE, share.total, party=True)
+    if from_allowance:
+        return [total, _debit(Role.BAD_DEBT_ALLOWANCE, share.total)]
+    return [
+        total,
+        _debit(Role.BAD_DEBT, share.earned),
+        _debit(Role.DEFERRED_REVENUE, share.unearned),
+        _debit(Role.SALES_TAX, share.tax),
+    ]
+
+
+# -- cash ------------------------------------------------------------------------------------------------------------
+
+
+def payment_applied(amount: int, *, open_minor: int, processor: str | None = None) -> list[Leg]:
+    """Money against what is owed; what is too much stays the customer's. Without a processor it came to the bank."""
+    owed = min(amount, open_minor)
+    return [
+        _received(amount, processor),
+        _credit(Role.RECEIVABLE, owed, party=True),
+        _credit(Role.CUSTOMER_BALANCE, amount - owed, party=True),
+    ]
+
+
+def fee_charged(fee: int, *, processor: str) -> list[Leg]:
+    """What the processor keeps for itself. Read from its balance, never computed."""
+    clearing = Use(role=Role.CLEARING, processor=processor)
+    return [
+        _debit(Role.PROCESSING_FEES, fee, use=Use(role=Role.PROCESSING_FEES, processor=processor)),
+        _credit(Role.CLEARING, fee, use=clearing),
+    ]
+
+
+def payout_paid(amount: int, *, processor: str) -> list[Leg]:
+    """The processor's money in the bank; with it the clearing account of that payout is at zero again."""
+    return [_debit(Role.BANK, amount), _credit(Role.CLEARING, amount, use=Use(role=Role.CLEARING, processor=processor))]
+
+
+def refunded(
+    share: Share, *, processor: str | None = None, product: str | None = None, tax_code: str | None = None
+) -> list[Leg]:
+    """Money given back: the earned part against contra revenue, the rest out of what was not earned yet."""
+    sent = _credit(Role.CLEARING, share.total, use=Use(role=Role.CLEARING, processor=processor))
+    if processor is None:
+        sent = _credit(Role.BANK, share.total)
+    return [sent, *_taken_back(share, product, tax_code)]
+
+
+def owed_sent(legs: list[Leg], owed: int) -> list[Leg]:
+    """A refund of which ``owed`` was owed already since a credit note: that part takes nothing back a second time."""
+    first = msgspec.structs.replace(legs[0], minor=legs[0].minor - owed)
+    return [first, _debit(Role.REFUND_LIABILITY, owed, party=True), *legs[1:]]
+
+
+def dispute_opened(share: Share, *, fee: int, processor: str, product: str | None = None) -> list[Leg]:
+    """The processor takes the amount and its fee at once; what was earned is doubtful, the rest is not earned."""
+    clearing = Use(role=Role.CLEARING, processor=processor)
+    return [
+        _credit(Role.CLEARING, share.total + fee, use=clearing),
+        *_taken_back(share, product, None),
+        _debit(Role.DISPUTE_FEES, fee, use=Use(role=Role.DISPUTE_FEES, processor=processor)),
+    ]
+
+
+def dispute_won(share: Share, *, caught_up: int, processor: str, product: str | None = None) -> list[Leg]:
+    """The money is back: contra revenue as it was, ``caught_up`` was earned meanwhile, the rest is deferred again.
+
+    Raises InvariantBroken when more was earned meanwhile than was deferred.
+    """
+    if not 0 <= caught_up <= share.unearned:
+        raise InvariantBroken(f"{caught_up} cannot have been earned out of {share.unearned}.")
+    return [
+        _debit(Role.CLEARING, share.total, use=Use(role=Role.CLEARING, processor=processor)),
+        _credit(Role.CONTRA_REVENUE, share.earned, use=Use(role=Role.CONTRA_REVENUE, product=product)),
+        _credit(Role.REVENUE, caught_up, use=Use(role=Role.REVENUE, product=product)),
+        _credit(
+            Role.DEFERRED_REVENUE, share.unearned - caught_up, use=Use(role=Role.DEFERRED_REVENUE, product=product)
+        ),
+        _credit(Role.SALES_TAX, share.tax),
+    ]
+
+
+# -- revenue ---------------------------------------------------------------------------------------------------------
+
+
+def revenue_recognised(amount: int, *, deferred: int, product: str | None = None) -> list[Leg]:
+    """What was earned, out of what was billed for it; what was earned before it is billed is a contract asset.
+
+    A negative ``amount`` takes recognition back. Source: ASC 606-10-45-1 to 45-3.
+    """
+    billed = amount if amount < 0 else min(amount, max(deferred, 0))
+    return [
+        _credit(Role.REVENUE, amount, use=Use(role=Role.REVENUE, product=product)),
+        _debit(Role.DEFERRED_REVENUE, billed, use=Use(role=Role.DEFERRED_REVENUE, product=product)),
+        _debit(Role.CONTRACT_ASSET, amount - billed, use=Use(role=Role.CONTRACT_ASSET, product=product)),
+    ]
+
+
+# -- parties other than the customer ---------------------------------------------------------------------------------
+
+
+def agent_sale(gross: int, *, commission: int, fee: int, processor: str) -> list[Leg]:
+    """A sale for somebody else: only the commission is ours, the rest is the seller's.
+
+    Source: ASC 606-10-55-36 to 55-40 (principal or agent).
+    """
+    return [
+        _debit(Role.CLEARING, gross - fee, use=Use(role=Role.CLEARING, processor=processor)),
+        _debit(Role.PROCESSING_FEES, fee, use=Use(role=Role.PROCESSING_FEES, processor=processor)),
+        _credit(Role.SELLERS_PAYABLE, gross - commission, party=True),
+        _credit(Role.REVENUE, commission),
+    ]
+
+
+def seller_paid(owed: int, *, withheld: int = 0) -> list[Leg]:
+    """A seller gets what is owed, less what the law makes us withhold.
+
+    Source: 26 U.S.C. 3406 (backup withholding; the rate is a dated row of the charter, not a constant here).
+    """
+    return [
+        _debit(Role.SELLERS_PAYABLE, owed, party=True),
+        _credit(Role.BANK, owed - withheld),
+        _credit(Role.WITHHOLDING_PAYABLE, withheld),
+    ]
+
+
+def commission_earned(amount: int) -> list[Leg]:
+    """A commission on cash is an asset first. Source: ASC 340-40-25-1 (costs of obtaining a contract)."""
+    return [_debit(Role.DEFERRED_COMMISSION, amount), _credit(Role.COMMISSIONS_PAYABLE, amount)]
+
+
+def commission_expensed(amount: int) -> list[Leg]:
+    """The part of a deferred commission that this period bears. Source: ASC 340-40-35-1."""
+    return [_debit(Role.COMMISSION_EXPENSE, amount), _credit(Role.DEFERRED_COMMISSION, amount)]
+
+
+# -- between our own companies, each function for one side ------------------------------------------------------------
+
+
+def intercompany_bought(amount: int) -> list[Leg]:
+    """The company that sold to the customer owes the one that delivered."""
+    return [_debit(Role.INTERCOMPANY_COST, amount), _credit(Role.INTERCOMPANY_PAYABLE, amount)]
+
+
+def intercompany_delivered(amount: int) -> list[Leg]:
+    """The company that delivered has earned from its sister; both disappear when the group is added up."""
+    return [_debit(Role.INTERCOMPANY_RECEIVABLE, amount), _credit(Role.INTERCOMPANY_REVENUE, amount)]
+
+
+def collected_for_sister(amount: int, *, processor: str | None = None) -> list[Leg]:
+    """Money came to the wrong company: it owes it to its sister."""
+    return [_received(amount, processor), _credit(Role.INTERCOMPANY_PAYABLE, amount)]
+
+
+def collected_by_sister(amount: int) -> list[Leg]:
+    """The customer has paid, to our sister: she owes us what the customer does not any more."""
+    return [_debit(Role.INTERCOMPANY_RECEIVABLE, amount), _credit(Role.RECEIVABLE, amount, party=True)]
+
+
+def _received(amount: int, processor: str | None) -> Leg:
+    if processor is None:
+        return _debit(Role.BANK, amount)
+    return _debit(Role.CLEARING, amount, use=Use(role=Role.CLEARING, processor=processor))
+
+
+def _taken_back(share: Share, product: str | None, tax_code: str | None) -> list[Leg]:
+    return [
+        _debit(Role.DEFERRED_REVENUE, share.unearned, use=Use(role=Role.DEFERRED_REVENUE, product=product)),
+        _debit(Role.CONTRA_REVENUE, share.earned, use=Use(role=Role.CONTRA_REVENUE, product=product)),
+        _debit(Role.SALES_TAX, share.tax, use=Use(role=Role.SALES_TAX, tax_code=tax_code)),
+    ]
