@@ -22,6 +22,9 @@ from accordant.store.schema import audit_batch, audit_entry, audit_head
 
 _MISSING_SHOWN_MAX = 10
 _ENTRY = ("position", "kind", "actor", "subject", "cause", "at", "salt", "body", "commitment", "leaf")
+_HEAD = (
+    select(audit_head.c.batch, audit_head.c.position, audit_head.c.hash).where(audit_head.c.id == 1).with_for_update()
+)
 _SALT_BYTES = 16
 RandomBytes = Callable[[int], bytes]
 
@@ -93,12 +96,11 @@ def append(
 
 
 def _lock_head(connection: Connection) -> tuple[int, int, bytes]:
-    query = select(audit_head.c.batch, audit_head.c.position, audit_head.c.hash).where(audit_head.c.id == 1)
-    row = connection.execute(query.with_for_update()).one_or_none()
+    row = connection.execute(_HEAD).one_or_none()
     if row is None:
         # Two first writers at once: the insert makes one wait, and the second read sees what the other committed.
         bulk.insert_new(connection, audit_head, ("id", "batch", "position", "hash"), [(1, 0, 0, GENESIS)])
-        row = connection.execute(query.with_for_update()).one()
+        row = connection.execute(_HEAD).one()
     return int(row.batch), int(row.position), bytes(row.hash)
 
 

@@ -17,13 +17,15 @@ from accordant.kernel.hashing import canonical_json, digest
 from accordant.store.schema import phase_grant
 
 _DECODER = msgspec.json.Decoder(Grant)
+_NEWEST = select(phase_grant).where(
+    phase_grant.c.id.in_(select(func.max(phase_grant.c.id)).group_by(phase_grant.c.flow))
+)
 _ALTERED = "The record of its grant was altered after it was made."
 
 
 def newest_grants(connection: Connection) -> tuple[Grant, ...]:
     """The newest grant of each flow; one whose seal does not fit lets its flow read only."""
-    newest = select(func.max(phase_grant.c.id)).group_by(phase_grant.c.flow)
-    return read_grants(connection.execute(select(phase_grant).where(phase_grant.c.id.in_(newest))).all())
+    return read_grants(connection.execute(_NEWEST).all())
 
 
 def read_grants(rows: Sequence[Row[Any]]) -> tuple[Grant, ...]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import takewhile
 
 from msgspec import structs
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, bindparam, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from accordant.kernel.clock import from_micros, to_micros
@@ -61,6 +61,21 @@ SELECT seq, connection, lane, "partition", state, attempts, due_at FROM fresh
 """
 _DELIVERY = ("connection", "external_id", "outcome", "received_at")
 _TWIN = ("connection", "external_id", "digest", "received_at", "key_id", "body")
+
+
+# Made once: to make a question, and its key among the compiled ones, takes longer than to ask it.
+_READY = (
+    select(inbox_work.c.seq, inbox_work.c.attempts, inbox_work.c.lane)
+    .where(
+        # Written out, not bound: a partial index is taken only where the query shows the index's own condition.
+        text("inbox_work.state = 'received'"),
+        inbox_work.c.due_at <= bindparam("now"),
+        inbox_work.c.lane.not_in(select(parked_lane.c.lane)),
+    )
+    .order_by(inbox_work.c.seq)
+    .limit(bindparam("most"))
+)
+_READY_OF_SHARE = _READY.where(inbox_work.c.partition.in_(bindparam("share", expanding=True)))
 
 
 class SqlInbox:
@@ -368,21 +383,10 @@ def _record_others(
 def _ready(
     connection: Connection, limit: int, now: datetime, partitions: frozenset[int] | None
 ) -> list[tuple[int, int, str]]:
-    parked = select(parked_lane.c.lane)
-    query = (
-        select(inbox_work.c.seq, inbox_work.c.attempts, inbox_work.c.lane)
-        .where(
-            # Written out, not bound: a partial index is taken only where the query shows the index's own condition.
-            text("inbox_work.state = 'received'"),
-            inbox_work.c.due_at <= to_micros(now),
-            inbox_work.c.lane.not_in(parked),
-        )
-        .order_by(inbox_work.c.seq)
-        .limit(limit)
-    )
-    if partitions is not None:
-        query = query.where(inbox_work.c.partition.in_(sorted(partitions)))
-    return [(row.seq, row.attempts, row.lane) for row in connection.execute(query)]
+    bound: dict[str, int | list[int]] = {"now": to_micros(now), "most": limit}
+    if partitions is None:
+        return [tuple(row) for row in connection.execute(_READY, bound)]
+    return [tuple(row) for row in connection.execute(_READY_OF_SHARE, bound | {"share": sorted(partitions)})]
 
 
 def _hand_out(work: list[tuple[int, int, str]]) -> list[int]:

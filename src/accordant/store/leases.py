@@ -6,13 +6,15 @@ The database only compares what it stored: what time it is says the clock of lea
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from accordant.kernel.clock import Clock, to_micros
 from accordant.kernel.errors import TransientError
 from accordant.store import bulk
 from accordant.store.engine import Database
 from accordant.store.schema import lease
+
+_HELD = select(lease.c.token).where(lease.c.name == bindparam("name")).with_for_update(read=True)
 
 #: Asked first in a transaction; raises where its caller may not go on.
 Guard = Callable[[Connection], None]
@@ -92,5 +94,4 @@ class Leases:
 
 def holds(connection: Connection, name: str, token: int) -> bool:
     """Whether ``token`` is still the current one; asked inside a transaction, nobody can take over before that ends."""
-    query = select(lease.c.token).where(lease.c.name == name).with_for_update(read=True)
-    return connection.execute(query).scalar() == token
+    return connection.execute(_HELD, {"name": name}).scalar() == token

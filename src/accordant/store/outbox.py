@@ -2,10 +2,25 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, Row, Select, exists, func, select, text
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    exists,
+    func,
+    select,
+    text,
+)
 
 from accordant.canonical.intents import AlreadyApplied, Applied, IntentState, WriteIntent
 from accordant.canonical.refs import EntityKind
@@ -25,6 +40,7 @@ from accordant.store.state import SUPERSEDED, record_ref, superseded
 
 # Written out, not bound: a partial index is taken only where the query shows the index's own condition.
 _IS_OPEN = "state IN ('pending', 'leased', 'uncertain')"
+_DUE = ("id", "record", "revision", "state", "attempts", "shadow", "cause", "lease_token", "body")
 _RECEIPT = ("intent_id", "attempt", "outcome", "body", "settled_at")
 _CONFIRMED = ("ref", "target", "object", "key", "target_id", "fields", "intent_id", "confirmed_at", "marks")
 _NOTHING_KNOWN = FieldsKnown()
@@ -63,15 +79,13 @@ class SqlOutbox:
         waiting = _Waiting(paused_flows, self._batches(now), to_micros(lease_now or now))
         with self._database.read() as connection:
             # Most rounds find nothing: look before taking the only writer's place.
-            if connection.execute(_due(target, micros, 1, waiting)).first() is None:
+            if not _due(connection, target, micros, 1, waiting):
                 return ()
         with self._database.write() as connection:
             if not self._database.is_sqlite:
                 # Couriers of one target claim in turns: a lane whose lease is not committed yet looks open to the next.
                 connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"outbox/{target}"))))
-            rows = connection.execute(
-                _due(target, micros, limit, waiting).with_for_update(skip_locked=True, of=write_intent)
-            ).all()
+            rows = _due(connection, target, micros, limit, waiting, locked=True)
             chosen = _newest(rows)
             kept = [(row, chosen[row.record]) for row in rows if row.revision == chosen[row.record].revision]
             replaced = _supersede(connection, rows, [row for row, _ in kept], now)
@@ -147,16 +161,64 @@ def _newest(rows: Sequence[Row[Any]]) -> dict[str, _Chosen]:
     return chosen
 
 
-def _due(target: str, micros: int, limit: int, flows: "_Waiting") -> Select[Any]:
+class _Waiting(NamedTuple):
+    """Flows that wait: whole, or with what was planned after their last tick. And the time by which leases end."""
+
+    paused: frozenset[str]
+    batches: Mapping[str, datetime]
+    lease_now: int
+
+
+def _due(
+    connection: Connection, target: str, micros: int, limit: int, waiting: _Waiting, *, locked: bool = False
+) -> Sequence[Row[Any]]:
+    """What is due of a target, the longest due first; ``locked`` keeps it from other transactions."""
+    flows = sorted(waiting.batches)
+    query = _due_query(len(flows), waits=bool(waiting.paused), locked=locked)
+    bound: dict[str, Any] = {"target": target, "now": micros, "lease_now": waiting.lease_now, "most": limit}
+    if waiting.paused:
+        bound["paused"] = sorted(waiting.paused)
+    for index, flow in enumerate(flows):
+        bound |= {f"flow_{index}": flow, f"until_{index}": to_micros(waiting.batches[flow])}
+    return connection.execute(query, bound).all()
+
+
+@lru_cache(maxsize=32)
+def _due_query(batch_flows: int, *, waits: bool, locked: bool) -> Select[Any]:
+    """The question of `_due`, made once: to make it, and its key among the compiled ones, takes longer than to ask."""
+    target, now = bindparam("target", type_=Text), bindparam("now", type_=BigInteger)
     waiting = write_intent.alias("waiting")
     blocked = select(waiting.c.lane).where(
         waiting.c.target == target,
         text(f"waiting.{_IS_OPEN}"),
-        (waiting.c.due_at > micros)
-        | ((waiting.c.state == IntentState.LEASED.value) & (waiting.c.lease_expires_at > flows.lease_now)),
+        (waiting.c.due_at > now)
+        | ((waiting.c.state == IntentState.LEASED.value) & (waiting.c.lease_expires_at > bindparam("lease_now"))),
     )
-    lower = write_intent.alias("lower")
+    query = (
+        select(*(write_intent.c[name] for name in _DUE))
+        .where(
+            write_intent.c.target == target,
+            text(f"write_intent.{_IS_OPEN}"),
+            write_intent.c.due_at <= now,
+            write_intent.c.lane.not_in(blocked),
+            *_in_turn(target),
+            write_intent.c.lane.not_in(select(parked_lane.c.lane)),
+        )
+        .order_by(write_intent.c.due_at, write_intent.c.id)
+        .limit(bindparam("most", type_=Integer))
+    )
+    if waits:
+        query = query.where(write_intent.c.flow.not_in(bindparam("paused", expanding=True)))
+    for index in range(batch_flows):
+        is_planned = write_intent.c.planned_at <= bindparam(f"until_{index}")
+        query = query.where((write_intent.c.flow != bindparam(f"flow_{index}")) | is_planned)
+    return query.with_for_update(skip_locked=True, of=write_intent) if locked else query
+
+
+def _in_turn(target: BindParameter[str]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Nothing of a lower step is before an intent, neither open nor held."""
     # A subscription looks up its account: while a lower step of the lane is open, the higher waits behind it.
+    lower = write_intent.alias("lower")
     first_things_first = exists().where(
         lower.c.lane == write_intent.c.lane,
         lower.c.target == target,
@@ -171,43 +233,7 @@ def _due(target: str, micros: int, limit: int, flows: "_Waiting") -> Select[Any]
         held.c.step < write_intent.c.step,
         ~exists().where(confirmed_record.c.ref == held.c.record),
     )
-    query = (
-        select(
-            write_intent.c.id,
-            write_intent.c.record,
-            write_intent.c.revision,
-            write_intent.c.state,
-            write_intent.c.attempts,
-            write_intent.c.shadow,
-            write_intent.c.cause,
-            write_intent.c.lease_token,
-            write_intent.c.body,
-        )
-        .where(
-            write_intent.c.target == target,
-            text(f"write_intent.{_IS_OPEN}"),
-            write_intent.c.due_at <= micros,
-            write_intent.c.lane.not_in(blocked),
-            ~first_things_first,
-            ~behind_a_hold,
-            write_intent.c.lane.not_in(select(parked_lane.c.lane)),
-        )
-        .order_by(write_intent.c.due_at, write_intent.c.id)
-        .limit(limit)
-    )
-    if flows.paused:
-        query = query.where(write_intent.c.flow.not_in(sorted(flows.paused)))
-    for flow, until in sorted(flows.batches.items()):
-        query = query.where((write_intent.c.flow != flow) | (write_intent.c.planned_at <= to_micros(until)))
-    return query
-
-
-class _Waiting(NamedTuple):
-    """Flows that wait: whole, or with what was planned after their last tick. And the time by which leases end."""
-
-    paused: frozenset[str]
-    batches: Mapping[str, datetime]
-    lease_now: int
+    return ~first_things_first, ~behind_a_hold
 
 
 def _said_at(connection: Connection, seqs: set[int]) -> dict[int | None, datetime]:

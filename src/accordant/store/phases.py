@@ -23,6 +23,7 @@ from accordant.store.grants import add_grant, read_grants
 from accordant.store.guard import bookkeeping
 from accordant.store.schema import desired_record, evidence_pack, hub_fact, phase_grant, phase_proposal, write_intent
 
+_NEWEST = select(func.max(phase_grant.c.id))
 _PLANNED_FOR = "everything decided for the grant"
 _PROPOSAL = msgspec.json.Decoder(Proposal)
 _PACK = msgspec.json.Decoder(EvidencePack)
@@ -95,7 +96,7 @@ class SqlPhaseBook:
     def newest(self) -> int:
         """The number of the newest grant, 0 before the first: it grows with every change of what is granted."""
         with self._database.read() as connection:
-            return connection.execute(select(func.max(phase_grant.c.id))).scalar() or 0
+            return connection.execute(_NEWEST).scalar() or 0
 
     def planned_for(self) -> int:
         """The grant for which everything was decided last."""

@@ -15,6 +15,7 @@ from accordant.store.engine import Database
 from accordant.store.schema import target_shape, write_intent
 
 _COLUMNS = ("system", "object", "fields", "digest", "drift", "drifted_at", "seen_at", "revision")
+_REVISION = select(func.max(target_shape.c.revision))
 _FIELDS = msgspec.json.Decoder(tuple[DescribedField, ...] | None)
 _DRIFT = msgspec.json.Decoder(tuple[TargetDrift, ...])
 _ENCODER = msgspec.json.Encoder(order="deterministic")
@@ -46,7 +47,7 @@ class SqlShapeBook:
     def revision(self) -> int:
         """See the port."""
         with self._database.read() as connection:
-            return connection.execute(select(func.max(target_shape.c.revision))).scalar() or 0
+            return connection.execute(_REVISION).scalar() or 0
 
     def keep(self, changes: Sequence[ShapeChange]) -> None:
         """See the port."""

@@ -78,6 +78,14 @@ SUPERSEDED = "A newer revision of the record carries this change."
 _FIELDS_DECODER = msgspec.json.Decoder(dict[str, WireValue])
 _NOTES_DECODER = msgspec.json.Decoder(tuple[str, ...])
 _ENCODER = msgspec.json.Encoder(order="sorted")
+# Made once: to make a question, and its key among the compiled ones, takes longer than to ask it.
+_SWITCHES = select(switch.c.name)
+_ANY_HELD = (
+    select(write_intent.c.id)
+    # Written out, not bound: a partial index is taken only where the query shows the index's own condition.
+    .where(text("write_intent.state IN ('dead', 'held', 'uncertain') AND write_intent.state = 'held'"))
+    .limit(1)
+)
 
 
 class SqlState:
@@ -178,7 +186,7 @@ class SqlState:
     def switches(self) -> frozenset[str]:
         """See the port."""
         with self._database.read() as connection:
-            return frozenset(connection.execute(select(switch.c.name)).scalars())
+            return frozenset(connection.execute(_SWITCHES).scalars())
 
     def grants(self) -> tuple[Grant, ...]:
         """See the port."""
@@ -358,8 +366,7 @@ def _replace_held(connection: Connection, planned: list[PlannedIntent], now: dat
     records = {
         (record_ref(one.intent.target, one.intent.object, one.intent.key), one.intent.revision): one for one in planned
     }
-    is_held = text("write_intent.state IN ('dead', 'held', 'uncertain') AND write_intent.state = 'held'")
-    if not records or connection.execute(select(write_intent.c.id).where(is_held).limit(1)).first() is None:
+    if not records or connection.execute(_ANY_HELD).first() is None:
         return []
     lines = []
     for (record, revision), one in records.items():
