@@ -23,6 +23,7 @@ from accordant.connectors.sdk.alerts import AlertWebhook
 from accordant.connectors.sdk.collector import SpanSender, wants_spans
 from accordant.governance.decide import Switches
 from accordant.governance.findings import ConnectorFacts, Severity
+from accordant.governance.hearing import Hearing
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, ConfigurationError, RejectedError
 from accordant.operations import pause as switching
@@ -386,7 +387,7 @@ class Hub:
 
     def _open_gate(self) -> Gate:
         asked = gate_asker(self.state, self.clock)
-        return partial(stop_of, rulebook=self.rulebook, switches=self.switches(), ask_gates=asked)
+        return partial(stop_of, rulebook=self.rulebook, hearing=Hearing(self.switches()), ask_gates=asked)
 
     async def reread_round(self) -> int:
         """Ask the owners of objects in doubt; how many events waited for an answer."""

@@ -51,15 +51,16 @@ def advance(
     A turn counts at the time its owner said it, ``said_at``: a year of history that is caught up with in an hour goes
     back and forth as slowly as the year did.
     """
+    if mark is None or (not mark.turns and mark.value == value == before):
+        # Nothing to go back to, or nothing that moved: what most fields of most writes are.
+        return FieldMark(value=value, revision=revision, at=at)
     turned_at = min(at, said_at or at)
-    turns = [] if mark is None else [turn for turn in mark.turns if turn.at > turned_at - SPAN]
-    if mark is not None and not turns:
+    turns = [turn for turn in mark.turns if turn.at > turned_at - SPAN]
+    if not turns:
         turns.append(Turn(mark.value, min(mark.at, turned_at), ours=True))
     for turn in (Turn(before, turned_at, ours=False), Turn(value, turned_at, ours=True)):
-        if turns and turns[-1].value != turn.value:
+        if turns[-1].value != turn.value:
             turns.append(turn)
-    if not turns:
-        turns.append(Turn(value, turned_at, ours=True))
     # One value without a change behind it is what almost every field has: the mark itself says as much.
     kept = tuple(turns[-TURNS_MAX:]) if len(turns) > 1 else ()
     return FieldMark(value=value, revision=revision, at=at, turns=kept)

@@ -89,12 +89,12 @@ def contest(
     write: dict[str, WireValue] = {}
     aside: list[SetAside] = []
     found: list[Contested] = []
-    confirmed = respell({name: mark.value for name, mark in known.marks.items() if name in desired})
-    tried = [respell(values) for values in known.tried]
-    for name in sorted(desired):
+    differing = sorted(name for name, value in desired.items() if held.fields.get(name) != value)
+    # Only of these is anything to be known, and mostly they are few of a record's fields.
+    confirmed = respell({name: known.marks[name].value for name in differing if name in known.marks})
+    tried = [respell({name: values[name] for name in differing if name in values}) for values in known.tried]
+    for name in differing:
         value, there = desired[name], held.fields.get(name)
-        if there == value:
-            continue
         stand, mark = known.stands.get(name), known.marks.get(name)
         if stand is not None and _is_set_aside(stand, raw[name]):
             aside.append(SetAside(field=name, sentence=stand.sentence, is_kept=stand.effect is StandEffect.KEEP))

@@ -148,6 +148,9 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
     ]
     # What is about to be overwritten is on disk before it is: no crash may lose the value that lost.
     await trip.keep([found for one in sifted for found in one.found(trip.now)])
+    going_out = [one.leased for one in sifted if one.goes_out]
+    ours = await trip.still_ours(going_out) if going_out else frozenset()
+    # Only now, since to prolong leases takes time: nothing is awaited between the policy's answer and the call.
     gate = trip.open_gate()
     done: list[Delivered] = []
     to_write: list[tuple[_Sifted, RecordWrite]] = []
@@ -159,6 +162,8 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
             done.append(
                 Delivered(leased=leased, outcome=None, before=one.before, stopped=one.seen.withheld, seen=one.seen)
             )
+        elif leased.intent.id not in ours:
+            continue
         elif (stop := gate(leased, frozenset(one.write))) is not None:
             done.append(one.stopped(stop))
         else:
@@ -169,8 +174,7 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
                 target_id=one.seen.address,
             )
             to_write.append((one, write))
-    ours = await trip.still_ours([one.leased for one, _ in to_write]) if to_write else frozenset()
-    return done + await _write([pair for pair in to_write if pair[0].leased.intent.id in ours], trip)
+    return done + await _write(to_write, trip)
 
 
 class _Sifted(msgspec.Struct, frozen=True):
@@ -182,6 +186,11 @@ class _Sifted(msgspec.Struct, frozen=True):
     write: dict[str, WireValue] = {}
     contest: Contest = NO_CONTEST
     seen: Recognized = AS_EXPECTED
+
+    @property
+    def goes_out(self) -> bool:
+        """Whether it is to be written, if it may be."""
+        return self.outcome is None and self.seen.withheld is None
 
     def delivered(self, outcome: WriteOutcome, request_id: str | None = None) -> Delivered:
         """What came of it."""

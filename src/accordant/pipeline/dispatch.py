@@ -9,8 +9,9 @@ import msgspec
 
 from accordant.canonical.charter import Phase
 from accordant.canonical.conflicts import StandEffect
-from accordant.governance.decide import Case, CompiledFlow, Switches, decide
+from accordant.governance.decide import Case, CompiledFlow, Switches
 from accordant.governance.gates import AskGates, CompiledGate, GateVerdict, judge_gates, nobody_asks
+from accordant.governance.hearing import Hearing
 from accordant.kernel.clock import Clock
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.outbox import LeasedIntent
@@ -36,13 +37,15 @@ def stop_of(
     changing: frozenset[str],
     *,
     rulebook: Rulebook,
-    switches: Switches,
+    hearing: Hearing,
     ask_gates: AskGates = nobody_asks,
 ) -> Stop | None:
     """Why this intent may not be sent now, or None. ``changing`` are the fields the target does not hold yet.
 
-    ``ask_gates`` looks up what is recorded of its customer today; without it every gate holds.
+    ``hearing`` has the switches as they were read for this call. ``ask_gates`` looks up what is recorded of its
+    customer today; without it every gate holds.
     """
+    switches = hearing.switches
     route = rulebook.route(leased.intent.flow)
     if route is None:
         return Stop(f"The charter has no flow named {leased.intent.flow} any more.", final=True)
@@ -53,7 +56,7 @@ def stop_of(
         if stand.effect is StandEffect.KEEP and leased.intent.fields.get(name, stand.against) == stand.value
     )
     verdicts = ask_gates(route.rules.gates, account_of(leased.intent.lane))
-    decision = decide(
+    decision = hearing.decide(
         Case(flow=route.rules, fields=fields, switches=switches, changing=changing, kept=kept, verdicts=verdicts)
     )
     withheld = sorted(leased.intent.fields.keys() - decision.write)

@@ -26,11 +26,11 @@ from accordant.governance.decide import (
     Effect,
     Switches,
     compile_flow,
-    decide,
     encode_decision,
 )
 from accordant.governance.gates import compile_gates, judge_gates
 from accordant.governance.grants import is_exempt, meaning_of
+from accordant.governance.hearing import Hearing
 from accordant.governance.ownership import OwnershipMatrix
 from accordant.governance.phases import Tier, cap_of
 from accordant.kernel.hashing import fingerprint
@@ -192,11 +192,12 @@ def plan(
     bench.load_desired(refs)
     bench.load_stands(refs)
     bench.load_clearances({record.account_id for record in wanted if record.route.rules.gates})
+    hearing = Hearing(switches)
     for record in wanted:
         if record.route.rules.automation in asleep:
-            _let_sleep(record, bench, switches)
+            _let_sleep(record, bench, hearing)
             continue
-        _decide_and_lay(record, bench, rulebook, switches, repair=record.ref in repair or record.ref in bench.doubted)
+        _decide_and_lay(record, bench, rulebook, hearing, repair=record.ref in repair or record.ref in bench.doubted)
 
 
 def _names_needed(
@@ -299,12 +300,12 @@ def _record(
     )
 
 
-def _decide_and_lay(record: _Wanted, bench: Workbench, rulebook: Rulebook, switches: Switches, *, repair: bool) -> None:
+def _decide_and_lay(record: _Wanted, bench: Workbench, rulebook: Rulebook, hearing: Hearing, *, repair: bool) -> None:
     """Ask the court about one record; lay down what it allows, and note what it does not."""
     rules = record.route.rules
     stood = with_stands(record.translation.fields, bench.stands(record.ref), financial=rules.essential, now=bench.now)
     fields = stood.fields
-    decision = _ask_court(record, stood, bench, switches)
+    decision = _ask_court(record, stood, bench, hearing)
     # What is held is planned all the same: the intent waits in the outbox until the switch is released. Only a field
     # that waits for a person's word on a conflict or for a compliance gate is left out, since its neighbors are not to
     # wait with it; the word or the opening of the gate plans it anew.
@@ -381,13 +382,13 @@ def _tell_record(
     )
 
 
-def _let_sleep(record: _Wanted, bench: Workbench, switches: Switches) -> None:
+def _let_sleep(record: _Wanted, bench: Workbench, hearing: Hearing) -> None:
     """What a replay has not named is not set off; the trail says so where it would have been."""
     old = bench.desired(record.ref)
     if old is not None and old.fields == record.translation.fields:
         return
     fields = frozenset(record.translation.fields)
-    decision = decide(Case(flow=record.route.rules, fields=fields, switches=switches, replay=True))
+    decision = hearing.decide(Case(flow=record.route.rules, fields=fields, switches=hearing.switches, replay=True))
     body: dict[str, str | int | bool | list[str] | None] = {
         "flow": record.route.flow.name,
         "reasons": [reason.text for reason in decision.reasons if reason.rule == REPLAY_RULE],
@@ -395,13 +396,13 @@ def _let_sleep(record: _Wanted, bench: Workbench, switches: Switches) -> None:
     bench.note("court.automation.asleep", str(record.entity), record.cause, body)
 
 
-def _ask_court(record: _Wanted, stood: Stood, bench: Workbench, switches: Switches) -> Decision:
+def _ask_court(record: _Wanted, stood: Stood, bench: Workbench, hearing: Hearing) -> Decision:
     rules = record.route.rules
-    return decide(
+    return hearing.decide(
         Case(
             flow=rules,
             fields=frozenset(stood.fields),
-            switches=switches,
+            switches=hearing.switches,
             problems=frozenset(problem.field for problem in record.translation.problems),
             contested=stood.held,
             kept=stood.kept,

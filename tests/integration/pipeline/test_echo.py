@@ -28,6 +28,7 @@ from accordant.canonical.observations import Interpretation, Interpreted, Observ
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.canonical.targets import CurrentRecord
 from accordant.governance.decide import NOTHING_STOPPED
+from accordant.governance.hearing import Hearing
 from accordant.governance.phases import Tier
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.dispatch import stop_of
@@ -203,7 +204,9 @@ class World:
                 settings=CourierPart(),
                 resting_flows=frozenset,
                 open_gate=lambda: (
-                    lambda leased, changing: stop_of(leased, changing, rulebook=self.rulebook, switches=NOTHING_STOPPED)
+                    lambda leased, changing: stop_of(
+                        leased, changing, rulebook=self.rulebook, hearing=Hearing(NOTHING_STOPPED)
+                    )
                 ),
                 breaker=self.breakers[name],
                 pause=pause,

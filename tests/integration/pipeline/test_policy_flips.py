@@ -24,6 +24,7 @@ from accordant.canonical.charter import (
 from accordant.canonical.refs import EntityKind
 from accordant.canonical.targets import ObjectSpec, object_spec
 from accordant.governance.decide import Switches
+from accordant.governance.hearing import Hearing
 from accordant.governance.phases import Tier
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
@@ -143,7 +144,7 @@ class Hall(LedgerTarget):
     def open_gate(self) -> Gate:
         self.moment()
         rulebook, switches = self.rulebook, Switches.thrown(self.state.switches())
-        return lambda leased, changing: stop_of(leased, changing, rulebook=rulebook, switches=switches)
+        return lambda leased, changing: stop_of(leased, changing, rulebook=rulebook, hearing=Hearing(switches))
 
     def resting(self) -> frozenset[str]:
         resting = resting_flows(self.rulebook, Switches.thrown(self.state.switches()))

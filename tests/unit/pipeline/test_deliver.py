@@ -17,7 +17,7 @@ from accordant.canonical.intents import (
 )
 from accordant.canonical.targets import CurrentRecord, ObjectSpec
 from accordant.kernel.errors import AccordantError, RejectedError
-from accordant.pipeline.deliver import Delivered, Gate, OpenGate, deliver
+from accordant.pipeline.deliver import Delivered, Gate, OpenGate, StillOurs, deliver
 from accordant.pipeline.dispatch import Stop
 from accordant.pipeline.recognize import Recognizer
 from accordant.ports.conflicts import Found
@@ -51,8 +51,24 @@ async def all_ours(batch: Sequence[LeasedIntent]) -> frozenset[str]:
     return frozenset(one.intent.id for one in batch)
 
 
-async def run(target: LedgerTarget, *batch: LeasedIntent, open_gate: OpenGate | None = None) -> tuple[Delivered, ...]:
-    done = await deliver(
+async def run(
+    target: LedgerTarget,
+    *batch: LeasedIntent,
+    open_gate: OpenGate | None = None,
+    still_ours: StillOurs = all_ours,
+) -> tuple[Delivered, ...]:
+    done = await deliver_all(target, *batch, open_gate=open_gate, still_ours=still_ours)
+    assert sorted(one.leased.intent.id for one in done) == sorted(one.intent.id for one in batch)
+    return done
+
+
+async def deliver_all(
+    target: LedgerTarget,
+    *batch: LeasedIntent,
+    open_gate: OpenGate | None = None,
+    still_ours: StillOurs = all_ours,
+) -> tuple[Delivered, ...]:
+    return await deliver(
         batch,
         outbound=target,
         mappings=MAPPINGS,
@@ -60,11 +76,9 @@ async def run(target: LedgerTarget, *batch: LeasedIntent, open_gate: OpenGate | 
         open_gate=open_gate or opened(),
         recognizer=Recognizer(memory=Memory(), search=None, charter="abc", clock=lambda: NOW),
         keep=forget,
-        still_ours=all_ours,
+        still_ours=still_ours,
         now=NOW,
     )
-    assert sorted(one.leased.intent.id for one in done) == sorted(one.intent.id for one in batch)
-    return done
 
 
 def outcomes(done: Sequence[Delivered]) -> dict[str, str]:
@@ -133,6 +147,34 @@ async def test_a_value_the_target_cannot_spell_is_one_records_matter() -> None:
 
 
 # -- the gate ----------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_stopped_while_leases_are_prolonged_is_not_sent_even_by_a_target_that_asks_nobody() -> None:
+    frozen = False
+
+    def open_gate() -> Gate:
+        stop = Stop("Frozen.", final=False) if frozen else None
+        return lambda _, __: stop
+
+    async def prolong(batch: Sequence[LeasedIntent]) -> frozenset[str]:
+        nonlocal frozen
+        frozen = True
+        return await all_ours(batch)
+
+    target = LedgerTarget()
+    (done,) = await run(target, leased(), open_gate=open_gate, still_ours=prolong)
+    assert target.ledger == []
+    assert (done.outcome, done.stopped) == (None, "Frozen.")
+
+
+async def test_what_another_courier_took_over_is_neither_written_nor_answered() -> None:
+    async def lose_one(batch: Sequence[LeasedIntent]) -> frozenset[str]:
+        return frozenset(one.intent.id for one in batch if one.intent.key != "cus_2")
+
+    target = LedgerTarget()
+    done = await deliver_all(target, leased("cus_1"), leased("cus_2"), still_ours=lose_one)
+    assert outcomes(done) == {"cus_1": "Applied"}
+    assert [key for key, _ in target.ledger] == ["cus_1"]
 
 
 class Queue(LedgerTarget):

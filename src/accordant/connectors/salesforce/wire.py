@@ -20,6 +20,7 @@ from accordant.kernel.errors import RejectedError
 Json: TypeAlias = Any
 
 DIGITS_MAX = 40  # Salesforce holds 18; what is longer is nobody's amount, and would cost time to print
+_WHOLE_MAX = 10**18  # any whole number below it is plain and short enough as it stands
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 # Every space Python knows and every control character below: the wider of the two trims Salesforce could mean.
@@ -54,6 +55,10 @@ def canonical(kind: FieldType, value: WireValue) -> WireValue:
     Text is trimmed and empty text is None; an amount has two places, or more where it carries more; a whole number is
     an int; an instant is UTC to the second; a checkbox is never empty. Raises ValueUnreadable.
     """
+    if kind is FieldType.NUMBER or kind is FieldType.CURRENCY:
+        # Once read it is a plain number, which going there and back does not change.
+        number = _number(value)
+        return None if number is None else _spelled(kind, number)
     return to_wire(kind, to_salesforce(kind, value))
 
 
@@ -106,6 +111,8 @@ def _text(value: Json) -> str | None:
 
 
 def _number(value: Json) -> Decimal | None:
+    if type(value) is int and -_WHOLE_MAX < value < _WHOLE_MAX:
+        return Decimal(value)
     if isinstance(value, str):
         text = value.strip()
         if not text:
