@@ -4,7 +4,9 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accordant.canonical.charter import Phase
+from accordant.canonical.charter import GatePart, Phase
+from accordant.canonical.clearances import CheckKind
+from accordant.canonical.refs import EntityKind
 from accordant.governance.decide import Case, CompiledFlow, Switches, decide
 from accordant.governance.gates import CompiledGate
 from accordant.governance.hearing import Hearing
@@ -74,7 +76,8 @@ def test_other_switches_than_those_it_was_opened_with_are_heard_by_themselves() 
 
 
 def test_a_gate_is_asked_for_every_record() -> None:
-    gate = CompiledGate(part=CHARTER.gates[0], fields=frozenset({"Status"}))
+    part = GatePart(name="kyc", check=CheckKind.KYC, entity=EntityKind.ACCOUNT, purpose="p", next_action="n")
+    gate = CompiledGate(part=part, fields=frozenset({"Status"}))
     flow = msgspec.structs.replace(FLOWS[0], gates=(gate,))
     hearing = Hearing(Switches())
     case = Case(flow=flow, fields=frozenset({"Status"}), switches=hearing.switches)
