@@ -57,7 +57,7 @@ def canonical(kind: FieldType, value: WireValue) -> WireValue:
     """
     if kind is FieldType.NUMBER or kind is FieldType.CURRENCY:
         # Once read it is a plain number, which going there and back does not change.
-        number = _number(value)
+        number = None if value is None else _number(value)
         return None if number is None else _spelled(kind, number)
     return to_wire(kind, to_salesforce(kind, value))
 
