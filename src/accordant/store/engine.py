@@ -20,6 +20,9 @@ from accordant.store.guard import guarded, watch
 
 _BUSY_TIMEOUT_MS = 10_000
 _POOL_SIZE = 10
+#: States of PostgreSQL that pass and that its driver does not count among the operational ones: it takes no writes
+#: just now (a standby, or made read-only), or it ends our connection because it stops.
+_PASSING = frozenset({"25006", "57P01", "57P02", "57P03"})
 #: Prepared statements of one SQLite connection: `bulk` has up to 66 sizes of each of its inserts.
 _STATEMENTS_KEPT = 1024
 
@@ -142,7 +145,7 @@ def _translated() -> Iterator[None]:
     except OperationalError as error:
         raise StoreUnavailable(f"The store is not available: {_first_line(error)}", retry_after_s=1.0) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if error.connection_invalidated or getattr(error.orig, "sqlstate", None) in _PASSING:
             raise StoreUnavailable(f"The store went away: {_first_line(error)}", retry_after_s=1.0) from error
         raise
 

@@ -1,0 +1,30 @@
+"""A store that takes no writes for a while is what passes: whoever asks is told to come back, and nobody sees a trace."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from accordant.store.cursors import Cursors
+from accordant.store.engine import Database, StoreUnavailable
+from accordant.store.migrate import migrate
+from tests.integration.store.rows import NOW
+
+
+@pytest.mark.postgres
+def test_a_database_that_is_read_only_for_a_while_is_waited_for(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    migrate(database)
+    name = postgres_url.rpartition("/")[2]
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")  # type: ignore[call-overload,unused-ignore]
+    database.close()
+    with pytest.raises(StoreUnavailable, match="read-only transaction") as refusal:
+        Cursors(database).move("work", 1, now=NOW)
+    assert refusal.value.retry_after_s == 1.0
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("SET default_transaction_read_only = off")
+        connection.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")  # type: ignore[call-overload,unused-ignore]
+    database.close()
+    Cursors(database).move("work", 1, now=NOW)
+    database.close()
