@@ -31,6 +31,10 @@ class Answer(msgspec.Struct, frozen=True):
 
 PREFIX = "/webhooks/"
 BODY_BYTES_MAX = 1024 * 1024
+#: A body up to this is read in one piece, as almost every event is.
+SMALL_BYTES_MAX = 16 * 1024
+#: What all larger bodies that are being read may hold together: memory is ours to bound, not the senders'.
+LARGE_BYTES_MAX = 64 * 1024 * 1024
 #: A sender that takes longer than this to send one body is cut off.
 BODY_SECONDS_MAX = 10.0
 _LOOK_S = 0.25
@@ -147,9 +151,10 @@ def _headers(given: HeaderList) -> dict[str, str]:
 
 
 class _Patience:
-    """Cuts off senders whose body does not come. One timer watches them all: one each cost a tenth of the intake."""
+    """Reads bodies within time and memory. One timer watches all senders: one each cost a tenth of the intake."""
 
     def __init__(self) -> None:
+        self._held = 0
         self._since: dict[asyncio.Task[Any], float] = {}
         self._overdue: set[asyncio.Task[Any]] = set()
         self._is_armed = False
@@ -164,7 +169,7 @@ class _Patience:
             self._is_armed = True
             loop.call_later(_LOOK_S, self._look, loop)
         try:
-            return await _content(headers, body)
+            return await self._content(headers, body)
         except asyncio.CancelledError:
             if task not in self._overdue:
                 raise
@@ -184,33 +189,42 @@ class _Patience:
         if self._is_armed:
             loop.call_later(_LOOK_S, self._look, loop)
 
-
-async def _content(headers: Mapping[str, str], body: Body) -> bytes:
-    """The whole body, within its size. Compressed bodies are refused: no provider we connect to sends them."""
-    if headers.get("content-encoding", "identity") != "identity":
-        raise _Refused(415, "compressed body")
-    if not headers.get("content-type", "application/json").startswith(_ALLOWED_TYPES):
-        raise _Refused(415, f"content type {headers.get('content-type')!r}")
-    declared = headers.get("content-length", "")
-    if not (declared.isascii() and declared.isdigit()):
-        return await _gathered(body)  # a body that comes in chunks does not say how long it will be
-    if int(declared[:12]) > BODY_BYTES_MAX:
-        raise _Refused(413, f"{declared[:12]} bytes announced")
-    try:
-        return await body()
-    except ProtocolClosed:
-        raise _Refused(400, "the sender hung up in the middle of the body") from None
-
-
-async def _gathered(body: Body) -> bytes:
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in body:
-        size += len(chunk)
+    async def _content(self, headers: Mapping[str, str], body: Body) -> bytes:
+        """The whole body, within its size. Compressed bodies are refused: no provider we connect to sends them."""
+        if headers.get("content-encoding", "identity") != "identity":
+            raise _Refused(415, "compressed body")
+        if not headers.get("content-type", "application/json").startswith(_ALLOWED_TYPES):
+            raise _Refused(415, f"content type {headers.get('content-type')!r}")
+        declared = headers.get("content-length", "")
+        if not (declared.isascii() and declared.isdigit()):
+            return await self._gathered(body)  # a body that comes in chunks does not say how long it will be
+        size = int(declared[:12])
         if size > BODY_BYTES_MAX:
-            raise _Refused(413, "more than the limit was sent")
-        chunks.append(chunk)
-    return b"".join(chunks)
+            raise _Refused(413, f"{declared[:12]} bytes announced")
+        try:
+            content = await body() if size <= SMALL_BYTES_MAX else await self._gathered(body)
+        except ProtocolClosed:
+            content = b""
+        if len(content) != size:
+            raise _Refused(400, "the sender hung up in the middle of the body")
+        return content
+
+    async def _gathered(self, body: Body) -> bytes:
+        """Chunk by chunk, so that what all senders together make us hold can be counted and refused."""
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in body:
+                chunks.append(chunk)
+                size += len(chunk)
+                self._held += len(chunk)
+                if size > BODY_BYTES_MAX:
+                    raise _Refused(413, "more than the limit was sent")
+                if self._held > LARGE_BYTES_MAX:
+                    raise _Refused(503, "large bodies fill the memory they may have", retry_after_s=5.0)
+            return b"".join(chunks)
+        finally:
+            self._held -= size
 
 
 _HEADERS = [("content-type", "application/json"), ("cache-control", "no-store")]
