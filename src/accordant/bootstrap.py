@@ -59,6 +59,7 @@ from accordant.ports.inbox import Reading
 from accordant.ports.lanes import Share
 from accordant.ports.state import Changes
 from accordant.runtime.backoff import backoff
+from accordant.runtime.whereabouts import is_gone, own_name
 from accordant.runtime.worker import shielded
 from accordant.settings import Settings, resolve_secrets
 from accordant.store.alerts import AlertQueue
@@ -189,8 +190,9 @@ class Hub:
         self.owed = SqlOwedBook(self.database)
         self.alerts = AlertQueue(self.database)
         self.lease_clock = lease_clock or (LeaseTime(self.database) if self.clock is system_clock else self.clock)
-        self.leases = Leases(self.database, f"{socket.gethostname()}/{secrets.token_hex(4)}", clock=self.lease_clock)
-        self.lanes = SqlLanes(self.database, worker=self.leases.owner, clock=self.lease_clock)
+        name = own_name(socket.gethostname(), secrets.token_hex(4))
+        self.leases = Leases(self.database, name, clock=self.lease_clock, is_gone=is_gone)
+        self.lanes = SqlLanes(self.database, worker=name, clock=self.lease_clock, is_gone=is_gone)
         self.shelf = CharterShelf(self.database)
         self.cursors = Cursors(self.database)
         self.shapes = SqlShapeBook(self.database)

@@ -5,7 +5,7 @@ which token partition 7 is taken. Who finds a lease run out removes it: its work
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -46,11 +46,21 @@ class _Standing(NamedTuple):
 class SqlLanes:
     """`ports.lanes.Lanes` on a database, for one worker; its heart may beat in another thread than its rooms.
 
-    ``clock`` is the clock of leases (`lease_time.py`); ``worker`` is for people who look into the table.
+    ``clock`` is the clock of leases (`lease_time.py`). ``worker`` names this process, and ``is_gone`` knows of a name
+    that its process certainly runs no more: its lanes are given away without waiting.
     """
 
-    def __init__(self, database: Database, *, worker: str, clock: Clock, ttl: timedelta = TTL) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        worker: str,
+        clock: Clock,
+        ttl: timedelta = TTL,
+        is_gone: Callable[[str], bool] = lambda _worker: False,
+    ) -> None:
         self._database = database
+        self._is_gone = is_gone
         self._worker = worker
         self._clock = clock
         self._ttl = ttl // _MICROSECOND
@@ -115,35 +125,40 @@ class SqlLanes:
 
     def _settle(self, token: int, now: int) -> Share:
         with self._database.read() as connection:
-            seen = _look(connection, now, self._ttl)
+            seen = self._look(connection, now)
         if _is_settled(seen, token):
             return _share(token, seen.takers)
         with self._database.write() as connection:
             if not self._database.is_sqlite:
                 connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(_LANE))))
-            for other in _look(connection, now, self._ttl).dead:
+            for other in self._look(connection, now).dead:
                 if _bury(connection, other):
                     _free(connection, other)
                     _log.warning("a worker is taken for dead and its lanes are given away", token=other)
-            takers = _divide(connection, _look(connection, now, self._ttl), token, self._worker)
+            takers = _divide(connection, self._look(connection, now), token, self._worker)
         return _share(token, takers)
+
+    def _look(self, connection: Connection, now: int) -> _Standing:
+        rows = connection.execute(
+            select(lease).where((lease.c.name.like(f"{_LANE}%")) | (lease.c.name.like(f"{_WORKER}%")))
+        ).all()
+        takers = {int(row.name.removeprefix(_LANE)): int(row.token) for row in rows if row.name.startswith(_LANE)}
+        # An end that is further away than any renewal could put it is of before a restart of the machine, whose uptime
+        # began anew.
+        alive = {
+            int(row.token)
+            for row in rows
+            if row.name.startswith(_WORKER)
+            and now < row.expires_at <= now + 2 * self._ttl
+            and (row.owner == self._worker or not self._is_gone(row.owner))
+        }
+        workers = {int(row.token) for row in rows if row.name.startswith(_WORKER)}
+        dead = (workers | set(takers.values())) - alive - {0}
+        return _Standing(tuple(sorted(alive)), tuple(sorted(dead)), takers)
 
 
 def _name(token: int) -> str:
     return f"{_WORKER}{token}"
-
-
-def _look(connection: Connection, now: int, ttl: int) -> _Standing:
-    rows = connection.execute(
-        select(lease).where((lease.c.name.like(f"{_LANE}%")) | (lease.c.name.like(f"{_WORKER}%")))
-    ).all()
-    takers = {int(row.name.removeprefix(_LANE)): int(row.token) for row in rows if row.name.startswith(_LANE)}
-    workers = {int(row.token): int(row.expires_at) for row in rows if row.name.startswith(_WORKER)}
-    # An end that is further away than any renewal could put it is of before a restart of the machine, whose uptime
-    # began anew.
-    alive = {token for token, expires_at in workers.items() if now < expires_at <= now + 2 * ttl}
-    dead = (workers.keys() | takers.values()) - alive - {0}
-    return _Standing(tuple(sorted(alive)), tuple(sorted(dead)), takers)
 
 
 def _quota(alive: tuple[int, ...], token: int) -> int:

@@ -31,8 +31,19 @@ class LeaseTaken(TransientError):
 class Leases:
     """Takes, renews and returns leases."""
 
-    def __init__(self, database: Database, owner: str, *, clock: Clock | None = None) -> None:
-        """``clock`` is what leases run out by, whatever the callers' watches say; without it their ``now`` counts."""
+    def __init__(
+        self,
+        database: Database,
+        owner: str,
+        *,
+        clock: Clock | None = None,
+        is_gone: Callable[[str], bool] = lambda _owner: False,
+    ) -> None:
+        """``clock`` is what leases run out by, whatever the callers' watches say; without it their ``now`` counts.
+
+        ``is_gone`` knows of an owner that its process certainly runs no more: what it held is free at once.
+        """
+        self._is_gone = is_gone
         self._database = database
         self.owner = owner
         self._clock = clock
@@ -51,7 +62,8 @@ class Leases:
                     raise LeaseTaken(f"The lease {name} was just taken by another process.")
                 return 1
             # An end further away than any renewal could put it is of before a restart of the machine (`lease_time.py`).
-            if held.owner != self.owner and micros < held.expires_at <= 2 * expires - micros:
+            is_held = held.owner != self.owner and micros < held.expires_at <= 2 * expires - micros
+            if is_held and not self._is_gone(held.owner):
                 raise LeaseTaken(
                     f"The lease {name} is held by {held.owner}.", retry_after_s=(held.expires_at - micros) / 1e6
                 )

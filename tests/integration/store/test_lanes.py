@@ -27,9 +27,11 @@ class Office:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = NOW
+        #: Those whose process is known to run no more.
+        self.gone: set[str] = set()
 
     def worker(self, name: str) -> SqlLanes:
-        return SqlLanes(self.database, worker=name, clock=lambda: self.now)
+        return SqlLanes(self.database, worker=name, clock=lambda: self.now, is_gone=self.gone.__contains__)
 
     def later(self, span: timedelta, *beating: SqlLanes) -> None:
         """Let time pass, in steps that keep those alive who beat."""
@@ -81,6 +83,20 @@ def test_a_worker_that_fell_silent_loses_its_lanes_after_its_time_and_not_before
     assert a.balance().partitions == mine
     office.later(SECOND + BEAT, a)
     assert a.balance().partitions == mine | theirs == EVERY
+
+
+def test_the_lanes_of_a_process_that_is_known_to_be_gone_are_free_at_once(office: Office) -> None:
+    killed = office.worker("killed")
+    old = killed.balance()
+    assert old.partitions == EVERY
+    early = office.worker("early")
+    assert early.balance().partitions == frozenset()  # it may live: it has its time
+    early.leave()
+    office.gone.add("killed")
+    assert office.worker("restarted").balance().partitions == EVERY
+    # Had it been taken for gone wrongly, what it decided would still be refused.
+    with pytest.raises(StaleLease):
+        SqlState(office.database).under(killed.guard(old)).commit(Changes(audit=[an_entry()]), now=NOW)
 
 
 def test_who_was_taken_for_dead_commits_nothing_and_comes_back_under_a_new_token(office: Office) -> None:

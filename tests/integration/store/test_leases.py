@@ -86,3 +86,12 @@ def test_a_step_of_the_callers_watch_ends_no_lease_and_keeps_none(database: Data
 def test_an_end_of_before_a_restart_of_the_machine_is_over(database: Database) -> None:
     Leases(database, "worker-1").acquire("job", ttl=_TTL, now=NOW)
     assert Leases(database, "worker-2").acquire("job", ttl=_TTL, now=NOW - 86_400 * SECOND) == 2
+
+
+def test_what_a_process_held_that_is_gone_is_free_at_once(database: Database) -> None:
+    Leases(database, "killed").acquire("job", ttl=_TTL, now=NOW)
+    gone: set[str] = set()
+    ours = Leases(database, "restarted", is_gone=gone.__contains__)
+    assert ours.try_acquire("job", ttl=_TTL, now=NOW) is None
+    gone.add("killed")
+    assert ours.acquire("job", ttl=_TTL, now=NOW) == 2
