@@ -13,6 +13,7 @@ from functools import partial
 
 import structlog
 from granian.constants import Interfaces
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.embed import Server
 
@@ -23,6 +24,7 @@ from accordant.ports.lanes import StaleLease
 from accordant.runtime.group_commit import GroupCommit
 from accordant.runtime.worker import AsyncLoop, Loop
 from accordant.settings import EVERYTHING, Role
+from accordant.store.bell import bell_of
 from accordant.store.lanes import BEAT
 from accordant.views.load import Load, load
 from accordant.web.app import Application, back, front
@@ -34,11 +36,22 @@ from accordant.web.webhooks import Door
 
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
 WAITING_MAX = 4096
+#: Connections served at once. The server's own bound (128) is used up by as many senders that dawdle, and everybody
+#: else waits behind them; beyond ours new ones wait to be accepted.
+CONNECTIONS_MAX = 12_000
+#: Connections that may wait to be accepted (the system cuts it down to its own bound).
+_BACKLOG = 4096
+#: A sender that takes longer than this over the head of a request is cut off; the body's time is the door's matter.
+_HEAD_MS_MAX = 10_000
+#: What a connection may hold of a request before somebody reads it: enough for the longest head the door takes.
+_BUFFER_BYTES_MAX = 64 * 1024
 #: Groups stored at once where the store has several writers: one is on its way to the disk while the next gathers.
 _POSTGRES_HANDS = 2
 _IDLE_S = 0.5
 _RARELY_S = 2.0
 _BY_THE_CLOCK_S = 15.0
+#: How long one listening for the bell lasts at most.
+_LISTEN_S = 1.0
 _SCAN_IDLE_S = 60.0
 _DRAIN_S = 20.0
 _HOUSE_TTL = timedelta(seconds=24)
@@ -88,7 +101,14 @@ class HubServer:
         self._lag = AsyncLoop("lag", self._watch_lag, idle_s=_BY_THE_CLOCK_S)
         self._rooms = Loop("rooms", self._process, idle_s=_IDLE_S)
         self._heart = Loop("heart", self._beat, idle_s=BEAT.total_seconds())
-        self.door = Door(lambda: hub.connections, self._intake.submit, hub.clock, self._rooms.wake)
+        self._bell = bell_of(hub.database)
+        self._ringing = Loop("ringing", self._ring, idle_s=_BY_THE_CLOCK_S)
+        self._hearing = Loop("hearing", self._hear, idle_s=_IDLE_S)
+        # One process that does everything wakes its own loops; several have to tell each other.
+        self._bell_loops: tuple[Loop, ...] = ()
+        if roles != EVERYTHING:
+            self._bell_loops = (self._ringing,) if roles == {Role.DOOR} else (self._ringing, self._hearing)
+        self.door = Door(lambda: hub.connections, self._intake.submit, hub.clock, self._tell_rooms)
         self._tasks = [*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag]
         if hub.span_sender is not None:
             self._tasks.append(AsyncLoop("spans", self._send_spans, idle_s=_RARELY_S))
@@ -110,6 +130,8 @@ class HubServer:
         if Role.COURIER in self.roles:
             for loop in self._tasks:
                 loop.start()
+        for bell_loop in self._bell_loops:
+            bell_loop.start()
         if Role.DOOR in self.roles:
             self._intake.start()
             await self._listen(front(self.door, console_application(self.hub), self._observer), self.port)
@@ -123,6 +145,9 @@ class HubServer:
             port=port,
             interface=Interfaces.RSGI,
             websockets=False,
+            backlog=_BACKLOG,
+            backpressure=CONNECTIONS_MAX,
+            http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MS_MAX, max_buffer_size=_BUFFER_BYTES_MAX),
             log_enabled=False,
             log_level=LogLevels.warning,
         )
@@ -149,6 +174,9 @@ class HubServer:
             await asyncio.to_thread(self._intake.stop)
         await asyncio.to_thread(self._rooms.stop, _DRAIN_S)
         await asyncio.to_thread(self._heart.stop, _DRAIN_S)
+        for bell_loop in self._bell_loops:
+            await asyncio.to_thread(bell_loop.stop, _DRAIN_S)
+        self._bell.close()
         await asyncio.to_thread(self._leave)
         for loop in self._tasks:
             await loop.stop(_DRAIN_S)
@@ -158,6 +186,23 @@ class HubServer:
         """Whoever waits for our lanes need not wait until we count as dead."""
         with suppress(TransientError):
             self.hub.lanes.leave()
+
+    def _tell_rooms(self) -> None:
+        """An event is stored: our rooms look, and those of other processes."""
+        self._rooms.wake()
+        self._ringing.wake()
+
+    def _ring(self) -> bool:
+        self._bell.ring()
+        return False
+
+    def _hear(self) -> bool:
+        """What another process stored may be for our rooms or our couriers."""
+        if self._bell.wait(_LISTEN_S):
+            self._rooms.wake()
+            for loop in (*self._couriers.values(), self._reread):
+                loop.wake()
+        return True
 
     def wake(self) -> None:
         """There may be work everywhere: look now."""
@@ -178,6 +223,7 @@ class HubServer:
         if found:
             for loop in (*self._couriers.values(), self._reread):
                 loop.wake()
+            self._ringing.wake()
         return found
 
     async def _deliver(self, target: str) -> bool:
@@ -190,7 +236,7 @@ class HubServer:
     async def _read_again(self) -> bool:
         found = await asyncio.to_thread(self._keeps_house) and await self.hub.reread_round() > 0
         if found:
-            self._rooms.wake()
+            self._tell_rooms()
         # What could not be read is looked at again after its pause, not at once.
         return False
 
@@ -248,7 +294,7 @@ class HubServer:
             commits=self._intake.commits,
             committed=self._intake.committed,
             breakers={target: breaker.failures for target, breaker in self.hub.breakers.items()},
-            loops={loop.name: loop.failures for loop in (self._rooms, self._heart)}
+            loops={loop.name: loop.failures for loop in (self._rooms, self._heart, *self._bell_loops)}
             | {task.name: task.failures for task in self._tasks},
             store_write_s=store_write_s,
         )
