@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from sqlalchemy import Table, select
@@ -115,6 +115,14 @@ def _finish(account: SimulatedAccount) -> None:
     book.advance_to(book.now + 60)
 
 
+class Owner(Protocol):
+    """Whoever can be asked for the state of an object."""
+
+    def answer(self, ref: ExternalRef) -> bytes:
+        """The object as it is now; empty when there is none any more."""
+        ...
+
+
 # -- the rooms ---------------------------------------------------------------------------------------------------------
 
 
@@ -124,7 +132,7 @@ class Rooms:
 
     hub: Hub
     clock: HandClock
-    past: Past | None = None
+    past: Owner | None = None
     batches: int = 0
     _asked: int = field(default=0)
 
@@ -269,7 +277,7 @@ def _settings(folder: Path, phase: str, *, store: str) -> Settings:
 
 @contextmanager
 def rooms(
-    store: str, folder: Path, *, at: datetime, phase: str = "controlled", past: Past | None = None
+    store: str, folder: Path, *, at: datetime, phase: str = "controlled", past: Owner | None = None
 ) -> Iterator[Rooms]:
     """The rooms on ``store``; nothing listens at the addresses of its charter."""
     clock = HandClock(at)
