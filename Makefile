@@ -1,9 +1,10 @@
-# Six words to learn. Each one makes its own environment on first use; nothing else needs to be installed but Python.
+# Seven words to learn. Each one makes its own environment on first use; nothing else needs to be installed but Python.
 #   make demo                      the whole story on this machine, and the console's address
 #   make demo ARGS=--headless      the same story to its end, then exit 0
 #   make test ARGS=tests/unit      the tests, or some of them
 #   make check                     format, lint, types, import contracts, tidy tests
 #   make bench ARGS="intake --store sqlite"
+#   make faults ARGS="--tier nightly --drill kill"    kill, cut, fill and starve it, and see that nothing is lost
 #   make PYTHON=python3.12 demo    with another interpreter
 
 SHELL := /bin/sh
@@ -26,13 +27,14 @@ export UV_PROJECT_ENVIRONMENT := $(VENV)
 # The tools below must not pick up another environment that happens to be active.
 unexport VIRTUAL_ENV
 
-.PHONY: help demo test check bench format clean requirements
+.PHONY: help demo test check bench faults format clean requirements
 
 help: ## show this list
 	@echo "make demo      run the story: stand-ins, the hub and the console (ARGS=--headless runs it to its end)"
 	@echo "make test      run the tests in parallel (ARGS=... goes to pytest)"
 	@echo "make check     what must be true before a commit: format, lint, types, import contracts, tidy tests"
 	@echo "make bench     measure (ARGS=\"intake --store sqlite\")"
+	@echo "make faults    real processes under real faults (ARGS=\"--tier quick|nightly|release --drill kill\")"
 	@echo "make format    format the code and apply the safe fixes"
 	@echo "make clean     remove the environment and everything generated"
 
@@ -41,6 +43,9 @@ demo: $(STAMP_RUN)
 
 bench: $(STAMP_RUN)
 	@$(BIN)/accordant bench $(ARGS)
+
+faults: $(STAMP_DEV)
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 test: $(STAMP_DEV)
 	@$(BIN)/pytest $(ARGS)

@@ -34,7 +34,9 @@ async def run_org() -> None:
 async def run_hub(options: argparse.Namespace) -> None:
     """The hub in the given roles, on its own or beside others of the same store."""
     settings = read_settings(os.environ, home=options.home, charter=options.home / "charter", store=options.store)
-    hub = Hub(settings, read_charter(settings).charter, environment=environment())
+    # With a collector named (OTEL_EXPORTER_OTLP_ENDPOINT) the hub traces, so that the cost of it can be measured.
+    tracing = {name: value for name, value in os.environ.items() if name.startswith("OTEL_")}
+    hub = Hub(settings, read_charter(settings).charter, environment={**environment(), **tracing})
     roles = frozenset(Role(name) for name in options.roles.split(","))
     server = HubServer(hub, host="127.0.0.1", port=options.port, roles=roles)
     await server.start()

@@ -163,8 +163,9 @@ class Stage:
         """
         deadline = time.monotonic() + timeout_s
         while True:
-            await self.stripe.drain()
+            # In this order: what is brought forward is tried before we look, or it would be on nobody's list.
             self.stripe.deliveries.retry_now()
+            await self.stripe.drain()
             left = await asyncio.to_thread(open_work, self.database, today=self.clock().date())
             undelivered = len(self.stripe.deliveries.held_ids)
             if left.is_none and undelivered == 0:

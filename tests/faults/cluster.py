@@ -1,0 +1,84 @@
+"""A PostgreSQL server of our own, made by initdb in a folder, to be stopped the hard way as often as a drill likes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+
+from accordant.demo.stage import HOST, free_port
+
+_START_S_MAX = 60
+
+
+def programs() -> Path | None:
+    """The folder with initdb and pg_ctl, or None. They are often not on PATH."""
+    if found := shutil.which("pg_ctl"):
+        return Path(found).parent
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"), reverse=True)
+    return places[0].parent if places else None
+
+
+class Cluster:
+    """One server. PostgreSQL refuses to run as root, so root lends it the user ``postgres``."""
+
+    def __init__(self, folder: Path, bin_folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"postgresql://postgres@{HOST}:{self.port}/postgres"
+        self._folder = folder / "data"
+        self._log = folder / "server.log"
+        self._bin = bin_folder
+        self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        if self._as:
+            shutil.chown(folder, "postgres")
+        self._run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--data-checksums", "--no-sync")
+        with (self._folder / "postgresql.conf").open("a", encoding="utf-8") as file:
+            file.write(
+                f"listen_addresses='{HOST}'\nport={self.port}\nunix_socket_directories=''\nmax_connections=60\n"
+                "fsync=on\nsynchronous_commit=on\nshared_buffers=64MB\ncheckpoint_timeout=30s\n"
+            )
+
+    def start(self) -> float:
+        """Run; the seconds until it took connections, crash recovery included."""
+        began = time.monotonic()
+        self._run("pg_ctl", "-l", str(self._log), "-w", "-t", str(_START_S_MAX), "start")
+        return time.monotonic() - began
+
+    def stop(self, mode: str = "immediate") -> None:
+        """Stop: ``immediate`` is a crash, nothing is written any more."""
+        self._run("pg_ctl", "-m", mode, "-w", "stop")
+
+    def set(self, name: str, value: str) -> None:
+        """Change one setting while it runs."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")  # type: ignore[call-overload,unused-ignore]
+            connection.execute("SELECT pg_reload_conf()")
+
+    def _run(self, program: str, *words: str) -> None:
+        command = [*self._as, str(self._bin / program), "-D", str(self._folder), *words]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+
+@contextmanager
+def cluster() -> Iterator[Cluster]:
+    """A running server; it and its folder are gone afterwards. Raises: AssertionError without the programs."""
+    found = programs()
+    assert found is not None, "initdb and pg_ctl are not on this machine: install PostgreSQL's server"
+    folder = Path(tempfile.mkdtemp(prefix="accordant-cluster-"))
+    made = None
+    try:
+        made = Cluster(folder, found)
+        made.start()
+        yield made
+    finally:
+        if made is not None:
+            with suppress(subprocess.CalledProcessError):
+                made.stop()
+        shutil.rmtree(folder, ignore_errors=True)
