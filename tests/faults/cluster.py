@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import psycopg
 
 from accordant.demo.stage import HOST, free_port
+from tests.faults.shim import Shim
 
 _START_S_MAX = 60
 
@@ -38,12 +40,49 @@ class Cluster:
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if self._as:
             shutil.chown(folder, "postgres")
-        self._run("initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--data-checksums", "--no-sync")
+        self._environment: dict[str, str] = {}
+        self._durable = folder / "durable"
+        self._run(
+            "initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--data-checksums", "--no-sync", "--wal-segsize=1"
+        )  # fmt: skip
         with (self._folder / "postgresql.conf").open("a", encoding="utf-8") as file:
             file.write(
                 f"listen_addresses='{HOST}'\nport={self.port}\nunix_socket_directories=''\nmax_connections=60\n"
                 "fsync=on\nsynchronous_commit=on\nshared_buffers=64MB\ncheckpoint_timeout=30s\n"
             )
+
+    def forget(self, *, sync_s: float) -> None:
+        """From its next start on, what this server syncs is kept apart, and a sync takes so much longer."""
+        subprocess.run(["cp", "-a", self._folder, self._durable], check=True)
+        shim = Shim(self._folder.parent, root=self._folder, shadow=self._durable, whole=True)
+        shim.set("sync_ns", int(sync_s * 1e9))
+        self._environment = shim.environment
+
+    def cut_power(self) -> bool:
+        """Everything of it ends at once, and of its files only what was synced is left; whether that was less."""
+        while running := self._processes():
+            for process in running:
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.01)
+        written, kept = (self._wal(folder) for folder in (self._folder, self._durable))
+        shutil.rmtree(self._folder)
+        subprocess.run(["cp", "-a", self._durable, self._folder], check=True)
+        (self._folder / "postmaster.pid").unlink(missing_ok=True)
+        return written != kept
+
+    def _processes(self) -> list[int]:
+        """Whoever works inside the folder: the server and its backends."""
+        found = []
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError, ValueError):
+                if (entry / "cwd").readlink() == self._folder:
+                    found.append(int(entry.name))
+        return found
+
+    @staticmethod
+    def _wal(folder: Path) -> dict[str, bytes]:
+        return {one.name: one.read_bytes() for one in (folder / "pg_wal").iterdir() if one.is_file()}
 
     def start(self) -> float:
         """Run; the seconds until it took connections, crash recovery included."""
@@ -63,18 +102,24 @@ class Cluster:
 
     def _run(self, program: str, *words: str) -> None:
         command = [*self._as, str(self._bin / program), "-D", str(self._folder), *words]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+        environment = {**os.environ, **self._environment}
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/", env=environment)
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
-    """A running server; it and its folder are gone afterwards. Raises: AssertionError without the programs."""
+def cluster(*, forgets_after_s: float | None = None) -> Iterator[Cluster]:
+    """A running server; it and its folder are gone afterwards. With ``forgets_after_s`` its power can be cut.
+
+    Raises: AssertionError without the programs.
+    """
     found = programs()
     assert found is not None, "initdb and pg_ctl are not on this machine: install PostgreSQL's server"
     folder = Path(tempfile.mkdtemp(prefix="accordant-cluster-"))
     made = None
     try:
         made = Cluster(folder, found)
+        if forgets_after_s is not None:
+            made.forget(sync_s=forgets_after_s)
         made.start()
         yield made
     finally:

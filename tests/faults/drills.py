@@ -132,6 +132,17 @@ async def power(folder: Path, *, rounds: int, seconds_max: float | None = None) 
         return await told("power", made, done, began, tally, syncs=shim.read("synced"))
 
 
+async def power_of_database(folder: Path, *, rounds: int, seconds_max: float | None = None) -> Report:
+    """Power cuts of PostgreSQL's machine: what the server did not sync is gone."""
+    began, tally = time.monotonic(), Tally()
+    with cluster(forgets_after_s=_SYNC_S) as server:
+        async with site(folder, server.url, late_s=ANSWER_AFTER_S) as made:
+            await made.start("all")
+            strike = strikes.cutting_power_of(made, tally, server)
+            done = await rounds_of(made, rounds, strike, seconds_max=seconds_max)
+            return await told("power", made, done, began, tally)
+
+
 async def everything(folder: Path, *, rounds: int, seconds_max: float | None = None) -> Report:
     """Every strike on one process and its SQLite store in turns, for the quick tier: one rest and one verdict."""
     began, tally = time.monotonic(), Tally()

@@ -4,6 +4,8 @@
  * FAULTS_CONTROL  a mapped file of 64-bit words: what to do (see `struct control`)
  * FAULTS_SHADOW   a folder that receives, at each fsync and fdatasync, what that call makes durable: after a power cut
  *                 nothing else would be left
+ * FAULTS_WHOLE    set: several processes write, so that each sync copies the whole file; the shadow begins as a copy of
+ *                 the root, and what happens to names is durable at once
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -32,6 +34,7 @@ struct control {
 static struct control nothing;
 static struct control *control = &nothing;
 static const char *root, *shadow;
+static int whole;
 static size_t root_length;
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 
@@ -42,7 +45,8 @@ static int dirty_count;
 static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 static ssize_t (*real_write)(int, const void *, size_t);
 static int (*real_fsync)(int), (*real_fdatasync)(int), (*real_ftruncate)(int, off_t);
-static int (*real_unlink)(const char *);
+static int (*real_unlink)(const char *), (*real_rename)(const char *, const char *);
+static int (*real_link)(const char *, const char *), (*real_mkdir)(const char *, mode_t);
 static int (*real_clock)(clockid_t, struct timespec *);
 
 __attribute__((constructor)) static void begin(void) {
@@ -52,9 +56,14 @@ __attribute__((constructor)) static void begin(void) {
     real_fdatasync = dlsym(RTLD_NEXT, "fdatasync");
     real_ftruncate = dlsym(RTLD_NEXT, "ftruncate64");
     real_unlink = dlsym(RTLD_NEXT, "unlink");
+    real_rename = dlsym(RTLD_NEXT, "rename");
+    real_link = dlsym(RTLD_NEXT, "link");
+    real_mkdir = dlsym(RTLD_NEXT, "mkdir");
     real_clock = dlsym(RTLD_NEXT, "clock_gettime");
-    root = getenv("FAULTS_ROOT");
-    shadow = getenv("FAULTS_SHADOW");
+    /* Copies: a database server writes its title over its environment. */
+    root = getenv("FAULTS_ROOT") ? strdup(getenv("FAULTS_ROOT")) : NULL;
+    shadow = getenv("FAULTS_SHADOW") ? strdup(getenv("FAULTS_SHADOW")) : NULL;
+    whole = getenv("FAULTS_WHOLE") != NULL;
     root_length = root ? strlen(root) : 0;
     const char *path = getenv("FAULTS_CONTROL");
     int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
@@ -99,7 +108,7 @@ static struct dirty *entry_of(int fd) {
 
 static void wrote(int fd, int64_t from, int64_t to) {
     char buffer[4096];
-    if (!shadow || !ours(fd, buffer, sizeof buffer)) return;
+    if (!shadow || whole || !ours(fd, buffer, sizeof buffer)) return;
     pthread_mutex_lock(&guard);
     struct dirty *entry = entry_of(fd);
     if (entry) {
@@ -117,7 +126,7 @@ static void keep(int fd) {
     if (!shadow || !(name = ours(fd, buffer, sizeof buffer)) || fstat(fd, &about) || !S_ISREG(about.st_mode)) return;
     snprintf(target, sizeof target, "%s/%s", shadow, name);
     pthread_mutex_lock(&guard);
-    struct dirty *entry = entry_of(fd);
+    struct dirty everything = {0, 0, 0, INT64_MAX}, *entry = whole ? &everything : entry_of(fd);
     snprintf(own, sizeof own, "/proc/self/fd/%d", fd);
     int from = open(own, O_RDONLY | O_CLOEXEC), to = open(target, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (entry && from >= 0 && to >= 0) {
@@ -198,13 +207,42 @@ int ftruncate64(int fd, off_t size) {
 
 int ftruncate(int fd, off_t size) { return ftruncate64(fd, size); }
 
+/* Where a path of the root is in the shadow, or NULL. A server works inside its folder and names files from there. */
+static const char *mirrored(const char *path, char *buffer, size_t size) {
+    if (!shadow || !root_length) return NULL;
+    if (!strncmp(path, root, root_length) && path[root_length] == '/') path += root_length + 1;
+    else if (!whole || path[0] == '/') return NULL;
+    snprintf(buffer, size, "%s/%s", shadow, path);
+    return buffer;
+}
+
 int unlink(const char *path) {
     char target[8192];
     int failed = real_unlink(path);
-    if (!failed && shadow && root_length && !strncmp(path, root, root_length) && path[root_length] == '/') {
-        snprintf(target, sizeof target, "%s/%s", shadow, path + root_length + 1);
-        real_unlink(target);
-    }
+    if (!failed && mirrored(path, target, sizeof target)) real_unlink(target);
+    return failed;
+}
+
+int rename(const char *from, const char *to) {
+    char source[8192], target[8192];
+    int failed = real_rename(from, to);
+    if (!failed && whole && mirrored(from, source, sizeof source) && mirrored(to, target, sizeof target))
+        real_rename(source, target);
+    return failed;
+}
+
+int link(const char *from, const char *to) {
+    char source[8192], target[8192];
+    int failed = real_link(from, to);
+    if (!failed && whole && mirrored(from, source, sizeof source) && mirrored(to, target, sizeof target))
+        real_link(source, target);
+    return failed;
+}
+
+int mkdir(const char *path, mode_t mode) {
+    char target[8192];
+    int failed = real_mkdir(path, mode);
+    if (!failed && whole && mirrored(path, target, sizeof target)) real_mkdir(target, mode);
     return failed;
 }
 

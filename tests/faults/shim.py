@@ -27,7 +27,9 @@ def library() -> Path:
     """The shim, built once a process."""
     program = compiler()
     assert program is not None, "no C compiler: install gcc for the drills of the disk and the clock"
-    built = Path(tempfile.mkdtemp(prefix="accordant-shim-")) / "shim.so"
+    folder = Path(tempfile.mkdtemp(prefix="accordant-shim-"))
+    folder.chmod(0o755)  # a database server runs as somebody else
+    built = folder / "shim.so"
     source = Path(__file__).with_name("shim.c")
     subprocess.run([program, "-shared", "-fPIC", "-O2", "-Wall", "-o", built, source, "-ldl"], check=True)
     return built
@@ -36,10 +38,11 @@ def library() -> Path:
 class Shim:
     """One shim: give ``environment`` to the process, then steer."""
 
-    def __init__(self, folder: Path, *, root: Path, shadow: Path | None = None) -> None:
+    def __init__(self, folder: Path, *, root: Path, shadow: Path | None = None, whole: bool = False) -> None:
         self.shadow = shadow
         self._path = folder / "shim.control"
         self._path.write_bytes(bytes(8 * len(WORDS)))
+        self._path.chmod(0o666)
         with self._path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), 8 * len(WORDS))
         self.environment = {
@@ -50,6 +53,8 @@ class Shim:
         if shadow is not None:
             shadow.mkdir(parents=True, exist_ok=True)
             self.environment["FAULTS_SHADOW"] = str(shadow.resolve())
+        if whole:
+            self.environment["FAULTS_WHOLE"] = "1"
 
     def read(self, word: str) -> int:
         value: int = struct.unpack_from("=q", self._map, 8 * WORDS.index(word))[0]

@@ -139,7 +139,7 @@ class Site:
         self.processes: dict[str, HubProcess] = {}
         self.extra_environment: dict[str, str] = {}
         self.price = ""
-        self.logs_read = 0
+        self._is_introduced = False
 
     # -- the hub ---------------------------------------------------------------------------------------------------
 
@@ -153,11 +153,18 @@ class Site:
         return self.processes[role]
 
     async def start(self, *roles: str) -> None:
-        """Start those of these roles that do not run. The first brings the store up to date alone."""
+        """Start those of these roles that do not run. The first brings the store up to date alone.
+
+        Then what waited for them is delivered, the catalogue before all: what a plan is called is not awaited.
+        """
         idle = [one for role in roles if not (one := self.process(role)).runs]
         if idle and not any(one.runs for one in self.processes.values()):
             await idle.pop(0).start()
         await asyncio.gather(*(one.start() for one in idle))
+        if not self._is_introduced:
+            self._is_introduced = True
+            self.stage.stripe.deliveries.retry_now()
+            await self.stage.stripe.drain()
 
     async def kill_all(self) -> None:
         for one in self.processes.values():

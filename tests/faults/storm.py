@@ -29,7 +29,10 @@ _BATCH = 10_000
 #: The same id with other bytes (a space that means nothing), once for each of so many events.
 TWINS = 10
 MEMORY_MIB_MAX = 512
+#: What honest senders may wait, by the design; and what they may on a machine that runs a test suite beside it: less
+#: than the ten seconds after which a sender that dawdles is cut off, for whom they would wait otherwise.
 HONEST_P99_S_MAX = 1.0
+HONEST_P99_S_MAX_BESIDE_TESTS = 6.0
 _MONTHS = 12
 _MIB = 1024 * 1024
 _BIG_BODY = 50 * _MIB
@@ -96,7 +99,9 @@ def _rows(made: Site, past: Sequence[SaidEvent], twins: int) -> list[str]:
     return [*found, *([f"{conflicts} conflicts instead of {twins}"] if conflicts != twins else [])]
 
 
-async def memory(store: str, folder: Path, *, slow: int, bodies: int, seconds: float = 15.0) -> Report:
+async def memory(
+    store: str, folder: Path, *, slow: int, bodies: int, seconds: float, p99_s_max: float = HONEST_P99_S_MAX
+) -> Report:
     """Connections that never finish, and bodies of 50 MiB: memory stays bounded, and honest senders are served."""
     began, tally = time.monotonic(), Tally()
     fired = tally.fired
@@ -123,7 +128,7 @@ async def memory(store: str, folder: Path, *, slow: int, bodies: int, seconds: f
     p99 = sorted(latencies)[int(len(latencies) * 0.99)] if latencies else float("inf")
     faults = [*verdict.faults]
     faults += [f"{peak[0]:.0f} MiB were resident"] if peak[0] >= MEMORY_MIB_MAX else []
-    faults += [f"honest deliveries took {p99:.2f} s (p99)"] if p99 >= HONEST_P99_S_MAX else []
+    faults += [f"honest deliveries took {p99:.2f} s (p99)"] if p99 >= p99_s_max else []
     faults += [f"only {len(crowd)} of {slow} slow connections were open"] if len(crowd) < slow else []
     compared = verdict.compared | {"honest deliveries": len(latencies)}
     figures = verdict.figures | {

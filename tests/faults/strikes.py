@@ -172,6 +172,21 @@ def cutting_power(made: Site, tally: Tally, shim: Shim) -> Strike:
     return strike
 
 
+def cutting_power_of(made: Site, tally: Tally, server: Cluster) -> Strike:
+    """The power of the database's machine goes, and comes back; the hub lives on another one."""
+    tally.expect("power cut", "power cut that forgot bytes")
+
+    async def strike(_number: int) -> None:
+        pid = made.process("all").pid
+        await asyncio.sleep(made.dice.uniform(0.1, 0.9))
+        tally.fired["power cut that forgot bytes"] += await asyncio.to_thread(server.cut_power)
+        tally.fired["power cut"] += 1
+        await asyncio.to_thread(server.start)
+        await _resumes(made, tally, pid)
+
+    return strike
+
+
 def turning_watch(made: Site, tally: Tally, shim: Shim, *, steps: Sequence[float] = STEPS) -> Strike:
     """The hub's watch jumps both ways by minutes, an hour and a day, or stands still; then somebody sets it right."""
     names = [*(f"watch {step:+.0f} s" for step in steps), "watch frozen"]

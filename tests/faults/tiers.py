@@ -41,8 +41,22 @@ async def _duplicates(store: str, folder: Path, size: int, seconds_max: float | 
     return await storm.duplicates(store, folder, events=max(100, size // 100), deliveries=size, seconds_max=seconds_max)
 
 
+async def _power(store: str, folder: Path, size: int, seconds_max: float | None) -> Report:
+    of_sqlite = store.startswith("sqlite")
+    drill = drills.power if of_sqlite else drills.power_of_database
+    return await drill(folder, rounds=size, seconds_max=seconds_max)
+
+
 async def _memory(store: str, folder: Path, size: int, _seconds_max: float | None) -> Report:
-    return await storm.memory(store, folder, slow=size, bodies=max(6, size // 200))
+    is_quick = size < 1_000
+    return await storm.memory(
+        store,
+        folder,
+        slow=size,
+        bodies=max(6, size // 200),
+        seconds=8.0 if is_quick else 30.0,
+        p99_s_max=storm.HONEST_P99_S_MAX_BESIDE_TESTS if is_quick else storm.HONEST_P99_S_MAX,
+    )
 
 
 DRILLS: dict[str, Drill] = {
@@ -84,12 +98,7 @@ DRILLS: dict[str, Drill] = {
         sizes=_sizes(2, 50, 200),
         stores=("sqlite",),
     ),
-    "power": Drill(
-        run=lambda _store, folder, size, limit: drills.power(folder, rounds=size, seconds_max=limit),
-        unit="power cuts",
-        sizes=_sizes(3, 100, 500),
-        stores=("sqlite",),
-    ),
+    "power": Drill(run=_power, unit="power cuts", sizes=_sizes(2, 100, 500)),
     "watch": Drill(
         run=lambda store, folder, size, limit: drills.watch(store, folder, rounds=size, seconds_max=limit),
         unit="steps",
@@ -106,9 +115,13 @@ DRILLS: dict[str, Drill] = {
         sizes=_sizes(1, 20, 100),
         stores=("sqlite",),
     ),
-    "duplicates": Drill(run=_duplicates, unit="deliveries", sizes=_sizes(20_000, 1_000_000, 10_000_000)),
+    "duplicates": Drill(run=_duplicates, unit="deliveries", sizes=_sizes(5_000, 1_000_000, 10_000_000)),
     "memory": Drill(run=_memory, unit="slow connections", sizes=_sizes(300, 10_000, 10_000), stores=("sqlite",)),
 }
+
+
+#: These make a server of their own, to be hurt.
+_OWN_SERVER = frozenset({"database", "power"})
 
 
 async def run_drill(
@@ -117,7 +130,7 @@ async def run_drill(
     """One drill on a fresh store (``sqlite`` or ``postgres``, there in a database of its own on ``server``)."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="accordant-faults-")))
-        url = f"sqlite:///{folder / 'store.db'}"
-        if store == "postgres" and name != "database":
+        url = f"sqlite:///{folder / 'store.db'}" if store == "sqlite" else ""
+        if store == "postgres" and name not in _OWN_SERVER:
             url = stack.enter_context(fresh_database(server, f"faults_{name}"))
         return await DRILLS[name].run(url, folder, size, seconds_max)

@@ -34,11 +34,11 @@ class Breaker:
         self.failures = 0
         self.reason: str | None = None
         self._pause = pause
-        self._closed_until: datetime | None = None
+        self._closed: tuple[datetime, datetime] | None = None
 
     def is_open(self, now: datetime) -> bool:
-        """Whether the target is left alone now."""
-        return self._closed_until is not None and now < self._closed_until
+        """Whether the target is left alone now. Before it began to be, a clock was set back: that ends it."""
+        return self._closed is not None and self._closed[0] <= now < self._closed[1]
 
     def learn(self, results: tuple[Delivered, ...], now: datetime) -> None:
         """Count an outage, or end one."""
@@ -47,9 +47,9 @@ class Breaker:
             self.failures += 1
             self.reason = outages[0].stopped
             asked = max((one.wait_s or 0.0 for one in outages), default=0.0)
-            self._closed_until = now + self._pause(self.failures, asked or None)
+            self._closed = now, now + self._pause(self.failures, asked or None)
         elif any(one.outcome is not None for one in results):
-            self.failures, self.reason, self._closed_until = 0, None, None
+            self.failures, self.reason, self._closed = 0, None, None
 
 
 async def courier(

@@ -7,6 +7,8 @@ import asyncio
 from datetime import timedelta
 from functools import partial
 
+import structlog
+
 from accordant.bootstrap import Hub
 from accordant.kernel.errors import AccordantError, TransientError
 from accordant.operations.schedule import Duty, Work, duties, told_of
@@ -19,6 +21,7 @@ from accordant.store.checkpoints import export_checkpoint, read_signer
 from accordant.store.jobs import SqlJobBook
 from accordant.store.lag import SqlLagBook
 from accordant.store.leases import LeaseTaken
+from accordant.store.waits import shorten_waits
 from accordant.views.spans import finished_lives, latest_event
 from accordant.web.lookout import Lookout
 
@@ -27,6 +30,8 @@ ACTOR = "schedule"
 _CHECKPOINTS = "checkpoints.txt"
 _SPANS = "spans"
 _SPANS_LEASE = timedelta(minutes=1)
+
+_log = structlog.get_logger("caretaker")
 
 
 class SweepIncomplete(TransientError):
@@ -52,8 +57,10 @@ class Caretaker:
         return await run_due(jobs, book=self._book, leases=hub.leases, zone=hub.rulebook.zone, clock=hub.clock)
 
     def lag_round(self) -> LagRound:
-        """Look once whether any flow is later than its charter bears."""
+        """Look once whether any flow is later than its charter bears, or waits only because a watch was wrong."""
         hub = self._hub
+        if count := shorten_waits(hub.database, now=hub.clock()):
+            _log.warning("a clock was ahead and was set back: what it put off is due now", count=count)
         return watch_lag(
             charter=hub.charter,
             resting=resting_flows(hub.rulebook, hub.switches()),

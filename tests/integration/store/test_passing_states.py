@@ -1,4 +1,4 @@
-"""A store that takes no writes for a while is what passes: whoever asks is told to come back, and nobody sees a trace."""
+"""A store that takes no writes for a while is what passes: whoever asks is told to come back, and sees no trace."""
 
 from __future__ import annotations
 
