@@ -62,9 +62,9 @@ def hub(database: Database) -> Hub:
 def test_a_write_planned_by_a_watch_that_was_a_day_ahead_goes_out_once_it_is_right(hub: Hub) -> None:
     hub.plan("ahead", NOW + DAY)
     hub.plan("right", NOW)
-    assert [one.intent.record.key for one in hub.claimed(NOW)] == ["right"]
+    assert [one.intent.key for one in hub.claimed(NOW)] == ["right"]
     assert shorten_waits(hub.database, now=NOW) == 1
-    assert [one.intent.record.key for one in hub.claimed(NOW)] == ["ahead"]
+    assert [one.intent.key for one in hub.claimed(NOW)] == ["ahead"]
     assert shorten_waits(hub.database, now=NOW) == 0
 
 
@@ -72,14 +72,14 @@ def test_a_pause_begun_by_such_a_watch_keeps_its_length_and_one_a_target_asked_f
     hub.plan("tried ahead", NOW)
     hub.plan("asked to wait", NOW)
     for leased in hub.claimed(NOW):
-        if leased.intent.record.key == "tried ahead":
+        if leased.intent.key == "tried ahead":
             hub.postpone(leased, at=NOW + DAY, wait=90 * SECOND)
         else:
             hub.postpone(leased, at=NOW, wait=DAY)
     before = hub.due()
     assert shorten_waits(hub.database, now=NOW) == 1
     assert hub.claimed(NOW + 89 * SECOND) == ()
-    assert [one.intent.record.key for one in hub.claimed(NOW + 90 * SECOND)] == ["tried ahead"]
+    assert [one.intent.key for one in hub.claimed(NOW + 90 * SECOND)] == ["tried ahead"]
     assert hub.due()["asked to wait"] == before["asked to wait"]
 
 
