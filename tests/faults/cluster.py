@@ -41,6 +41,7 @@ class Cluster:
         if self._as:
             shutil.chown(folder, "postgres")
         self._environment: dict[str, str] = {}
+        self.shim: Shim
         self._durable = folder / "durable"
         self._run(
             "initdb", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--data-checksums", "--no-sync", "--wal-segsize=1"
@@ -54,9 +55,9 @@ class Cluster:
     def forget(self, *, sync_s: float) -> None:
         """From its next start on, what this server syncs is kept apart, and a sync takes so much longer."""
         subprocess.run(["cp", "-a", self._folder, self._durable], check=True)
-        shim = Shim(self._folder.parent, root=self._folder, shadow=self._durable, whole=True)
-        shim.set("sync_ns", int(sync_s * 1e9))
-        self._environment = shim.environment
+        self.shim = Shim(self._folder.parent, root=self._folder, shadow=self._durable, whole=True)
+        self.shim.set("sync_ns", int(sync_s * 1e9))
+        self._environment = self.shim.environment
 
     def cut_power(self) -> bool:
         """Everything of it ends at once, and of its files only what was synced is left; whether that was less."""
@@ -65,6 +66,7 @@ class Cluster:
                 with suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
             time.sleep(0.01)
+        self.shim.set("syncing", 0)
         written, kept = (self._wal(folder) for folder in (self._folder, self._durable))
         shutil.rmtree(self._folder)
         subprocess.run(["cp", "-a", self._durable, self._folder], check=True)

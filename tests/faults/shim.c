@@ -29,6 +29,7 @@ struct control {
     volatile int64_t clock_ns;   /* added to CLOCK_REALTIME */
     volatile int64_t frozen_ns;  /* when not 0: what CLOCK_REALTIME says */
     volatile int64_t sync_ns;    /* a sync takes this much longer */
+    volatile int64_t syncing;    /* syncs that have begun and are not done: what they sync would be forgotten now */
 };
 
 static struct control nothing;
@@ -149,10 +150,18 @@ static void keep(int fd) {
 }
 
 /* Until a sync is done, nothing of it counts. */
-static void linger(int fd) {
+static int sync_with(int (*real)(int), int fd) {
     char buffer[4096];
-    struct timespec pause = {0, (long)control->sync_ns};
-    if (pause.tv_nsec && ours(fd, buffer, sizeof buffer)) nanosleep(&pause, NULL);
+    int mine = ours(fd, buffer, sizeof buffer) != NULL;
+    if (mine) {
+        struct timespec pause = {0, (long)control->sync_ns};
+        __atomic_add_fetch(&control->syncing, 1, __ATOMIC_SEQ_CST);
+        if (pause.tv_nsec) nanosleep(&pause, NULL);
+    }
+    int failed = real(fd);
+    if (!failed) keep(fd);
+    if (mine) __atomic_sub_fetch(&control->syncing, 1, __ATOMIC_SEQ_CST);
+    return failed;
 }
 
 static int bad(int fd) {
@@ -184,21 +193,9 @@ ssize_t write(int fd, const void *data, size_t size) {
     return real_write(fd, data, size);
 }
 
-int fsync(int fd) {
-    if (bad(fd)) return -1;
-    linger(fd);
-    int failed = real_fsync(fd);
-    if (!failed) keep(fd);
-    return failed;
-}
+int fsync(int fd) { return bad(fd) ? -1 : sync_with(real_fsync, fd); }
 
-int fdatasync(int fd) {
-    if (bad(fd)) return -1;
-    linger(fd);
-    int failed = real_fdatasync(fd);
-    if (!failed) keep(fd);
-    return failed;
-}
+int fdatasync(int fd) { return bad(fd) ? -1 : sync_with(real_fdatasync, fd); }
 
 int ftruncate64(int fd, off_t size) {
     if (bad(fd)) return -1;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import mmap
 import shutil
@@ -12,7 +13,7 @@ import time
 from functools import cache
 from pathlib import Path
 
-WORDS = ("refuse", "countdown", "refused", "synced", "clock_ns", "frozen_ns", "sync_ns")
+WORDS = ("refuse", "countdown", "refused", "synced", "clock_ns", "frozen_ns", "sync_ns", "syncing")
 #: How a disk can refuse: full, gone bad, or mounted for reading only.
 REFUSALS = {"full": errno.ENOSPC, "broken": errno.EIO, "read-only": errno.EROFS}
 
@@ -70,6 +71,15 @@ class Shim:
     def fail_write(self, number: int) -> None:
         """The ``number``-th write or sync from now fails, once."""
         self.set("countdown", number)
+
+    async def in_a_sync(self, timeout_s: float) -> bool:
+        """Wait for a moment in which something is written and not synced yet; whether there was one."""
+        deadline = time.monotonic() + timeout_s
+        while self.read("syncing") <= 0:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0)
+        return True
 
     def step_clock(self, seconds: float) -> None:
         """The process believes that it is this much later (or earlier); 0 sets its watch right."""

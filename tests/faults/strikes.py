@@ -32,6 +32,8 @@ STEPS = (200.0, -200.0, 3_600.0, -3_600.0, 86_400.0, -86_400.0)
 ROLES = ("door", "worker", "courier")
 _DISK_BYTES = 48 * 1024 * 1024
 _FEW_DESCRIPTORS = 8
+#: Under load something is synced all the time.
+_SYNC_S_MAX = 5.0
 _KNOCKS = 40
 
 
@@ -164,7 +166,9 @@ def cutting_power(made: Site, tally: Tally, shim: Shim) -> Strike:
 
     async def strike(_number: int) -> None:
         await asyncio.sleep(made.dice.uniform(0.05, 0.9))
+        await shim.in_a_sync(_SYNC_S_MAX)
         await made.process("all").kill()
+        shim.set("syncing", 0)
         tally.fired["power cut that forgot bytes"] += _forget(made.folder, shadow)
         tally.fired["power cut"] += 1
         await made.start("all")
@@ -179,6 +183,7 @@ def cutting_power_of(made: Site, tally: Tally, server: Cluster) -> Strike:
     async def strike(_number: int) -> None:
         pid = made.process("all").pid
         await asyncio.sleep(made.dice.uniform(0.1, 0.9))
+        await server.shim.in_a_sync(_SYNC_S_MAX)
         tally.fired["power cut that forgot bytes"] += await asyncio.to_thread(server.cut_power)
         tally.fired["power cut"] += 1
         await asyncio.to_thread(server.start)

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.pool import QueuePool
 
@@ -140,6 +140,8 @@ class Database:
 def _translated() -> Iterator[None]:
     try:
         yield
+    except PendingRollbackError as error:
+        raise StoreUnavailable("The connection to the store broke in a transaction.", retry_after_s=1.0) from error
     except PoolExhausted as error:
         raise StoreUnavailable("Every connection to the store is in use.", retry_after_s=1.0) from error
     except OperationalError as error:

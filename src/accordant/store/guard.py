@@ -191,12 +191,14 @@ def written_tables(statement: str) -> tuple[str, ...]:
 @contextmanager
 def guarded(connection: Connection) -> Iterator[None]:
     """A transaction at whose end every governed row has its line. Raises: UnauditedChange, which rolls it back."""
-    tally = connection.info[_TALLY] = Tally()
+    # Held, not asked for again at the end: a connection that broke meanwhile no longer says what it knew.
+    kept = connection.info
+    tally = kept[_TALLY] = Tally()
     try:
         yield
         tally.check()
     finally:
-        del connection.info[_TALLY]
+        kept.pop(_TALLY, None)
 
 
 def tell(connection: Connection, entries: Sequence[Line]) -> None:

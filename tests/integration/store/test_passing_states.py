@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from accordant.store.cursors import Cursors
 from accordant.store.engine import Database, StoreUnavailable
@@ -26,5 +27,19 @@ def test_a_database_that_is_read_only_for_a_while_is_waited_for(postgres_url: st
         connection.execute("SET default_transaction_read_only = off")
         connection.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")  # type: ignore[call-overload,unused-ignore]
     database.close()
+    Cursors(database).move("work", 1, now=NOW)
+    database.close()
+
+
+@pytest.mark.postgres
+def test_a_connection_that_breaks_in_a_transaction_is_a_store_to_come_back_to(postgres_url: str) -> None:
+    database = Database(postgres_url)
+    migrate(database)
+    broken = database.write()
+    with pytest.raises(StoreUnavailable, match="not available|went away"), broken as connection:
+        process = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        with psycopg.connect(postgres_url, autocommit=True) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", (process,))
+        connection.execute(text("SELECT 1"))
     Cursors(database).move("work", 1, now=NOW)
     database.close()
