@@ -5,8 +5,6 @@
 
 import asyncio
 import random
-import secrets
-import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -190,7 +188,7 @@ class Hub:
         self.owed = SqlOwedBook(self.database)
         self.alerts = AlertQueue(self.database)
         self.lease_clock = lease_clock or (LeaseTime(self.database) if self.clock is system_clock else self.clock)
-        name = own_name(socket.gethostname(), secrets.token_hex(4))
+        name = own_name()
         self.leases = Leases(self.database, name, clock=self.lease_clock, is_gone=is_gone)
         self.lanes = SqlLanes(self.database, worker=name, clock=self.lease_clock, is_gone=is_gone)
         self.shelf = CharterShelf(self.database)

@@ -5,20 +5,23 @@ Next: `store/lanes.py`, which asks.
 """
 
 import os
+import secrets
+import socket
 from pathlib import Path
 
 _PROC = Path("/proc")
 _PARTS = 5
 
 
-def own_name(machine: str, nonce: str) -> str:
-    """A name for this process: machine, world, process id, its start, and ``nonce``, parted by slashes.
+def own_name() -> str:
+    """A name for one worker of this process: machine, world, process id, its start and a nonce, parted by slashes.
 
     The world is the boot of the machine and the process table within it: containers that share a machine's name do
     not share it. Where the system does not tell, world and start are ``-``, and nobody is ever taken for gone.
     """
     process = os.getpid()
-    return "/".join((machine, _world() or "-", str(process), _started(process) or "-", nonce))
+    parts = (socket.gethostname(), _world() or "-", str(process), _started(process) or "-", secrets.token_hex(4))
+    return "/".join(part.replace("/", "-") for part in parts)
 
 
 def is_gone(name: str) -> bool:

@@ -13,7 +13,7 @@ from accordant.runtime.whereabouts import is_gone, own_name
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the system does not tell, nobody is gone")
 
-_NAME = "import sys; from accordant.runtime.whereabouts import own_name; print(own_name('m', 'x'), flush=True); "
+_NAME = "import sys; from accordant.runtime.whereabouts import own_name; print(own_name(), flush=True); "
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def other() -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 def test_a_process_that_runs_is_not_gone_and_one_that_was_killed_is(other: tuple[subprocess.Popen[str], str]) -> None:
     process, name = other
-    assert not is_gone(own_name("m", "x"))
+    assert not is_gone(own_name())
     assert not is_gone(name)
     process.kill()
     process.communicate()
@@ -43,7 +43,7 @@ def test_what_is_left_of_a_process_nobody_waited_for_is_gone(other: tuple[subpro
 
 
 def test_another_process_under_the_same_number_does_not_count() -> None:
-    machine, world, process, started, nonce = own_name("m", "x").split("/")
+    machine, world, process, started, nonce = own_name().split("/")
     assert is_gone("/".join((machine, world, process, str(int(started) - 1), nonce)))
 
 
@@ -56,7 +56,7 @@ def test_another_process_under_the_same_number_does_not_count() -> None:
     ],
 )
 def test_in_doubt_it_lives(change: dict[int, str]) -> None:
-    parts = own_name("m", "x").split("/")
+    parts = own_name().split("/")
     parts[2] = "4194305"  # above the highest number of a process
     assert is_gone("/".join(parts))
     for place, part in change.items():
