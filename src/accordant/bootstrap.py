@@ -28,7 +28,8 @@ from accordant.operations import pause as switching
 from accordant.operations import rehearse as rehearsing
 from accordant.operations.check_drift import DriftRound, check_drift
 from accordant.operations.clear import record_clearance
-from accordant.operations.compare_source import SourceComparison, compare_source
+from accordant.operations.compare_source import Part, SourceComparison, compare_source
+from accordant.operations.incident_room import IncidentRoom
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
 from accordant.operations.recovery_room import RecoveryRoom
@@ -53,7 +54,6 @@ from accordant.pipeline.reread import reread
 from accordant.pipeline.withhold import WithholdingOutbox
 from accordant.pipeline.work import work
 from accordant.ports.connector import Inbound, Outbound, Reader
-from accordant.ports.inbox import Reading
 from accordant.ports.lanes import Share
 from accordant.ports.state import Changes
 from accordant.runtime.backoff import backoff
@@ -71,6 +71,7 @@ from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
 from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
+from accordant.store.incidents import SqlIncidentBook
 from accordant.store.lanes import SqlLanes
 from accordant.store.lease_time import LeaseTime
 from accordant.store.leases import Leases, anybody
@@ -177,7 +178,12 @@ class Hub:
         settings.home.mkdir(parents=True, exist_ok=True)
         self.database = self._open_database()
         self.vault = Vault(self.database, read_wrapping_key(settings.home / "wrapping.key"))
-        self.inbox = SqlInbox(self.database, self.vault, receives_max=lambda: self.charter.lanes.receives_max)
+        self.inbox = SqlInbox(
+            self.database,
+            self.vault,
+            receives_max=lambda: self.charter.lanes.receives_max,
+            reuses_max=lambda: self.charter.red_flags.watched_reuses,
+        )
         self.state = SqlState(self.database)
         self.outbox = SqlOutbox(self.database, batches=lambda now: sent_until(self.rulebook, now))
         self.book = SqlReconcileBook(self.database)
@@ -241,6 +247,7 @@ class Hub:
             shield=shielded,
             release=installed_version("accordant"),
         )
+        self.incidents = IncidentRoom(self, SqlIncidentBook(self.database))
 
     def _adopt(self, charter: Charter, environment: Mapping[str, str]) -> None:
         """Put a checked charter into force."""
@@ -325,7 +332,7 @@ class Hub:
 
     def switches(self) -> Switches:
         """The switches as they stand this moment."""
-        return Switches.thrown(self.state.switches(), self.state.grants())
+        return Switches.thrown(self.state.switches(), self.state.grants(), self.state.flag_stops())
 
     def process_round(self, share: Share | None = None) -> int:
         """One batch through rooms 3 to 6; how many events were taken. The first of a day decides everything again.
@@ -481,9 +488,15 @@ class Hub:
         )
 
     async def compare_source(
-        self, system: str, *, actor: str, feed: bool = False, progress: Progress | None = None
+        self,
+        system: str,
+        *,
+        actor: str,
+        part: Part = Part.CUSTOMERS,
+        feed: bool = False,
+        progress: Progress | None = None,
     ) -> SourceComparison:
-        """Compare an owner's customers and subscriptions with the hub. Raises ConfigurationError without an API key."""
+        """Compare a part of what an owner holds with the hub. Raises ConfigurationError without an API key."""
         if system not in self.readers or system not in self.inbounds:
             known = ", ".join(sorted(self.readers.keys() & self.inbounds.keys())) or "none"
             raise ConfigurationError(
@@ -500,12 +513,10 @@ class Hub:
             state=self.state,
             actor=actor,
             clock=self.clock,
-            feed=self._feed if feed else None,
+            part=part,
+            feed=(lambda seq, told: self.inbox.keep_reading(seq, told, now=self.clock())) if feed else None,
             progress=progress,
         )
-
-    def _feed(self, seq: int, reading: Reading) -> None:
-        self.inbox.keep_reading(seq, reading, now=self.clock())
 
     def repair(self, run_id: str, *, actor: str) -> Repair:
         """Plan writes for what a comparison found and the hub may put right."""
@@ -588,10 +599,7 @@ class Hub:
 
     async def close(self) -> None:
         """Release connections and the store."""
-        for reader in self.readers.values():
-            await reader.close()
-        for outbound in self.outbounds.values():
-            await outbound.close()
+        await asyncio.gather(*(one.close() for one in (*self.readers.values(), *self.outbounds.values())))
         if self._webhook is not None:
             await self._webhook.close()
         if self.span_sender is not None:

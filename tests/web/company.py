@@ -52,11 +52,13 @@ from accordant.operations.redrive import Redriven
 from accordant.operations.redrive_checks import Installed, RedriveOrder, check_order
 from accordant.operations.restore import ConflictClosed, Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
-from accordant.pipeline.plan import write_rulebook
+from accordant.orchestration.incident import Incident
+from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import Found
 from accordant.ports.connector import Envelope
 from accordant.ports.inbox import Arrival, WorkState
+from accordant.ports.incident import NoIncident
 from accordant.ports.outbox import Verdict
 from accordant.ports.state import (
     Changes,
@@ -127,6 +129,19 @@ DECISION = msgspec.json.encode(
 )
 
 
+class NoIncidents:
+    """No incident is open, and none can be opened here."""
+
+    def open(self, *, title: str, actor: str, since: datetime | None = None) -> Incident:
+        raise RejectedError("Not here.")
+
+    def standing(self) -> None:
+        return None
+
+    def ask(self, *, actor: str, closing: bool = False) -> Incident:
+        raise NoIncident
+
+
 class ConsoleDesk:
     """The hub as the console sees it, on a real store; what was asked of it is kept in order."""
 
@@ -170,6 +185,14 @@ class ConsoleDesk:
 
     def clock(self) -> datetime:
         return self.now
+
+    @property
+    def rulebook(self) -> Rulebook:
+        return write_rulebook(self.charter, dict.fromkeys(self.charter.systems, Tier.GOLD))
+
+    @property
+    def incidents(self) -> NoIncidents:
+        return NoIncidents()
 
     @property
     def recovery(self) -> ConsoleDesk:

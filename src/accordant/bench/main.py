@@ -10,6 +10,7 @@ from accordant.bench import runs, why
 from accordant.bench.charter import charter
 from accordant.bench.figures import Figure, Run, figure
 from accordant.bench.match import match
+from accordant.bench.parked import parked
 from accordant.bench.rehearse import rehearse
 from accordant.kernel.errors import ConfigurationError
 
@@ -38,6 +39,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         run=runs.latency, unit="ms", n=10_000, target="p50 under 15 ms, p99 under 60 ms at 500 events/s"
     ),
     "match": Benchmark(run=match, unit="ms", n=1_000_000, target="under 2 ms a decision with 1,000,000 known accounts"),
+    "poison": Benchmark(
+        run=parked,
+        unit="%",
+        n=6_000,
+        target="p99 of the others under 10 % higher while 1 % of the customers is refused",
+    ),
     "charter": Benchmark(run=charter, unit="ms", n=50, target="50 flows and 2,000 field rules under 1,000 ms"),
     "rehearse": Benchmark(run=rehearse, unit="events/s", n=30_000, target="at least 5,000 on either store"),
 }

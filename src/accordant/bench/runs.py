@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -67,7 +67,7 @@ def path(store: str, n: int, seed: int, workers: int = 0) -> Run:
         _wait_shared(hub, count)
         started = time.perf_counter()
         _make_due(hub, seqs, hub.clock())
-        finished = _wait_settled(hub)
+        finished = wait_settled(hub)
         done = _processed(hub)
         asyncio.run(hub.close())
     return Run(value=done / (finished - started))
@@ -86,8 +86,8 @@ def latency(store: str, n: int, seed: int) -> Run:
             trickle(batch, host="127.0.0.1", port=place.port, connections=CONNECTIONS, per_second=LATENCY_RATE)
         )
         hub = place.hub()
-        _wait_settled(hub)
-        latencies = _latencies(hub, dict(zip((event.id for event in events), sent, strict=True)))
+        wait_settled(hub)
+        latencies = latencies_of(hub, dict(zip((event.id for event in events), sent, strict=True)))
         asyncio.run(hub.close())
     if len(latencies) != len(events):
         raise RuntimeError(f"{len(latencies)} of {len(events)} events led to a confirmed write")
@@ -147,7 +147,7 @@ def _wait_shared(hub: Hub, workers: int) -> None:
     raise RuntimeError(f"{workers} workers did not share the lanes within {_PATIENCE_S:.0f} s")
 
 
-def _wait_settled(hub: Hub) -> float:
+def wait_settled(hub: Hub) -> float:
     """When the last event was processed and the last intent settled.
 
     Events that wait for a reading have no owner to ask here.
@@ -164,7 +164,8 @@ def _wait_settled(hub: Hub) -> float:
     raise RuntimeError(f"work was left after {_PATIENCE_S:.0f} s")
 
 
-def _latencies(hub: Hub, sent_at: dict[str, float]) -> list[float]:
+def latencies_of(hub: Hub, sent_at: Mapping[str, float]) -> list[float]:
+    """From each of these sent events to the first receipt of a write it led to, in seconds."""
     query = (
         select(inbox_event.c.external_id, func.min(write_receipt.c.settled_at))
         .join(write_intent, write_intent.c.cause == inbox_event.c.seq)
@@ -173,4 +174,5 @@ def _latencies(hub: Hub, sent_at: dict[str, float]) -> list[float]:
         .group_by(inbox_event.c.external_id)
     )
     with hub.database.read() as connection:
-        return [settled / 1e6 - sent_at[external_id] for external_id, settled in connection.execute(query)]
+        settled = [(external_id, at) for external_id, at in connection.execute(query) if external_id in sent_at]
+    return [at / 1e6 - sent_at[external_id] for external_id, at in settled]

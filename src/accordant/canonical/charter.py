@@ -12,6 +12,7 @@ from accordant.canonical.books import LedgerPart
 from accordant.canonical.clearances import CheckKind, CheckStatus, GateAction
 from accordant.canonical.events import EventType
 from accordant.canonical.matching import Rung, UnmatchedPolicy
+from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.canonical.refs import EntityKind
 from accordant.kernel.hashing import fingerprint
 
@@ -362,6 +363,29 @@ class LanesPart(_Part, frozen=True, kw_only=True):
     redrivers: tuple[str, ...] = ()
 
 
+class RedFlagsPart(_Part, frozen=True, kw_only=True):
+    """What stops a customer's writes until people have looked, and how many of them.
+
+    ``stop_on`` are the kinds that are looked for, ``two_persons`` those of them that two different people have to
+    approve; of the others one is enough. Only ``approvers`` approve, each by name; everybody with a name where none is
+    named. ``reuses_max`` is how often one key may come for something else before that is a red flag. ``own_users``:
+    target system -> who the hub is there, so that a change in that name without a receipt is seen. ``pauses`` are
+    classes of automation that stand still for everybody while any flag is open.
+    """
+
+    stop_on: tuple[RedFlagKind, ...] = tuple(RedFlagKind)
+    two_persons: tuple[RedFlagKind, ...] = (RedFlagKind.CREDIT_OVER_TOTAL, RedFlagKind.UNEXPLAINED_REVERSAL)
+    approvers: tuple[str, ...] = ()
+    reuses_max: int = 2
+    own_users: dict[str, str] = {}
+    pauses: tuple[Automation, ...] = ()
+
+    @property
+    def watched_reuses(self) -> int | None:
+        """``reuses_max`` where it is looked for, else None."""
+        return self.reuses_max if RedFlagKind.KEY_REUSE in self.stop_on else None
+
+
 class Charter(_Part, frozen=True, kw_only=True):
     """A company's rules, whole."""
 
@@ -378,6 +402,7 @@ class Charter(_Part, frozen=True, kw_only=True):
     schedules: SchedulesPart = SchedulesPart()
     identity: IdentityPart | None = None
     phases: PhasesPart = PhasesPart()
+    red_flags: RedFlagsPart = RedFlagsPart()
     sensitivity: SensitivityPart = SensitivityPart()
     ledger: LedgerPart | None = None
 

@@ -241,6 +241,7 @@ def _tell_waiting(frame: "Status") -> None:
         ("flows that are late", counts.late),
         ("objects that changed at a target", counts.drifted),
         ("paying customers whose record was deleted at a target", counts.orphans),
+        ("red flags that wait for an approval", counts.red_flags),
     )
     table("Waiting", ("What", "Count"), ((what, count) for what, count in told if count), right=("Count",))
 

@@ -14,6 +14,8 @@ from accordant.cli import (
     clearance,
     conflicts,
     connect,
+    flags,
+    incident,
     look,
     operate,
     phase,
@@ -83,6 +85,8 @@ app.command(books_app)
 app.command(clearance.clearance_app)
 app.command(phase.phase_app)
 app.command(recover.patterns_app)
+app.command(incident.incident_app)
+app.command(flags.flags_app)
 
 
 def run(words: Sequence[str]) -> int:

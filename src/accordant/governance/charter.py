@@ -15,6 +15,7 @@ from accordant.governance.check_identity import check_identity
 from accordant.governance.check_ledger import check_ledger
 from accordant.governance.check_ownership import check_ownership
 from accordant.governance.check_phases import check_phases
+from accordant.governance.check_red_flags import check_red_flags
 from accordant.governance.check_schedules import check_schedules
 from accordant.governance.check_sensitivity import check_sensitivity
 from accordant.governance.check_systems import check_secrets, check_systems
@@ -114,6 +115,8 @@ def adoption_defects(
         reasons.append(f"{len(comparison.changed)} of {len(in_force.flows)} flows would work otherwise.")
     if in_force.phases != proposed.phases:
         reasons.append("Who approves, and on what evidence, would change.")
+    if in_force.red_flags != proposed.red_flags:
+        reasons.append("What is a red flag, and who takes it down, would change.")
     if not reasons or (approved_by in approvers and approved_by != actor):
         return comparison.defects
     who = "Nobody has approved it" if approved_by is None else f"{approved_by} may not approve it for {actor}"
@@ -228,6 +231,7 @@ CHECKS: tuple[Check, ...] = (
     check_identity,
     check_gates,
     check_phases,
+    check_red_flags,
     _check_courier,
     _check_lanes,
     check_schedules,

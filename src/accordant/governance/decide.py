@@ -11,6 +11,7 @@ import msgspec
 
 from accordant.canonical.charter import Automation, FieldPart, FlowPart, MappingPart, Phase
 from accordant.canonical.phases import Grant
+from accordant.canonical.red_flags import FlagStop
 from accordant.governance.financial import is_financial
 from accordant.governance.gates import CompiledGate, GateVerdict
 from accordant.governance.grants import Ceiling, ceiling_of
@@ -27,6 +28,9 @@ _CUSTOMERS_AND_MONEY = frozenset({Automation.CUSTOMER_FACING, Automation.MONEY_M
 
 #: The rule that speaks for the compliance gates: what it holds is planned anew once the gate opens.
 GATE_RULE = "gate"
+
+#: The rule that speaks for open red flags: what it holds is planned anew once people have approved.
+FLAG_RULE = "red-flag"
 
 #: The rule that speaks for past events that are walked again.
 REPLAY_RULE = "replay"
@@ -75,7 +79,8 @@ class Reason(msgspec.Struct, frozen=True, kw_only=True):
 class Switches(msgspec.Struct, frozen=True, kw_only=True):
     """What people have stopped, and how far they let each flow go. ``is_frozen`` stops every write.
 
-    ``objects`` are spelled ``system/Object``. ``grants`` holds the newest grant of each flow that has one.
+    ``objects`` are spelled ``system/Object``. ``grants`` holds the newest grant of each flow that has one, ``flags``
+    what open red flags stop, by customer (an empty name for those of which nobody knows whose they are).
     """
 
     flows: frozenset[str] = _NO_FIELDS
@@ -85,10 +90,14 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True):
     is_frozen: bool = False
     is_nonessential_frozen: bool = False
     grants: dict[str, Grant] = {}
+    flags: dict[str, tuple[FlagStop, ...]] = {}
 
     @classmethod
-    def thrown(cls, names: Iterable[str], grants: Iterable[Grant] = ()) -> Self:
-        """The switches thrown under these names, beside what was granted."""
+    def thrown(cls, names: Iterable[str], grants: Iterable[Grant] = (), flags: Iterable[FlagStop] = ()) -> Self:
+        """The switches thrown under these names, beside what was granted and what red flags stop."""
+        flagged: dict[str, tuple[FlagStop, ...]] = {}
+        for flag in flags:
+            flagged[flag.account_id or ""] = (*flagged.get(flag.account_id or "", ()), flag)
         named: dict[str, set[str]] = {}
         for name in names:
             kind, _, rest = name.partition(":")
@@ -102,6 +111,7 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True):
             is_frozen=ALL_WRITES in named,
             is_nonessential_frozen=NONESSENTIAL in named,
             grants={grant.flow: grant for grant in grants},
+            flags=flagged,
         )
 
     def rests(self, flow: "CompiledFlow") -> bool:
@@ -124,7 +134,8 @@ class CompiledFlow(msgspec.Struct, frozen=True, kw_only=True):
     ``own_fields`` are the mapped fields whose facts the source owns; ``foreign`` says of each other one whose it is.
     ``phase`` is the narrower of the flow's own and what its connectors have earned, which ``cap`` says where it counts;
     ``spoken`` is what each phase says. ``record`` is the object as ``system/Object``; ``essential`` are the fields that
-    tell of money or subscriptions. ``meaning`` is what a grant has to cover, unless the flow is ``exempt`` from one.
+    tell of money or subscriptions; ``stands_on_flags``: it stands still for everybody while any red flag is open.
+    ``meaning`` is what a grant has to cover, unless the flow is ``exempt`` from one.
     """
 
     name: str
@@ -139,6 +150,7 @@ class CompiledFlow(msgspec.Struct, frozen=True, kw_only=True):
     write_fields: frozenset[str]
     own_fields: frozenset[str]
     essential: frozenset[str]
+    stands_on_flags: bool
     foreign: dict[str, str]
     cap: str
     spoken: dict[Phase, Reason]
@@ -164,7 +176,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     ``fields``. A ``replay`` walks past events again and sends nothing. ``changing`` are those of ``fields`` that the
     target does not hold yet; None before anybody has looked there. ``contested`` are fields that wait for a person's
     word on a conflict, each with the sentence; ``kept`` those whose value is not the owner's, by such a word.
-    ``verdicts`` are those of the flow's gates by name; a gate nobody asked holds.
+    ``verdicts`` are those of the flow's gates by name; a gate nobody asked holds. ``accounts`` are the customers the
+    record is of, for whom red flags may be open.
     """
 
     flow: CompiledFlow
@@ -176,6 +189,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     contested: Mapping[str, str] = {}
     kept: frozenset[str] = _NO_FIELDS
     verdicts: dict[str, GateVerdict] = {}
+    accounts: tuple[str, ...] = ()
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,8 +209,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def gated(self) -> frozenset[str]:
-        """Those of the held fields that a compliance gate holds."""
-        named = (reason.fields for reason in self.reasons if reason.rule == GATE_RULE)
+        """Those of the held fields that a compliance gate or a red flag holds: planned anew once that is over."""
+        named = (reason.fields for reason in self.reasons if reason.rule in {GATE_RULE, FLAG_RULE})
         return self.held.intersection(_NO_FIELDS.union(*named))
 
     @property
@@ -214,6 +228,7 @@ def compile_flow(
     meaning: str,
     exempt: bool,
     gates: tuple[CompiledGate, ...] = (),
+    stands_on_flags: bool = False,
 ) -> CompiledFlow:
     """Prepare a flow for the court. ``tier_cap`` is the widest phase that its connectors have earned.
 
@@ -244,6 +259,7 @@ def compile_flow(
             for name, field in mapping.fields.items()
             if any(is_financial(flow.entity, fact) for fact in facts_of(field))
         ),
+        stands_on_flags=stands_on_flags,
         foreign=foreign,
         cap=cap,
         spoken={phase: _spoken(flow, phase, cap) for phase in Phase},
@@ -421,6 +437,25 @@ def by_gate(case: Case) -> Reason | None:
     return Reason(rule=GATE_RULE, effect=Effect.HOLD, fields=fields, text=" ".join(told))
 
 
+def by_red_flag(case: Case) -> Reason | None:
+    """While a red flag is open nothing of its customer is written by the flows it names, until people approved."""
+    if not case.switches.flags or not case.fields:
+        return None
+    stops = [
+        stop
+        for account in case.accounts
+        for stop in case.switches.flags.get(account, ())
+        if not stop.flows or case.flow.name in stop.flows
+    ]
+    told = [f"Red flag {stop.flag}: {stop.why}" for stop in stops]
+    if not told and case.flow.stands_on_flags:
+        told = [f"While a red flag is open, {_class_words(case.flow.automation)} stands still."]
+    if not told:
+        return None
+    text = f"{' '.join(told)} It goes on once that is approved."
+    return Reason(rule=FLAG_RULE, effect=Effect.HOLD, fields=tuple(sorted(case.fields)), text=text)
+
+
 Rule = Callable[[Case], Reason | None]
 
 #: Every rule, in the order in which its reason is told. A rule sees facts and never another rule's answer.
@@ -439,6 +474,7 @@ RULES: tuple[Rule, ...] = (
     by_paused_class,
     by_nonessential,
     by_gate,
+    by_red_flag,
 )
 
 

@@ -6,11 +6,23 @@ answer through the rooms, beside the event that last told of it.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from functools import partial
 
 import msgspec
 
-from accordant.canonical.entities import Account, Entity, Subscription, encode_entity, kind_of
+from accordant.canonical.entities import (
+    Account,
+    CreditNote,
+    Dispute,
+    Entity,
+    Invoice,
+    Payment,
+    Refund,
+    Subscription,
+    encode_entity,
+    kind_of,
+)
 from accordant.canonical.observations import Interpreted, Observation
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.kernel.clock import Clock
@@ -22,8 +34,28 @@ from accordant.ports.inbox import Reading
 from accordant.ports.reconcile import Cause, Discrepancy, DiscrepancyKind, ReconcileBook, ReconcileRun
 from accordant.ports.state import State, StoredEntity
 
-#: What is compared: who the customers are and what they subscribed to.
-KINDS = (EntityKind.ACCOUNT, EntityKind.SUBSCRIPTION)
+
+class Part(StrEnum):
+    """What of an owner is compared: who the customers are and what they subscribed to, or what was billed and paid.
+
+    The value is how its runs are named, before the system.
+    """
+
+    CUSTOMERS = "source"
+    MONEY = "money"
+
+
+#: The kinds of entity of each part.
+KINDS: Mapping[Part, tuple[EntityKind, ...]] = {
+    Part.CUSTOMERS: (EntityKind.ACCOUNT, EntityKind.SUBSCRIPTION),
+    Part.MONEY: (
+        EntityKind.INVOICE,
+        EntityKind.PAYMENT,
+        EntityKind.REFUND,
+        EntityKind.CREDIT_NOTE,
+        EntityKind.DISPUTE,
+    ),
+}
 #: Entities asked for at once.
 BATCH = 500
 
@@ -58,20 +90,22 @@ async def compare_source(
     state: State,
     actor: str,
     clock: Clock,
+    part: Part = Part.CUSTOMERS,
     feed: Feed | None = None,
     progress: Progress | None = None,
 ) -> SourceComparison:
-    """Compare customers and subscriptions of one owner. With ``feed`` what differs is fed; else it is only reported.
+    """Compare one part of what an owner holds. With ``feed`` what differs is fed; else it is only reported.
 
     ``object_types`` are the owner's words for what its reader lists; other kinds are left after one page.
     Raises RateLimited, TargetUnavailable, AuthorizationExpired: the run then stays unfinished and proves nothing.
     """
     started_at = clock()
-    flow = f"source:{system}"
+    flow = f"{part.value}:{system}"
     run = ReconcileRun(id=derived_id("run", flow, started_at.isoformat()), flow=flow, started_at=started_at)
     await off_loop(partial(book.begin, run))
     walk = _Walk(
         system=system,
+        kinds=KINDS[part],
         inbound=inbound,
         reader=reader,
         book=book,
@@ -81,7 +115,7 @@ async def compare_source(
     )
     for object_type in object_types:
         await walk.list_owner(object_type)
-    for kind in KINDS:
+    for kind in KINDS[part]:
         await walk.list_hub(kind)
     return await walk.finish(actor)
 
@@ -93,6 +127,7 @@ class _Walk:
         self,
         *,
         system: str,
+        kinds: tuple[EntityKind, ...],
         inbound: Inbound,
         reader: Reader,
         book: ReconcileBook,
@@ -101,6 +136,7 @@ class _Walk:
         progress: Progress | None,
     ) -> None:
         self._system = system
+        self._kinds = kinds
         self._inbound = inbound
         self._reader = reader
         self._book = book
@@ -116,7 +152,7 @@ class _Walk:
         """Every object of one type, page by page."""
         async for page in self._reader.pages(object_type):
             told = {ref: self._read(ref, body, page) for ref, body in page.objects}
-            if not any(seen is not None and kind_of(seen.entity) in KINDS for seen in told.values()):
+            if not any(seen is not None and kind_of(seen.entity) in self._kinds for seen in told.values()):
                 return
             await self._compare(page, told)
             if self._progress is not None:
@@ -139,7 +175,7 @@ class _Walk:
             self._tally.records += 1
             self._tally.fields += 1
             stored = held.get(ref)
-            if stored is not None and stored.digest == digest(encode_entity(one.entity)):
+            if stored is not None and _agree(stored, one.entity):
                 continue
             # What the hub holds may be newer than this page: what was told after it is not older than it.
             if str(one.root) in waiting or (stored is not None and stored.observed_at > page.read_at):
@@ -230,10 +266,18 @@ def _difference(one: Observation, stored: StoredEntity | None, carrier: StoredEn
     )
 
 
+def _agree(stored: StoredEntity, told: Entity) -> bool:
+    return stored.digest == digest(encode_entity(told)) or not _differing(stored.entity, told)
+
+
 def _differing(held: Entity, told: Entity) -> tuple[str, ...]:
+    """The attributes in which they differ. An event may tell which invoice a payment is for, and an answer not."""
     if type(held) is not type(told):
         return ("kind",)
-    return tuple(name for name in told.__struct_fields__ if getattr(held, name) != getattr(told, name))
+    untold = {"invoice_id"} if isinstance(told, Payment) and told.invoice_id is None else set()
+    return tuple(
+        name for name in told.__struct_fields__ if name not in untold and getattr(held, name) != getattr(told, name)
+    )
 
 
 def _status(entity: Entity) -> str:
@@ -243,11 +287,11 @@ def _status(entity: Entity) -> str:
             return "deleted"
         case Account():
             return "present"
-        case Subscription(status=status):
-            return status
+        case Subscription() | Invoice() | Payment() | Refund() | CreditNote() | Dispute():
+            return entity.status
         case _:
             return "other"
 
 
 def _is_gone(entity: Entity) -> bool:
-    return isinstance(entity, Account) and entity.deleted
+    return isinstance(entity, Account | Invoice) and entity.deleted

@@ -63,7 +63,15 @@ def judge(
     if held is not None and not differing:
         return Judgement(compared=len(desired))
     verdicts = ask_gates(route.rules.gates, known.account_id)
-    decision = decide(Case(flow=route.rules, fields=frozenset(desired), switches=switches, verdicts=verdicts))
+    decision = decide(
+        Case(
+            flow=route.rules,
+            fields=frozenset(desired),
+            switches=switches,
+            verdicts=verdicts,
+            accounts=(known.account_id,),
+        )
+    )
     moving = decision.write if known.is_open and known.parked is None else frozenset()
     if held is None:
         if moving:

@@ -342,6 +342,8 @@ class _Comparison:
             cause=None,
             found_at=self._clock(),
             found_by="reconciliation",
+            umpire=self._route.umpire,
+            known=after.known,
         )
         return judged.findings, conflicts
 

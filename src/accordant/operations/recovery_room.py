@@ -117,6 +117,20 @@ class RecoveryRoom:
         job = begin_replay(stage, order, now=self._clock())
         return resume_replay(stage, job, clock=self._clock, progress=progress)
 
+    def replay_once(self, job_id: str, order: ReplayOrder, *, progress: Progress | None = None) -> ReplayJob | None:
+        """Walk past events under a name: begun, gone on with, or as it ended; None where there is no event to walk."""
+        stage = self._stage()
+        job = self._shelves.replays.find(job_id)
+        if job is None:
+            if not count_replay(stage, order).total:
+                return None
+            job = begin_replay(stage, order, now=self._clock(), job_id=job_id)
+        return job if job.finished_at is not None else resume_replay(stage, job, clock=self._clock, progress=progress)
+
+    def find_replay(self, job_id: str) -> ReplayJob | None:
+        """A replay by its id."""
+        return self._shelves.replays.find(job_id)
+
     def resume_replay(self, job_id: str, *, progress: Progress | None = None) -> ReplayJob:
         """Go on with a replay that was interrupted. Raises RejectedError for one that is not there, or done."""
         job = self._shelves.replays.find(job_id)

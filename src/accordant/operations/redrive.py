@@ -223,7 +223,11 @@ def _obstacle(
     if twice is not None:
         return twice
     verdicts = ask_gates(route.rules.gates, intent.account_id)
-    decision = decide(Case(flow=route.rules, fields=intent.fields, switches=switches, verdicts=verdicts))
+    decision = decide(
+        Case(
+            flow=route.rules, fields=intent.fields, switches=switches, verdicts=verdicts, accounts=(intent.account_id,)
+        )
+    )
     if decision.write:
         return None
     return decision.because or f"The flow {intent.flow} may not write now."

@@ -69,8 +69,11 @@ def count_replay(stage: Stage, order: ReplayOrder) -> ReplayCount:
     return ReplayCount(classes=tuple((name, sum(kinds.values())) for name, kinds in sorted_kinds.items()))
 
 
-def begin_replay(stage: Stage, order: ReplayOrder, *, now: datetime) -> ReplayJob:
-    """Start a job. Raises RejectedError without a name or a reason, and where there is no event to walk."""
+def begin_replay(stage: Stage, order: ReplayOrder, *, now: datetime, job_id: str | None = None) -> ReplayJob:
+    """Start a job. Raises RejectedError without a name or a reason, and where there is no event to walk.
+
+    ``job_id`` names the job; whoever gives it finds the job again after a crash, and begins no second one.
+    """
     if not order.actor.strip() or not order.reason.strip():
         raise RejectedError("A replay is started by a named person for a stated reason.", remedy="Say who and why.")
     total = count_replay(stage, order).total
@@ -81,7 +84,7 @@ def begin_replay(stage: Stage, order: ReplayOrder, *, now: datetime) -> ReplayJo
         )
     first = next(name for name in ReplayClass if name in order.classes)
     job = ReplayJob(
-        id=derived_id("rpl", order.actor, now.isoformat(), repr(order.scope)),
+        id=job_id or derived_id("rpl", order.actor, now.isoformat(), repr(order.scope)),
         order=order,
         progress=ReplayProgress(at=first, total=total),
         started_at=now,
@@ -241,6 +244,7 @@ def only_new(changes: Changes, aside: frozenset[int]) -> Changes:
         stands=changes.stands,
         lifted=changes.lifted,
         decisions=changes.decisions,
+        flags=changes.flags,
         audit=[entry for entry in changes.audit if not entry.kind.startswith("interpreter.")],
         matches=changes.matches,
     )
@@ -261,6 +265,7 @@ def _says_anything(changes: Changes) -> bool:
             changes.settlements,
             changes.stands,
             changes.lifted,
+            changes.flags,
             changes.audit,
         )
     )

@@ -91,7 +91,15 @@ def prospects(
     for choice, value in choices:
         kept = field if choice is Choice.TARGET else frozenset[str]()
         decision = decide(
-            Case(flow=route.rules, fields=field, switches=switches, changing=field, kept=kept, verdicts=verdicts)
+            Case(
+                flow=route.rules,
+                fields=field,
+                switches=switches,
+                changing=field,
+                kept=kept,
+                verdicts=verdicts,
+                accounts=(conflict.account_id,),
+            )
         )
         found.append(
             Prospect(
@@ -124,7 +132,7 @@ def restore(order: RestoreOrder, *, book: ConflictBook, state: State, rulebook: 
         raise ConflictUnknown(f"There is no conflict {order.conflict_id[:60]!r}.")
     number = len(book.decisions(conflict.id)) + 1
     for _ in range(TRIES):
-        switches = Switches.thrown(state.switches(), state.grants())
+        switches = Switches.thrown(state.switches(), state.grants(), state.flag_stops())
         offered = prospects(conflict, book=book, state=state, rulebook=rulebook, switches=switches, now=now)
         prospect = _chosen(order.choice, offered)
         _check_open(conflict, order.choice, book)

@@ -10,6 +10,7 @@ from datetime import datetime
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.phases import Grant
+from accordant.canonical.red_flags import FlagStop
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.kernel.errors import InvariantBroken
 from accordant.ports.matching import MatchBook
@@ -55,9 +56,21 @@ class _Overlay:
         """See the port."""
         return self._beneath.switches()
 
+    def with_credit_notes(self, account_ids: Iterable[str]) -> frozenset[str]:
+        """See the port."""
+        return self._beneath.with_credit_notes(account_ids)
+
     def grants(self) -> tuple[Grant, ...]:
         """See the port."""
         return self._beneath.grants()
+
+    def flag_stops(self) -> tuple[FlagStop, ...]:
+        """See the port."""
+        return self._beneath.flag_stops()
+
+    def flags(self, ids: Iterable[str]) -> frozenset[str]:
+        """See the port."""
+        return self._beneath.flags(ids)
 
     def written(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, WrittenRecord]:
         """See the port."""
@@ -98,6 +111,14 @@ class ScratchState(_Overlay):
     def switches(self) -> frozenset[str]:
         """See the port: what a person stopped today is stopped in a rehearsal too."""
         return self._live.switches()
+
+    def flag_stops(self) -> tuple[FlagStop, ...]:
+        """See the port: what people have to look at first is not written in a rehearsal either."""
+        return self._live.flag_stops()
+
+    def flags(self, ids: Iterable[str]) -> frozenset[str]:
+        """See the port: what was raised once is not raised by a rehearsal."""
+        return self._live.flags(ids)
 
     def grants(self) -> tuple[Grant, ...]:
         """See the port: a phase reaches as far as it was granted."""

@@ -23,22 +23,31 @@ from accordant.canonical.conflicts import (
     stand_of,
 )
 from accordant.canonical.intents import WireValue
+from accordant.canonical.red_flags import RedFlag
 from accordant.canonical.targets import CurrentRecord
 from accordant.governance.conflict import WinnerRule, is_contested, rule_on
 from accordant.governance.loop_breaker import tripped
+from accordant.governance.red_flags import unsourced_change
 from accordant.kernel.hashing import fingerprint
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import FieldsKnown, Found
+from accordant.ports.flags import flag_entry
 
 #: Values in the target's own spelling.
 Respell = Callable[[Mapping[str, WireValue]], Mapping[str, WireValue]]
 
 
 class Umpire(msgspec.Struct, frozen=True, kw_only=True):
-    """What has to be known of a flow to rule on a conflict: whose values it carries, and who wins."""
+    """What has to be known of a flow to rule on a conflict: whose values it carries, and who wins.
+
+    ``flags_changes``: money that changed at the target in nobody's name is a red flag besides; ``own_user`` is who the
+    hub is there.
+    """
 
     source: str
     rule: WinnerRule
+    flags_changes: bool = False
+    own_user: str | None = None
 
 
 class SetAside(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,8 +191,10 @@ def found_of(
     cause: int | None,
     found_at: datetime,
     found_by: str,
+    umpire: Umpire,
+    known: FieldsKnown,
 ) -> tuple[Found, ...]:
-    """Conflicts as they are kept, each with its stand and its line in the trail."""
+    """Conflicts as they are kept, each with its stand and its line in the trail, and the red flag that it may be."""
     found = []
     for one in contested:
         # Where a person's value was contested, the owner's own value is still what it stands against.
@@ -197,8 +208,34 @@ def found_of(
             found_at=found_at,
             found_by=found_by,
         )
-        found.append(Found(conflict=conflict, stand=stand_of(conflict, against=against), entry=_entry(conflict, cause)))
+        flag = _flag(conflict, umpire, known, cause)
+        found.append(
+            Found(
+                conflict=conflict,
+                stand=stand_of(conflict, against=against),
+                entry=_entry(conflict, cause),
+                flag=flag,
+                flagged=None if flag is None else flag_entry(flag),
+            )
+        )
     return tuple(found)
+
+
+def _flag(conflict: Conflict, umpire: Umpire, known: FieldsKnown, cause: int | None) -> RedFlag | None:
+    if not umpire.flags_changes:
+        return None
+    mark = known.marks.get(conflict.contested.field)
+    return unsourced_change(
+        conflict.contested,
+        known=() if mark is None else (mark.value, *(turn.value for turn in mark.turns)),
+        financial=umpire.rule.financial,
+        own_user=umpire.own_user,
+        record=conflict.record,
+        flow=conflict.flow,
+        account_id=conflict.account_id,
+        seq=cause,
+        now=conflict.found_at,
+    )
 
 
 def _entry(conflict: Conflict, cause: int | None) -> AuditEntry:

@@ -147,7 +147,7 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
         _sift(leased, held.get(leased.intent.key), found.get(leased.intent.id, AS_EXPECTED), trip) for leased in batch
     ]
     # What is about to be overwritten is on disk before it is: no crash may lose the value that lost.
-    await trip.keep([found for one in sifted for found in one.found(trip.now)])
+    await trip.keep([found for one in sifted for found in one.found(trip.now, trip.umpire)])
     going_out = [one.leased for one in sifted if one.goes_out]
     ours = await trip.still_ours(going_out) if going_out else frozenset()
     # Only now, since to prolong leases takes time: nothing is awaited between the policy's answer and the call.
@@ -215,7 +215,7 @@ class _Sifted(msgspec.Struct, frozen=True):
             seen=self.seen,
         )
 
-    def found(self, now: datetime) -> tuple[Found, ...]:
+    def found(self, now: datetime, umpire: Umpire) -> tuple[Found, ...]:
         """The conflicts met on the way."""
         if self.before is None:
             return ()
@@ -230,6 +230,8 @@ class _Sifted(msgspec.Struct, frozen=True):
             cause=intent.cause,
             found_at=now,
             found_by="courier",
+            umpire=umpire,
+            known=self.leased.known,
         )
 
 

@@ -17,7 +17,7 @@ from accordant.pipeline.plan import Rulebook
 from accordant.ports.outbox import LeasedIntent
 from accordant.ports.state import State
 
-#: How long a write waits that a freeze of the nonessential holds.
+#: How long a write waits that a freeze of the nonessential or a red flag holds.
 NONESSENTIAL_WAIT_S = 20.0
 
 
@@ -56,15 +56,25 @@ def stop_of(
         if stand.effect is StandEffect.KEEP and leased.intent.fields.get(name, stand.against) == stand.value
     )
     verdicts = ask_gates(route.rules.gates, account_of(leased.intent.lane))
+    account = account_of(leased.intent.lane)
     decision = hearing.decide(
-        Case(flow=route.rules, fields=fields, switches=switches, changing=changing, kept=kept, verdicts=verdicts)
+        Case(
+            flow=route.rules,
+            fields=fields,
+            switches=switches,
+            changing=changing,
+            kept=kept,
+            verdicts=verdicts,
+            accounts=(account,),
+        )
     )
     withheld = sorted(leased.intent.fields.keys() - decision.write)
     if not withheld:
         return None
     sentences = decision.because or f"The charter no longer lets {leased.intent.flow} write {', '.join(withheld)}."
     # Only the read tells what is nonessential, so such a write is leased and read again: not every second.
-    wait_s = NONESSENTIAL_WAIT_S if switches.is_nonessential_frozen else None
+    waits_long = switches.is_nonessential_frozen or not switches.flags.keys().isdisjoint({account})
+    wait_s = NONESSENTIAL_WAIT_S if waits_long else None
     return Stop(sentences, final=not decision.held.issuperset(withheld), wait_s=wait_s)
 
 

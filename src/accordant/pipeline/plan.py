@@ -15,6 +15,7 @@ from accordant.canonical.charter import Automation, Charter, FlowPart, MappingPa
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.entities import Account, Product, Subscription
 from accordant.canonical.intents import STEP_OF_KIND, WireValue, plan_intent
+from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.canonical.refs import EntityKind, EntityRef
 from accordant.canonical.shapes import SeenShape
 from accordant.governance.conflict import WinnerRule
@@ -111,6 +112,7 @@ def write_rulebook(
             meaning=meaning_of(charter, flow),
             exempt=is_exempt(charter, flow),
             gates=compile_gates(charter.gates, flow, mapping),
+            stands_on_flags=flow.automation in charter.red_flags.pauses,
         )
         rules = msgspec.structs.replace(rules, stopped=fitted.stopped)
         route = Route(
@@ -151,7 +153,13 @@ def _matchers(charter: Charter, routes: Mapping[tuple[str, EntityKind], tuple[Ro
 
 def _umpire(charter: Charter, flow: FlowPart, rules: CompiledFlow) -> Umpire:
     winner = next((part.winner for part in charter.ownership if part.entity == flow.entity), Winner.SYSTEM_OF_RECORD)
-    return Umpire(source=flow.source, rule=WinnerRule(winner=winner, financial=rules.essential))
+    part = charter.red_flags
+    return Umpire(
+        source=flow.source,
+        rule=WinnerRule(winner=winner, financial=rules.essential),
+        flags_changes=RedFlagKind.UNSOURCED_CHANGE in part.stop_on,
+        own_user=part.own_users.get(flow.target),
+    )
 
 
 class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -164,6 +172,7 @@ class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts
     ref: str
     cause: int | None
+    members: tuple[str, ...] = ()
 
 
 def plan(
@@ -263,7 +272,8 @@ def _shared_record(
     standing = combine(bench.standing(stored.ref.id) for stored in known)
     facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=zone)
     told = _of_record(facts, "external_id", key)
-    return _record(route, first.ref, first.ref.id, told, account, cause=cause)
+    record = _record(route, first.ref, first.ref.id, told, account, cause=cause)
+    return msgspec.structs.replace(record, members=members)
 
 
 def _of_record(facts: Facts, fact: str, key: str) -> Facts:
@@ -388,7 +398,10 @@ def _let_sleep(record: _Wanted, bench: Workbench, hearing: Hearing) -> None:
     if old is not None and old.fields == record.translation.fields:
         return
     fields = frozenset(record.translation.fields)
-    decision = hearing.decide(Case(flow=record.route.rules, fields=fields, switches=hearing.switches, replay=True))
+    accounts = record.members or (record.account_id,)
+    decision = hearing.decide(
+        Case(flow=record.route.rules, fields=fields, switches=hearing.switches, replay=True, accounts=accounts)
+    )
     body: dict[str, str | int | bool | list[str] | None] = {
         "flow": record.route.flow.name,
         "reasons": [reason.text for reason in decision.reasons if reason.rule == REPLAY_RULE],
@@ -407,6 +420,7 @@ def _ask_court(record: _Wanted, stood: Stood, bench: Workbench, hearing: Hearing
             contested=stood.held,
             kept=stood.kept,
             verdicts=judge_gates(rules.gates, bench.clearances(record.account_id), now=bench.now),
+            accounts=record.members or (record.account_id,),
         )
     )
 

@@ -9,8 +9,10 @@ from datetime import datetime, timedelta
 
 from accordant.canonical.charter import Automation
 from accordant.canonical.observations import Interpreted, Parked, Quarantined
+from accordant.canonical.red_flags import stop_of_flag
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.governance.decide import Switches
+from accordant.pipeline.flagging import raise_flags
 from accordant.pipeline.interpret import Understood, interpret
 from accordant.pipeline.listen import Listener
 from accordant.pipeline.plan import Rulebook, plan
@@ -49,7 +51,9 @@ def process(
     bench.rebuild_standings()
     if asleep is not None:
         bench.doubted.clear()
-    switches = Switches.thrown(state.switches(), state.grants())
+    raised = raise_flags(bench, rulebook.charter.red_flags, events, state)
+    stops = [*state.flag_stops(), *(stop_of_flag(flag) for flag in raised)]
+    switches = Switches.thrown(state.switches(), state.grants(), stops)
     plan(bench, rulebook, switches, asleep=asleep or frozenset())
     for one in understood:
         doubt = doubts[one.event.seq] or _missing_account(one, bench)

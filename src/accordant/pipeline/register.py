@@ -152,19 +152,19 @@ def _record(seen: _Seen, outcome: str, reason: str | None, version: int, bench: 
 def _advance(seen: _Seen, held: Held, version: int, bench: Workbench) -> None:
     """An accepted change: laid down, counted towards the account's standing, and told in the trail."""
     stored, ref = seen.stored, seen.ref
-    bench.put_entity(
-        StoredEntity(
-            ref=ref,
-            source=seen.observation.ref,
-            root_id=seen.account_id,
-            version=version,
-            observed_at=held.observed_at,
-            standpoint=held.standpoint,
-            digest=held.digest,
-            entity=held.entity,
-            cause=seen.seq,
-        )
+    new = StoredEntity(
+        ref=ref,
+        source=seen.observation.ref,
+        root_id=seen.account_id,
+        version=version,
+        observed_at=held.observed_at,
+        standpoint=held.standpoint,
+        digest=held.digest,
+        entity=held.entity,
+        cause=seen.seq,
     )
+    bench.put_entity(new)
+    bench.advances.append((stored, new))
     if ref.kind in COUNTED:
         bench.advance_standing(seen.account_id, stored.entity if stored is not None else None, held.entity)
         bench.touched[seen.account_id] = seen.seq

@@ -21,10 +21,12 @@ def replan(
     now: datetime,
     repair: frozenset[str] = frozenset(),
     stands: Iterable[Stand] = (),
+    over: frozenset[str] = frozenset(),
 ) -> Changes:
     """Decided, uncommitted changes for these accounts.
 
-    Records named in ``repair`` are written even if nothing new was decided; ``stands`` are put down first.
+    Records named in ``repair`` are written even if nothing new was decided; ``stands`` are put down first. Red flags
+    named in ``over`` stop nothing any more.
     """
     bench = Workbench(state, now)
     ids = tuple(account_ids)
@@ -33,5 +35,6 @@ def replan(
     bench.touched.update(dict.fromkeys(ids))
     for stand in stands:
         bench.put_stand(stand)
-    plan(bench, rulebook, Switches.thrown(state.switches(), state.grants()), repair=repair)
+    stops = [stop for stop in state.flag_stops() if stop.flag not in over]
+    plan(bench, rulebook, Switches.thrown(state.switches(), state.grants(), stops), repair=repair)
     return bench.collect()

@@ -33,6 +33,8 @@ class Workbench:
         self.matching = MatchTable(state.matches, self.changes.matches)
         #: Records that somebody changed at their target: written again even if nothing new was decided.
         self.doubted: set[str] = set()
+        #: What changed in this batch, each state before with the one after: red flags are looked for in it.
+        self.advances: list[tuple[StoredEntity | None, StoredEntity]] = []
         self._state = state
         self._links: dict[ExternalRef, EntityRef] = {}
         self._entities: dict[str, StoredEntity] = {}

@@ -7,6 +7,7 @@ import msgspec
 
 from accordant.canonical.conflicts import Conflict, ConflictDecision, FieldMark, Stand
 from accordant.canonical.intents import WireValue
+from accordant.canonical.red_flags import RedFlag
 from accordant.ports.audit import AuditEntry
 
 
@@ -22,11 +23,16 @@ class FieldsKnown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """A conflict with what its ruling leaves in force and its line in the trail; stored together or not at all."""
+    """A conflict with what its ruling leaves in force and its line in the trail; stored together or not at all.
+
+    ``flag`` is the red flag that it is besides, with its own line ``flagged``; both None where it is none.
+    """
 
     conflict: Conflict
     stand: Stand | None
     entry: AuditEntry
+    flag: RedFlag | None = None
+    flagged: AuditEntry | None = None
 
 
 class ConflictBook(Protocol):

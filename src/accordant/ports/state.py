@@ -13,10 +13,12 @@ from accordant.canonical.events import BusinessEvent
 from accordant.canonical.intents import WireValue, WriteIntent
 from accordant.canonical.observations import Standpoint
 from accordant.canonical.phases import Grant
+from accordant.canonical.red_flags import FlagStop, RedFlag
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
 from accordant.kernel.errors import TransientError
 from accordant.ports.audit import AuditEntry
+from accordant.ports.flags import FlagWord
 from accordant.ports.inbox import WorkState
 from accordant.ports.matching import MatchBook, MatchChanges
 
@@ -137,6 +139,8 @@ class Changes(msgspec.Struct, kw_only=True):
     stands: list[Stand] = []
     lifted: list[tuple[str, str]] = []
     decisions: list[ConflictDecision] = []
+    flags: list[RedFlag] = []
+    flag_words: list[FlagWord] = []
     audit: list[AuditEntry] = []
     matches: MatchChanges = msgspec.field(default_factory=MatchChanges)
 
@@ -195,6 +199,18 @@ class State(Protocol):
 
     def switches(self) -> frozenset[str]:
         """Names of the switches that are thrown (paused flows, systems, classes)."""
+        ...
+
+    def flag_stops(self) -> tuple[FlagStop, ...]:
+        """What the red flags stop that are open."""
+        ...
+
+    def flags(self, ids: Iterable[str]) -> frozenset[str]:
+        """Those of these red flags that were raised before, whatever became of them."""
+        ...
+
+    def with_credit_notes(self, account_ids: Iterable[str]) -> frozenset[str]:
+        """Those of these accounts that have a credit note."""
         ...
 
     def grants(self) -> tuple[Grant, ...]:

@@ -25,6 +25,7 @@ from accordant.ports.state import ConcurrentChange
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
+from accordant.store.flags import keep_flags
 from accordant.store.schema import confirmed_record, conflict, conflict_decision, field_stand, write_intent
 
 _CONFLICT = ("id", "record", "field", "flow", "rule", "winner", "body", "found_at")
@@ -72,7 +73,8 @@ class SqlConflictBook:
             return 0
         with self._database.write() as connection:
             new = keep_found(connection, found)
-            entries = [one.entry for one in new]
+            keep_flags(connection, [one.flag for one in new if one.flag is not None])
+            entries = [entry for one in new for entry in (one.entry, one.flagged) if entry is not None]
             if entries:
                 audit.append(connection, entries, now=entries[-1].at)
         return len(new)

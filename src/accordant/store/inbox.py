@@ -20,6 +20,7 @@ from accordant.ports.state import ConcurrentChange
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
+from accordant.store.flags import flag_reuse
 from accordant.store.leases import Guard, anybody
 from accordant.store.schema import delivery, inbox_event, inbox_reading, inbox_twin, inbox_work, parked_lane
 from accordant.store.vault import Vault
@@ -88,16 +89,23 @@ class SqlInbox:
         *,
         guard: Guard = anybody,
         receives_max: Callable[[], int] = lambda: CLAIMS_MAX,
+        reuses_max: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """``receives_max`` is how often an event is handed out without an answer, as the charter in force says."""
+        """``receives_max`` is how often an event is handed out without an answer, as the charter in force says.
+
+        ``reuses_max`` is how often other content may come under the id of an event before that is a red flag.
+        """
         self._database = database
         self._vault = vault
         self._guard = guard
         self._receives_max = receives_max
+        self._reuses_max = reuses_max
 
     def under(self, guard: Guard) -> "SqlInbox":
         """The same inbox for one round: what it hands out asks ``guard`` first, which may refuse."""
-        return SqlInbox(self._database, self._vault, guard=guard, receives_max=self._receives_max)
+        return SqlInbox(
+            self._database, self._vault, guard=guard, receives_max=self._receives_max, reuses_max=self._reuses_max
+        )
 
     def accept(self, arrivals: Sequence[Arrival]) -> tuple[Reception, ...]:
         """See the port. Bytes are sealed before the write transaction begins: it holds the only writer's place."""
@@ -135,7 +143,7 @@ class SqlInbox:
                     verdicts.append(Reception.REPEAT if is_same else Reception.CONFLICT)
             _store_new(connection, [(arrivals[index], sealed[index]) for index in fresh], key_id)
             _note_fetched(connection, [arrivals[index] for index in fresh])
-            _record_others(connection, arrivals, sealed, verdicts, key_id)
+            _record_others(connection, arrivals, sealed, verdicts, key_id, reuses_max=self._reuses_max())
         return tuple(verdicts)
 
     def claim(self, *, limit: int, now: datetime, partitions: frozenset[int] | None = None) -> tuple[InboxEvent, ...]:
@@ -356,6 +364,8 @@ def _record_others(
     sealed: list[bytes],
     verdicts: list[Reception],
     key_id: str,
+    *,
+    reuses_max: int | None,
 ) -> None:
     """A repeat leaves a line; the same id with other bytes is kept whole beside the first, and flagged."""
     lines, twins = [], []
@@ -370,6 +380,7 @@ def _record_others(
     bulk.insert(connection, delivery, _DELIVERY, lines)
     for twin in twins:
         if bulk.insert_new(connection, inbox_twin, _TWIN, [twin]):
+            flag_reuse(connection, twin[0], twin[1], reuses_max=reuses_max, now=from_micros(twin[3]))
             raise_alert(
                 connection,
                 kind="inbox.twin",

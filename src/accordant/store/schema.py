@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 
 from accordant.store.schema_base import Serial, metadata
+from accordant.store.schema_flags import flag_decision, red_flag
 from accordant.store.schema_governing import (
     clearance,
     conflict,
@@ -33,6 +34,7 @@ from accordant.store.schema_governing import (
     scheduled_job,
     target_shape,
 )
+from accordant.store.schema_incident import incident, incident_moment
 from accordant.store.schema_matching import (
     directory_key,
     directory_record,
@@ -58,6 +60,9 @@ __all__ = [
     "event_rhythm",
     "evidence_pack",
     "field_stand",
+    "flag_decision",
+    "incident",
+    "incident_moment",
     "lag_incident",
     "match_rejection",
     "metadata",
@@ -65,6 +70,7 @@ __all__ = [
     "phase_grant",
     "phase_proposal",
     "record_link",
+    "red_flag",
     "redrive_waiver",
     "rehearsal_difference",
     "rehearsal_run",
@@ -479,4 +485,6 @@ APPEND_ONLY: tuple[Table, ...] = (
     conflict_decision,
     review_decision,
     redrive_waiver,
+    incident_moment,
+    flag_decision,
 )

@@ -12,6 +12,7 @@ from accordant.canonical.entities import decode_entity, encode_entity
 from accordant.canonical.intents import IntentState, WireValue
 from accordant.canonical.observations import Standpoint
 from accordant.canonical.phases import Grant
+from accordant.canonical.red_flags import FlagStop
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import decode_standing, encode_standing
 from accordant.kernel.clock import from_micros, to_micros
@@ -31,6 +32,7 @@ from accordant.store.alerts import raise_alert
 from accordant.store.clearances import read_clearances
 from accordant.store.conflicts import change_stands, decode_marks, keep_decisions, read_stands
 from accordant.store.engine import Database
+from accordant.store.flags import keep_flags, keep_words, known_flags, open_stops
 from accordant.store.grants import newest_grants
 from accordant.store.guard import bookkeeping
 from accordant.store.leases import Guard, anybody
@@ -193,6 +195,23 @@ class SqlState:
         with self._database.read() as connection:
             return newest_grants(connection)
 
+    def flag_stops(self) -> tuple[FlagStop, ...]:
+        """See the port."""
+        with self._database.read() as connection:
+            return open_stops(connection)
+
+    def flags(self, ids: Iterable[str]) -> frozenset[str]:
+        """See the port."""
+        with self._database.read() as connection:
+            return known_flags(connection, ids)
+
+    def with_credit_notes(self, account_ids: Iterable[str]) -> frozenset[str]:
+        """See the port."""
+        place = ("kind", EntityKind.CREDIT_NOTE.value)
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, entity, ("root_id",), "root_id", account_ids, where=place)
+        return frozenset(row[0] for row in rows)
+
     def clearances(self, account_ids: Iterable[str]) -> dict[str, dict[CheckKind, Clearance]]:
         """See the port."""
         with self._database.read() as connection:
@@ -208,6 +227,8 @@ class SqlState:
             _commit_history(connection, changes, micros)
             replaced = _commit_plans(connection, changes, now)
             keep_decisions(connection, changes.decisions)
+            keep_flags(connection, changes.flags)
+            keep_words(connection, changes.flag_words)
             change_stands(connection, changes.lifted, changes.stands)
             commit_matches(connection, changes.matches, now=now)
             _commit_work(connection, changes, now)

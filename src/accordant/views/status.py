@@ -14,18 +14,21 @@ from accordant.store.schema import (
     inbox_work,
     lag_incident,
     parked_lane,
+    red_flag,
     switch,
     target_shape,
     write_intent,
     write_receipt,
 )
 from accordant.views.conflicts import open_conflicts
+from accordant.views.incident import IncidentBanner, banner
 from accordant.views.orphans import orphans
 
 # Written out, not bound: SQLite takes a partial index only when it can see the index's own condition in the query.
 TROUBLED_INTENT = text("write_intent.state IN ('dead', 'held', 'uncertain')")
 OPEN_STATES = frozenset(("pending", "leased", "uncertain"))
 OPEN_INTENT = text("write_intent.state IN ('pending', 'leased', 'uncertain')")
+OPEN_FLAG = text("red_flag.state = 'open'")
 UNSETTLED_EVENT = text("inbox_work.state <> 'processed'")
 TROUBLED_EVENT = text("inbox_work.state <> 'processed' AND inbox_work.state IN ('dead', 'parked', 'quarantined')")
 
@@ -54,6 +57,7 @@ class TroubleCounts(msgspec.Struct, frozen=True, kw_only=True):
     late: int = 0
     drifted: int = 0
     orphans: int = 0
+    red_flags: int = 0
 
     @property
     def for_a_person(self) -> int:
@@ -69,6 +73,7 @@ class TroubleCounts(msgspec.Struct, frozen=True, kw_only=True):
             + self.late
             + self.drifted
             + self.orphans
+            + self.red_flags
         )
 
 
@@ -88,6 +93,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     switches: tuple[ThrownSwitch, ...]
     counts: TroubleCounts
     late: tuple[LateFlow, ...] = ()
+    incident: IncidentBanner | None = None
 
     def is_paused(self, flow: str) -> bool:
         """Whether the switch of this flow is thrown."""
@@ -110,6 +116,7 @@ def status(database: Database) -> Status:
             ),
             counts=trouble_counts(connection),
             late=late_flows(connection),
+            incident=banner(connection),
         )
 
 
@@ -146,6 +153,7 @@ def trouble_counts(connection: Connection) -> TroubleCounts:
         late=connection.execute(select(func.count()).select_from(lag_incident)).scalar_one(),
         twins=connection.execute(select(func.count()).select_from(inbox_twin)).scalar_one(),
         orphans=len(orphans(connection)),
+        red_flags=connection.execute(select(func.count()).select_from(red_flag).where(OPEN_FLAG)).scalar_one(),
         drifted=connection.execute(
             select(func.count()).select_from(target_shape).where(target_shape.c.drifted_at.is_not(None))
         ).scalar_one(),

@@ -20,6 +20,7 @@ from accordant.store.schema import inbox_event, inbox_twin, inbox_work, parked_l
 from accordant.views.conflicts import waiting_fields
 from accordant.views.keyed import AnyRow, rows_by_key
 from accordant.views.orphans import orphans
+from accordant.views.packets import open_flags
 from accordant.views.patterns import known_patterns, refusal_codes
 from accordant.views.status import TROUBLED_EVENT, TROUBLED_INTENT, TroubleCounts, late_flows, trouble_counts
 from accordant.views.worth import Party, accounts_of_lanes, accounts_of_records, parties, total
@@ -98,6 +99,7 @@ def trouble(database: Database, *, now: datetime, zone: tzinfo = UTC) -> Trouble
         rows += _late(connection)
         rows += _drifted(connection)
         rows += _orphaned(connection)
+        rows += _flagged(connection)
         partial = len(rows) > 0 and any(
             sum(row.kind in kinds for row in rows) > ITEMS_MAX
             for kinds in (
@@ -280,6 +282,24 @@ def _orphaned(connection: Connection) -> list[_Row]:
             f"{one.case.system}:{one.case.account_id}",
         )
         for one in orphans(connection)
+    ]
+
+
+def _flagged(connection: Connection) -> list[_Row]:
+    return [
+        _Row(
+            "red_flag",
+            flag.id,
+            f"{flag.kind.value.replace('_', ' ').capitalize()}, {flag.subject}",
+            flag.system,
+            flag.why,
+            to_micros(flag.raised_at),
+            0,
+            flag.seq,
+            None,
+            f"{flag.system}:{flag.account_id or ''}",
+        )
+        for flag in open_flags(connection)
     ]
 
 

@@ -11,6 +11,7 @@ import structlog
 
 from accordant.bootstrap import Hub
 from accordant.kernel.errors import AccordantError, TransientError
+from accordant.operations.incident_room import IncidentRoom
 from accordant.operations.schedule import Duty, Work, duties, told_of
 from accordant.operations.silence import told_of_silence
 from accordant.operations.sweep import SweepReport, told_of_sweep
@@ -18,6 +19,7 @@ from accordant.operations.watch_lag import LagRound, watch_lag
 from accordant.pipeline.dispatch import resting_flows
 from accordant.runtime.schedule import Job, run_due
 from accordant.store.checkpoints import export_checkpoint, read_signer
+from accordant.store.incidents import SqlIncidentBook
 from accordant.store.jobs import SqlJobBook
 from accordant.store.lag import SqlLagBook
 from accordant.store.leases import LeaseTaken
@@ -46,6 +48,7 @@ class Caretaker:
         self._book = SqlJobBook(hub.database)
         self._lag = SqlLagBook(hub.database)
         self._lookout = Lookout(hub)
+        self._incidents = IncidentRoom(hub, SqlIncidentBook(hub.database), sweep=self._sweep_one)
 
     async def duty_round(self) -> int:
         """Run every duty whose time has come; how many ran."""
@@ -55,6 +58,13 @@ class Caretaker:
             for duty in duties(hub.charter)
         ]
         return await run_due(jobs, book=self._book, leases=hub.leases, zone=hub.rulebook.zone, clock=hub.clock)
+
+    async def incident_round(self) -> bool:
+        """Hold the stops of the incident that is open, and carry out what a page asked for; whether anything was."""
+        return await self._incidents.serve() is not None
+
+    async def _sweep_one(self, system: str) -> SweepReport | None:
+        return await self._lookout.sweep(system, actor=ACTOR) if system in self._lookout.systems else None
 
     def lag_round(self) -> LagRound:
         """Look once whether any flow is later than its charter bears, or waits only because a watch was wrong."""

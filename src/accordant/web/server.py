@@ -99,6 +99,7 @@ class HubServer:
         self.caretaker = Caretaker(hub)
         self._duties = AsyncLoop("duties", self._see_to_duties, idle_s=_BY_THE_CLOCK_S)
         self._lag = AsyncLoop("lag", self._watch_lag, idle_s=_BY_THE_CLOCK_S)
+        self._incident = AsyncLoop("incident", self._see_to_incident, idle_s=_RARELY_S)
         self._rooms = Loop("rooms", self._process, idle_s=_IDLE_S)
         self._heart = Loop("heart", self._beat, idle_s=BEAT.total_seconds())
         self._bell = bell_of(hub.database)
@@ -110,6 +111,7 @@ class HubServer:
             self._bell_loops = (self._ringing,) if roles == {Role.DOOR} else (self._ringing, self._hearing)
         self.door = Door(lambda: hub.connections, self._intake.submit, hub.clock, self._tell_rooms)
         self._tasks = [*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag]
+        self._tasks.append(self._incident)
         if hub.span_sender is not None:
             self._tasks.append(AsyncLoop("spans", self._send_spans, idle_s=_RARELY_S))
         self._observer = Observer(
@@ -251,6 +253,9 @@ class HubServer:
     async def _see_to_duties(self) -> bool:
         await self.caretaker.duty_round()
         return False
+
+    async def _see_to_incident(self) -> bool:
+        return await self.caretaker.incident_round()
 
     async def _watch_lag(self) -> bool:
         await asyncio.to_thread(self.caretaker.lag_round)

@@ -30,12 +30,14 @@ KEY = "Billing_Customer_Id__c"
 
 
 class HandClock:
-    """Stands still until it is moved."""
+    """Stands still until it is moved; with a ``tick`` it goes on by that whenever somebody looks at it."""
 
     def __init__(self, at: datetime) -> None:
         self.at = at
+        self.tick = timedelta()
 
     def __call__(self) -> datetime:
+        self.at += self.tick
         return self.at
 
     def move(self, **span: float) -> None:

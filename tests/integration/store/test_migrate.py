@@ -15,6 +15,7 @@ from accordant.store import schema
 from accordant.store.engine import Database
 from accordant.store.migrate import migrate, schema_version
 
+HEAD = "0003"
 _PROCESSES = 4
 _START = """
 import sys
@@ -63,7 +64,7 @@ def test_the_versions_make_exactly_the_tables_of_the_schema(database: Database) 
 def test_a_second_run_changes_nothing(database: Database) -> None:
     before = _shape(database)
     migrate(database)
-    assert schema_version(database) == "0001"
+    assert schema_version(database) == HEAD
     assert _shape(database) == before
 
 
@@ -119,7 +120,7 @@ def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None
     with database.write_unaudited() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     before = _shape(database)
-    with pytest.raises(ConfigurationError, match=r"schema version 9999.*up to 0001") as refusal:
+    with pytest.raises(ConfigurationError, match=rf"schema version 9999.*up to {HEAD}") as refusal:
         migrate(database)
     assert "newer version" in refusal.value.remedy
     assert schema_version(database) == "9999"
@@ -162,5 +163,5 @@ def test_processes_that_start_together_take_turns(store_url: str, repository: Pa
     assert errors == [""] * _PROCESSES
     assert [process.returncode for process in started] == [0] * _PROCESSES
     database = Database(store_url)
-    assert schema_version(database) == "0001"
+    assert schema_version(database) == HEAD
     database.close()

@@ -1,0 +1,231 @@
+"""A recovery from its first step to its end, on real rooms between stand-ins; and a crash at every boundary of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from accordant.governance.decide import NONESSENTIAL
+from accordant.kernel.errors import RejectedError
+from accordant.operations.incident_room import IncidentRoom, Standing
+from accordant.orchestration.incident import STEPS, RecoveryStep
+from accordant.ports.incident import IncidentOpen, NoIncident
+from accordant.store.incidents import SqlIncidentBook
+from tests.integration.operations.kit import MRR, Installation, an_installation
+
+MESSAGES = "class:customer_facing"
+
+
+def room_of(one: Installation) -> IncidentRoom:
+    return IncidentRoom(one.hub, SqlIncidentBook(one.hub.database))
+
+
+async def a_company(one: Installation, count: int = 2) -> list[str]:
+    ids = one.sell(count)
+    await one.settle()
+    one.clock.move(minutes=5)
+    one.clock.tick = timedelta(milliseconds=1)
+    return ids
+
+
+def damage(one: Installation, first: str, second: str) -> None:
+    """A restored CRM: the money of one record is that of before our newest write, the name of another was typed."""
+    one.salesforce.edit("Account", first, MRR, "1.00", "restore@example.com")
+    one.salesforce.edit("Account", second, "Name", "Typed by hand", "sales@example.com")
+
+
+async def walk(room: IncidentRoom, one: Installation) -> list[Standing]:
+    """Forward until the last step, each on one word."""
+    stood = []
+    while True:
+        one.clock.move(minutes=1)
+        current = room.standing()
+        assert current is not None
+        if current.incident.step is STEPS[-1]:
+            stood.append(await room.close(actor="Ada"))
+            return stood
+        stood.append(await room.advance(actor="Ada"))
+        assert stood[-1].moved, stood[-1].exit.obstacles
+
+
+async def test_a_recovery_goes_through_every_step_and_ends_on_matching_records(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        first, second = await a_company(one)
+        damage(one, first, second)
+        room = room_of(one)
+        opened = room.open(title="The CRM was restored", actor="Ada", since=one.clock() - timedelta(hours=1))
+        assert MESSAGES in one.hub.state.switches()
+        assert NONESSENTIAL not in one.hub.state.switches()
+        with pytest.raises(IncidentOpen):
+            room.open(title="Another", actor="Bo")
+        stood = await walk(room, one)
+        assert [one.incident.step for one in stood] == [*STEPS[1:], None]
+        assert one.salesforce.record("Account", first)[MRR] == 100.0
+        assert (await one.hub.reconcile("accounts", actor="Ada")).is_clean
+        assert one.hub.state.switches() == frozenset(), "what the incident stopped it has released"
+        kinds = [moment.kind for moment in room.book.timeline(opened.id)]
+        assert kinds[0] == "opened"
+        assert kinds[-1] == "closed"
+        assert kinds.count("left") == len(STEPS)
+        assert room.standing() is None
+        with pytest.raises(NoIncident):
+            await room.advance(actor="Ada")
+
+
+async def test_a_step_is_not_left_while_a_record_differs(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        first, second = await a_company(one)
+        room = room_of(one)
+        room.open(title="Edited", actor="Ada")
+        one.clock.move(minutes=1)
+        for _ in range(4):
+            assert (await room.advance(actor="Ada")).moved
+            one.clock.move(minutes=1)
+        # A target that refuses the record for good: the queue is empty, and the records do not match.
+        damage(one, first, second)
+        one.salesforce.reject("Account", first)
+        stood = await room.advance(actor="Ada")
+        assert (stood.moved, stood.incident.step) == (False, RecoveryStep.REPLAY_SUBSCRIPTIONS)
+        assert stood.exit.figure
+        assert any(first in told for told in stood.exit.obstacles)
+        with pytest.raises(RejectedError, match="named person"):
+            await room.advance(actor=" ")
+        stood = await room.close(actor="Ada")
+        assert (stood.moved, "none can be left out" in stood.exit.obstacles[0]) == (False, True)
+        assert MESSAGES in one.hub.state.switches()
+        assert NONESSENTIAL in one.hub.state.switches()
+
+
+async def test_a_switch_of_somebody_else_stays_thrown(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
+        await a_company(one)
+        one.hub.pause(MESSAGES, "Bo", "Our own reason.")
+        room = room_of(one)
+        room.open(title="Slow CRM", actor="Ada")
+        await walk(room, one)
+        assert one.hub.state.switches() == {MESSAGES}
+
+
+async def test_a_server_holds_the_stops_and_does_what_the_page_asked_for(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        await a_company(one)
+        room = room_of(one)
+        assert await room.serve() is None
+        room.open(title="Slow CRM", actor="Ada")
+        one.hub.resume(MESSAGES, "Bo", "By mistake.")
+        assert await room.serve() is None
+        assert MESSAGES in one.hub.state.switches(), "thrown again"
+        one.clock.move(minutes=1)
+        room.ask(actor="Bo")
+        stood = await room.serve()
+        assert stood is not None
+        assert stood.incident.step is RecoveryStep.FREEZE_NONESSENTIAL
+        assert [moment.actor for moment in room.book.timeline(stood.incident.id)][-3:] == ["Bo", "Bo", "Bo"]
+        assert await room.serve() is None, "a word is carried out once"
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+class Fragile:
+    """A hub or a book that dies before, or right after, the first call of each name at each step."""
+
+    def __init__(self, real: Any, step: Callable[[], str], died: set[tuple[str, str, str]]) -> None:
+        self._real = real
+        self._step = step
+        self._died = died
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._real, name)
+        if name in {
+            "clock",
+            "lease_clock",
+            "switches",
+            "current",
+            "timeline",
+            "find",
+            "waiting",
+            "under_way",
+            "leases",
+        }:
+            return found
+        if name in {"switchboard", "recovery"}:
+            return Fragile(found, self._step, self._died)
+        if not callable(found):
+            return found
+        return self._waiting(name, found) if name in WAITED else self._plain(name, found)
+
+    def _plain(self, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            self._perhaps(name, "before")
+            answer = found(*given, **named)
+            self._perhaps(name, "after")
+            return answer
+
+        return call
+
+    def _waiting(self, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
+        async def call(*given: Any, **named: Any) -> Any:
+            self._perhaps(name, "before")
+            answer = await found(*given, **named)
+            self._perhaps(name, "after")
+            return answer
+
+        return call
+
+    def _perhaps(self, name: str, when: str) -> None:
+        place = (self._step(), name, when)
+        if place not in self._died:
+            self._died.add(place)
+            raise Crash(place)
+
+
+WAITED = {"reread_round", "deliver_round", "reconcile", "compare_source"}
+
+
+async def test_a_crash_at_every_boundary_of_every_step_is_gone_on_from(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        first, second = await a_company(one)
+        damage(one, first, second)
+        died: set[tuple[str, str, str]] = set()
+        book = SqlIncidentBook(one.hub.database)
+
+        def step() -> str:
+            current = book.current()
+            return "" if current is None or current.step is None else current.step.value
+
+        def fresh() -> IncidentRoom:
+            return IncidentRoom(Fragile(one.hub, step, died), Fragile(book, step, died))
+
+        opened = ""
+        for _ in range(400):
+            one.clock.move(seconds=30)
+            try:
+                current = book.current()
+                if current is None and not opened:
+                    fresh().open(title="Everything dies", actor="Ada")
+                    continue
+                if current is None:
+                    break
+                opened = current.id
+                leave = fresh().close if current.step is STEPS[-1] else fresh().advance
+                await leave(actor="Ada")
+            except Crash:
+                current = book.current()
+                opened = opened if current is None else current.id
+        else:
+            raise AssertionError("the recovery never ended")
+        timeline = book.timeline(opened)
+        assert [moment.step for moment in timeline if moment.kind == "left"] == list(STEPS)
+        assert {place[0] for place in died} == {"", *(one.value for one in STEPS)}
+        assert {name for _, name, _ in died} >= {"keep", "throw", "replay_once", "reconcile", "repair", "release"}
+        assert one.hub.state.switches() == frozenset()
+        assert one.salesforce.record("Account", first)[MRR] == 100.0
+        writes = one.writes()
+        await one.deliver()
+        assert one.writes() == writes
