@@ -28,8 +28,7 @@ from accordant.operations import pause as switching
 from accordant.operations import rehearse as rehearsing
 from accordant.operations.check_drift import DriftRound, check_drift
 from accordant.operations.clear import record_clearance
-from accordant.operations.compare_source import Part, SourceComparison, compare_source
-from accordant.operations.incident_room import IncidentRoom
+from accordant.operations.compare_source import CUSTOMERS, SourceComparison, SourceScope, compare_source
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
 from accordant.operations.recovery_room import RecoveryRoom
@@ -71,7 +70,6 @@ from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
 from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
-from accordant.store.incidents import SqlIncidentBook
 from accordant.store.lanes import SqlLanes
 from accordant.store.lease_time import LeaseTime
 from accordant.store.leases import Leases, anybody
@@ -137,10 +135,7 @@ def connector_facts() -> dict[str, ConnectorFacts]:
 
 
 class Hub:
-    """One installation, wired.
-
-    Rounds raise TransientError when the store cannot go on; everything else is settled inside.
-    """
+    """One installation, wired. Rounds raise TransientError when the store cannot go on; all else is settled inside."""
 
     def __init__(
         self,
@@ -203,7 +198,6 @@ class Hub:
         self.phases = SqlPhaseBook(self.database)
 
     def _open_database(self) -> Database:
-        """The database, with the tables of this version."""
         database = Database(self.settings.store)
         migrate(database)
         return database
@@ -247,7 +241,6 @@ class Hub:
             shield=shielded,
             release=installed_version("accordant"),
         )
-        self.incidents = IncidentRoom(self, SqlIncidentBook(self.database))
 
     def _adopt(self, charter: Charter, environment: Mapping[str, str]) -> None:
         """Put a checked charter into force."""
@@ -492,7 +485,7 @@ class Hub:
         system: str,
         *,
         actor: str,
-        part: Part = Part.CUSTOMERS,
+        scope: SourceScope = CUSTOMERS,
         feed: bool = False,
         progress: Progress | None = None,
     ) -> SourceComparison:
@@ -513,7 +506,7 @@ class Hub:
             state=self.state,
             actor=actor,
             clock=self.clock,
-            part=part,
+            scope=scope,
             feed=(lambda seq, told: self.inbox.keep_reading(seq, told, now=self.clock())) if feed else None,
             progress=progress,
         )
@@ -599,7 +592,8 @@ class Hub:
 
     async def close(self) -> None:
         """Release connections and the store."""
-        await asyncio.gather(*(one.close() for one in (*self.readers.values(), *self.outbounds.values())))
+        readers, outbounds = self.readers.values(), self.outbounds.values()
+        await asyncio.gather(*(one.close() for one in readers), *(one.close() for one in outbounds))
         if self._webhook is not None:
             await self._webhook.close()
         if self.span_sender is not None:

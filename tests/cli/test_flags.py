@@ -7,6 +7,7 @@ import re
 import shlex
 from pathlib import Path
 
+from accordant.bootstrap import system_clock
 from tests.cli.kit import Said, Terminal
 from tests.integration.operations.kit import Installation, an_installation
 from tests.integration.operations.test_red_flags import credit, flags, named, rename, seen
@@ -63,6 +64,7 @@ async def test_the_page_on_red_flags_is_true(tmp_path: Path, repository: Path, t
         assert (stranger.code, "no approver" in stranger.err) == (2, True)
         second = await typed(terminal, approving[1], flag, digest, tmp_path)
         assert (second.code, "Writing goes on" in second.out) == (0, True)
+        one.clock.at = system_clock()
         await one.deliver()
         assert named(one, customer) == f"Renamed {customer}"
         gone = await typed(terminal, looking[1], "flg_nothing", "", tmp_path)

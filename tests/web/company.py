@@ -50,16 +50,16 @@ from accordant.kernel.money import Money
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.redrive import Redriven
 from accordant.operations.redrive_checks import Installed, RedriveOrder, check_order
+from accordant.operations.replay import ReplayCount
 from accordant.operations.restore import ConflictClosed, Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
-from accordant.orchestration.incident import Incident
 from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import Found
 from accordant.ports.connector import Envelope
 from accordant.ports.inbox import Arrival, WorkState
-from accordant.ports.incident import NoIncident
 from accordant.ports.outbox import Verdict
+from accordant.ports.replay import ReplayJob, ReplayOrder
 from accordant.ports.state import (
     Changes,
     DesiredRecord,
@@ -129,19 +129,6 @@ DECISION = msgspec.json.encode(
 )
 
 
-class NoIncidents:
-    """No incident is open, and none can be opened here."""
-
-    def open(self, *, title: str, actor: str, since: datetime | None = None) -> Incident:
-        raise RejectedError("Not here.")
-
-    def standing(self) -> None:
-        return None
-
-    def ask(self, *, actor: str, closing: bool = False) -> Incident:
-        raise NoIncident
-
-
 class ConsoleDesk:
     """The hub as the console sees it, on a real store; what was asked of it is kept in order."""
 
@@ -191,10 +178,6 @@ class ConsoleDesk:
         return write_rulebook(self.charter, dict.fromkeys(self.charter.systems, Tier.GOLD))
 
     @property
-    def incidents(self) -> NoIncidents:
-        return NoIncidents()
-
-    @property
     def recovery(self) -> ConsoleDesk:
         return self
 
@@ -208,6 +191,12 @@ class ConsoleDesk:
                 .values(state="pending")
             )
         return Redriven(intents=tuple(ids[: done.rowcount]))
+
+    def count_replay(self, order: ReplayOrder) -> ReplayCount:
+        return ReplayCount(classes=())
+
+    def begin_replay(self, order: ReplayOrder) -> ReplayJob:
+        raise RejectedError("There is no settled event to replay there.")
 
     def pause(self, flow: str, actor: str, reason: str) -> None:
         self.asked.append(("pause", flow, actor, reason))

@@ -15,7 +15,8 @@ from accordant.cli.render import Meter, emit, say, shown, table
 from accordant.kernel.errors import RejectedError
 
 if TYPE_CHECKING:
-    from accordant.operations.incident_room import IncidentRoom, Standing
+    from accordant.operations.incident_board import Standing
+    from accordant.operations.incident_room import IncidentRoom
     from accordant.store.engine import Database
     from accordant.views.incident import IncidentReport, RailStep
 

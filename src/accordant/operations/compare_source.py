@@ -6,6 +6,7 @@ answer through the rooms, beside the event that last told of it.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 
@@ -56,6 +57,17 @@ KINDS: Mapping[Part, tuple[EntityKind, ...]] = {
         EntityKind.DISPUTE,
     ),
 }
+
+
+class SourceScope(msgspec.Struct, frozen=True, kw_only=True):
+    """What is compared. With ``since`` what came into being after that, and what may still change of what was there."""
+
+    part: Part = Part.CUSTOMERS
+    since: datetime | None = None
+
+
+#: Who the customers are and what they subscribed to, all of it.
+CUSTOMERS = SourceScope()
 #: Entities asked for at once.
 BATCH = 500
 
@@ -90,7 +102,7 @@ async def compare_source(
     state: State,
     actor: str,
     clock: Clock,
-    part: Part = Part.CUSTOMERS,
+    scope: SourceScope = CUSTOMERS,
     feed: Feed | None = None,
     progress: Progress | None = None,
 ) -> SourceComparison:
@@ -100,12 +112,13 @@ async def compare_source(
     Raises RateLimited, TargetUnavailable, AuthorizationExpired: the run then stays unfinished and proves nothing.
     """
     started_at = clock()
+    part = scope.part
     flow = f"{part.value}:{system}"
     run = ReconcileRun(id=derived_id("run", flow, started_at.isoformat()), flow=flow, started_at=started_at)
     await off_loop(partial(book.begin, run))
     walk = _Walk(
         system=system,
-        kinds=KINDS[part],
+        scope=scope,
         inbound=inbound,
         reader=reader,
         book=book,
@@ -127,7 +140,7 @@ class _Walk:
         self,
         *,
         system: str,
-        kinds: tuple[EntityKind, ...],
+        scope: SourceScope,
         inbound: Inbound,
         reader: Reader,
         book: ReconcileBook,
@@ -136,7 +149,9 @@ class _Walk:
         progress: Progress | None,
     ) -> None:
         self._system = system
-        self._kinds = kinds
+        self._kinds = KINDS[scope.part]
+        self._since = scope.since
+        self._roots: set[ExternalRef] = set()
         self._inbound = inbound
         self._reader = reader
         self._book = book
@@ -150,7 +165,7 @@ class _Walk:
 
     async def list_owner(self, object_type: str) -> None:
         """Every object of one type, page by page."""
-        async for page in self._reader.pages(object_type):
+        async for page in self._reader.pages(object_type, created_since=self._since):
             told = {ref: self._read(ref, body, page) for ref, body in page.objects}
             if not any(seen is not None and kind_of(seen.entity) in self._kinds for seen in told.values()):
                 return
@@ -167,6 +182,7 @@ class _Walk:
         seen = {ref: one for ref, one in told.items() if one is not None}
         self._seen |= seen.keys()
         roots = {one.root for one in seen.values()}
+        self._roots |= roots
         held = await off_loop(partial(self._book.entities_of, seen.keys() | roots))
         waiting = await off_loop(partial(self._book.unsettled_lanes, {str(root) for root in roots}))
         findings = []
@@ -196,13 +212,20 @@ class _Walk:
             after = page[-1].ref.id
             for stored in page:
                 self._in_hub[kind, _status(stored.entity)] += 1
-                if stored.source not in self._seen and not _is_gone(stored.entity):
+                if stored.source in self._seen or _is_gone(stored.entity):
+                    continue
+                # Not everything that is older was listed: what is settled by now and untouched is left alone.
+                if self._since is None or _may_change(stored.entity) or stored.source in self._roots:
                     await self._ask(stored)
 
     async def _ask(self, stored: StoredEntity) -> None:
         """An object that was not listed is asked for by name before it counts as gone."""
-        self._tally.records += 1
         body, read_at = await self._reader.read(stored.source)
+        if body and self._since is not None:
+            page = Page(objects=((stored.source, body),), read_at=read_at)
+            await self._compare(page, {stored.source: self._read(stored.source, body, page)})
+            return
+        self._tally.records += 1
         if body:
             self._tally.in_flight += 1  # it came into being while the lists were read
             return
@@ -291,6 +314,21 @@ def _status(entity: Entity) -> str:
             return entity.status
         case _:
             return "other"
+
+
+def _may_change(entity: Entity) -> bool:
+    """Whether an older object may have moved on meanwhile."""
+    match entity:
+        case Invoice(status=status):
+            return status not in {"paid", "void"}
+        case Payment(status=status) | Refund(status=status):
+            return status in {"pending", "requires_action"}
+        case CreditNote():
+            return False
+        case Dispute(status=status):
+            return status not in {"won", "lost"}
+        case _:
+            return True
 
 
 def _is_gone(entity: Entity) -> bool:

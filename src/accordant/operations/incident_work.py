@@ -13,7 +13,7 @@ from accordant.governance.gates import AskGates
 from accordant.governance.phases import is_wider
 from accordant.kernel.clock import Clock
 from accordant.kernel.ids import derived_id
-from accordant.operations.compare_source import Part, SourceComparison
+from accordant.operations.compare_source import Part, SourceComparison, SourceScope
 from accordant.operations.reconcile import Reconciliation, off_loop
 from accordant.operations.recovery_room import RecoveryRoom
 from accordant.operations.repair import Repair
@@ -80,7 +80,9 @@ class RecoveryHub(Protocol):
     async def reread_round(self) -> int: ...
     async def deliver_round(self, target: str) -> int: ...
     async def reconcile(self, flow: str, *, actor: str) -> Reconciliation: ...
-    async def compare_source(self, system: str, *, actor: str, part: Part, feed: bool = False) -> SourceComparison: ...
+    async def compare_source(
+        self, system: str, *, actor: str, scope: SourceScope, feed: bool = False
+    ) -> SourceComparison: ...
     def repair(self, run_id: str, *, actor: str) -> Repair: ...
 
 
@@ -164,10 +166,10 @@ class Worker:
 
     async def _compare_source(self, system: str, part: Part) -> Compared:
         self._tell(f"Comparing {part.value} of {system}", 0, 0)
-        found = await self._hub.compare_source(system, actor=self._actor, part=part, feed=True)
+        found = await self._hub.compare_source(system, actor=self._actor, scope=SourceScope(part=part), feed=True)
         if found.fed:
             await self._settle()
-            found = await self._hub.compare_source(system, actor=self._actor, part=part)
+            found = await self._hub.compare_source(system, actor=self._actor, scope=SourceScope(part=part))
         run = found.reconciliation.run
         findings = await self._findings(run)
         return _compared(f"{part.value}:{system}", run, findings)

@@ -6,6 +6,8 @@ Held by the hub; the command line and the console ask here. Next: `redrive.py`, 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+import msgspec
+
 from accordant.canonical.charter import Charter
 from accordant.canonical.error_patterns import KnownPattern
 from accordant.governance.decide import Switches
@@ -116,6 +118,15 @@ class RecoveryRoom:
         stage = self._stage()
         job = begin_replay(stage, order, now=self._clock())
         return resume_replay(stage, job, clock=self._clock, progress=progress)
+
+    def begin_replay(self, order: ReplayOrder) -> ReplayJob:
+        """Keep a replay for a server to walk. Raises RejectedError where it may not begin."""
+        return begin_replay(self._stage(), msgspec.structs.replace(order, by_server=True), now=self._clock())
+
+    def walk_ordered(self) -> ReplayJob | None:
+        """Walk the oldest replay that waits for a server, from where it stands; None where none does."""
+        waiting = self._shelves.replays.ordered()
+        return resume_replay(self._stage(), waiting[0], clock=self._clock) if waiting else None
 
     def replay_once(self, job_id: str, order: ReplayOrder, *, progress: Progress | None = None) -> ReplayJob | None:
         """Walk past events under a name: begun, gone on with, or as it ended; None where there is no event to walk."""

@@ -12,7 +12,7 @@ import msgspec
 
 from accordant.kernel.clock import Clock
 from accordant.kernel.hashing import digest
-from accordant.operations.compare_source import SourceComparison
+from accordant.operations.compare_source import CUSTOMERS, Part, SourceComparison, SourceScope
 from accordant.operations.reconcile import Progress, off_loop
 from accordant.ports.audit import AuditEntry
 from accordant.ports.connector import Envelope, EventLister, Inbound
@@ -57,6 +57,7 @@ class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a sweep came to. ``listed`` events were looked at; ``found`` counts those that were missing, by type.
 
     ``rescan`` is there when the list did not reach back far enough: ``lost_from`` to ``since`` is not in it.
+    ``rescan`` are customers and subscriptions, ``rescan_money`` what was billed and paid.
     """
 
     system: str
@@ -66,6 +67,7 @@ class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
     found: dict[str, int] = {}
     lost_from: datetime | None = None
     rescan: SourceComparison | None = None
+    rescan_money: SourceComparison | None = None
 
     @property
     def total(self) -> int:
@@ -84,7 +86,7 @@ class Sweep:
         book: SweepBook,
         keep: Callable[[SweepCursors], None],
         audit: Callable[[AuditEntry], None],
-        rescan: Callable[[], Awaitable[SourceComparison]],
+        rescan: Callable[[SourceScope], Awaitable[SourceComparison]],
         clock: Clock,
         progress: Progress | None = None,
     ) -> None:
@@ -135,7 +137,9 @@ class Sweep:
         """The list no longer reaches back: objects are compared first, so that what is listed comes after them."""
         report = msgspec.structs.replace(report, lost_from=wanted)
         await off_loop(partial(self._audit, self._line("sweep.window.exceeded", report, actor)))
-        return msgspec.structs.replace(report, rescan=await self._rescan())
+        people = await self._rescan(CUSTOMERS)
+        money = await self._rescan(SourceScope(part=Part.MONEY, since=wanted))
+        return msgspec.structs.replace(report, rescan=people, rescan_money=money)
 
     async def _undelivered(
         self, cursors: SweepCursors, reach: datetime, start: datetime, now: datetime
@@ -249,13 +253,14 @@ def told_of_sweep(report: SweepReport) -> str:
         told += "all of them had arrived."
     if report.rescan is not None and report.lost_from is not None:
         days = (report.since - report.lost_from) / timedelta(days=1)
-        found = report.rescan.reconciliation.run
+        scans = [one for one in (report.rescan, report.rescan_money) if one is not None]
+        found = sum(one.reconciliation.run.discrepancies for one in scans)
+        fed, records = sum(one.fed for one in scans), sum(one.reconciliation.run.records for one in scans)
         told += (
             f" {days:,.1f} days lie further back than events are listed, so the objects were compared instead: "
-            f"{found.discrepancies:,} differences in {found.records:,}, {report.rescan.fed:,} put right from the "
-            "owner's own answer."
+            f"{found:,} differences in {records:,}, {fed:,} put right from the owner's own answer."
         )
-        if (left := found.discrepancies - report.rescan.fed) > 0:
+        if (left := found - fed) > 0:
             told += f" {left:,} belong to customers nobody has told of; see `accordant reconcile --source`."
     return told
 

@@ -54,6 +54,10 @@ class IncidentBook(Protocol):
         """Writes planned before ``since`` that were neither confirmed nor given up yet."""
         ...
 
+    def hasten(self, *, now: datetime) -> int:
+        """Let writes that were only stopped, and never tried, be due now; how many."""
+        ...
+
     def under_way(self, flows: frozenset[str] | None, *, since: datetime, lease_now: datetime) -> int:
         """Writes of these flows (None: of all) planned before ``since`` that a courier holds at this moment."""
         ...

@@ -33,13 +33,17 @@ class ReplayScope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ReplayOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What to replay, by whom and why. ``automations`` are the classes that may act; records are synced anyhow."""
+    """What to replay, by whom and why. ``automations`` are the classes that may act; records are synced anyhow.
+
+    ``by_server``: whichever process looks after the hub walks it, nobody waits at a terminal.
+    """
 
     scope: ReplayScope
     actor: str
     reason: str
     classes: tuple[ReplayClass, ...] = tuple(ReplayClass)
     automations: tuple[Automation, ...] = ()
+    by_server: bool = False
 
 
 class ReplayProgress(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +112,10 @@ class ReplayBook(Protocol):
 
     def finish(self, job: ReplayJob, *, entry: AuditEntry) -> None:
         """Remember its end, with its line of the trail."""
+        ...
+
+    def ordered(self) -> tuple[ReplayJob, ...]:
+        """Jobs that a server is to walk and that are not finished, oldest first."""
         ...
 
     def find(self, job_id: str) -> ReplayJob | None:

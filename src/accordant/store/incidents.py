@@ -12,6 +12,7 @@ from accordant.ports.audit import AuditEntry
 from accordant.ports.incident import IncidentMoved, IncidentOpen
 from accordant.store import audit, bulk
 from accordant.store.engine import Database
+from accordant.store.guard import bookkeeping
 from accordant.store.schema import write_intent
 from accordant.store.schema_incident import incident, incident_moment
 
@@ -82,6 +83,17 @@ class SqlIncidentBook:
         )
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def hasten(self, *, now: datetime) -> int:
+        """See the port. Nothing is decided by it: each is asked for its policy before it leaves."""
+        micros = to_micros(now)
+        stopped = update(write_intent).where(
+            text("write_intent.state IN ('pending', 'leased', 'uncertain') AND write_intent.state = 'pending'"),
+            write_intent.c.attempts == 0,
+            write_intent.c.due_at > micros,
+        )
+        with self._database.write() as connection, bookkeeping(connection):
+            return connection.execute(stopped.values(due_at=micros)).rowcount
 
     def under_way(self, flows: frozenset[str] | None, *, since: datetime, lease_now: datetime) -> int:
         """See the port. A lease that ran out is nobody's: such a write is asked for its policy again."""

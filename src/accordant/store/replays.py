@@ -117,19 +117,28 @@ class SqlReplayBook:
             connection.execute(_kept(job))
             audit.append(connection, [entry], now=entry.at)
 
+    def ordered(self) -> tuple[ReplayJob, ...]:
+        """See the port."""
+        query = select(replay_job).where(replay_job.c.finished_at.is_(None)).order_by(replay_job.c.started_at)
+        with self._database.read() as connection:
+            jobs = [_job(row) for row in connection.execute(query)]
+        return tuple(job for job in jobs if job.order.by_server)
+
     def find(self, job_id: str) -> ReplayJob | None:
         """See the port."""
         with self._database.read() as connection:
             row = connection.execute(select(replay_job).where(replay_job.c.id == job_id)).first()
-        if row is None:
-            return None
-        return ReplayJob(
-            id=row.id,
-            order=_ORDERS.decode(row.order),
-            progress=_PROGRESS.decode(row.progress),
-            started_at=from_micros(row.started_at),
-            finished_at=None if row.finished_at is None else from_micros(row.finished_at),
-        )
+        return None if row is None else _job(row)
+
+
+def _job(row: Any) -> ReplayJob:  # noqa: ANN401  a row of the table
+    return ReplayJob(
+        id=row.id,
+        order=_ORDERS.decode(row.order),
+        progress=_PROGRESS.decode(row.progress),
+        started_at=from_micros(row.started_at),
+        finished_at=None if row.finished_at is None else from_micros(row.finished_at),
+    )
 
 
 def _kept(job: ReplayJob) -> Update:

@@ -32,6 +32,9 @@ ACTOR = "schedule"
 _CHECKPOINTS = "checkpoints.txt"
 _SPANS = "spans"
 _SPANS_LEASE = timedelta(minutes=1)
+_REPLAYS = "replays"
+#: After this a replay whose process died is gone on with by another. Two who walk one at once do nothing twice.
+_REPLAYS_LEASE = timedelta(minutes=10)
 
 _log = structlog.get_logger("caretaker")
 
@@ -62,6 +65,17 @@ class Caretaker:
     async def incident_round(self) -> bool:
         """Hold the stops of the incident that is open, and carry out what a page asked for; whether anything was."""
         return await self._incidents.serve() is not None
+
+    def replay_round(self) -> bool:
+        """Walk a replay that a page ordered, under a lease of its own; whether one was walked."""
+        hub, now = self._hub, self._hub.clock()
+        token = hub.leases.try_acquire(_REPLAYS, ttl=_REPLAYS_LEASE, now=now)
+        if token is None:
+            return False
+        try:
+            return hub.recovery.walk_ordered() is not None
+        finally:
+            hub.leases.release(_REPLAYS, token=token)
 
     async def _sweep_one(self, system: str) -> SweepReport | None:
         return await self._lookout.sweep(system, actor=ACTOR) if system in self._lookout.systems else None

@@ -63,7 +63,7 @@ class Lookout:
                 book=self._book,
                 keep=partial(self._keep, system),
                 audit=self._audit,
-                rescan=lambda: hub.compare_source(system, actor=actor, feed=True, progress=progress),
+                rescan=lambda scope: hub.compare_source(system, actor=actor, scope=scope, feed=True, progress=progress),
                 clock=hub.clock,
                 progress=progress,
             )

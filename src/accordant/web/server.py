@@ -255,7 +255,8 @@ class HubServer:
         return False
 
     async def _see_to_incident(self) -> bool:
-        return await self.caretaker.incident_round()
+        replayed = await asyncio.to_thread(self.caretaker.replay_round)
+        return await self.caretaker.incident_round() or replayed
 
     async def _watch_lag(self) -> bool:
         await asyncio.to_thread(self.caretaker.lag_round)

@@ -11,7 +11,8 @@ import pytest
 
 from accordant.governance.decide import NONESSENTIAL
 from accordant.kernel.errors import RejectedError
-from accordant.operations.incident_room import IncidentRoom, Standing
+from accordant.operations.incident_board import Standing
+from accordant.operations.incident_room import IncidentRoom
 from accordant.orchestration.incident import STEPS, RecoveryStep
 from accordant.ports.incident import IncidentOpen, NoIncident
 from accordant.store.incidents import SqlIncidentBook

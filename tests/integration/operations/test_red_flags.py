@@ -93,10 +93,16 @@ PLANTS: dict[Callable[[Installation, str], str], RedFlagKind] = {
 }
 
 
-def rename(one: Installation, customers: list[str]) -> None:
-    """Something to write for each of these customers."""
+def later(one: Installation) -> None:
+    """What happens next happens in another second."""
     book = one.stripe.account.book
     book.advance_to(book.now + 60)
+
+
+def rename(one: Installation, customers: list[str]) -> None:
+    """Something to write for each of these customers."""
+    later(one)
+    book = one.stripe.account.book
     for customer in customers:
         book.change(book.get("customer", customer), "customer.updated", name=f"Renamed {customer}")
 
@@ -131,6 +137,7 @@ async def plant_and_count(one: Installation, count: int) -> None:
     await one.settle()
     one.clock.move(minutes=5)
     assert flags(one) == ()
+    later(one)
     plants = list(PLANTS)
     subjects = {}
     for number, customer in enumerate(customers):

@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from accordant.kernel.errors import TransientError
 from accordant.operations import sweep as sweeping
+from accordant.operations.compare_source import Part, SourceScope
 from accordant.operations.sweep import SweepReport
 from accordant.ports.inbox import Arrival, Reception
 from accordant.store import schema
@@ -167,10 +168,13 @@ async def test_a_hub_that_was_away_too_long_compares_objects_and_says_so(store_u
         assert found.rescan is not None
         assert found.lost_from is not None
         assert found.rescan.fed > 0
+        assert found.rescan_money is not None
         (line,) = trail(one.hub.database, "sweep.window.exceeded")
         assert line["lost_from"] == found.lost_from.isoformat()
         await one.settle()
         assert one.salesforce.record("Account", customer)["Billing_Status__c"] == "Churned"
+        money = await one.hub.compare_source("stripe", actor="ada", scope=SourceScope(part=Part.MONEY))
+        assert money.reconciliation.is_clean, "what was billed and paid meanwhile is known too"
         move(one, minutes=15)
         assert (await sweep(one)).rescan is None, "once is enough"
 

@@ -278,7 +278,7 @@ def test_every_rule_that_spoke_is_heard_in_order() -> None:
         "paused-class",
         "nonessential",
     ]
-    assert len(RULES) == len(rules_of(decision)) + 2, "the rules of the target and of the gates are heard elsewhere"
+    assert len(RULES) == len(rules_of(decision)) + 3, "the rules of target, gates and red flags are heard elsewhere"
     refused = NAME | {"MRR"}
     assert (decision.effect, decision.shadow, decision.refused) == (Effect.HOLD, RELEASED - refused, refused)
 

@@ -20,14 +20,14 @@ from accordant.canonical.charter import Audience, Charter
 from accordant.governance.sensitivity import Lens, lens
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, TransientError
-from accordant.operations.incident_room import Standing
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.redrive import Redriven
 from accordant.operations.redrive_checks import RedriveOrder
+from accordant.operations.replay import ReplayCount
 from accordant.operations.restore import Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
-from accordant.orchestration.incident import Incident
 from accordant.pipeline.plan import Rulebook
+from accordant.ports.replay import ReplayJob, ReplayOrder
 from accordant.store.engine import Database
 from accordant.views.agreement import compare_records
 from accordant.views.masked import masked
@@ -58,18 +58,11 @@ class Recovery(Protocol):
     def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:
         """Put dead letters back at the head of their lanes. Raises RejectedError with what is missing."""
 
+    def count_replay(self, order: ReplayOrder) -> ReplayCount:
+        """How many events a replay would walk."""
 
-class Incidents(Protocol):
-    """What the console needs of the room of incidents."""
-
-    def open(self, *, title: str, actor: str, since: datetime | None = None) -> Incident:
-        """Open one and stop at once what has to stop. Raises RejectedError."""
-
-    def standing(self) -> Standing | None:
-        """The open incident with the exit of its step; None where none is."""
-
-    def ask(self, *, actor: str, closing: bool = False) -> Incident:
-        """Have its step worked on by a running hub. Raises RejectedError, TransientError."""
+    def begin_replay(self, order: ReplayOrder) -> ReplayJob:
+        """Keep a replay for a server to walk. Raises RejectedError where it may not begin."""
 
 
 class ConsoleHub(Protocol):
@@ -122,10 +115,6 @@ class ConsoleHub(Protocol):
     @property
     def rulebook(self) -> Rulebook:
         """The charter in force, made ready."""
-
-    @property
-    def incidents(self) -> Incidents:
-        """Where an incident is opened and gone on with."""
 
     def pause(self, flow: str, actor: str, reason: str) -> None:
         """Throw the flow's switch."""

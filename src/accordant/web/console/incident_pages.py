@@ -9,7 +9,11 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from accordant.kernel.errors import AccordantError, RejectedError
-from accordant.operations.incident_room import TITLE_LENGTH_MAX
+from accordant.operations.incident_board import TITLE_LENGTH_MAX, IncidentBoard
+from accordant.store.incidents import SqlIncidentBook
+from accordant.store.lease_time import LeaseTime
+from accordant.store.state import SqlState
+from accordant.store.switches import SqlSwitchboard
 from accordant.views.incident import IncidentReport, past_incidents, report
 from accordant.web.console.frame import Answer, Console, Problem, Visitor, address, as_file
 from accordant.web.console.threads import in_thread
@@ -19,6 +23,18 @@ _TOLD = {
     "asked": "Asked. A running hub does the work now; load the page again to see what it found.",
 }
 _HEADER = ("at", "actor", "step", "kind", "text")
+
+
+def _board(console: Console) -> IncidentBoard:
+    hub = console.hub
+    return IncidentBoard(
+        SqlIncidentBook(hub.database),
+        SqlState(hub.database),
+        switchboard=SqlSwitchboard(hub.database),
+        rulebook=lambda: hub.rulebook,
+        clock=hub.clock,
+        lease_clock=LeaseTime(hub.database),
+    )
 
 
 @get(["/incident", "/incident.json", "/incident.csv"])
@@ -42,7 +58,7 @@ def past_incident_page(request: Visitor, console: NamedDependency[Console], inci
 
 
 def _page(request: Visitor, console: Console, *, told: str = "", problem: str = "", status_code: int = 200) -> Answer:
-    standing = console.hub.incidents.standing()
+    standing = _board(console).standing()
     database = console.hub.database
     found = None if standing is None else report(database, standing.incident.id, standing.exit)
     file = _file(request, found)
@@ -80,7 +96,7 @@ async def act_on_incident(request: Visitor, console: NamedDependency[Console], a
 
 
 def _carry_out(console: Console, act: str, fields: dict[str, str], actor: str) -> str:
-    incidents = console.hub.incidents
+    incidents = _board(console)
     match act:
         case "open":
             incidents.open(title=fields.get("title", ""), actor=actor, since=_since(fields.get("since", "")))

@@ -13,6 +13,7 @@ from accordant.web.console import (
     pages,
     phase_pages,
     rehearsal_pages,
+    replay_pages,
     review_pages,
 )
 from accordant.web.console.frame import Console, ConsoleHub
@@ -51,6 +52,8 @@ def console_application(hub: ConsoleHub) -> Litestar:
             phase_pages.phases_page,
             phase_pages.flow_page,
             phase_pages.act,
+            replay_pages.replay_page,
+            replay_pages.order_replay,
             flag_pages.flag_page,
             flag_pages.decide_flag,
             incident_pages.incident_page,
