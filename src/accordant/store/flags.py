@@ -38,7 +38,8 @@ class SqlFlagBook:
             if row is None:
                 raise FlagUnknown(f"There is no red flag {flag_id[:60]!r}.")
             decisions = flag_decisions(connection, flag_id)
-        return KeptFlag(flag=_FLAGS.decode(row.body), decisions=decisions, is_open=row.state == OPEN)
+            flag = _whose(connection, _FLAGS.decode(row.body))
+        return KeptFlag(flag=flag, decisions=decisions, is_open=row.state == OPEN)
 
 
 def keep_words(connection: Connection, words: Sequence[FlagWord]) -> None:
@@ -83,15 +84,10 @@ def flag_reuse(connection: Connection, system: str, external_id: str, *, reuses_
             inbox_event.c.connection == system, inbox_event.c.external_id == external_id
         )
     ).one()
-    root = connection.execute(
-        select(entity.c.root_id)
-        .join(crosswalk, crosswalk.c.entity_id == entity.c.id)
-        .where(crosswalk.c.ref == event.lane)
-    ).scalar()
     flag = reused_event(
         name=f"{system}:event/{external_id}",
         others=others,
-        account_id=root,
+        account_id=_account_of(connection, event.lane),
         seq=event.seq,
         said_at=from_micros(event.occurred_at),
         now=now,
@@ -102,7 +98,21 @@ def flag_reuse(connection: Connection, system: str, external_id: str, *, reuses_
 def open_stops(connection: Connection) -> tuple[FlagStop, ...]:
     """What the open flags stop."""
     bodies = connection.execute(select(red_flag.c.body).where(IS_OPEN).order_by(red_flag.c.raised_at)).scalars()
-    return tuple(stop_of_flag(_FLAGS.decode(body)) for body in bodies)
+    return tuple(stop_of_flag(_whose(connection, _FLAGS.decode(body))) for body in bodies)
+
+
+def _whose(connection: Connection, flag: RedFlag) -> RedFlag:
+    """The flag with its customer, where nobody knew him when it was raised and somebody does by now."""
+    if flag.account_id is not None or flag.seq is None:
+        return flag
+    lane = connection.execute(select(inbox_event.c.lane).where(inbox_event.c.seq == flag.seq)).scalar()
+    return msgspec.structs.replace(flag, account_id=_account_of(connection, lane))
+
+
+def _account_of(connection: Connection, lane: str | None) -> str | None:
+    """The customer of an inbound lane, which is named after the owner's object; None before anybody was told of it."""
+    query = select(entity.c.root_id).join(crosswalk, crosswalk.c.entity_id == entity.c.id)
+    return connection.execute(query.where(crosswalk.c.ref == (lane or ""))).scalar()
 
 
 def known_flags(connection: Connection, ids: Iterable[str]) -> frozenset[str]:

@@ -18,6 +18,7 @@ from accordant.kernel.hashing import fingerprint
 from accordant.store.engine import Database
 from accordant.store.schema import (
     confirmed_record,
+    crosswalk,
     delivery,
     desired_record,
     entity,
@@ -143,7 +144,7 @@ def listed_flags(database: Database) -> tuple[RedFlag, ...]:
 
 
 def _packet(connection: Connection, row: AnyRow) -> Packet:
-    flag = _FLAGS.decode(row.body)
+    flag = _whose(connection, _FLAGS.decode(row.body))
     words = select(flag_decision.c.body).where(flag_decision.c.flag == flag.id).order_by(flag_decision.c.number)
     event = _event(connection, flag)
     targets = _targets(connection, flag)
@@ -159,6 +160,15 @@ def _packet(connection: Connection, row: AnyRow) -> Packet:
         receives=connection.execute(receives).scalar() or 0,
         decisions=tuple(_DECISIONS.decode(body) for body in connection.execute(words).scalars()),
     )
+
+
+def _whose(connection: Connection, flag: RedFlag) -> RedFlag:
+    """The flag with its customer, where he became known only after it was raised."""
+    if flag.account_id is not None or flag.seq is None:
+        return flag
+    lane = select(inbox_event.c.lane).where(inbox_event.c.seq == flag.seq).scalar_subquery()
+    query = select(entity.c.root_id).join(crosswalk, crosswalk.c.entity_id == entity.c.id)
+    return msgspec.structs.replace(flag, account_id=connection.execute(query.where(crosswalk.c.ref == lane)).scalar())
 
 
 def _event(connection: Connection, flag: RedFlag) -> SourceEvent | None:

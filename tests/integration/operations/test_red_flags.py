@@ -296,6 +296,22 @@ async def test_a_flag_reaches_a_write_that_is_on_its_way(store_url: str, tmp_pat
         assert named(one, customer) == f"Renamed {customer}"
 
 
+async def test_a_flag_on_a_customer_nobody_knows_yet_stops_him_once_he_is_known(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path, more=CHARTER) as one:
+        (customer,) = one.sell(1)
+        one.take_in()
+        reused(one, customer)
+        (flag,) = flags(one)
+        assert flag.account_id is None
+        await one.settle()
+        assert one.salesforce.count("Account") == 0
+        account = seen(one, flag).flag.account_id
+        assert account is not None
+        desk(one).approve(flag.id, digest=seen(one, flag).digest, actor="Ada", reason=WHY)
+        await one.deliver()
+        assert one.salesforce.count("Account") == 1
+
+
 async def test_a_kind_the_charter_does_not_name_is_not_looked_for(tmp_path: Path) -> None:
     more = "red_flags:\n  stop_on: [key_reuse]\n  two_persons: []\n"
     async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path, more=more) as one:
