@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from accordant.canonical.charter import Automation, RedFlagsPart
+from accordant.canonical.charter import Automation, Phase, RedFlagsPart
 from accordant.canonical.conflicts import Claim, ConflictRule, Contested, Ruling, Side
 from accordant.canonical.entities import CreditNote, Dispute, Invoice, Payment, Refund
 from accordant.canonical.red_flag_kinds import RedFlagKind
-from accordant.canonical.red_flags import FlagDecision, Verdict
+from accordant.canonical.red_flags import FlagDecision, FlagStop, Verdict
 from accordant.governance.check_red_flags import check_red_flags
+from accordant.governance.decide import Case, Decision, Switches, compile_flow, decide
+from accordant.governance.ownership import OwnershipMatrix
 from accordant.governance.red_flags import (
     approvals,
     credit_over_total,
@@ -212,3 +214,43 @@ def test_the_check_of_the_part(part: RedFlagsPart, where: str | None) -> None:
     found = list(check_red_flags(msgspec.structs.replace(charter(), red_flags=part), {}))
     assert [defect.where for defect in found] == ([] if where is None else [where])
     assert all(defect.remedy for defect in found)
+
+
+COURT = charter()
+FIELDS = frozenset({"Status", "MRR"})
+
+
+def asked(*stops: FlagStop, accounts: tuple[str, ...] = ("acc_1",), stands_on_flags: bool = False) -> Decision:
+    flow = msgspec.structs.replace(COURT.flows[0], phase=Phase.AUTOMATED)
+    owners = OwnershipMatrix.from_charter(COURT)
+    rules = compile_flow(
+        flow, mapping=COURT.mappings["crm"][0], owners=owners, tier_cap=Phase.AUTOMATED, meaning="", exempt=True,
+        stands_on_flags=stands_on_flags,
+    )  # fmt: skip
+    return decide(Case(flow=rules, fields=FIELDS, switches=Switches.thrown((), (), stops), accounts=accounts))
+
+
+def a_stop(account_id: str | None = "acc_1", *flows: str) -> FlagStop:
+    return FlagStop(flag="flg_1", kind=RedFlagKind.KEY_REUSE, account_id=account_id, flows=flows, why="It came twice.")
+
+
+@pytest.mark.parametrize(
+    ("decision", "is_held"),
+    [
+        (asked(), False),
+        (asked(a_stop()), True),
+        (asked(a_stop("acc_2")), False),
+        (asked(a_stop(None)), False),
+        (asked(a_stop("acc_2"), accounts=("acc_1", "acc_2")), True),
+        (asked(a_stop("acc_1", "accounts")), True),
+        (asked(a_stop("acc_1", "another")), False),
+        (asked(stands_on_flags=True), False),
+        (asked(a_stop("acc_2"), stands_on_flags=True), True),
+        (asked(a_stop(None), stands_on_flags=True), True),
+    ],
+)
+def test_a_flag_holds_its_customer_in_its_flows_and_a_paused_class_for_everybody(
+    decision: Decision, is_held: bool
+) -> None:
+    assert (decision.held == FIELDS) == (decision.gated == FIELDS) == is_held
+    assert (decision.write == FIELDS) == (not is_held)
