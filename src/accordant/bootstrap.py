@@ -255,10 +255,7 @@ class Hub:
             self._webhook = AlertWebhook(str(url), clock=self.clock, addresses=AddressPolicy(allow_loopback=loopback))
 
     def _connect(self, name: str, system: SystemPart, environment: Mapping[str, str]) -> None:
-        """Build the halves of one system that its settings allow.
-
-        A system without an API key cannot be read, only listened to.
-        """
+        """Build the halves of one system that its settings allow: without an API key it is only listened to."""
         connector = registry.connector(system.connector, where=f"systems.{name}")
         resolved = resolve_secrets(dict(system.settings), environment, f"systems.{name}.settings")
         settings = registry.as_text(resolved if isinstance(resolved, dict) else {})

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from accordant.canonical.charter import GatePart, Phase
 from accordant.canonical.clearances import CheckKind
+from accordant.canonical.red_flag_kinds import RedFlagKind
+from accordant.canonical.red_flags import FlagStop
 from accordant.canonical.refs import EntityKind
 from accordant.governance.decide import Case, CompiledFlow, Switches, decide
 from accordant.governance.gates import CompiledGate
@@ -24,12 +26,14 @@ def _flow(name: str, phase: Phase) -> CompiledFlow:
 
 
 FLOWS = [_flow(name, phase) for name in ("accounts", "others") for phase in (Phase.CONTROLLED, Phase.AUTOMATED)]
+STOP = FlagStop(flag="flg_1", kind=RedFlagKind.KEY_REUSE, account_id="acc_1", flows=(), why="It came twice.")
 some_fields = st.frozensets(st.sampled_from(NAMES))
 switches = st.builds(
     Switches,
     is_frozen=st.booleans(),
     is_nonessential_frozen=st.booleans(),
     flows=st.frozensets(st.sampled_from(["accounts", "others"]), max_size=1),
+    flags=st.dictionaries(st.sampled_from(["acc_1", "acc_2"]), st.just((STOP,)), max_size=1),
 )
 
 
@@ -46,6 +50,7 @@ def _hearings(draw: st.DrawFn) -> tuple[Switches, list[Case]]:
         changing=st.none() | some_fields,
         contested=st.dictionaries(st.sampled_from(NAMES), st.just("Somebody changed it."), max_size=1),
         kept=some_fields,
+        accounts=st.sampled_from([("acc_1",), ("acc_2",), ("acc_1", "acc_2")]),
     )
     return policy, draw(st.lists(asked, max_size=12))
 
