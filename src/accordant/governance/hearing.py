@@ -19,8 +19,9 @@ class Hearing:
 
     def decide(self, case: Case) -> Decision:
         """The court's answer. What hangs on one record (a conflict, a check or flag of its customer) is heard each time."""
-        is_of_one = case.contested or case.verdicts or case.flow.gates
-        if case.switches is not self.switches or is_of_one or not self.switches.flags.keys().isdisjoint(case.accounts):
+        is_flagged = not self.switches.flags.keys().isdisjoint(case.accounts)
+        is_of_one = case.contested or case.verdicts or case.flow.gates or is_flagged
+        if case.switches is not self.switches or is_of_one:
             return decide(case)
         name = (id(case.flow), case.fields, case.replay, case.problems, case.kept, self._changing(case))
         known = self._heard.get(name)

@@ -88,3 +88,10 @@ def test_a_gate_is_asked_for_every_record() -> None:
     case = Case(flow=flow, fields=frozenset({"Status"}), switches=hearing.switches)
     assert hearing.decide(case).held == {"Status"}
     assert hearing.decide(case) is not hearing.decide(case)
+
+
+def test_a_flag_is_asked_for_every_record() -> None:
+    hearing = Hearing(Switches(flags={"acc_1": (STOP,)}))
+    free = Case(flow=FLOWS[0], fields=frozenset({"Status"}), switches=hearing.switches, accounts=("acc_2",))
+    flagged = msgspec.structs.replace(free, accounts=("acc_1",))
+    assert [hearing.decide(case).held for case in (free, flagged, free)] == [frozenset(), {"Status"}, frozenset()]
