@@ -18,7 +18,7 @@ class Hearing:
         self._heard: dict[Hashable, tuple[CompiledFlow, Decision]] = {}
 
     def decide(self, case: Case) -> Decision:
-        """The court's answer. What hangs on one record (a conflict, a check or flag of its customer) is heard each time."""
+        """The court's answer. What hangs on one record, as a conflict or a flag of its customer, is heard each time."""
         is_flagged = not self.switches.flags.keys().isdisjoint(case.accounts)
         is_of_one = case.contested or case.verdicts or case.flow.gates or is_flagged
         if case.switches is not self.switches or is_of_one:
