@@ -173,14 +173,10 @@ def unsourced_change(
     there = contested.target
     if contested.field not in financial or there.value in tuple(known):
         return None
-    unsigned = there.by is None or there.by == own_user
-    unseen = there.at is not None and there.at < contested.confirmed_at.replace(microsecond=0)
-    if not unsigned and not unseen:
+    if there.by is not None and there.by != own_user:
         return None
     how = (
-        "and says of no change since our own write"
-        if unseen
-        else "and names nobody who changed it"
+        "and names nobody who changed it"
         if there.by is None
         else f"changed by {there.by}, who is this hub there, and no write of ours did it"
     )

@@ -152,7 +152,7 @@ LATER = NOW + timedelta(minutes=1)
         (contested(by="Grace", at=NOW), False),
         (contested(by=None, at=LATER), True),
         (contested(by="hub", at=LATER), True),
-        (contested(by="Grace", at=NOW - timedelta(seconds=1)), True),
+        (contested(by="Grace", at=NOW - timedelta(days=1)), False),
         (contested(by=None, at=LATER, value="50.00"), False),
         (contested(by=None, at=LATER, field="Name"), False),
     ],
