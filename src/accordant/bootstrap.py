@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version as installed_version
+from itertools import product
 
 import structlog
 
-from accordant.canonical.charter import Audience, Charter, CustomerModel, SystemPart
+from accordant.canonical.charter import Audience, Charter, CustomerModel, SeveralCustomers, SystemPart
 from accordant.canonical.clearances import Clearance
 from accordant.canonical.rehearsal import Rehearsal
 from accordant.connectors import registry
@@ -110,10 +111,10 @@ def read_charter(settings: Settings) -> CharterFolder:
     return read_folder(
         settings.charter,
         default_mappings={
-            mapping_name(name, model): one.default_mappings(model)
+            mapping_name(name, *kind): one.default_mappings(*kind)
             for name, one in installed.items()
             if one.default_mappings
-            for model in CustomerModel
+            for kind in product(CustomerModel, SeveralCustomers)
         },
         default_ownership={name: one.default_ownership() for name, one in installed.items() if one.default_ownership},
         connectors=connector_facts(),
@@ -575,10 +576,9 @@ class Hub:
             return rehearsing.rehearse(stage, order, actor=actor, clock=self.clock, progress=progress, tell=tell)
 
     def enforce_charter(self, *, actor: str = "accordant") -> bool:
-        """Remember the charter in force; when it is not the one of last time, decide everything again.
+        """Remember the charter in force; when it is not the one of last time, decide everything again. True then.
 
-        ``actor`` is on whose behalf it comes into force. True when it was new. A flow it narrows is narrowed for good:
-        what was granted has to be granted again.
+        ``actor`` is on whose behalf it comes into force. A flow it narrows is narrowed for good, until granted again.
         """
         self.phase_office.keep_to_charter()
         if not self.shelf.remember(self.charter, now=self.clock(), actor=actor):

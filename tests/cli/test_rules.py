@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from accordant.canonical.charter import CustomerModel
+from accordant.canonical.charter import CustomerModel, SeveralCustomers
 from accordant.connectors import registry
 from accordant.store.charter_folder import load_charter, mapping_name
 from tests.cli.kit import Terminal
 from tests.integration.operations.kit import MRR, an_installation
 
 SHIPPED = {
-    mapping_name(name, model): one.default_mappings(model)
+    mapping_name(name, *kind): one.default_mappings(*kind)
     for name, one in registry.installed().items()
     if one.default_mappings
-    for model in CustomerModel
+    for kind in product(CustomerModel, SeveralCustomers)
 }
 OWNERSHIP = {name: one.default_ownership() for name, one in registry.installed().items() if one.default_ownership}
 ANSWERS = (

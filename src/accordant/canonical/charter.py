@@ -119,8 +119,8 @@ class CustomerModel(StrEnum):
 
 
 class SeveralCustomers(StrEnum):
-    """What becomes of several billing customers that are one record's: their figures are added up in it, or each gets a
-    record of its own under it.
+    """What becomes of several billing customers that are one record's: their figures are added up in it, or it keeps
+    those of the first, and each further one gets a record of its own below it with its own figures.
     """
 
     ROLL_UP = "roll_up"

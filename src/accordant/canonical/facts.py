@@ -27,6 +27,7 @@ class FactType(StrEnum):
 FACTS: dict[EntityKind, dict[str, FactType]] = {
     EntityKind.ACCOUNT: {
         "external_id": FactType.TEXT,
+        "parent": FactType.TEXT,
         "name": FactType.TEXT,
         "email": FactType.TEXT,
         "country": FactType.TEXT,

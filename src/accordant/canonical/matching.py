@@ -158,7 +158,8 @@ class RecordLink(msgspec.Struct, frozen=True, kw_only=True):
     """Which record of a target an account's facts go to, and why: one for each account, target and object.
 
     ``key`` is the key of that record's desired state; accounts with the same key are rolled up into it. ``target_id``
-    is None as long as the record is still to be created. ``rung`` is None where nothing matched and a record was
+    is None as long as the record is still to be created. ``parent`` is the key of the record it stands below, where the
+    charter keeps several customers of one company apart. ``rung`` is None where nothing matched and a record was
     created, or a person decided. ``charter`` is the version under which ``actor`` decided.
     """
 
@@ -173,6 +174,7 @@ class RecordLink(msgspec.Struct, frozen=True, kw_only=True):
     charter: str
     actor: str
     linked_at: datetime
+    parent: str | None = None
 
 
 class ReviewState(StrEnum):

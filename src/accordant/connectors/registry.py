@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from accordant.canonical.charter import Charter, CustomerModel, MappingPart
+from accordant.canonical.charter import Charter, CustomerModel, MappingPart, SeveralCustomers
 from accordant.canonical.refs import EntityKind
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.manifest import MANIFEST_NAME, Manifest, load_manifest, load_quality
@@ -54,7 +54,7 @@ class Connector(msgspec.Struct, frozen=True, kw_only=True):
     reader: MakeReader | None
     outbound: MakeOutbound | None
     matchable: frozenset[str]
-    default_mappings: Callable[[CustomerModel], tuple[MappingPart, ...]] | None
+    default_mappings: Callable[[CustomerModel, SeveralCustomers], tuple[MappingPart, ...]] | None
     default_ownership: Callable[[], dict[EntityKind, str]] | None
 
 

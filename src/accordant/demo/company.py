@@ -54,23 +54,42 @@ flows:
     entity: account
     source: stripe
     target: salesforce
-    object: Account
     phase: {phase}
-    write_fields: {account_fields}
+    write_fields: all
     verify: The Account's billing section in Salesforce.
   - name: subscriptions
     entity: subscription
     source: stripe
     target: salesforce
-    object: Billing_Subscription__c
     phase: {phase}
-    write_fields: {subscription_fields}
+    write_fields: all
     verify: The subscriptions related to the Account in Salesforce.
-{alerts}courier:
+{identity}{alerts}courier:
   attempts_max: {attempts_max}
   backoff_base_s: 1
   backoff_max_s: {backoff_max_s}
 """
+
+
+_IDENTITY = """\
+identity:
+  model: b2b
+  unmatched: create
+"""
+#: What sales knew before billing did: the name and the website of each Account. One company stands there twice.
+KNOWN_TO_SALES = (
+    ("Müller & Söhne", "https://www.mueller-soehne.example"),
+    ("Łódź Packaging", "lodz-packaging.example"),
+    ("Łódź Packaging Sp. z o.o.", "www.lodz-packaging.example"),
+)
+#: Who keeps them.
+SALES = "sales@example.com"
+
+
+def let_sales_begin(simulator: SalesforceSimulator) -> None:
+    """Put the Accounts into the org that sales made by hand."""
+    for name, website in KNOWN_TO_SALES:
+        simulator.create("Account", user=SALES, Name=name, Website=website)
 
 
 def environment(alert_url: str = "") -> dict[str, str]:
@@ -92,20 +111,20 @@ def write_charter(
     phase: str = "controlled",
     rate_per_s: int = 50,
     alerts: bool = False,
+    matching: bool = False,
     attempts_max: int = 6,
     backoff_max_s: int = 2,
 ) -> Path:
-    """Write the company's charter into ``folder``; the folder."""
+    """Write the company's charter into ``folder``; the folder. ``matching``: sales has kept Accounts for years, so the
+    one of each customer is looked for before another is made.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    fields = {mapping.entity: sorted(mapping.fields) for mapping in default_mappings()}
-    account, subscription = (f"[{', '.join(names)}]" for names in fields.values())
     text = _CHARTER.format(
         stripe_url=stripe_url,
         salesforce_url=salesforce_url,
         phase=phase,
         rate_per_s=rate_per_s,
-        account_fields=account,
-        subscription_fields=subscription,
+        identity=_IDENTITY if matching else "",
         alerts="alerts:\n  slack_webhook: env:ALERT_WEBHOOK\n" if alerts else "",
         attempts_max=attempts_max,
         backoff_max_s=backoff_max_s,

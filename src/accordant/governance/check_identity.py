@@ -5,8 +5,11 @@ from collections.abc import Iterator, Mapping
 from accordant.canonical.charter import (
     Charter,
     CustomerModel,
+    FieldType,
     FlowPart,
     IdentityPart,
+    MappingPart,
+    Phase,
     SeveralCustomers,
     identity_systems,
 )
@@ -19,6 +22,7 @@ _NEVER_LINKING = {
     Rung.NAME: "Two companies may have one name, so a name never links.",
     Rung.NAME_AND_PLACE: "A name and a place are a reason to ask a person, and never to link.",
 }
+_WRITING = frozenset({Phase.CONTROLLED, Phase.AUTOMATED})
 _NAME_MIN_LEAST = 70  # below it two names have little more in common than their language
 _SCORE_MAX = 100
 
@@ -29,7 +33,7 @@ def check_identity(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -
     if part is not None:
         yield from _rungs(part)
         yield from _scores(part)
-        yield from _several(part)
+        yield from _several(part, charter)
         yield from _systems(part, charter)
         yield from _targets(charter, connectors)
 
@@ -63,13 +67,47 @@ def _scores(part: IdentityPart) -> Iterator[Defect]:
             )
 
 
-def _several(part: IdentityPart) -> Iterator[Defect]:
-    if part.several_customers is SeveralCustomers.PARENT_CHILD:
+def _several(part: IdentityPart, charter: Charter) -> Iterator[Defect]:
+    """Customers that are kept apart need a field in which a record names the one above it."""
+    if part.several_customers is not SeveralCustomers.PARENT_CHILD:
+        return
+    where = place("identity", "several_customers")
+    if part.model is CustomerModel.B2C:
         yield Defect(
-            where=place("identity", "several_customers"),
-            problem="Several billing customers of one company cannot be kept as parent and child records yet.",
-            remedy="Use roll_up: their figures are added up in one record.",
+            where=where,
+            problem="A person stands below no other.",
+            remedy="Use roll_up, or make the model b2b if your customers are companies.",
         )
+        return
+    for flow in charter.flows:
+        if flow.entity is not EntityKind.ACCOUNT or flow.target not in identity_systems(charter):
+            continue
+        mapping = charter.mapping_of(flow)
+        if mapping is None:
+            continue
+        names = [name for name, field in mapping.fields.items() if field.source == "parent"]
+        if not any(_leads_up(mapping, name) for name in names):
+            yield Defect(
+                where=where,
+                problem=f"No field of {flow.object} in {flow.target} says below which record one stands.",
+                remedy=f"Map `parent` to one, as a lookup: `{{ source: parent, type: lookup, lookup_object: "
+                f"{mapping.object}, lookup_key: {mapping.key_field} }}`.",
+                flows=(flow.name,),
+            )
+        elif flow.phase in _WRITING and not set(names) & set(flow.write_fields):
+            yield Defect(
+                where=where,
+                problem=f"{flow.name} may not write {', '.join(names)}: the records below a company would stand alone.",
+                remedy=f"Add {names[0]} to the write_fields of {flow.name}.",
+                flows=(flow.name,),
+            )
+
+
+def _leads_up(mapping: MappingPart, name: str) -> bool:
+    """Whether a field leads to a record of its own object, found by the key that the hub writes there."""
+    field = mapping.fields[name]
+    above = (field.lookup_object, field.lookup_key)
+    return field.type is FieldType.LOOKUP and above == (mapping.object, mapping.key_field)
 
 
 def _systems(part: IdentityPart, charter: Charter) -> Iterator[Defect]:

@@ -40,8 +40,8 @@ _PERSONAL: dict[EntityKind, dict[str, Sensitivity]] = {
 #: Facts that are text and name nobody. A text fact that is neither here nor above counts as free text.
 _OPEN_TEXT: dict[EntityKind, frozenset[str]] = {
     EntityKind.ACCOUNT: frozenset(
-        {"external_id", "country", "currency", "status", "plan_name", "billing_cycle", "payment_method_status",
-         "discount"}
+        {"external_id", "parent", "country", "currency", "status", "plan_name", "billing_cycle",
+         "payment_method_status", "discount"}
     ),
     EntityKind.SUBSCRIPTION: frozenset(
         {"external_id", "account", "name", "status", "plan_name", "currency", "billing_cycle", "discount"}

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from rapidfuzz.fuzz import token_sort_ratio
 
-from accordant.canonical.charter import CustomerModel, IdentityPart
+from accordant.canonical.charter import CustomerModel, IdentityPart, SeveralCustomers
 from accordant.canonical.matching import (
+    PENDING_PREFIX,
     Candidate,
     Considered,
     Evidence,
@@ -47,6 +48,7 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
     review_name_min: int
     flag_name_below: int
     policy: UnmatchedPolicy
+    keeps_apart: bool = False
 
     @classmethod
     def of(cls, part: IdentityPart) -> "Ladder":
@@ -58,6 +60,7 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
             review_name_min=part.review_name_min,
             flag_name_below=part.flag_name_below,
             policy=part.unmatched,
+            keeps_apart=part.several_customers is SeveralCustomers.PARENT_CHILD,
         )
 
     def keys_of(self, subject: Subject) -> frozenset[MatchKey]:
@@ -93,6 +96,8 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
 
     def _on_rung(self, rung: Rung, on_top: list[Considered]) -> list[Considered]:
         """With a domain goes a name: where just one record of a domain has it, the others stand below."""
+        if self.keeps_apart:
+            on_top = _heads(on_top)
         if rung is not Rung.DOMAIN_AND_NAME:
             return on_top
         alike = [one for one in on_top if (_name_strength(one) or 0) >= self.link_name_min]
@@ -246,6 +251,25 @@ def _has_own_mailbox(one: Considered, reader: Reader) -> bool:
     """Whether the mailbox both have is at a domain of one company."""
     hosts = (found.ours.rpartition("@")[2] for found in one.evidence if found.rung is Rung.EMAIL)
     return bool(reader.book.company_domains(hosts))
+
+
+def _heads(considered: list[Considered]) -> list[Considered]:
+    """Without the records of other customers that stand below another one of these: that one speaks for its company.
+
+    A record that no customer has yet stays, whoever's child it is: it may be the one that is looked for.
+    """
+    names = {one.candidate.id for one in considered}
+    names |= {f"{PENDING_PREFIX}{key}" for one in considered for key in one.candidate.cross_references}
+    return [
+        one
+        for one in considered
+        if not (one.candidate.parent_id in names - _names_of(one) and one.candidate.cross_references)
+    ]
+
+
+def _names_of(considered: Considered) -> set[str]:
+    candidate = considered.candidate
+    return {candidate.id, *(f"{PENDING_PREFIX}{key}" for key in candidate.cross_references)}
 
 
 def _family(considered: list[Considered]) -> str:

@@ -25,10 +25,13 @@ def own_way(subject: Subject) -> str:
     return f"{PENDING_PREFIX}{subject.external_id}"
 
 
-def own_record(subject: Subject, *, system: str, object_name: str, key: str, record_id: str | None) -> Candidate:
+def own_record(
+    subject: Subject, *, system: str, object_name: str, key: str, record_id: str | None, parent: str | None = None
+) -> Candidate:
     """What billing knows of a customer, as a record of the target: the target need not hold its e-mail or tax id.
 
-    It stands for the record with ``key`` until that is there, and leads to it from then on.
+    It stands for the record with ``key`` until that is there, and leads to it from then on. ``parent`` is the key of
+    the record above it.
     """
     own = own_way(subject)
     led_to = record_id if record_id is not None else f"{PENDING_PREFIX}{key}"
@@ -43,5 +46,6 @@ def own_record(subject: Subject, *, system: str, object_name: str, key: str, rec
         phones=subject.phones,
         postcode=subject.postcode,
         country=subject.country,
+        parent_id=None if parent is None else f"{PENDING_PREFIX}{parent}",
         merged_into=None if led_to == own else led_to,
     )

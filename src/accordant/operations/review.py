@@ -10,7 +10,7 @@ from typing import assert_never
 
 import msgspec
 
-from accordant.canonical.matching import RecordLink, ReviewCase, ReviewState, review_case_id
+from accordant.canonical.matching import Candidate, RecordLink, ReviewCase, ReviewState, review_case_id
 from accordant.canonical.review import ReviewAction, ReviewDecision
 from accordant.ports.audit import AuditEntry
 from accordant.ports.review import CaseFile, Place, ReviewAct, ReviewDesk
@@ -68,10 +68,14 @@ def review(
     desk: ReviewDesk,
     replan: Callable[[str], object],
     charter: str,
+    keeps_apart: bool,
     now: datetime,
 ) -> Decided | Declined:
-    """Decide, keep it, and let the customer's lane go on. Run again after a crash, it says what was decided."""
-    found = decide(order, file=file, charter=charter, now=now)
+    """Decide, keep it, and let the customer's lane go on. Run again after a crash, it says what was decided.
+
+    ``keeps_apart``: the charter gives several customers of one company a record each.
+    """
+    found = decide(order, file=file, charter=charter, keeps_apart=keeps_apart, now=now)
     if isinstance(found, Declined):
         return found
     act, decided = found
@@ -84,7 +88,9 @@ def review(
     return decided
 
 
-def decide(order: ReviewOrder, *, file: CaseFile, charter: str, now: datetime) -> tuple[ReviewAct, Decided] | Declined:
+def decide(
+    order: ReviewOrder, *, file: CaseFile, charter: str, keeps_apart: bool, now: datetime
+) -> tuple[ReviewAct, Decided] | Declined:
     """What a decision changes. Pure: nothing is kept yet."""
     if not order.reason.strip() or len(order.reason) > REASON_LENGTH_MAX:
         return Declined(
@@ -93,7 +99,8 @@ def decide(order: ReviewOrder, *, file: CaseFile, charter: str, now: datetime) -
         )
     match order.action:
         case ReviewAction.ACCEPT | ReviewAction.MERGE:
-            change = _accept(order, file, charter, now)
+            apart = keeps_apart and order.action is ReviewAction.ACCEPT
+            change = _accept(order, file, charter, now, apart=apart)
         case ReviewAction.CREATE:
             change = _create(order, file, charter, now)
         case ReviewAction.REJECT:
@@ -109,7 +116,7 @@ def decide(order: ReviewOrder, *, file: CaseFile, charter: str, now: datetime) -
     return _dress(order, file, change, charter, now)
 
 
-def _accept(order: ReviewOrder, file: CaseFile, charter: str, now: datetime) -> _Change | Declined:
+def _accept(order: ReviewOrder, file: CaseFile, charter: str, now: datetime, *, apart: bool) -> _Change | Declined:
     if order.action is ReviewAction.ACCEPT and (closed := _not_open(file)) is not None:
         return closed
     record = file.chosen
@@ -123,6 +130,9 @@ def _accept(order: ReviewOrder, file: CaseFile, charter: str, now: datetime) -> 
     own = file.subject.external_id
     others = tuple(key for key in record.cross_references if key != own)
     key = own if own in record.cross_references or not others else others[0]
+    if apart and key != own:
+        link = _link(file, key=own, target_id=None, actor=order.actor, charter=charter, now=now)
+        return _accept_below(file, record, msgspec.structs.replace(link, parent=key))
     if any(owner.key != key for owner in file.owners):
         elsewhere = next(owner.key for owner in file.owners if owner.key != key)
         return Declined(
@@ -138,6 +148,24 @@ def _accept(order: ReviewOrder, file: CaseFile, charter: str, now: datetime) -> 
         chosen_id=record.id,
         linked=() if record.id in file.written else (record.id,),
         by_hand=_left_behind(file, record.id),
+    )
+
+
+def _accept_below(file: CaseFile, record: Candidate, link: RecordLink) -> _Change | Declined:
+    """The chosen record is another customer's: this one gets its own below it."""
+    own, place = file.subject.external_id, file.place
+    if own in file.line:
+        return Declined(
+            sentence=f"{record.id} stands below the record of {own} already: they would go round.",
+            remedy=f"Split {link.parent} off first, or choose another record.",
+        )
+    return _Change(
+        state=ReviewState.ACCEPTED,
+        link=link,
+        sentence=f"{own} has its own {place.object} in {place.system}, below {record.id}, which is {link.parent}'s.",
+        chosen_id=record.id,
+        # What was written before is found by its key, where it is still there; where it was merged, it is made anew.
+        unlinked=file.written,
     )
 
 

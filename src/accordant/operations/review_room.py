@@ -133,8 +133,13 @@ class ReviewRoom:
             desk=self._desk,
             replan=self._replan,
             charter=self._rulebook().version,
+            keeps_apart=self._keeps_apart(order.place.system),
             now=self._clock(),
         )
+
+    def _keeps_apart(self, system: str) -> bool:
+        matcher = self._rulebook().matchers.get(system)
+        return matcher is not None and matcher.ladder.keeps_apart
 
     async def _look_up(self, place: Place, target_id: str) -> Candidate | None:
         """The record as the target has it now: what a scan once saw may be merged or another's since."""

@@ -12,6 +12,7 @@ import msgspec
 from accordant.canonical.charter import IdentityPart, MappingPart
 from accordant.canonical.entities import Account
 from accordant.canonical.matching import (
+    PENDING_PREFIX,
     Candidate,
     Considered,
     Matched,
@@ -71,10 +72,14 @@ class Matcher(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seated(msgspec.Struct, frozen=True, kw_only=True):
-    """The record an account's facts go to. ``members`` are the accounts it stands for, the one that names it first."""
+    """The record an account's facts go to. ``members`` are the accounts it stands for, the one that names it first.
+
+    ``parent`` is the key of the record it stands below.
+    """
 
     key: str
     members: tuple[str, ...]
+    parent: str | None = None
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +125,7 @@ def _seated(link: RecordLink, bench: Workbench) -> Seated:
     members = sorted(
         bench.matching.sharers(link), key=lambda one: (_own_key(one, bench) != link.key, one.linked_at, one.account_id)
     )
-    return Seated(key=link.key, members=tuple(one.account_id for one in members))
+    return Seated(key=link.key, members=tuple(one.account_id for one in members), parent=link.parent)
 
 
 def _own_key(link: RecordLink, bench: Workbench) -> str | None:
@@ -163,8 +168,13 @@ class _Matching:
     def _decided(self) -> RecordLink | None:
         """What was decided before stands; what is only planned is looked at again, since a record may have come."""
         link = self._table.link_of(self._stored.ref.id, self.matcher.system, self.matcher.object)
+        if link is not None and link.actor == ACTOR and self._is_rolled_up(link):
+            return None  # the charter keeps customers apart now
         is_firm = link is not None and (link.target_id is not None or link.actor != ACTOR)
         return link if is_firm or self._written() is not None else None
+
+    def _is_rolled_up(self, link: RecordLink) -> bool:
+        return self.matcher.ladder.keeps_apart and link.key != self._subject.external_id
 
     def _search(self) -> RecordLink | Waiting:
         matcher = self.matcher
@@ -193,9 +203,13 @@ class _Matching:
         records = {
             name: record
             for name, record in found.records.items()
-            if name != own and self._pair(name) not in self._table.known.rejected
+            if name != own and not self._is_rejected(name) and not self._is_rejected(record.merged_into)
         }
         return matcher.ladder.climb(self._subject, records, crowded=found.crowded)
+
+    def _is_rejected(self, target_id: str | None) -> bool:
+        """Whether a person said of a record that it is not this customer's: another's way to it leads there no less."""
+        return target_id is not None and self._pair(target_id) in self._table.known.rejected
 
     def _pair(self, target_id: str) -> Pair:
         return Pair(
@@ -225,6 +239,8 @@ class _Matching:
         """A record was found. One that holds the id of another customer known here is shared with that one."""
         record = verdict.candidate
         holder = self._holder(record)
+        if holder is not None and self.matcher.ladder.keeps_apart:
+            return self._stand_below(holder, verdict)
         if holder is not None:
             flags = (*verdict.flags, f"The record is {holder.key}'s too: their figures are added up in it.")
             link = self._link(target_id=holder.target_id, rung=verdict.rung)
@@ -239,6 +255,29 @@ class _Matching:
             self._bench.link(ref, self._stored.ref)
         link = self._link(target_id=record.id, rung=verdict.rung)
         return self._keep(msgspec.structs.replace(link, evidence=verdict.evidence, flags=verdict.flags))
+
+    def _stand_below(self, holder: RecordLink, verdict: Matched) -> RecordLink | Waiting:
+        """Another customer of the company has the record: this one gets its own below the company's first."""
+        line = self._line_above(holder)
+        if self._subject.external_id in line:
+            considered = Considered(candidate=verdict.candidate, rung=verdict.rung, evidence=verdict.evidence)
+            why = (
+                f"{verdict.candidate.id} stands below this customer's own record, so it cannot stand above it as well."
+            )
+            return self._ask((considered,), why, waits=True)
+        flags = (*verdict.flags, f"The record is {holder.key}'s: this customer gets one of its own below {line[-1]}'s.")
+        link = self._link(target_id=None, rung=verdict.rung)
+        return self._keep(msgspec.structs.replace(link, parent=line[-1], evidence=verdict.evidence, flags=flags))
+
+    def _line_above(self, link: RecordLink) -> list[str]:
+        """The keys from a record up to the one that stands below no other."""
+        line = [link.key]
+        above = link.parent
+        while above is not None and above not in line:
+            line.append(above)
+            found = self._table.holders(link.system, link.object, f"{PENDING_PREFIX}{above}")
+            above = next((one.parent for one in found), None)
+        return line
 
     def _holder(self, record: Candidate) -> RecordLink | None:
         """The link of another customer to this record, kept or implied by what was written before."""
@@ -286,6 +325,8 @@ class _Matching:
         if before is not None and _says(before) == _says(link):
             return before
         self._table.put_link(link)
+        if before is not None and before.key != link.key:
+            self._table.leave(before)
         if subject is not None:
             self._show(link, subject)
         self._bench.note(
@@ -297,6 +338,7 @@ class _Matching:
                 "object": link.object,
                 "record": link.target_id,
                 "key": link.key,
+                "parent": link.parent,
                 "rung": None if link.rung is None else link.rung.value,
                 "flags": list(link.flags),
                 "charter": link.charter,
@@ -311,7 +353,14 @@ class _Matching:
 
     def _show(self, link: RecordLink, subject: Subject) -> None:
         """Make a customer a way to its record. Where it already is one, nothing is written."""
-        way = own_record(subject, system=link.system, object_name=link.object, key=link.key, record_id=link.target_id)
+        way = own_record(
+            subject,
+            system=link.system,
+            object_name=link.object,
+            key=link.key,
+            record_id=link.target_id,
+            parent=link.parent,
+        )
         if self._table.way(link.system, link.object, way.id) != way:
             keys = self.matcher.ladder.reader.record(way).keys()
             self._table.put_way(DirectoryEntry(record=way, keys=keys))
@@ -344,8 +393,8 @@ class _Matching:
         return Waiting(why=f"A person has to say whose record it is ({case_id}): {why}")
 
 
-def _says(link: RecordLink) -> tuple[str, str | None, Rung | None]:
-    return link.key, link.target_id, link.rung
+def _says(link: RecordLink) -> tuple[str, str | None, str | None, Rung | None]:
+    return link.key, link.target_id, link.parent, link.rung
 
 
 def _asks(case: ReviewCase) -> tuple[Subject, str, tuple[Considered, ...], bool]:

@@ -97,6 +97,12 @@ class MatchTable:
         self._links[link.account_id, link.system, link.object] = link
         self.changes.links.append(link)
 
+    def leave(self, link: RecordLink) -> None:
+        """An account's facts no longer go to the record of ``link``: what others add up there changes with it."""
+        for one in self._book.holders(link.system, link.object, f"{PENDING_PREFIX}{link.key}"):
+            if one.account_id != link.account_id:
+                self.changes.left_behind.add(one.account_id)
+
     def put_case(self, case: ReviewCase) -> None:
         """Lay down a question to a person."""
         self.known.cases[case.id] = case

@@ -239,8 +239,10 @@ def _wanted(
             match seats.get((stored.ref.id, route.flow.target)):
                 case Waiting():
                     continue
-                case Seated(key=key, members=members) if len(members) > 1 or key != account.external_id:
-                    yield _shared_record(route, key, members, bench, rulebook.zone, cause=cause)
+                case Seated() as taken if len(taken.members) > 1 or taken.key != account.external_id:
+                    yield _shared_record(route, taken, bench, rulebook.zone, cause=cause)
+                case Seated() as own:
+                    yield _record(route, stored.ref, stored.ref.id, _below(facts, own), account, cause=cause)
                 case _:
                     yield _record(route, stored.ref, stored.ref.id, facts, account, cause=cause)
     routes = rulebook.routes.get((system, EntityKind.SUBSCRIPTION), ())
@@ -258,11 +260,9 @@ def _wanted(
             yield _record(route, entity.ref, account_id, told, subscription, cause=cause)
 
 
-def _shared_record(
-    route: Route, key: str, members: tuple[str, ...], bench: Workbench, zone: ZoneInfo, *, cause: int | None
-) -> _Wanted:
+def _shared_record(route: Route, seat: Seated, bench: Workbench, zone: ZoneInfo, *, cause: int | None) -> _Wanted:
     """The record of several accounts: what the first of them is called, and what they all add up to."""
-    known = [stored for name in members if (stored := bench.entity(name)) is not None]
+    known = [stored for name in seat.members if (stored := bench.entity(name)) is not None]
     first = known[0]
     account = first.entity
     assert isinstance(account, Account)  # noqa: S101  links are of accounts; said for the type checker
@@ -271,14 +271,21 @@ def _shared_record(
         names |= _product_names(_subscriptions(stored.ref.id, bench), stored.source.system, bench)
     standing = combine(bench.standing(stored.ref.id) for stored in known)
     facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=zone)
-    told = _of_record(facts, "external_id", key)
+    told = _below(_of_record(facts, "external_id", seat.key), seat)
     record = _record(route, first.ref, first.ref.id, told, account, cause=cause)
-    return msgspec.structs.replace(record, members=members)
+    return msgspec.structs.replace(record, members=seat.members)
 
 
 def _of_record(facts: Facts, fact: str, key: str) -> Facts:
     """Facts of a record that carries the key of another customer than their own."""
     return msgspec.structs.replace(facts, values={**facts.values, fact: key})
+
+
+def _below(facts: Facts, seat: Seated) -> Facts:
+    """Facts of a record that stands below another one. One that stands below none says nothing of it: what people
+    have put it under there is theirs.
+    """
+    return facts if seat.parent is None else _of_record(facts, "parent", seat.parent)
 
 
 def _subscriptions(account_id: str, bench: Workbench) -> tuple[Subscription, ...]:

@@ -177,7 +177,7 @@ class Recognizer:
             alike = {
                 record.id: record
                 for record, theirs in there
-                if not keys[intent.entity.id].isdisjoint(theirs) and record.id not in kept.rejected
+                if not keys[intent.entity.id].isdisjoint(theirs) and record.id not in kept.rejected | kept.kin
             }
             question = _doubt(search.ladder.climb(subject, alike), intent)
             if question is not None:

@@ -78,7 +78,8 @@ class MatchChanges(msgspec.Struct, kw_only=True):
 
     ``groups`` are keys of records that several accounts share; ``witnessed`` the versions of standings that were read
     to add them up: the commit is refused when one of them has changed. ``astray`` are records of the directory, by
-    system, object and id, that lead to nobody's any more.
+    system, object and id, that lead to nobody's any more. ``left_behind`` are accounts whose record another account no
+    longer shares: they are to be decided again.
     """
 
     links: list[RecordLink] = []
@@ -88,6 +89,7 @@ class MatchChanges(msgspec.Struct, kw_only=True):
     astray: set[tuple[str, str, str]] = set()
     groups: set[str] = set()
     witnessed: dict[str, int] = {}
+    left_behind: set[str] = set()
 
 
 class DecidedCase(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,7 +23,8 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     """All that is known where a decision is to be made.
 
     ``decided`` is None where nobody ever had to ask; ``written`` are the records the crosswalk has for the customer
-    here, newest first. ``owners`` are the links of the customers whose own keys the chosen record carries.
+    here, newest first. ``owners`` are the links of the customers whose own keys the chosen record carries, ``line`` are
+    their keys and those of all records above theirs.
     """
 
     place: Place
@@ -34,6 +35,7 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     written: tuple[str, ...]
     chosen: Candidate | None
     owners: tuple[RecordLink, ...]
+    line: frozenset[str] = frozenset()
 
 
 class ReviewAct(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,13 +86,14 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept about one account at one target.
 
     ``target_id`` is the record it was last known to be. ``by_person`` says that a person chose it, or a new record.
-    ``rejected`` are records that a person said it is not; ``waiting`` is the question that is still open, in a
-    sentence.
+    ``rejected`` are records that a person said it is not; ``kin`` those of its company's other customers, where each
+    has one of its own. ``waiting`` is the question that is still open, in a sentence.
     """
 
     target_id: str | None = None
     by_person: bool = False
     rejected: frozenset[str] = frozenset()
+    kin: frozenset[str] = frozenset()
     waiting: str | None = None
 
 

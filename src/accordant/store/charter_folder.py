@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
-from accordant.canonical.charter import Charter, CustomerModel, FieldPart, MappingPart, OwnershipPart
+from accordant.canonical.charter import Charter, CustomerModel, FieldPart, MappingPart, OwnershipPart, SeveralCustomers
 from accordant.canonical.refs import EntityKind
 from accordant.governance.charter import check_charter
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
@@ -33,9 +33,12 @@ DefaultOwnership = Mapping[str, Mapping[EntityKind, str]]
 _Raw = dict[str, Any]
 
 
-def mapping_name(connector: str, model: CustomerModel) -> str:
-    """What the mapping is called that a connector ships for companies (its own name), or for persons."""
-    return connector if model is CustomerModel.B2B else f"{connector}, {model}"
+def mapping_name(connector: str, model: CustomerModel, several: SeveralCustomers = SeveralCustomers.ROLL_UP) -> str:
+    """What the mapping is called that a connector ships for companies (its own name), for persons, or for companies
+    whose customers are kept apart.
+    """
+    parts = (model,) if model is not CustomerModel.B2B else ()
+    return ", ".join((connector, *parts, *((several,) if several is not SeveralCustomers.ROLL_UP else ())))
 
 
 class CharterInvalid(ConfigurationError):
@@ -212,8 +215,10 @@ class _Filler:
 
     def _fill_mappings(self, system: str, connector: str) -> None:
         """A system without mappings of its own gets those its connector ships, whole."""
-        model = CustomerModel((self._raw.get("identity") or {}).get("model", CustomerModel.B2B))
-        shipped = self._mappings.get(mapping_name(connector, model))
+        identity = self._raw.get("identity") or {}
+        model = CustomerModel(identity.get("model", CustomerModel.B2B))
+        several = SeveralCustomers(identity.get("several_customers", SeveralCustomers.ROLL_UP))
+        shipped = self._mappings.get(mapping_name(connector, model, several))
         if system not in self._raw["mappings"] and shipped is not None:
             self._raw["mappings"][system] = [msgspec.to_builtins(mapping) for mapping in shipped]
             self._places[place("mappings", system)] = self._places[place("systems", system)]

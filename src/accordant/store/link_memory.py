@@ -3,7 +3,7 @@
 Next: `pipeline/recognize.py`, which asks; `review_desk.py` for what a person decides.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -39,11 +39,13 @@ class SqlLinkMemory:
         here = (system, object_name)
         with self._database.read() as connection:
             linked = ("account_id", "system", "object", "target_id", "body")
-            links = {
-                row[0]: (row[3], _LINK_DECODER.decode(row[4]).actor)
+            decoded = {
+                row[0]: msgspec.structs.replace(_LINK_DECODER.decode(row[4]), target_id=row[3])
                 for row in bulk.select_by_keys(connection, record_link, linked, "account_id", account_ids)
                 if row[1:3] == here
             }
+            links = {account_id: (one.target_id, one.actor) for account_id, one in decoded.items()}
+            kin = _kin(connection, decoded, here)
             written = written_records(connection, system, object_name, account_ids)
             rejected: dict[str, set[str]] = {}
             pair = ("account_id", "system", "object", "target_id")
@@ -65,6 +67,7 @@ class SqlLinkMemory:
                 target_id=target_id,
                 by_person=actor != _BY_ITSELF,
                 rejected=frozenset(rejected.get(account_id, ())),
+                kin=kin.get(account_id, frozenset()),
                 waiting=waiting.get(account_id),
             )
         return found
@@ -94,6 +97,25 @@ class SqlLinkMemory:
             keep_relinks(connection, relinks, now)
             keep_questions(connection, cases, now)
             audit.append(connection, entries, now=now)
+
+
+def _kin(connection: Connection, links: Mapping[str, RecordLink], here: tuple[str, str]) -> dict[str, frozenset[str]]:
+    """The records of the families these customers stand in, by account; asked only where one stands below another."""
+    tops = {one.parent for one in links.values() if one.parent is not None}
+    if not tops:
+        return {}
+    columns = ("account_id", "system", "object", "target_id", "key", "parent")
+    rows = {
+        tuple(row)
+        for column in ("key", "parent")
+        for row in bulk.select_by_keys(connection, record_link, columns, column, tops)
+        if tuple(row[1:3]) == here and row[3] is not None
+    }
+    return {
+        account_id: frozenset(row[3] for row in rows if one.parent in row[4:6] and row[0] != account_id)
+        for account_id, one in links.items()
+        if one.parent is not None
+    }
 
 
 def keep_relinks(connection: Connection, relinks: Sequence[Relink], now: datetime) -> None:

@@ -18,9 +18,10 @@ from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk
 from accordant.store.directory import SqlDirectory, confirm_pending, forget, put_entries, scanned_objects
 from accordant.store.engine import Database
+from accordant.store.owed import owe
 from accordant.store.schema import crosswalk, entity, match_rejection, record_link, review_case, standing
 
-_LINK = ("account_id", "system", "object", "key", "target_id", "rung", "body", "linked_at")
+_LINK = ("account_id", "system", "object", "key", "target_id", "parent", "rung", "body", "linked_at")
 _CASE = ("id", "account_id", "system", "object", "state", "waits", "record_gone", "body", "opened_at")
 _DECIDED = ("body", "state", "decided_at", "decided_by", "reason", "chosen_id")
 _REJECTION = ("account_id", "system", "object", "target_id", "actor", "reason", "rejected_at")
@@ -136,6 +137,7 @@ def put_links(connection: Connection, links: Sequence[RecordLink]) -> None:
             link.object,
             link.key,
             link.target_id,
+            link.parent,
             None if link.rung is None else link.rung.value,
             _ENCODER.encode(link),
             to_micros(link.linked_at),
@@ -249,6 +251,7 @@ def commit_matches(connection: Connection, changes: MatchChanges, *, now: dateti
     for system, object_name, record_id in sorted(changes.astray):
         forget(connection, system, object_name, [record_id])
     put_entries(connection, changes.directory, now=now)
+    owe(connection, sorted(changes.left_behind), now=now)
 
 
 def confirm_links(connection: Connection, written: Mapping[tuple[str, str, str], str]) -> None:

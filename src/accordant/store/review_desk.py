@@ -91,6 +91,7 @@ class SqlReviewDesk:
         if isinstance(chosen, str):
             known = self._directory.records(place.system, place.object, [chosen])
             chosen = known.get(chosen) or offered.get(chosen)
+        owners = () if chosen is None else self._owners(place, chosen.cross_references)
         return CaseFile(
             place=place,
             subject=subject,
@@ -99,8 +100,21 @@ class SqlReviewDesk:
             link=links.get((place.system, place.object)),
             written=written.get(place.account_id, ()),
             chosen=chosen,
-            owners=() if chosen is None else self._owners(place, chosen.cross_references),
+            owners=owners,
+            line=self._line(place, owners),
         )
+
+    def _line(self, place: Place, owners: Collection[RecordLink]) -> frozenset[str]:
+        """The keys from some records up to those that stand below no other."""
+        line = {owner.key for owner in owners}
+        above = {owner.parent for owner in owners if owner.parent is not None}
+        with self._database.read() as connection:
+            while above - line:
+                line |= above
+                found = _links(connection, "key", above)
+                here = (one for one in found if (one.system, one.object) == (place.system, place.object))
+                above = {one.parent for one in here if one.parent is not None}
+        return frozenset(line)
 
     def _owners(self, place: Place, keys: Collection[str]) -> tuple[RecordLink, ...]:
         with self._database.read() as connection:
@@ -164,9 +178,16 @@ class SqlReviewDesk:
             _relink(connection, act, now)
             _rejections(connection, act, now)
             _lane(connection, act, now)
-            owe(connection, [act.place.account_id], now=now)
+            owe(connection, _concerned(connection, act), now=now)
             audit.append(connection, [act.audit], now=now)
         return True
+
+
+def _concerned(connection: Connection, act: ReviewAct) -> set[str]:
+    """The customer, and those with whom it shares a record no longer: what is added up there changes."""
+    before = act.decision.link_before
+    keys = [] if before is None else [before.key]
+    return {act.place.account_id, *(one.account_id for one in _links(connection, "key", keys))}
 
 
 def subjects(

@@ -55,12 +55,14 @@ record_link = Table(
     Column("object", Text, primary_key=True),
     Column("key", Text, nullable=False),
     Column("target_id", Text),
+    Column("parent", Text),
     Column("rung", Text),
     Column("body", LargeBinary, nullable=False),
     Column("linked_at", BigInteger, nullable=False),
 )
 Index("ix_record_link_key", record_link.c.key)
 Index("ix_record_link_target", record_link.c.target_id)
+Index("ix_record_link_parent", record_link.c.parent)
 
 review_case = Table(
     "review_case",

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accordant.canonical.charter import Charter, CustomerModel, Direction, FlowPart, MappingPart, OwnershipPart, Phase
+from accordant.canonical.charter import (
+    Charter,
+    CustomerModel,
+    Direction,
+    FlowPart,
+    MappingPart,
+    OwnershipPart,
+    Phase,
+    SeveralCustomers,
+)
 from accordant.canonical.facts import FACTS
 from accordant.canonical.refs import EntityKind
 from accordant.connectors import registry
@@ -19,11 +28,12 @@ from tests.unit.governance.company import CONNECTORS, charter, compiled, raw
 CELLS = [(entity, fact) for entity, facts in FACTS.items() for fact in facts]
 CONNECTOR_OF = {one.category: name for name, one in CONNECTORS.items()}
 SHIPPED = [
-    pytest.param(mapping, id=f"{name} {model} {mapping.object}")
+    pytest.param(mapping, id=f"{name} {model} {several} {mapping.object}")
     for name, one in registry.installed().items()
     if one.default_mappings
     for model in CustomerModel
-    for mapping in one.default_mappings(model)
+    for several in SeveralCustomers
+    for mapping in one.default_mappings(model, several)
 ]
 
 

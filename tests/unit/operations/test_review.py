@@ -88,14 +88,16 @@ def order(action: ReviewAction, target_id: str | None = None, reason: str = "I a
     return ReviewOrder(action=action, place=PLACE, target_id=target_id, actor="ada", reason=reason)
 
 
-def done(asked: ReviewOrder, file: CaseFile, *, now: datetime = NOW) -> tuple[ReviewAct, Decided]:
-    found = decide(asked, file=file, charter="def", now=now)
+def done(
+    asked: ReviewOrder, file: CaseFile, *, now: datetime = NOW, keeps_apart: bool = False
+) -> tuple[ReviewAct, Decided]:
+    found = decide(asked, file=file, charter="def", keeps_apart=keeps_apart, now=now)
     assert not isinstance(found, Declined), found
     return found
 
 
 def declined(asked: ReviewOrder, file: CaseFile) -> str:
-    found = decide(asked, file=file, charter="def", now=NOW)
+    found = decide(asked, file=file, charter="def", keeps_apart=False, now=NOW)
     assert isinstance(found, Declined)
     assert found.remedy
     return found.sentence

@@ -16,7 +16,8 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from accordant.canonical.charter import CustomerModel, MappingPart
+from accordant.canonical.charter import CustomerModel, FieldPart, FieldType, MappingPart, SeveralCustomers
+from accordant.canonical.refs import EntityKind
 from accordant.connectors.salesforce.authorize import Authorizer, ClientCredentials, Grant, JwtBearer
 from accordant.connectors.salesforce.outbound import SalesforceOutbound
 from accordant.connectors.sdk.addresses import AddressForbidden, AddressPolicy
@@ -35,6 +36,8 @@ MATCHABLE = frozenset({"Account", "Contact"})
 _TIMEOUTS = Timeouts()
 _PUBLIC_ONLY = AddressPolicy()
 _FLOWS = ("jwt", "client_credentials")
+#: The standard field of an Account that names the one above it.
+_PARENT_FIELD = "ParentId"
 _KNOWN = frozenset(
     {
         "instance_url",
@@ -101,8 +104,27 @@ def outbound(
     return SalesforceOutbound(http=http, authorizer=authorizer, clock=clock, api_version=version)
 
 
-def default_mappings(model: CustomerModel = CustomerModel.B2B) -> tuple[MappingPart, ...]:
-    """The shipped mapping: a customer to an Account, or to a Contact for b2c; a subscription to its own object."""
+def default_mappings(
+    model: CustomerModel = CustomerModel.B2B, several: SeveralCustomers = SeveralCustomers.ROLL_UP
+) -> tuple[MappingPart, ...]:
+    """The shipped mapping: a customer to an Account, or to a Contact for b2c; a subscription to its own object.
+
+    Where several customers of one company are kept apart, an Account also names the one above it.
+    """
+    shipped = _shipped(model)
+    if model is CustomerModel.B2C or several is SeveralCustomers.ROLL_UP:
+        return shipped
+    return tuple(_with_parent(one) if one.entity is EntityKind.ACCOUNT else one for one in shipped)
+
+
+def _with_parent(mapping: MappingPart) -> MappingPart:
+    above = FieldPart(
+        source="parent", type=FieldType.LOOKUP, lookup_object=mapping.object, lookup_key=mapping.key_field
+    )
+    return msgspec.structs.replace(mapping, fields={**mapping.fields, _PARENT_FIELD: above})
+
+
+def _shipped(model: CustomerModel) -> tuple[MappingPart, ...]:
     name = f"default_mapping_{model}.yaml"
     text = files("accordant.connectors.salesforce").joinpath(name).read_text(encoding="utf-8")
     try:

@@ -16,6 +16,7 @@ CONCURRENT_PAUSE_S = 30.0  # other calls of the same org must end first
 DAILY_PAUSE_S = 900.0  # the allowance is of the last 24 hours and comes back bit by bit, so a day would be too long
 MESSAGE_CHARS_MAX = 500
 SESSION_CODES = frozenset({"INVALID_SESSION_ID", "INVALID_AUTH_HEADER"})
+_NOT_FOUND = "Foreign key external ID"
 LIMIT_CODES = frozenset({"REQUEST_LIMIT_EXCEEDED"})
 
 _CODES: dict[RefusalClass, frozenset[str]] = {
@@ -140,7 +141,7 @@ def refused(
     """
     first = faults[0] if faults else Fault("UNNAMED", "the record was not taken, without a reason")
     raced = first.code == "DUPLICATE_VALUE" and key_field in first.message and "on record with id" in first.message
-    cause = RefusalClass.TRANSIENT if raced else _class_of(first)
+    cause = RefusalClass.TRANSIENT if raced or _awaits_its_own_kind(object_name, first) else _class_of(first)
     named = tuple(dict.fromkeys(name for fault in faults for name in fault.fields))
     if first.code in LIMIT_CODES and retry_after_s is None:
         retry_after_s = limit_pause_s(first.message)
@@ -151,6 +152,13 @@ def refused(
         fields=named,
         retry_after_s=retry_after_s,
     )
+
+
+def _awaits_its_own_kind(object_name: str, fault: Fault) -> bool:
+    """Whether it looks up a record of its own object that is not there yet: the one above it, on its way in a lane of
+    its own. What other objects look up is written before them in one lane, so there it is no matter of time.
+    """
+    return fault.message.startswith(_NOT_FOUND) and fault.message.rstrip(".").endswith(f" in entity {object_name}")
 
 
 def limit_pause_s(message: str) -> float:
@@ -179,7 +187,7 @@ def _read_fault(row: Json) -> Fault | None:
 
 def _sentence(object_name: str, faults: Sequence[Fault], cause: RefusalClass) -> str:
     said = "; ".join(fault.message.strip().rstrip(".") for fault in faults)[:MESSAGE_CHARS_MAX]
-    if faults[0].message.startswith("Foreign key external ID"):
+    if faults[0].message.startswith(_NOT_FOUND) and cause is not RefusalClass.TRANSIENT:
         return (
             f"Salesforce refused this {object_name}: the record it looks up is not there ({said}). "
             "Write that record first, then redrive this one."
