@@ -16,6 +16,7 @@ from accordant.canonical.refs import EntityKind
 from accordant.connectors.salesforce.connector import default_mappings
 from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.demo import backstage
+from accordant.demo.company import SALES
 from accordant.demo.recount import Shown, account_fields, read_books, subscription_fields
 from accordant.demo.stage import Stage
 from accordant.views.trouble import Trouble, trouble
@@ -122,22 +123,32 @@ async def compare(stage: Stage) -> Closing:
         trouble=trouble(stage.database, now=stage.clock()),
         explained=backstage.explained(stage.database),
         intake=backstage.intake(stage.database),
-        effects=sum(len(effects) for effects in stage.salesforce.effects.values()),
+        effects=_written_by_the_hub(stage.salesforce),
         doubled=doubled_effects(stage.salesforce),
     )
 
 
 def crm_records(salesforce: SalesforceSimulator, mappings: tuple[MappingPart, ...]) -> _Records:
-    """Every live record of the CRM by object and external id; a lookup shows the external id of what it points to."""
+    """Every live record of the CRM that has an external id, by object and that id; a lookup shows the external id of
+    what it points to. What has none is nobody's in billing: sales keeps it.
+    """
     found: _Records = {}
     for mapping in mappings:
         for record in salesforce.org.live(salesforce.org.object(mapping.object)):
+            if record.values.get(mapping.key_field) is None:
+                continue
             values: dict[str, object] = dict(record.values)
             for name, part in mapping.fields.items():
                 if part.type is FieldType.LOOKUP and values.get(name) is not None:
                     values[name] = salesforce.record(str(part.lookup_object), str(values[name]))[str(part.lookup_key)]
             found[mapping.object, str(record.values.get(mapping.key_field))] = values
     return found
+
+
+def _written_by_the_hub(salesforce: SalesforceSimulator) -> int:
+    """Changes by the org's own ledger, without those that people made by hand."""
+    people = {salesforce.org.user_id(one) for one in (SALES,)}
+    return sum(effect.user not in people for effects in salesforce.effects.values() for effect in effects)
 
 
 def doubled_effects(salesforce: SalesforceSimulator) -> tuple[str, ...]:
@@ -149,7 +160,8 @@ def doubled_effects(salesforce: SalesforceSimulator) -> tuple[str, ...]:
         if effect.action != "create" and not effect.changed
     ]
     for mapping in default_mappings():
-        keys = [one.values.get(mapping.key_field) for one in salesforce.org.live(salesforce.org.object(mapping.object))]
+        records = salesforce.org.live(salesforce.org.object(mapping.object))
+        keys = [key for one in records if (key := one.values.get(mapping.key_field)) is not None]
         found += [f"{mapping.object} {key}" for key in set(keys) if keys.count(key) > 1]
     return tuple(found)
 

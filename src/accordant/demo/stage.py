@@ -21,8 +21,17 @@ from accordant.bootstrap import Hub, checked_charter, system_clock
 from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.connectors.stripe.simulator import StripeSimulator
 from accordant.demo.backstage import OpenWork, open_work
-from accordant.demo.company import API_KEY, APP, WEBHOOK_SECRET, environment, prepare_org, write_charter
+from accordant.demo.company import (
+    API_KEY,
+    APP,
+    WEBHOOK_SECRET,
+    environment,
+    let_sales_begin,
+    prepare_org,
+    write_charter,
+)
 from accordant.settings import Settings
+from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
 from accordant.web.server import HubServer
 
@@ -219,6 +228,7 @@ async def stage(
         )
         salesforce = SalesforceSimulator(app=APP, now=clock)
         prepare_org(salesforce)
+        let_sales_begin(salesforce)
         made = Stage(clock, stripe, salesforce)
         await stack.enter_async_context(await made.open_billing())
         stack.push_async_callback(stripe.stop)
@@ -233,14 +243,25 @@ async def stage(
         made.address = f"http://{HOST}:{made.server.port}"
         await made.server.start()
         stack.push_async_callback(made.server.stop)
+        directory = SqlDirectory(made.database)
+        await made.until(lambda: _is_read(directory), "the hub reads the Accounts that sales has")
         await made.register_webhook()
         stripe.follow_wall_clock(clock.unix, every_s=_FOLLOW_EVERY_S)
         yield made
 
 
+def _is_read(directory: SqlDirectory) -> bool:
+    scan = directory.scan("salesforce", "Account")
+    return scan is not None and not scan.is_open
+
+
 def _build_hub(made: Stage, folder: Path, store: str | None) -> Hub:
     charter = write_charter(
-        folder / "charter", stripe_url=made.stripe.url, salesforce_url=made.salesforce.url, alerts=True
+        folder / "charter",
+        stripe_url=made.stripe.url,
+        salesforce_url=made.salesforce.url,
+        alerts=True,
+        matching=True,
     )
     settings = Settings(home=folder, charter=charter, store=store or f"sqlite:///{folder / 'store.db'}")
     return Hub(settings, checked_charter(settings), environment=environment(made.alerts.url), clock=made.clock)

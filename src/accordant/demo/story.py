@@ -13,8 +13,11 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from accordant.canonical.review import ReviewAction
 from accordant.demo.report import Closing, compare, doubled_effects, show
 from accordant.demo.stage import Stage
+from accordant.operations.review import Decided
+from accordant.store.review import SqlReviews
 from accordant.views.trouble import trouble
 
 #: The company had customers before the story begins.
@@ -65,6 +68,17 @@ class Play:
     def account(self, name: str) -> dict[str, Any]:
         """What Salesforce holds of a customer; empty before it arrives."""
         return self._record("Account", self.cast.customers[name])
+
+    def billed_accounts(self) -> list[dict[str, Any]]:
+        """The Accounts that are some billing customer's."""
+        org = self.stage.salesforce.org
+        found = (dict(one.values) for one in org.live(org.object("Account")))
+        return [one for one in found if one.get("Billing_Customer_Id__c") is not None]
+
+    def known_to_sales(self, website: str) -> list[str]:
+        """The ids of the Accounts with a website, which billing does not know."""
+        org = self.stage.salesforce.org
+        return sorted(one.id for one in org.live(org.object("Account")) if website in str(one.values.get("Website")))
 
     def subscription(self, name: str) -> dict[str, Any]:
         """What Salesforce holds of a customer's subscription; empty before it arrives."""
@@ -136,7 +150,7 @@ async def a_company_with_a_past(play: Play) -> None:
     count = len(stage.stripe.deliveries.held_ids)
     stage.stripe.release_deliveries()
     await stage.settled()
-    held = stage.salesforce.count("Account")
+    held = len(play.billed_accounts())
     play.check(held == PAST_ACCOUNTS, f"{count} events of the past arrived and became {held} Accounts.", held)
 
 
@@ -157,6 +171,10 @@ async def new_customers_subscribe(play: Play) -> None:
     await play.new_customer(MUELLER, "rechnung@mueller-soehne.example")
     await play.subscribe(MUELLER, "Growth EUR")
     await play.shows(MUELLER, "Billing_MRR__c", Decimal("490.00"), "Active with 490.00 EUR a month")
+    (known,) = play.known_to_sales("mueller-soehne.example")
+    play.check(
+        play.account(MUELLER)["Id"] == known, f"{MUELLER}: found by its domain and name in the Account that sales had."
+    )
     await play.new_customer(TOKYO, "keiri@tokyo-seiki.example")
     await play.subscribe(TOKYO, "Growth JPY")
     await play.shows(TOKYO, "Billing_MRR__c", Decimal("60000.00"), "60000 JPY a month, an annual price by the month")
@@ -164,9 +182,28 @@ async def new_customers_subscribe(play: Play) -> None:
     await play.subscribe(NORTHWIND, "Growth USD", quantity=3)
     await play.new_customer(LODZ, "faktury@lodz-packaging.example")
     await play.subscribe(LODZ, "Growth EUR")
+    await a_person_says_whose_record_it_is(play)
     await stage.settled()
     linked = play.subscription(NORTHWIND).get("Account__c")
     play.check(linked == play.account(NORTHWIND)["Id"], f"{NORTHWIND}: the subscription hangs on its Account.", linked)
+
+
+async def a_person_says_whose_record_it_is(play: Play) -> None:
+    """Sales has one company twice: nothing is written until a person has said which of the two it is."""
+    stage = play.stage
+    desk = SqlReviews(stage.database)
+    await stage.until(lambda: bool(desk.open_cases(limit=1)), f"{LODZ}: a person is asked whose record it is")
+    (asked,) = desk.open_cases(limit=2)
+    play.check(play.account(LODZ) == {}, f"{LODZ}: nothing is written, and a person is asked: {asked.case.why}")
+    first, second = play.known_to_sales("lodz-packaging.example")
+    answer = await stage.hub.review_room.decide(
+        ReviewAction.ACCEPT, asked.case.id, actor="RevOps", reason="The other was made by mistake.", target_id=first
+    )
+    play.check(isinstance(answer, Decided), f"{LODZ}: RevOps decided.", answer)
+    stage.wake()
+    await play.shows(LODZ, "Billing_MRR__c", Decimal("490.00"), "Active with 490.00 EUR a month")
+    other = stage.salesforce.record("Account", second)
+    play.check(other.get("Billing_Customer_Id__c") is None, f"{LODZ}: the other Account is as sales left it.", other)
 
 
 async def upgrade_in_mid_term(play: Play) -> None:
