@@ -42,6 +42,7 @@ from accordant.operations.review_room import ReviewRoom
 from accordant.operations.scan_directory import Progress as ScanProgress
 from accordant.operations.scan_directory import ScanReport, scan_directory
 from accordant.operations.send_alerts import send_alerts
+from accordant.operations.tell_movements import tell_movements
 from accordant.operations.turns import Turns
 from accordant.pipeline.batches import sent_until
 from accordant.pipeline.courier import Breaker, courier
@@ -215,6 +216,7 @@ class Hub:
             shield=shielded,
             clock=self.clock,
         )
+        self.movements = partial(tell_movements, past=SqlHistory(self.database, self.inbox), connectors=self.inbounds)
         self.phase_office = PhaseOffice(
             self.phases,
             lambda: self.rulebook,

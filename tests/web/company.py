@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import msgspec
 from litestar import Litestar
 from litestar.testing import TestClient
 from sqlalchemy import update
 
+from accordant.analytics.movements import Movement, StatedSubscription, movements
 from accordant.canonical.charter import Audience, Charter, FlowPart, OwnershipPart, Phase, SystemPart
 from accordant.canonical.conflicts import (
     Choice,
@@ -162,6 +163,8 @@ class ConsoleDesk:
         self.court = (False, "")
         self.now = NOW
         self.replanned: list[str] = []
+        #: What the owner said of subscriptions, where a test looks at how the revenue of a customer moved.
+        self.past: tuple[StatedSubscription, ...] = ()
         self.review_room = ReviewRoom(
             desk=SqlReviewDesk(database),
             outbounds={},
@@ -172,6 +175,9 @@ class ConsoleDesk:
 
     def clock(self) -> datetime:
         return self.now
+
+    def movements(self, account_id: str, *, as_of: datetime, zone: tzinfo) -> tuple[Movement, ...]:
+        return movements(self.past if account_id else (), as_of=as_of, zone=zone)
 
     @property
     def rulebook(self) -> Rulebook:

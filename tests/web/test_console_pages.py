@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -11,6 +12,8 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from accordant.analytics.movements import StatedSubscription
+from accordant.canonical.entities import RecurringPrice, Subscription, SubscriptionItem
 from accordant.canonical.intents import Applied
 from accordant.kernel.ids import derived_id
 from accordant.store.engine import Database
@@ -109,6 +112,28 @@ def test_the_customer_page_answers_in_a_sentence(company: Company, visitor: Test
     text = visitor.get(f"/customers/{BETA}").text
     assert "Pays. Pro monthly, 98.00 EUR MRR, renews 22 March, last payment yesterday." in text
     assert "1 field differs" in text
+
+
+def test_the_customer_page_tells_how_the_revenue_moved(
+    company: Company, desk: ConsoleDesk, visitor: TestClient[Litestar]
+) -> None:
+    assert "It never had recurring revenue" in visitor.get(f"/customers/{BETA}").text
+    price = RecurringPrice(currency="EUR", unit_minor="4900", interval="month", interval_count=1)
+    for days, quantity in ((90, 1), (30, 2)):
+        item = SubscriptionItem(
+            external_id="si", price_id="p", product_id="x", plan_name="Pro", quantity=quantity, recurring=price
+        )
+        state = Subscription(
+            external_id="sub", customer_id="cus_beta", status="active", currency="EUR", items=(item,),
+            started_at=desk.now - timedelta(days=90),
+        )  # fmt: skip
+        told = StatedSubscription(at=desk.now - timedelta(days=days), rank=1, subscription=state)
+        desk.past = (*desk.past, told)
+    text = visitor.get(f"/customers/{BETA}").text
+    assert "Expansions added 49.00 EUR a month in all." in text
+    assert text.index(">Expansion<") < text.index(">New<"), "the latest first"
+    told_as_file = visitor.get(f"/customers/{BETA}.json").json()["movements"]
+    assert [one["kind"] for one in told_as_file] == ["new", "expansion"]
 
 
 def test_the_trace_lights_eight_stations(company: Company, visitor: TestClient[Litestar]) -> None:

@@ -83,6 +83,20 @@ class SqlHistory:
             middle = len(seqs) // 2
             return (*self.open(seqs[:middle]), *self.open(seqs[middle:]))
 
+    def of_subscriptions(self, account_id: str, *, limit: int) -> tuple[InboxEvent, ...]:
+        """See `operations.tell_movements.Past`."""
+        own = select(entity.c.id).where(entity.c.root_id == account_id, entity.c.kind == EntityKind.SUBSCRIPTION.value)
+        query = (
+            select(observation.c.seq)
+            .where(observation.c.entity_id.in_(own))
+            .distinct()
+            .order_by(observation.c.seq)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            seqs = list(connection.execute(query).scalars())
+        return self.open(seqs) if seqs else ()
+
     def held_after(self, entity_id: str, *, limit: int) -> tuple[HeldEntity, ...]:
         """See the port."""
         query = (

@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Text, cast, func, select
 
 from accordant.analytics.facts import Facts, account_facts
+from accordant.analytics.movements import Movement, expanded
 from accordant.analytics.wording import sentence
 from accordant.canonical.entities import Account, Entity, Product, decode_entity
 from accordant.canonical.events import BusinessEvent
@@ -17,6 +18,7 @@ from accordant.canonical.refs import EntityKind
 from accordant.canonical.standing import Standing, decode_standing
 from accordant.canonical.upcasters import read_business_event
 from accordant.kernel.clock import from_micros
+from accordant.kernel.money import Money
 from accordant.store.engine import Database
 from accordant.store.schema import (
     business_event,
@@ -103,7 +105,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True):
-    """One account whole."""
+    """One account whole. ``movements`` tell how its recurring revenue moved, oldest first, where somebody asked."""
 
     account_id: str
     account: Account
@@ -118,6 +120,12 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     entities: tuple[tuple[str, str, Entity], ...]
     events: tuple[tuple[int, BusinessEvent], ...]
     writes: tuple[Write, ...]
+    movements: tuple[Movement, ...] = ()
+
+    @property
+    def expanded(self) -> tuple[Money, ...]:
+        """What expansions added in all, one amount per currency."""
+        return expanded(self.movements)
 
 
 def customers(

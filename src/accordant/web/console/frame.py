@@ -1,7 +1,7 @@
 """What every page is made with: the hub behind it, templates, frame, and answers to what goes wrong."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,6 +16,7 @@ from litestar.datastructures import MutableScopeHeaders
 from litestar.exceptions import HTTPException
 from litestar.types import Message, Scope
 
+from accordant.analytics.movements import Movement
 from accordant.canonical.charter import Audience, Charter
 from accordant.governance.sensitivity import Lens, lens
 from accordant.kernel.clock import Clock
@@ -99,6 +100,10 @@ class ConsoleHub(Protocol):
     @property
     def console_people(self) -> tuple[tuple[str, str], ...]:
         """Who signs in with a token of their own: name, and SHA-256 of the token."""
+
+    @property
+    def movements(self) -> Callable[..., tuple[Movement, ...]]:
+        """How an account's recurring revenue moved (`operations.tell_movements`)."""
 
     @property
     def phase_office(self) -> PhaseOffice:

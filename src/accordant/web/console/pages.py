@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
+import msgspec
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
@@ -209,7 +210,10 @@ def customer_page(request: Visitor, console: NamedDependency[Console], account_i
     """Are they paying us?"""
     name = account_id.removesuffix(".json").removesuffix(".csv")
     hub = console.hub
-    found = masked(customer(hub.database, name, now=hub.clock(), zone=console.zone), console.lens)
+    seen = customer(hub.database, name, now=hub.clock(), zone=console.zone)
+    if seen is not None:
+        seen = msgspec.structs.replace(seen, movements=hub.movements(name, as_of=hub.clock(), zone=console.zone))
+    found = masked(seen, console.lens)
     if found is None:
         text = "No account has this id, or nobody has described it yet."
         raise Problem(404, "No such customer", text, "Search for the customer's id in billing or in the CRM.")

@@ -58,6 +58,13 @@ ACCOUNT_STATES = {
     "one_time": "Paid once",
     "prospect": "Never paid",
 }
+MOVEMENTS = {
+    "new": "New",
+    "expansion": "Expansion",
+    "contraction": "Contraction",
+    "churn": "Churn",
+    "reactivation": "Back again",
+}
 PHASES = {
     "draft": "Draft",
     "read_only": "Read-only",
@@ -126,11 +133,12 @@ CONFLICT_CHOICES = {
     "release": "Let it be written again",
 }
 _TONES = {
-    "good": ("applied", "already_applied", "processed", "active", "on_file", "advanced", "allow", "decided"),
+    "good": ("applied", "already_applied", "processed", "active", "on_file", "advanced", "allow", "decided",
+             "new", "expansion", "reactivation"),
     "warn": ("uncertain", "held", "parked", "awaiting_reread", "past_due", "cancelling", "paused", "incomplete",
-             "expiring", "tie", "hold", "twin", "conflict", "open"),
+             "expiring", "tie", "hold", "twin", "conflict", "open", "contraction"),
     "bad": ("dead", "quarantined", "unpaid", "expired", "failing", "refuse", "dead_event", "parked_lane",
-            "late", "drift", "orphan"),
+            "late", "drift", "orphan", "churn"),
 }  # fmt: skip
 _TONE_OF = {state: tone for tone, states in _TONES.items() for state in states}
 

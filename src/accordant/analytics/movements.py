@@ -1,0 +1,117 @@
+"""How an account's recurring revenue moved: new, expanded, contracted, churned, come back. Pure.
+
+From what its owner said of its subscriptions, in the order of the owner's stamps, so that the order of arrival never
+counts. Source: finance.md 1.4. Next: ``mrr``, which prices one state.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, tzinfo
+from enum import StrEnum
+
+import msgspec
+
+from accordant.analytics.mrr import MRR_1, MrrPolicy, period_end, subscription_mrr
+from accordant.canonical.entities import Subscription
+from accordant.kernel.money import Money
+
+
+class MovementKind(StrEnum):
+    """What a change of recurring revenue is: by what it was before and what it is after."""
+
+    NEW = "new"
+    EXPANSION = "expansion"
+    CONTRACTION = "contraction"
+    CHURN = "churn"
+    REACTIVATION = "reactivation"
+
+
+class StatedSubscription(msgspec.Struct, frozen=True, kw_only=True):
+    """A subscription as its owner stated it. ``rank`` orders what one second holds: a creation comes first."""
+
+    at: datetime
+    rank: int
+    subscription: Subscription
+
+
+class Movement(msgspec.Struct, frozen=True, kw_only=True):
+    """One change of an account's recurring revenue in one currency; ``before`` and ``after`` are a month's."""
+
+    at: datetime
+    kind: MovementKind
+    before: Money
+    after: Money
+
+    @property
+    def difference(self) -> Money:
+        """How much it moved: below zero for what was lost."""
+        return Money(self.after.amount_minor - self.before.amount_minor, self.after.currency)
+
+
+def movements(
+    states: Iterable[StatedSubscription], *, as_of: datetime, policy: MrrPolicy = MRR_1, zone: tzinfo = UTC
+) -> tuple[Movement, ...]:
+    """Every change up to ``as_of``, oldest first. Subscriptions that cannot be priced are left out while they cannot.
+
+    Between two statements a price moves by the calendar alone: a discount ends, a cancellation takes effect. Invoices
+    are not looked at, so a subscription that is past due counts until its owner ends it.
+    """
+    told = sorted(states, key=lambda one: (one.at, one.rank))
+    moments = sorted({moment for one in told for moment in _moments(one) if moment <= as_of})
+    latest: dict[str, Subscription] = {}
+    held: dict[str, int] = {}
+    had: set[str] = set()
+    found: list[Movement] = []
+    place = 0
+    for moment in moments:
+        while place < len(told) and told[place].at <= moment:
+            latest[told[place].subscription.external_id] = told[place].subscription
+            place += 1
+        now = _total(latest.values(), moment, policy, zone)
+        for currency in sorted(held.keys() | now.keys()):
+            before, after = held.get(currency, 0), now.get(currency, 0)
+            if before != after:
+                kind = _kind(before, after, has_history=currency in had)
+                found.append(
+                    Movement(at=moment, kind=kind, before=Money(before, currency), after=Money(after, currency))
+                )
+                had.add(currency)
+        held = now
+    return tuple(found)
+
+
+def expanded(moved: Iterable[Movement]) -> tuple[Money, ...]:
+    """What expansions added in all, one amount per currency."""
+    sums: dict[str, int] = {}
+    for one in moved:
+        if one.kind is MovementKind.EXPANSION:
+            currency = one.after.currency
+            sums[currency] = sums.get(currency, 0) + one.difference.amount_minor
+    return tuple(Money(sums[currency], currency) for currency in sorted(sums))
+
+
+def _moments(one: StatedSubscription) -> Iterable[datetime]:
+    """When the price of a state may move: when it was stated, and by the calendar afterwards."""
+    yield one.at
+    subscription = one.subscription
+    ends = [subscription.cancels_at, subscription.ended_at, subscription.started_at]
+    ends += [discount.ends_at for discount in subscription.discounts]
+    if subscription.cancel_at_period_end or any(discount.duration == "once" for discount in subscription.discounts):
+        ends.append(period_end(subscription))
+    yield from (end for end in ends if end is not None and end > one.at)
+
+
+def _total(states: Iterable[Subscription], moment: datetime, policy: MrrPolicy, zone: tzinfo) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for subscription in states:
+        amount = subscription_mrr(subscription, as_of=moment, policy=policy, zone=zone)
+        if amount is not None and amount.amount_minor:
+            sums[amount.currency] = sums.get(amount.currency, 0) + amount.amount_minor
+    return sums
+
+
+def _kind(before: int, after: int, *, has_history: bool) -> MovementKind:
+    if before == 0:
+        return MovementKind.REACTIVATION if has_history else MovementKind.NEW
+    if after == 0:
+        return MovementKind.CHURN
+    return MovementKind.EXPANSION if after > before else MovementKind.CONTRACTION
