@@ -19,13 +19,17 @@ REASON_LENGTH_MAX = 300
 
 
 class ReviewOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who decides what, and why. ``target_id`` is the record it is about; for a rejection None means all offered."""
+    """Who decides what, and why. ``target_id`` is the record it is about; for a rejection None means all offered.
+
+    ``key_field`` is the field of the target in which a record carries its customer's key, as the mapping has it.
+    """
 
     action: ReviewAction
     place: Place
     target_id: str | None
     actor: str
     reason: str
+    key_field: str = "the key field"
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -106,7 +110,7 @@ def decide(
         case ReviewAction.REJECT:
             change = _reject(order, file)
         case ReviewAction.SPLIT:
-            change = _split(file)
+            change = _split(file, order.key_field)
         case ReviewAction.UNDO:
             change = _undo(file)
         case _:
@@ -215,7 +219,7 @@ def _reject(order: ReviewOrder, file: CaseFile) -> _Change | Declined:
     )
 
 
-def _split(file: CaseFile) -> _Change | Declined:
+def _split(file: CaseFile, key_field: str) -> _Change | Declined:
     link = file.link
     if link is None or link.target_id is None:
         return Declined(
@@ -229,7 +233,9 @@ def _split(file: CaseFile) -> _Change | Declined:
         sentence=f"{link.target_id} is no longer taken for {file.subject.external_id}, and is not offered again.",
         rejected=(link.target_id,),
         unlinked=tuple(one for one in file.written if one == link.target_id),
-        by_hand=f"Take the key {link.key} off {link.target_id} in {file.place.system}: until then nothing is written."
+        by_hand=f"In {file.place.system}, open {file.place.object} {link.target_id} and empty {key_field}, which holds "
+        f"{link.key}: until then nothing is written for this customer. Where the hub has asked about it meanwhile, "
+        "answer that question with `create` afterwards, or accept the right record."
         if own
         else None,
     )

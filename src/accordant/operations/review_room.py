@@ -10,6 +10,7 @@ from functools import partial
 
 import msgspec
 
+from accordant.canonical.charter import MappingPart
 from accordant.canonical.matching import Candidate
 from accordant.canonical.refs import EntityKind
 from accordant.canonical.review import ReviewAction
@@ -74,7 +75,14 @@ class ReviewRoom:
         chosen: Candidate | str | None = target_id
         if target_id is not None and action in {ReviewAction.ACCEPT, ReviewAction.MERGE}:
             chosen = await self._look_up(place, target_id)
-        order = ReviewOrder(action=action, place=place, target_id=target_id, actor=actor, reason=reason)
+        order = ReviewOrder(
+            action=action,
+            place=place,
+            target_id=target_id,
+            actor=actor,
+            reason=reason,
+            key_field=self._key_field(place),
+        )
         return await asyncio.to_thread(self._carry_out, order, chosen)
 
     def duplicates(self, system: str) -> tuple[DuplicateGroup, ...]:
@@ -141,19 +149,21 @@ class ReviewRoom:
         matcher = self._rulebook().matchers.get(system)
         return matcher is not None and matcher.ladder.keeps_apart
 
+    def _key_field(self, place: Place) -> str:
+        mapping = self._mapping(place)
+        return "the key field" if mapping is None else mapping.key_field
+
+    def _mapping(self, place: Place) -> MappingPart | None:
+        """The mapping of accounts to the place's object, where the charter has one."""
+        wanted = (place.system, place.object, EntityKind.ACCOUNT)
+        routes = self._rulebook().all_routes
+        found = (one.mapping for one in routes if (one.flow.target, one.flow.object, one.flow.entity) == wanted)
+        return next(found, None)
+
     async def _look_up(self, place: Place, target_id: str) -> Candidate | None:
         """The record as the target has it now: what a scan once saw may be merged or another's since."""
         outbound = self._outbounds.get(place.system)
-        mapping = next(
-            (
-                route.mapping
-                for routes in self._rulebook().routes.values()
-                for route in routes
-                if (route.flow.target, route.flow.object, route.flow.entity)
-                == (place.system, place.object, EntityKind.ACCOUNT)
-            ),
-            None,
-        )
+        mapping = self._mapping(place)
         if outbound is None or mapping is None:
             return None
         seen = (await outbound.whereabouts(object_spec(mapping), [target_id])).get(target_id)

@@ -136,7 +136,8 @@ class Recognizer:
     def _refused(self, intent: WriteIntent, record_id: str) -> Recognized:
         why = (
             f"{intent.target} holds the key {intent.key} on {record_id}, of which a person said that it is another's. "
-            f"Take the key off that record there, then undo or decide: a {intent.object} of its own, or another record."
+            f"Empty {intent.key_field} of that record there, then undo or decide: a {intent.object} of its own, or "
+            "another record."
         )
         return self._put(intent, why, ())
 

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass, field
 
 import msgspec
+import pytest
 from sqlalchemy import select
 
 from accordant.canonical.charter import CourierPart
@@ -28,6 +29,8 @@ from tests.integration.store.rows import told
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, pause, umpires
 
 WRITERS, RECORDS, ROUNDS = 8, 24, 12
+#: The count of the design: a hundred thousand updates by eight writers.
+MANY_ROUNDS = 521
 
 
 @dataclass
@@ -98,12 +101,13 @@ def write_much(one: Contestants, writer: int, seed: int) -> None:
             one.want(key, value)
 
 
-async def test_applied_and_conflicts_are_all_attempts(database: Database) -> None:
+@pytest.mark.parametrize("rounds", [ROUNDS, pytest.param(MANY_ROUNDS, marks=pytest.mark.nightly)])
+async def test_applied_and_conflicts_are_all_attempts(database: Database, rounds: int) -> None:
     one = Contestants(database)
     for number in range(RECORDS):
         one.want(f"cus_{number}", "first")
     await one.deliver()
-    for turn in range(ROUNDS):
+    for turn in range(rounds):
         threads = [
             threading.Thread(target=write_much, args=(one, writer, turn * WRITERS + writer))
             for writer in range(WRITERS)
@@ -123,7 +127,7 @@ async def test_applied_and_conflicts_are_all_attempts(database: Database) -> Non
     carried = {IntentState.APPLIED.value, IntentState.ALREADY_APPLIED.value, IntentState.SUPERSEDED.value}
     assert set(states) <= carried
     assert len(states) == one.owner_attempts
-    assert len(conflicts) == one.target_attempts > ROUNDS
+    assert len(conflicts) == one.target_attempts > rounds
     for found in conflicts:
         told = found.contested
         assert told.ruling.winner is Side.OWNER

@@ -191,7 +191,7 @@ def test_a_link_nobody_asked_about_can_be_taken_apart() -> None:
     assert (act.expected, act.state, act.link) == (None, ReviewState.REJECTED, None)
     assert (act.decision.rejected, act.decision.unlinked) == (("001",), ("001",))
     assert said.by_hand is not None
-    assert "Take the key cus_1 off 001" in said.by_hand
+    assert "empty the key field, which holds cus_1" in said.by_hand
     shared, told = done(order(ReviewAction.SPLIT), a_file(state=None, link=a_link("001", key="cus_9")))
     assert (shared.link, told.by_hand) == (None, None)
 
