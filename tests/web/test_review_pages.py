@@ -23,6 +23,7 @@ from accordant.canonical.matching import (
 from accordant.kernel.ids import derived_id
 from accordant.store.engine import Database
 from accordant.store.review import SqlReviews, put_cases
+from accordant.views.review import _verdict
 from tests.web.company import NOW, ConsoleDesk, browse, open_store, seed_company
 
 BETA = derived_id("acc", "stripe", "customer", "cus_beta")
@@ -139,3 +140,21 @@ def test_an_answer_there_is_not_and_a_form_from_elsewhere_change_nothing(
     sent = visitor.post(f"/review/{case}/decide", data={"action": "create", "reason": "x"}, headers=HERE)
     assert sent.status_code == 403
     assert state(desk.database, case) is ReviewState.OPEN
+
+
+@pytest.mark.parametrize(
+    ("attribute", "ours", "theirs", "verdict"),
+    [
+        ("Country", "DE", "Germany", "same"),
+        ("Country", "DE", "Austria", "differs"),
+        ("Country", "DE", "", "unknown"),
+        ("Name", "Acme GmbH", "ACME", "same"),
+        ("Phone", "+49 221 123456", "0221 / 123456", "same"),
+        ("E-mail", "Ada@gmail.com", "ada+crm@gmail.com", "same"),
+        ("Postcode", "50 668", "50668", "same"),
+        ("Tax id", "DE1", "de1", "same"),
+        ("Billing customer", "cus_a", "cus_b", "differs"),
+    ],
+)
+def test_both_sides_are_compared_by_what_they_mean(attribute: str, ours: str, theirs: str, verdict: str) -> None:
+    assert _verdict(attribute, ours, theirs) == verdict

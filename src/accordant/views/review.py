@@ -11,6 +11,8 @@ from sqlalchemy import func, select
 
 from accordant.canonical.matching import Candidate, Considered, ReviewCase, ReviewState, Subject
 from accordant.canonical.review import ReviewDecision
+from accordant.identity.countries import country_code
+from accordant.identity.normalize import company_name, mailbox, phone
 from accordant.kernel.clock import from_micros
 from accordant.store.engine import Database
 from accordant.store.schema import review_case, review_decision
@@ -154,7 +156,7 @@ def _compared(subject: Subject, considered: Considered) -> ComparedRecord:
         ("Parent record", "", _text(record.parent_id)),
     )
     lines = tuple(
-        ComparedLine(attribute=name, ours=ours, theirs=theirs, verdict=_verdict(ours, theirs))
+        ComparedLine(attribute=name, ours=ours, theirs=theirs, verdict=_verdict(name, ours, theirs))
         for name, ours, theirs in pairs
         if ours or theirs
     )
@@ -163,10 +165,28 @@ def _compared(subject: Subject, considered: Considered) -> ComparedRecord:
     )
 
 
-def _verdict(ours: str, theirs: str) -> str:
+def _verdict(attribute: str, ours: str, theirs: str) -> str:
+    """By what is meant and not by its spelling, as the ladder compares: DE and Germany are the same."""
     if not ours or not theirs:
         return "unknown"
-    return "same" if ours.casefold() == theirs.casefold() else "differs"
+    return "same" if _meant(attribute, ours) == _meant(attribute, theirs) else "differs"
+
+
+def _meant(attribute: str, text: str) -> object:
+    plain = text.casefold().strip()
+    match attribute:
+        case "Name":
+            return company_name(text) or plain
+        case "Country":
+            return country_code(text) or plain
+        case "Phone":
+            return frozenset(phone(one) or one.strip() for one in text.split(","))
+        case "E-mail":
+            return frozenset(str(mailbox(one) or one.strip().casefold()) for one in text.split(","))
+        case "Postcode":
+            return "".join(letter for letter in plain if letter.isalnum())
+        case _:
+            return plain
 
 
 def _text(value: str | None) -> str:
