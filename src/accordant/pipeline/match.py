@@ -200,10 +200,15 @@ class _Matching:
         keys = matcher.ladder.keys_of(self._subject)
         found = self._table.lookup(matcher.system, matcher.object, keys)
         own = own_way(self._subject)
+        # Whose record is planned already may have others below it: none of them is its own.
+        below = own if self._table.link_of(self._stored.ref.id, matcher.system, matcher.object) else None
         records = {
             name: record
             for name, record in found.records.items()
-            if name != own and not self._is_rejected(name) and not self._is_rejected(record.merged_into)
+            if name != own
+            and (below is None or record.parent_id != below)
+            and not self._is_rejected(name)
+            and not self._is_rejected(record.merged_into)
         }
         return matcher.ladder.climb(self._subject, records, crowded=found.crowded)
 
