@@ -158,8 +158,7 @@ class Hub:
         self.clock = clock
         self._random = randomness or random.Random()  # noqa: S311  jitter, not secrecy
         self._open_store(lease_clock)
-        #: Where traces are sent; None where no collector is configured.
-        self.span_sender = SpanSender(environment) if wants_spans(environment) else None
+        self.span_sender = SpanSender(environment) if wants_spans(environment) else None  # None: traces go nowhere
         self.breakers: dict[str, Breaker] = {}
         self.inbounds: dict[str, Inbound] = {}
         self.readers: dict[str, Reader] = {}
@@ -437,8 +436,7 @@ class Hub:
 
     async def scan_round(self) -> int:
         """Read the targets whose records nobody has read whole; how many there were."""
-        directory = SqlDirectory(self.database)
-        unread = []
+        directory, unread = SqlDirectory(self.database), []
         for system, matcher in self.rulebook.matchers.items():
             known = await asyncio.to_thread(directory.scan, system, matcher.spec.object)
             if known is None or known.is_open:

@@ -23,6 +23,7 @@ _Serial = BigInteger().with_variant(Integer(), "sqlite")
 def add_matching_tables(metadata: MetaData) -> None:
     """Add the tables with their indexes."""
     _add_directory(metadata)
+    _add_links(metadata)
     _add_decisions(metadata)
 
 
@@ -64,7 +65,7 @@ def _add_directory(metadata: MetaData) -> None:
     )
 
 
-def _add_decisions(metadata: MetaData) -> None:
+def _add_links(metadata: MetaData) -> None:
     record_link = Table(
         "record_link",
         metadata,
@@ -81,6 +82,9 @@ def _add_decisions(metadata: MetaData) -> None:
     Index("ix_record_link_key", record_link.c.key)
     Index("ix_record_link_target", record_link.c.target_id)
     Index("ix_record_link_parent", record_link.c.parent)
+
+
+def _add_decisions(metadata: MetaData) -> None:
     review_case = Table(
         "review_case",
         metadata,
