@@ -4,6 +4,8 @@ The form is RFC 8785 restricted to what we store: no floats, keys sorted by code
 """
 
 import hashlib
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -11,6 +13,7 @@ import msgspec
 from accordant.kernel.errors import InvariantBroken
 
 _ENCODER = msgspec.json.Encoder(order="sorted", decimal_format="string")
+_PLAIN = frozenset((str, int, bool, bytes, type(None)))
 
 
 def canonical_json(value: Any) -> bytes:  # noqa: ANN401  any JSON-shaped value or Struct is meant
@@ -31,13 +34,14 @@ def fingerprint(value: Any) -> str:  # noqa: ANN401
 
 
 def _holds_float(value: Any) -> bool:  # noqa: ANN401
-    kind = type(value)
-    if kind is str or kind is int:
-        return False
+    items: Iterable[Any]
     if isinstance(value, dict):
-        return any(_holds_float(item) for item in value.values()) or any(isinstance(key, float) for key in value)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return any(_holds_float(item) for item in value)
-    if isinstance(value, msgspec.Struct):
-        return any(_holds_float(getattr(value, name)) for name in value.__struct_fields__)
-    return isinstance(value, float)
+        items = chain(value, value.values())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        items = value
+    elif isinstance(value, msgspec.Struct):
+        items = (getattr(value, name) for name in value.__struct_fields__)
+    else:
+        return isinstance(value, float)
+    # Nearly all is plain; to look at it from here saves a call for each.
+    return any(type(item) not in _PLAIN and _holds_float(item) for item in items)

@@ -13,6 +13,9 @@ BusinessEventId = NewType("BusinessEventId", str)
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH = 26
+# Two letters at a time, the lower five bits first.
+_PAIRS = tuple(_ALPHABET[pair & 31] + _ALPHABET[pair >> 5] for pair in range(1024))
+_LOWEST_BITS = range(0, 5 * _LENGTH, 10)
 # A separator that no identifier may contain keeps ("ab", "c") and ("a", "bc") apart.
 _SEPARATOR = "\x1f"
 
@@ -21,11 +24,7 @@ def derived_id(prefix: str, *parts: str) -> str:
     """The id of the thing that ``parts`` describe, for example ``derived_id("acc", "stripe", "cus_1")``."""
     raw = hashlib.sha256(_SEPARATOR.join(parts).encode("utf-8", "surrogatepass")).digest()
     number = int.from_bytes(raw[:17], "big")
-    letters = []
-    for _ in range(_LENGTH):
-        number, index = divmod(number, 32)
-        letters.append(_ALPHABET[index])
-    return f"{prefix}_{''.join(letters)}"
+    return f"{prefix}_{''.join([_PAIRS[number >> low & 1023] for low in _LOWEST_BITS])}"
 
 
 def partition_of(lane: str, partitions: int) -> int:

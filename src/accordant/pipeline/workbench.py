@@ -45,6 +45,8 @@ class Workbench:
         self._base_versions: dict[str, int] = {}
         self._named_before: set[str] = set()
         self._late: set[str] = set()
+        #: Subscriptions that changed in this batch, by account; None where they have to be gathered anew.
+        self._moved: dict[str, list[Subscription]] | None = None
         self._restamped: set[str] = set()
         self._stands: dict[str, dict[str, Stand]] = {}
 
@@ -129,14 +131,19 @@ class Workbench:
 
     def moved_subscriptions(self, account_id: str) -> tuple[Subscription, ...]:
         """The account's subscriptions that changed in this batch; all of them when it is the account that is new."""
-        names = (
-            self._entities.keys() if account_id in self._late else self._base_versions.keys() & self._entities.keys()
-        )
-        return tuple(
-            stored.entity
-            for stored in (self._entities[name] for name in sorted(names))
-            if stored.root_id == account_id and isinstance(stored.entity, Subscription)
-        )
+        if account_id in self._late:
+            return tuple(self._subscriptions_among(self._entities).get(account_id, ()))
+        if self._moved is None:
+            self._moved = self._subscriptions_among(self._base_versions.keys() & self._entities.keys())
+        return tuple(self._moved.get(account_id, ()))
+
+    def _subscriptions_among(self, names: Iterable[str]) -> dict[str, list[Subscription]]:
+        """The subscriptions among these entities, by account."""
+        found: dict[str, list[Subscription]] = {}
+        for stored in (self._entities[name] for name in sorted(names)):
+            if isinstance(stored.entity, Subscription):
+                found.setdefault(stored.root_id, []).append(stored.entity)
+        return found
 
     def desired(self, ref: str) -> DesiredRecord | None:
         """A desired record as it is now."""
@@ -150,6 +157,7 @@ class Workbench:
     def put_entity(self, stored: StoredEntity) -> None:
         """Lay down the next state of an entity."""
         self._entities[stored.ref.id] = stored
+        self._moved = None
 
     def version_to_write(self, entity_id: str, loaded_version: int) -> int:
         """Several states of one entity in one batch are one row: its version follows the one that was loaded."""

@@ -53,17 +53,33 @@ def decode_strict(body: bytes) -> object:
     # A text with few brackets cannot be deep, whatever they enclose.
     if body.count(b"{") + body.count(b"[") > DEPTH_MAX:
         _check_depth(body)
-    if _LONG_NUMBER in body.translate(_DIGITS_ALIKE) or _DOUBTFUL_ESCAPE.search(body):
+    has_escapes = b"\\" in body
+    if _LONG_NUMBER in body.translate(_DIGITS_ALIKE) or (has_escapes and _DOUBTFUL_ESCAPE.search(body)):
         return _decode_carefully(body)
     try:
         value: object = _QUICK.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_carefully(body)
-    # Every key ends in a quote before a colon, so a text has at most as many pairs as that sequence. As many keys in
-    # the value as that: none was there twice. Fewer: perhaps one was, perhaps a text only looks like it.
-    if type(value) is dict and _keys(value) == body.translate(None, _WHITE_SPACE).count(b'":'):
+    if type(value) is dict and (_is_whole(value, body) if has_escapes else _spells_alike(value, body)):
         return value
     return _decode_carefully(body)
+
+
+def _spells_alike(value: JsonObject, body: bytes) -> bool:
+    """Whether the value, spelled out again, is the body but for white space: then no pair of it was lost.
+
+    Without an escape every quote begins or ends a text, so that both have as many pairs as they have keys.
+    """
+    return _SPELL(value).translate(None, _WHITE_SPACE) == body.translate(None, _WHITE_SPACE)
+
+
+def _is_whole(value: JsonObject, body: bytes) -> bool:
+    """Whether the value has as many keys as the body has pairs, for a body in which a text may hold a quote.
+
+    Every key ends in a quote before a colon, so a text has at most as many pairs as that sequence. As many keys in the
+    value as that: none was there twice. Fewer: perhaps one was, perhaps a text only looks like it.
+    """
+    return _keys(value) == body.translate(None, _WHITE_SPACE).count(b'":')
 
 
 def _keys(value: JsonObject) -> int:
@@ -176,6 +192,7 @@ def _constant(text: str) -> NoReturn:
 
 
 _QUICK = msgspec.json.Decoder(float_hook=_decimal)
+_SPELL = msgspec.json.Encoder(decimal_format="number").encode
 _CAREFUL = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=_decimal, parse_constant=_constant, parse_int=_integer
 )
