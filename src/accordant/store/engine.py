@@ -7,7 +7,7 @@ A transaction that reads first and then writes fails on SQLite at once, whatever
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -106,12 +106,14 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, survives_power_loss: bool = True) -> Iterator[Connection]:
         """A write transaction: commits when the block ends, rolls back when it raises.
 
+        Without ``survives_power_loss`` the commit does not wait for the disk: the end of the process cannot undo it,
+        that of the machine may, for it and nothing before it. Only for what is redone then as if it had never been.
         Raises: StoreUnavailable, UnauditedChange where governed state would change without its line in the trail.
         """
-        with self.write_unaudited() as connection:
+        with self._begun(waits_for_disk=survives_power_loss) as connection:
             if self._is_scratch:
                 yield connection
                 return
@@ -121,19 +123,39 @@ class Database:
     @contextmanager
     def write_unaudited(self) -> Iterator[Connection]:
         """A write transaction that nobody counts: for the making of tables and of what measurements and tests read."""
+        with self._begun(waits_for_disk=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _begun(self, *, waits_for_disk: bool) -> Iterator[Connection]:
         with _translated():
             if self._writers is None:
                 with self.engine.begin() as connection:
+                    if not waits_for_disk:
+                        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
                     yield connection
                 return
             with self._writers, self.engine.connect() as connection:
                 connection = connection.execution_options(accordant_writes=True)  # noqa: PLW2901
-                with connection.begin():
+                with nullcontext() if waits_for_disk else _unsynced(connection), connection.begin():
                     yield connection
 
     def close(self) -> None:
         """Close every pooled connection."""
         self.engine.dispose()
+
+
+@contextmanager
+def _unsynced(connection: Connection) -> Iterator[None]:
+    """SQLite takes this setting outside of transactions only. The log is written in order: what is synced later, by
+    any connection, takes this along.
+    """
+    raw: Any = connection.connection.dbapi_connection
+    raw.execute("PRAGMA synchronous=NORMAL")
+    try:
+        yield
+    finally:
+        raw.execute("PRAGMA synchronous=FULL")
 
 
 @contextmanager

@@ -76,6 +76,8 @@ _READY = (
     .order_by(inbox_work.c.seq)
     .limit(bindparam("most"))
 )
+#: (seq, attempts, lane)
+_Ready = tuple[int, int, str]
 _READY_OF_SHARE = _READY.where(inbox_work.c.partition.in_(bindparam("share", expanding=True)))
 
 
@@ -147,18 +149,40 @@ class SqlInbox:
         return tuple(verdicts)
 
     def claim(self, *, limit: int, now: datetime, partitions: frozenset[int] | None = None) -> tuple[InboxEvent, ...]:
-        """See the port. The attempt is committed before the events are handed out, so that a crash counts."""
+        """See the port. The attempt is committed before the events are handed out, so that a crash counts.
+
+        A crash of the machine need not: nothing leaves the rooms before their own commit, which waits for the disk.
+        """
+        most = self._receives_max()
+        with self._database.write(survives_power_loss=False) as connection:
+            self._guard(connection)
+            work = _ready(connection, limit, now, partitions)
+            is_worn = any(attempts >= most for _, attempts, _ in work)
+            seqs = [] if is_worn else self._take(connection, work)
+        if is_worn:
+            seqs, work = self._give_up_and_take(limit, now, partitions, most)
+        return self._load(seqs, {seq: attempts + 1 for seq, attempts, _ in work})
+
+    def _give_up_and_take(
+        self, limit: int, now: datetime, partitions: frozenset[int] | None, most: int
+    ) -> tuple[list[int], list[_Ready]]:
+        """Stop the lanes of events that were claimed too often, and hand out those of the others."""
         with self._database.write() as connection:
             self._guard(connection)
             work = _ready(connection, limit, now, partitions)
-            most = self._receives_max()
             stopped = {lane: (seq, attempts) for seq, attempts, lane in reversed(work) if attempts >= most}
             told = [_give_up(connection, seq, attempts, lane, now) for lane, (seq, attempts) in stopped.items()]
-            seqs = _hand_out([row for row in work if row[2] not in stopped])
-            if seqs:
-                _count_attempt(connection, seqs)
+            seqs = self._take(connection, [row for row in work if row[2] not in stopped])
             audit.append(connection, told, now=now)
-        return self._load(seqs, {seq: attempts + 1 for seq, attempts, _ in work})
+        return seqs, work
+
+    @staticmethod
+    def _take(connection: Connection, work: list[_Ready]) -> list[int]:
+        """Hand out the events that may go together, counted as tried."""
+        seqs = _hand_out(work)
+        if seqs:
+            _count_attempt(connection, seqs)
+        return seqs
 
     def load(self, seqs: Sequence[int]) -> tuple[InboxEvent, ...]:
         """Stored events by number, opened, in order, with their readings."""
@@ -391,16 +415,14 @@ def _record_others(
             )
 
 
-def _ready(
-    connection: Connection, limit: int, now: datetime, partitions: frozenset[int] | None
-) -> list[tuple[int, int, str]]:
+def _ready(connection: Connection, limit: int, now: datetime, partitions: frozenset[int] | None) -> list[_Ready]:
     bound: dict[str, int | list[int]] = {"now": to_micros(now), "most": limit}
     if partitions is None:
         return [tuple(row) for row in connection.execute(_READY, bound)]
     return [tuple(row) for row in connection.execute(_READY_OF_SHARE, bound | {"share": sorted(partitions)})]
 
 
-def _hand_out(work: list[tuple[int, int, str]]) -> list[int]:
+def _hand_out(work: list[_Ready]) -> list[int]:
     """The numbers to hand out, in order: a suspect alone, so that no neighbour falls with it; else all before one."""
     if work and work[0][1] >= SUSPECT_CLAIMS:
         return [work[0][0]]

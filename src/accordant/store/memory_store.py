@@ -31,10 +31,10 @@ class MemoryDatabase(Database):
     at_moment: Callable[[Moment], None] | None = None
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
+    def write(self, *, survives_power_loss: bool = True) -> Iterator[Connection]:
         """See ``Database.write``."""
         self._tell(Moment.BEFORE_BEGIN)
-        with super().write() as connection:
+        with super().write(survives_power_loss=survives_power_loss) as connection:
             yield connection
             self._tell(Moment.BEFORE_COMMIT)
         self._tell(Moment.AFTER_COMMIT)
