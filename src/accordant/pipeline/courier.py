@@ -18,7 +18,7 @@ from accordant.pipeline.recognize import Recognizer
 from accordant.pipeline.settle import Pause, settle
 from accordant.ports.conflicts import ConflictBook, Found
 from accordant.ports.connector import Outbound
-from accordant.ports.outbox import LeaseLost, Outbox, Verdict
+from accordant.ports.outbox import LeasedIntent, LeaseLost, Outbox, Verdict
 
 #: Intents leased in one round.
 ROUND_MAX = 1000
@@ -76,17 +76,8 @@ async def courier(
     now = clock()
     if breaker.is_open(now):
         return 0
-    since = await asyncio.to_thread(lease_clock)
-    claim = partial(
-        outbox.claim,
-        target=target,
-        limit=ROUND_MAX,
-        now=now,
-        lease_now=since,
-        lease_until=since + LEASE,
-        paused_flows=resting_flows(),
-    )
-    leased = await asyncio.to_thread(claim)
+    claim = partial(_claim, outbox, target, now=now, lease_clock=lease_clock, resting_flows=resting_flows)
+    since, leased = await asyncio.to_thread(claim)
     if not leased:
         return 0
     hold = Hold(outbox, leased, since=since, clock=lease_clock)
@@ -111,6 +102,22 @@ async def courier(
     verdicts = [settle(one, courier=settings, pause=pause, now=settled_at) for one in results]
     await _settle(outbox, verdicts, hold, settled_at)
     return len(leased)
+
+
+def _claim(
+    outbox: Outbox, target: str, *, now: datetime, lease_clock: Clock, resting_flows: Callable[[], frozenset[str]]
+) -> tuple[datetime, tuple[LeasedIntent, ...]]:
+    """What is due, leased, and when the leases began; all that asks the store for it in one thread."""
+    since = lease_clock()
+    leased = outbox.claim(
+        target=target,
+        limit=ROUND_MAX,
+        now=now,
+        lease_now=since,
+        lease_until=since + LEASE,
+        paused_flows=resting_flows(),
+    )
+    return since, leased
 
 
 async def _settle(outbox: Outbox, verdicts: Sequence[Verdict], hold: Hold, now: datetime) -> None:

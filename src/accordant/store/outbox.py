@@ -63,6 +63,8 @@ class SqlOutbox:
     def __init__(self, database: Database, *, batches: Batches = no_batches) -> None:
         self._database = database
         self._batches = batches
+        #: Targets of which the last claim found something: mostly there is more.
+        self._found: set[str] = set()
 
     def claim(
         self,
@@ -77,10 +79,11 @@ class SqlOutbox:
         """See the port."""
         micros = to_micros(now)
         waiting = _Waiting(paused_flows, self._batches(now), to_micros(lease_now or now))
-        with self._database.read() as connection:
-            # Most rounds find nothing: look before taking the only writer's place.
-            if not _due(connection, target, micros, 1, waiting):
-                return ()
+        if target not in self._found:
+            with self._database.read() as connection:
+                # Where the last round found nothing, look before taking the only writer's place.
+                if not _due(connection, target, micros, 1, waiting):
+                    return ()
         with self._database.write() as connection:
             if not self._database.is_sqlite:
                 # Couriers of one target claim in turns: a lane whose lease is not committed yet looks open to the next.
@@ -95,6 +98,7 @@ class SqlOutbox:
             known = fields_known(connection, {row.record: row.revision for row, _ in kept})
             said = _said_at(connection, {row.cause for row, _ in kept if row.cause is not None})
             audit.append(connection, replaced, now=now)
+        (self._found.add if kept else self._found.discard)(target)
         return tuple(
             LeasedIntent(
                 intent=_INTENT_DECODER.decode(row.body),
