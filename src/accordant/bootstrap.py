@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import os
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,7 @@ from accordant.operations import rehearse as rehearsing
 from accordant.operations.check_drift import DriftRound, check_drift
 from accordant.operations.clear import record_clearance
 from accordant.operations.compare_source import CUSTOMERS, SourceComparison, SourceScope, compare_source
+from accordant.operations.people_office import PeopleOffice
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
 from accordant.operations.recovery_room import RecoveryRoom
@@ -79,6 +81,7 @@ from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.owed import SqlOwedBook
+from accordant.store.people import SqlPeople
 from accordant.store.phases import SqlPhaseBook
 from accordant.store.reconcile import SqlReconcileBook
 from accordant.store.recovery import SqlRecovery
@@ -180,6 +183,7 @@ class Hub:
             receives_max=lambda: self.charter.lanes.receives_max,
             reuses_max=lambda: self.charter.red_flags.watched_reuses,
         )
+        self.console_key = self.vault.derived(b"console")
         self.state = SqlState(self.database)
         self.outbox = SqlOutbox(self.database, batches=lambda now: sent_until(self.rulebook, now))
         self.book = SqlReconcileBook(self.database)
@@ -197,6 +201,7 @@ class Hub:
         self.cursors = Cursors(self.database)
         self.shapes = SqlShapeBook(self.database)
         self.phases = SqlPhaseBook(self.database)
+        self.people = PeopleOffice(SqlPeople(self.database), self.clock, alarm=self.alerts.add, random_bytes=os.urandom)
 
     def _open_database(self) -> Database:
         database = Database(self.settings.store)
@@ -223,6 +228,7 @@ class Hub:
             self.clock,
             tiers=registry.tiers_of,
             facts=connector_facts,
+            proved=lambda: self.people.is_configured,
         )
         self.review_room = ReviewRoom(
             desk=SqlReviewDesk(self.database),
@@ -292,11 +298,6 @@ class Hub:
     def audience(self) -> Audience:
         """Who reads the console: decides what is covered there."""
         return self.settings.console_audience
-
-    @property
-    def console_people(self) -> tuple[tuple[str, str], ...]:
-        """Who signs in with a token of their own: name, and SHA-256 of the token."""
-        return self.settings.console_people
 
     @property
     def allowed_hosts(self) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """The only reader of the environment: what the process needs to start, typed, checked, printable without secrets."""
 
-import hashlib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
@@ -11,8 +10,6 @@ from accordant.canonical.charter import Audience
 from accordant.kernel.errors import ConfigurationError
 
 DEFAULT_PORT = 8420
-#: A shorter token could be guessed.
-TOKEN_LENGTH_MIN = 20
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -30,7 +27,6 @@ EVERYTHING = frozenset(Role)
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How this process runs. What a company's rules are is the charter's business.
 
-    ``console_people`` are those who sign in with a token of their own: name and SHA-256 of the token, hexadecimal.
     ``metrics_port`` answers for health and figures alone, where the process has no door or its door is not for that.
     """
 
@@ -40,7 +36,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
     console_token: str | None = None
-    console_people: tuple[tuple[str, str], ...] = ()
     console_audience: Audience = Audience.SUPPORT
     metrics_token: str | None = None
     allowed_hosts: tuple[str, ...] = ()
@@ -53,11 +48,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Whether only this machine can reach the console."""
         return self.host in _LOOPBACK
 
-    @property
-    def asks_for_token(self) -> bool:
-        """Whether visitors of the console sign in."""
-        return self.console_token is not None or bool(self.console_people)
-
     def shown(self) -> dict[str, str]:
         """The settings for a person to read: secrets and the password of the store left out."""
         # What stands behind a question mark may be a password too.
@@ -69,7 +59,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "charter": str(self.charter),
             "store": f"{scheme}://{user}{at}{place}",
             "address": f"http://{self.host}:{self.port}",
-            "console": "token required" if self.asks_for_token else "open on this machine only",
+            "console": "token required"
+            if self.console_token is not None
+            else "open on this machine until people have tokens",
         }
 
 
@@ -93,7 +85,7 @@ def read_settings(environment: Mapping[str, str], **overrides: str | int | Path 
         )
     host = str(given.get("host") or environment.get("ACCORDANT_HOST") or "127.0.0.1")
     metrics_port = given.get("metrics_port", environment.get("ACCORDANT_METRICS_PORT") or None)
-    settings = Settings(
+    return Settings(
         home=home,
         charter=charter,
         store=store,
@@ -102,7 +94,6 @@ def read_settings(environment: Mapping[str, str], **overrides: str | int | Path 
         roles=_roles(str(given.get("roles") or environment.get("ACCORDANT_ROLES") or "all")),
         metrics_port=None if metrics_port is None else _port("ACCORDANT_METRICS_PORT", metrics_port, lowest=1),
         console_token=environment.get("ACCORDANT_CONSOLE_TOKEN") or None,
-        console_people=_people(environment.get("ACCORDANT_CONSOLE_TOKENS", "")),
         console_audience=Audience(
             _choice(environment, "ACCORDANT_CONSOLE_AUDIENCE", tuple(one.value for one in Audience))
         ),
@@ -112,12 +103,6 @@ def read_settings(environment: Mapping[str, str], **overrides: str | int | Path 
         ),
         log_format=_choice(environment, "ACCORDANT_LOG_FORMAT", ("text", "json")),
     )
-    if Role.DOOR in settings.roles and not settings.is_loopback and not settings.asks_for_token:
-        raise ConfigurationError(
-            f"The console would be open to everybody who can reach {host}.",
-            remedy="Set ACCORDANT_CONSOLE_TOKENS to NAME:TOKEN pairs with long random tokens, or bind to 127.0.0.1.",
-        )
-    return settings
 
 
 def resolve_secrets(value: object, environment: Mapping[str, str], where: str) -> object:
@@ -140,23 +125,6 @@ def resolve_secrets(value: object, environment: Mapping[str, str], where: str) -
             return {name: resolve_secrets(item, environment, f"{where}.{name}") for name, item in value.items()}
         case _:
             return value
-
-
-def _people(text: str) -> tuple[tuple[str, str], ...]:
-    """Names and digests out of ``NAME:TOKEN,NAME:TOKEN``. A token is long and random, so a plain digest guards it."""
-    people: dict[str, str] = {}
-    for pair in filter(None, (part.strip() for part in text.split(","))):
-        name, colon, token = (part.strip() for part in pair.partition(":"))
-        known = "".join(name.casefold().split()) in {"".join(other.casefold().split()) for other in people}
-        digest = hashlib.sha256(token.encode()).hexdigest()
-        if not name or not colon or len(token) < TOKEN_LENGTH_MIN or known or digest in people.values():
-            raise ConfigurationError(
-                f"ACCORDANT_CONSOLE_TOKENS cannot be used: its entry {len(people) + 1} is not a person with a token.",
-                remedy=f"Write NAME:TOKEN pairs with commas between; each name and token once, {TOKEN_LENGTH_MIN} "
-                "characters or more a token.",
-            )
-        people[name] = digest
-    return tuple(people.items())
 
 
 def _roles(text: str) -> frozenset[Role]:

@@ -36,7 +36,7 @@ class Terminal:
     def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
         self._capsys = capsys
         self._monkeypatch = monkeypatch
-        for name in ("HOME", "CHARTER", "STORE", "HOST", "PORT", "CONSOLE_TOKEN"):
+        for name in ("HOME", "CHARTER", "STORE", "HOST", "PORT", "CONSOLE_TOKEN", "TOKEN"):
             monkeypatch.delenv(f"ACCORDANT_{name}", raising=False)
 
     def use(self, settings: Settings) -> None:
@@ -46,6 +46,11 @@ class Terminal:
         self._monkeypatch.setenv("ACCORDANT_HOME", str(settings.home))
         self._monkeypatch.setenv("ACCORDANT_CHARTER", str(settings.charter))
         self._monkeypatch.setenv("ACCORDANT_STORE", settings.store)
+
+    def holding(self, token: str) -> Terminal:
+        """The same terminal with somebody's own token in its environment, or with nobody's."""
+        self._monkeypatch.setenv("ACCORDANT_TOKEN", token)
+        return self
 
     def do(self, *words: str) -> Said:
         """Run one command."""

@@ -29,16 +29,17 @@ async def test_the_how_to_is_what_happens(tmp_path: Path, repository: Path, term
         one.sell(2)
         await one.settle()
         assert one.writes() == 0
-        proposal = ""
+        proposal, tokens = "", dict[str, str]()
         for command in commands:
-            said = await typed(terminal, command, proposal, tmp_path)
+            said = await typed(terminal, command, proposal, tmp_path, tokens)
+            tokens |= {name: token for name in re.findall(r"people add \"(\w+)", command) for token in tokens_in(said)}
             assert said.code in {0, 1} if command.startswith("accordant reconcile") else said.code == 0, (command, said)
             proposal = next(iter(re.findall(r"ask_\w+", said.out)), proposal)
             one.clock.at = datetime.now(UTC)
-            if command.startswith("accordant phase approve"):
+            if "accordant phase approve" in command:
                 await one.settle()
                 assert one.writes() == 2, "each account, and no subscription"
-            if command.startswith("accordant phase narrow"):
+            if "accordant phase narrow" in command:
                 one.sell(1)
                 await one.settle()
                 assert one.writes() == 2
@@ -46,9 +47,17 @@ async def test_the_how_to_is_what_happens(tmp_path: Path, repository: Path, term
         assert one.hub.state.switches() == frozenset()
 
 
-async def typed(terminal: Terminal, command: str, proposal: str, folder: Path) -> Said:
+def tokens_in(said: Said) -> list[str]:
+    return re.findall(r"acd_\w{12}_[\w-]{43}", said.out)
+
+
+async def typed(terminal: Terminal, command: str, proposal: str, folder: Path, tokens: dict[str, str]) -> Said:
     words = shlex.split(command.replace("PROPOSAL", proposal).replace("evidence.zip", str(folder / "evidence.zip")))
-    return await terminal.ask(*words[1:])
+    held = ""
+    if words[0].startswith("ACCORDANT_TOKEN=$"):
+        held = next(token for name, token in tokens.items() if name.upper() == words[0].partition("$")[2])
+        words = words[1:]
+    return await terminal.holding(held).ask(*words[1:])
 
 
 async def test_what_is_red_is_told_and_refuses(tmp_path: Path, repository: Path, terminal: Terminal) -> None:

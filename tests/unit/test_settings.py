@@ -54,7 +54,6 @@ def test_the_environment_is_read_and_the_command_line_wins() -> None:
         ({"ACCORDANT_ROLES": "door,cook"}, "'cook'", "ACCORDANT_ROLES"),
         ({"ACCORDANT_ROLES": " , "}, "role", "door, worker, courier"),
         ({"ACCORDANT_METRICS_PORT": "0"}, "ACCORDANT_METRICS_PORT", "1 to 65535"),
-        ({"ACCORDANT_HOST": "0.0.0.0"}, "0.0.0.0", "ACCORDANT_CONSOLE_TOKEN"),  # noqa: S104  it is refused
     ],
 )
 def test_a_refusal_names_the_variable_and_the_remedy(environment: dict[str, str], variable: str, remedy: str) -> None:
@@ -128,29 +127,6 @@ def test_a_variable_that_is_not_set_is_named_with_its_place(environment: dict[st
     assert "Set KEY" in refused.value.remedy
 
 
-def test_people_of_the_console() -> None:
-    pairs = "Ada Example: a-long-random-token-1 ,Bo:b-long:random-token-2"
-    settings = read_settings({"ACCORDANT_CONSOLE_TOKENS": pairs, "ACCORDANT_HOST": "0.0.0.0"})  # noqa: S104  asked for
-    assert [name for name, _ in settings.console_people] == ["Ada Example", "Bo"]
-    assert "random-token" not in repr(settings)
-    assert settings.shown()["console"] == "token required"
-
-
-@pytest.mark.parametrize(
-    "pairs",
-    [
-        "Ada",
-        "Ada:short",
-        ":a-long-random-token-1",
-        "Ada:a-long-random-token-1,aDA:a-long-random-token-2",
-        "Ada:a-long-random-token-1,Bo:a-long-random-token-1",
-    ],
-)
-def test_people_who_cannot_be_told_apart_are_refused(pairs: str) -> None:
-    with pytest.raises(ConfigurationError, match="ACCORDANT_CONSOLE_TOKENS"):
-        read_settings({"ACCORDANT_CONSOLE_TOKENS": pairs})
-
-
 @pytest.mark.parametrize(
     ("given", "roles"),
     [
@@ -164,9 +140,3 @@ def test_people_who_cannot_be_told_apart_are_refused(pairs: str) -> None:
 def test_roles_are_names_with_commas_between(given: str | None, roles: set[Role]) -> None:
     assert read_settings({}, roles=given).roles == roles
     assert read_settings({"ACCORDANT_ROLES": given or ""}).roles == roles
-
-
-def test_who_has_no_door_needs_no_token_for_the_console() -> None:
-    settings = read_settings({"ACCORDANT_HOST": "0.0.0.0", "ACCORDANT_ROLES": "worker"}, metrics_port=9100)  # noqa: S104
-    assert settings.metrics_port == 9100
-    assert not settings.is_loopback

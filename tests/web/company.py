@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -48,6 +49,7 @@ from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import digest
 from accordant.kernel.ids import EntityId, derived_id
 from accordant.kernel.money import Money
+from accordant.operations.people_office import PeopleOffice
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.redrive import Redriven
 from accordant.operations.redrive_checks import Installed, RedriveOrder, check_order
@@ -72,11 +74,13 @@ from accordant.ports.state import (
     StoredEntity,
     StoredStanding,
 )
+from accordant.store.alerts import AlertQueue
 from accordant.store.conflicts import SqlConflictBook, keep_decisions
 from accordant.store.engine import Database
 from accordant.store.inbox import SqlInbox
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
+from accordant.store.people import SqlPeople
 from accordant.store.phases import SqlPhaseBook
 from accordant.store.review_desk import SqlReviewDesk
 from accordant.store.schema import switch, write_intent
@@ -139,14 +143,16 @@ class ConsoleDesk:
         *,
         token: str | None = None,
         hosts: tuple[str, ...] = (),
-        people: tuple[tuple[str, str], ...] = (),
         charter: Charter = CHARTER,
     ) -> None:
         self.database = database
         self.charter = charter
         self.environment = "demo"
         self.console_token = token
-        self.console_people = people
+        self.console_key = b"a key of the test's own, 32 bytes"
+        self.people = PeopleOffice(
+            SqlPeople(database), self.clock, alarm=AlertQueue(database).add, random_bytes=os.urandom
+        )
         self.phase_office = PhaseOffice(
             SqlPhaseBook(database),
             lambda: write_rulebook(charter, dict.fromkeys(charter.systems, Tier.GOLD)),
@@ -154,6 +160,7 @@ class ConsoleDesk:
             self.clock,
             tiers=lambda one: dict.fromkeys(one.systems, Tier.GOLD),
             facts=dict,
+            proved=lambda: self.people.is_configured,
         )
         self.audience = Audience.SUPPORT
         self.allowed_hosts = ("testserver.local", *hosts)

@@ -76,7 +76,13 @@ def test_a_decision_needs_a_reason_and_is_shown(desk: ConsoleDesk, visitor: Test
     assert "for a stated reason" in refused.text
     done = visitor.post(f"/conflicts/{one.id}/decide", data={**form, "reason": "The new legal name."}, headers=HERE)
     assert done.status_code == 303
-    assert desk.asked[-1] == ("restore", one.id, "target", "console (this machine)", "The new legal name.")
+    assert desk.asked[-1] == (
+        "restore",
+        one.id,
+        "target",
+        "console on this machine (unverified)",
+        "The new legal name.",
+    )
     assert "The new legal name." in visitor.get(done.headers["location"]).text
 
 

@@ -249,7 +249,7 @@ def test_pausing_needs_a_reason_and_shows_a_banner(
     assert visitor.post("/flows/pause", data=form, headers=HERE).status_code == 422
     assert desk.asked == []
     assert visitor.post("/flows/pause", data=form | {"reason": "Field renamed"}, headers=HERE).status_code == 303
-    assert desk.asked == [("pause", "accounts", "console (this machine)", "Field renamed")]
+    assert desk.asked == [("pause", "accounts", "console on this machine (unverified)", "Field renamed")]
     assert "Field renamed" in visitor.get("/customers").text
     resume = {"csrf": hidden(visitor.get("/flows/resume?flow=accounts").text, "csrf"), "flow": "accounts"}
     assert visitor.post("/flows/resume", data=resume, headers=HERE).status_code == 303

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -13,25 +13,30 @@ from litestar import Litestar
 from litestar.testing import TestClient
 
 from accordant.canonical.charter import Phase
+from accordant.canonical.people import PersonRole
 from accordant.web.console.routes import console_application
 from tests.integration.operations.kit import Installation, an_installation
 from tests.integration.operations.test_widen import ACCOUNTS, GATE, WHY, compared
 
 HERE = {"origin": "http://console.local"}
-TOKENS = {"Ada": "ada-has-a-long-random-token", "Bo": "bo-has-another-random-token"}
+ROLES = {"Ada": PersonRole.OPERATOR, "Bo": PersonRole.APPROVER, "Vic": PersonRole.VIEWER}
 
 
-def people() -> tuple[tuple[str, str], ...]:
-    return tuple((name, hashlib.sha256(token.encode()).hexdigest()) for name, token in TOKENS.items())
+def people(one: Installation) -> dict[str, str]:
+    """Tokens for everybody, by name."""
+    return {
+        name: one.hub.people.add(name, frozenset({role}), timedelta(days=30), admin=None, actor="root")[1]
+        for name, role in ROLES.items()
+    }
 
 
 @contextmanager
-def browsing(one: Installation, name: str | None = None) -> Iterator[TestClient[Litestar]]:
+def browsing(one: Installation, token: str | None = None) -> Iterator[TestClient[Litestar]]:
     one.hub.settings = msgspec.structs.replace(one.hub.settings, allowed_hosts=("console.local",))
     with TestClient(console_application(one.hub), base_url="http://console.local") as client:
         client.follow_redirects = False
-        if name is not None:
-            form = {"csrf": csrf(client.get("/sign-in").text), "token": TOKENS[name], "next": "/phases"}
+        if token is not None:
+            form = {"csrf": csrf(client.get("/sign-in").text), "token": token, "next": "/phases"}
             assert client.post("/sign-in", data=form, headers=HERE).status_code == 303
         yield client
 
@@ -55,10 +60,10 @@ def in_force(one: Installation) -> Phase:
 async def test_two_who_signed_in_widen_and_anybody_narrows(tmp_path: Path) -> None:
     async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path, more=GATE) as one:
         one.hub.enforce_charter()
-        one.hub.settings = msgspec.structs.replace(one.hub.settings, console_people=people())
+        tokens = people(one)
         one.sell(2)
         await one.settle()
-        with browsing(one, "Ada") as ada:
+        with browsing(one, tokens["Ada"]) as ada:
             page = ada.get(f"/phases/{ACCOUNTS}").text
             assert "can be requested once every item holds" in page
             code, text = send(ada, "request", phase="controlled")
@@ -69,9 +74,12 @@ async def test_two_who_signed_in_widen_and_anybody_narrows(tmp_path: Path) -> No
             assert "1 proposal" in board
             proposal = re.findall(r'name="proposal" value="(ask_\w+)"', ada.get(f"/phases/{ACCOUNTS}").text)[0]
             code, text = send(ada, "approve", proposal=proposal)
-            assert (code, "Ada requested this and cannot approve it." in text) == (409, True)
+            assert (code, "Ada is operator and may not approve" in text) == (403, True)
+        with browsing(one, tokens["Vic"]) as vic:
+            for act in ("request", "approve", "narrow"):
+                assert send(vic, act, proposal=proposal, phase="draft")[0] == 403
         assert in_force(one) is Phase.READ_ONLY
-        with browsing(one, "Bo") as bo:
+        with browsing(one, tokens["Bo"]) as bo:
             assert ">Bo<" in bo.get("/phases").text
             assert send(bo, "approve", proposal=proposal)[0] == 303
             assert in_force(one) is Phase.CONTROLLED

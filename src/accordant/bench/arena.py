@@ -76,24 +76,84 @@ def arena(store: str) -> Iterator[Arena]:
         yield Arena(home, url, stack)
 
 
+class Stored:
+    """A store that may outlive the run: its address, and whether an earlier run has made what is in it."""
+
+    def __init__(self, url: str, stamp: Path) -> None:
+        self.url = url
+        self.is_made = stamp.exists()
+        self._stamp = stamp
+
+    def made(self) -> None:
+        """Say that the store holds all it should: a run that is cut off before this makes it anew the next time."""
+        self._stamp.touch()
+
+
+@contextmanager
+def stored(store: str, name: str, *, keep: Path | None) -> Iterator[Stored]:
+    """A store called ``name``, kept from run to run in the folder ``keep``, or gone afterwards without one.
+
+    A kept PostgreSQL database is called ``accordant_bench_NAME``, and the folder remembers that it is complete.
+    Raises ConfigurationError without a server.
+    """
+    with ExitStack() as stack:
+        if keep is None:
+            folder = Path(tempfile.mkdtemp(prefix="accordant-bench-"))
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        else:
+            folder = keep
+            folder.mkdir(parents=True, exist_ok=True)
+        stamp = folder / f"{name}.{store}.made"
+        if store == "sqlite":
+            file = folder / f"{name}.db"
+            if not stamp.exists():
+                for leftover in folder.glob(f"{file.name}*"):
+                    leftover.unlink()
+            url = f"sqlite:///{file}"
+        elif keep is None:
+            url = stack.enter_context(_postgres_database())
+        else:
+            url = _kept_database(f"accordant_bench_{name}", stamp)
+        yield Stored(url, stamp)
+
+
+def _kept_database(name: str, stamp: Path) -> str:
+    with _server() as connection:
+        exists = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
+        if exists and not stamp.exists():
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload,unused-ignore]
+        if not exists:
+            stamp.unlink(missing_ok=True)
+        if not stamp.exists():
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload,unused-ignore]
+    return _address(name)
+
+
 @contextmanager
 def _postgres_database() -> Iterator[str]:
-    server = os.environ.get("ACCORDANT_TEST_POSTGRES", POSTGRES_DEFAULT)
     name = f"accordant_bench_{secrets.token_hex(4)}"
+    with _server() as connection:
+        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload,unused-ignore]
     try:
-        connection = psycopg.connect(server, autocommit=True)
+        yield _address(name)
+    finally:
+        with _server() as closing:
+            closing.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload,unused-ignore]
+
+
+def _server() -> "psycopg.Connection[tuple[object, ...]]":
+    try:
+        return psycopg.connect(os.environ.get("ACCORDANT_TEST_POSTGRES", POSTGRES_DEFAULT), autocommit=True)
     except psycopg.OperationalError as error:
         raise ConfigurationError(
             f"No PostgreSQL answers: {str(error).splitlines()[0]}",
             remedy="Start one, or set ACCORDANT_TEST_POSTGRES to its address.",
         ) from None
-    with connection:
-        connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload,unused-ignore]
-    try:
-        yield make_url(server).set(database=name).render_as_string(hide_password=False)
-    finally:
-        with psycopg.connect(server, autocommit=True) as closing:
-            closing.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[call-overload,unused-ignore]
+
+
+def _address(database: str) -> str:
+    server = os.environ.get("ACCORDANT_TEST_POSTGRES", POSTGRES_DEFAULT)
+    return make_url(server).set(database=database).render_as_string(hide_password=False)
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -50,8 +51,14 @@ BENCHMARKS: dict[str, Benchmark] = {
 }
 
 
-def bench(name: str, *, store: str, n: int | None, repeat: int, seed: int, workers: int | None = None) -> Figure:
-    """Run one benchmark ``repeat`` times. Raises ConfigurationError for an unknown name, store or number of workers."""
+def bench(
+    name: str, *, store: str, n: int | None, repeat: int, seed: int, workers: int | None = None,
+    keep: Path | None = None,
+) -> Figure:  # fmt: skip
+    """Run one benchmark ``repeat`` times.
+
+    Raises: ConfigurationError for an unknown name or store, and for ``workers`` or ``keep`` where they mean nothing.
+    """
     chosen = BENCHMARKS.get(name)
     if chosen is None:
         raise ConfigurationError(f"There is no benchmark {name!r}.", remedy=f"Choose one of: {', '.join(BENCHMARKS)}.")
@@ -64,6 +71,12 @@ def bench(name: str, *, store: str, n: int | None, repeat: int, seed: int, worke
                 f"The benchmark {name} does not run with {workers} workers.", remedy="Leave --workers out, or: path."
             )
         measure = partial(runs.path, workers=workers)
+    if keep is not None:
+        if name != "why":
+            raise ConfigurationError(
+                f"The benchmark {name} does not keep its store.", remedy="Leave --keep out, or measure why."
+            )
+        measure = partial(why.ask, keep=keep)
     size = n or chosen.n
     done = []
     for number in range(1, repeat + 1):

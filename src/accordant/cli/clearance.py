@@ -43,7 +43,7 @@ def record(
         status=status,
         evidence=evidence.strip(),
         checked_at=now if checked_on is None else datetime.combine(checked_on, time(), tzinfo=UTC),
-        recorded_by=person(who),
+        recorded_by=person(who, common=common),
         recorded_at=now,
         reason=reason.strip(),
     )

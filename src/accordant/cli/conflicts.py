@@ -158,7 +158,7 @@ def restore(
     from accordant.canonical.conflicts import Choice
 
     chosen = None if value is None else Choice(value)
-    return asyncio.run(_decide(common, conflict_id, chosen, reason=reason, actor=person(who)))
+    return asyncio.run(_decide(common, conflict_id, chosen, reason=reason, actor=person(who, common=common)))
 
 
 @conflicts_app.command
@@ -173,7 +173,7 @@ def release(
     """Let a field be written again that went back and forth too often."""
     from accordant.canonical.conflicts import Choice
 
-    return asyncio.run(_decide(common, conflict_id, Choice.RELEASE, reason=reason, actor=person(who)))
+    return asyncio.run(_decide(common, conflict_id, Choice.RELEASE, reason=reason, actor=person(who, common=common)))
 
 
 async def _decide(common: Common, conflict_id: str, choice: "Choice | None", *, reason: str, actor: str) -> int:

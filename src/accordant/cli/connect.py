@@ -24,7 +24,7 @@ def connect(
     common: Common = COMMON,
 ) -> int:
     """Adopt an existing endpoint with its id, secret and version. Exit code 1 when something is wrong with it."""
-    found = asyncio.run(_connect(common, system, url, person(who)))
+    found = asyncio.run(_connect(common, system, url, person(who, common=common)))
     if common.json:
         emit(found)
     else:

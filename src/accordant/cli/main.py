@@ -18,6 +18,7 @@ from accordant.cli import (
     incident,
     look,
     operate,
+    people,
     phase,
     recover,
     rehearse,
@@ -84,6 +85,7 @@ app.command(identity_app)
 app.command(books_app)
 app.command(clearance.clearance_app)
 app.command(phase.phase_app)
+app.command(people.people_app)
 app.command(recover.patterns_app)
 app.command(incident.incident_app)
 app.command(flags.flags_app)

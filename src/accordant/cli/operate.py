@@ -45,8 +45,12 @@ def reconcile(
     if source is not None:
         if flow is not None:
             raise RejectedError("Compare a flow or a source, not both.", remedy="Leave one of them out.")
-        return asyncio.run(_reconcile_source(common, source, audience, repair=repair, limit=limit, actor=person(who)))
-    return asyncio.run(_reconcile_flows(common, flow, audience, repair=repair, limit=limit, actor=person(who)))
+        return asyncio.run(
+            _reconcile_source(common, source, audience, repair=repair, limit=limit, actor=person(who, common=common))
+        )
+    return asyncio.run(
+        _reconcile_flows(common, flow, audience, repair=repair, limit=limit, actor=person(who, common=common))
+    )
 
 
 async def _reconcile_flows(
@@ -205,7 +209,7 @@ def pause(
     common: Common = COMMON,
 ) -> int:
     """Stop a flow, an object, a system, a class of automation or every write, at once. Intake goes on."""
-    return _switch(common, what, because, person(who), thrown=True)
+    return _switch(common, what, because, person(who, common=common), thrown=True)
 
 
 def resume(
@@ -217,7 +221,7 @@ def resume(
     common: Common = COMMON,
 ) -> int:
     """Let what was stopped by a switch go on. What was planned meanwhile is sent as today's desired record."""
-    return _switch(common, what, because, person(who), thrown=False)
+    return _switch(common, what, because, person(who, common=common), thrown=False)
 
 
 def _switch(common: Common, what: str, because: str, actor: str, *, thrown: bool) -> int:

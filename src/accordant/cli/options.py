@@ -14,16 +14,21 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from accordant.canonical.charter import Audience, Charter
+from accordant.canonical.people import Person, same_person, unverified
 from accordant.cli.render import err
+from accordant.governance.access import AccessRefused, Act, demand
 from accordant.kernel.errors import ConfigurationError
 from accordant.settings import Settings, read_settings
 
 if TYPE_CHECKING:  # the heavy rooms are loaded only for the command that needs them
     from accordant.bootstrap import Hub
+    from accordant.operations.people_office import PeopleOffice
     from accordant.store.charter_folder import CharterInvalid
     from accordant.store.engine import Database
 
 _SQLITE = "sqlite:///"
+#: The token of who works at this terminal.
+TOKEN_VARIABLE = "ACCORDANT_TOKEN"  # noqa: S105  its name
 
 
 @Parameter(name="*")
@@ -50,20 +55,54 @@ def settings_of(common: Common, **serving: str | int | None) -> Settings:
     return read_settings(os.environ, home=common.home, charter=common.charter, store=common.store, **serving)
 
 
-def person(given: str | None) -> str:
-    """Who is acting: the name that was given, else ACCORDANT_ACTOR, else the operating system's user."""
-    return (given or "").strip() or os.environ.get("ACCORDANT_ACTOR", "").strip() or getpass.getuser()
+def person(given: str | None, act: Act = Act.OPERATE, *, common: Common = COMMON) -> str:
+    """Who is acting: whoever ACCORDANT_TOKEN proves, else a name, marked as typed.
+
+    The name that was given, else ACCORDANT_ACTOR, else the operating system's user. Raises AccessRefused for a token
+    that opens nothing, is somebody else's than the name, or whose roles do not allow ``act``.
+    """
+    typed = (given or "").strip() or os.environ.get("ACCORDANT_ACTOR", "").strip()
+    holder = token_holder(common)
+    if holder is None:
+        return unverified(typed or getpass.getuser())
+    if (given or "").strip() and not same_person(typed, holder.name):
+        raise AccessRefused(f"The token is that of {holder.name}, not of {typed}.", remedy="Leave --as out.")
+    demand(holder, act)
+    return holder.name
+
+
+def token_holder(common: Common) -> Person | None:
+    """Who ACCORDANT_TOKEN belongs to; None where it is not set. Raises AccessRefused."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not token:
+        return None
+    with _store_if_there(settings_of(common)) as database:
+        if database is None:
+            raise AccessRefused("There is no store yet that could know this token.", remedy=f"Unset {TOKEN_VARIABLE}.")
+        return people_office(database).identify(token)
+
+
+def people_office(database: "Database") -> "PeopleOffice":
+    """The people of a store, for a command that opens no more than that."""
+    from accordant.bootstrap import system_clock
+    from accordant.operations.people_office import PeopleOffice
+    from accordant.store.alerts import AlertQueue
+    from accordant.store.people import SqlPeople
+
+    return PeopleOffice(SqlPeople(database), system_clock, alarm=AlertQueue(database).add, random_bytes=os.urandom)
 
 
 @contextmanager
-def opened_store(common: Common) -> Iterator["Database"]:
-    """The store of this installation, up to date. Raises ConfigurationError when there is none yet."""
+def opened_store(common: Common, *, make: bool = False) -> Iterator["Database"]:
+    """The store of this installation, up to date. Raises ConfigurationError where there is none and not to ``make``."""
     from accordant.store.engine import Database
     from accordant.store.migrate import migrate
 
     settings = settings_of(common)
     path = Path(settings.store.removeprefix(_SQLITE))
-    if settings.store.startswith(_SQLITE) and not path.is_file():
+    if make:
+        settings.home.mkdir(parents=True, exist_ok=True)
+    elif settings.store.startswith(_SQLITE) and not path.is_file():
         raise ConfigurationError(
             f"There is no store at {path}.",
             remedy="Run `accordant serve` once, or name another with --home or ACCORDANT_STORE.",
@@ -103,7 +142,7 @@ def charter_to_run(settings: Settings) -> tuple[Charter, "CharterInvalid | None"
             wrong = tuple(defect for defect in folder.check(connector_facts()) if defect.severity is Severity.ERROR)
             if not wrong and kept is not None and database is not None:
                 approved_by = CharterShelf(database).approved_by(folder.charter.version)
-                found = adoption_defects(kept, folder.charter, actor=person(None), approved_by=approved_by)
+                found = adoption_defects(kept, folder.charter, actor=_starter(database), approved_by=approved_by)
                 wrong = folder.placed(found)
             if not wrong:
                 return folder.charter, None
@@ -112,6 +151,12 @@ def charter_to_run(settings: Settings) -> tuple[Charter, "CharterInvalid | None"
             if kept is None:
                 raise
             return kept, error
+
+
+def _starter(database: "Database") -> str:
+    """Who starts the hub: whoever the token proves, else the name that is typed or the operating system's."""
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    return people_office(database).identify(token).name if token else person(None)
 
 
 @contextmanager

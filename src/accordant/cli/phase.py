@@ -10,6 +10,7 @@ from accordant.canonical.charter import Phase
 from accordant.cli.operate import Because, Who
 from accordant.cli.options import COMMON, Common, opened_hub, person
 from accordant.cli.render import emit, say, table
+from accordant.governance.access import Act
 
 if TYPE_CHECKING:
     from accordant.canonical.phases import EvidencePack, Grant
@@ -89,7 +90,7 @@ def request(
     common: Common = COMMON,
 ) -> int:
     """Ask for one wider phase. The hub collects the evidence; it is refused while anything of it is red."""
-    return asyncio.run(_request(common, flow, phase, because=because, actor=person(who)))
+    return asyncio.run(_request(common, flow, phase, because=because, actor=person(who, Act.REQUEST, common=common)))
 
 
 async def _request(common: Common, flow: str, phase: Phase, *, because: str, actor: str) -> int:
@@ -118,7 +119,7 @@ def approve(
     common: Common = COMMON,
 ) -> int:
     """Grant what another person requested: this flow, this phase, these fields, on this evidence, once."""
-    return asyncio.run(_approve(common, proposal, because=because, actor=person(who)))
+    return asyncio.run(_approve(common, proposal, because=because, actor=person(who, Act.APPROVE, common=common)))
 
 
 async def _approve(common: Common, proposal: str, *, because: str, actor: str) -> int:
@@ -139,7 +140,7 @@ def narrow(
     common: Common = COMMON,
 ) -> int:
     """Take a flow back, at once. One person is enough; going forward again asks for evidence and two."""
-    return asyncio.run(_narrow(common, flow, phase, because=because, actor=person(who)))
+    return asyncio.run(_narrow(common, flow, phase, because=because, actor=person(who, Act.STOP, common=common)))
 
 
 async def _narrow(common: Common, flow: str, phase: Phase, *, because: str, actor: str) -> int:

@@ -46,7 +46,7 @@ def redrive(
     """Put dead letters back at the head of their lanes. Without ids, --matching or --pattern: list them by pattern."""
     if matching is not None and pattern is not None:
         raise RejectedError("Choose by a text or by a pattern, not both.", remedy="Leave one of them out.")
-    actor = person(who)
+    actor = person(who, common=common)
     if count_only or waive_window:
         return asyncio.run(_look(common, ids, matching, pattern, actor=actor, because=because, waive=waive_window))
     return asyncio.run(
@@ -246,7 +246,7 @@ def name_pattern(
     common: Common = COMMON,
 ) -> int:
     """Give an error pattern a name and a remedy; both are shown wherever it is met again."""
-    return asyncio.run(_name_pattern(common, key, name, remedy=remedy, actor=person(who)))
+    return asyncio.run(_name_pattern(common, key, name, remedy=remedy, actor=person(who, common=common)))
 
 
 async def _name_pattern(common: Common, key: str, name: str, *, remedy: str, actor: str) -> int:
@@ -294,7 +294,7 @@ def replay(
     )
     order = ReplayOrder(
         scope=scope,
-        actor=person(who),
+        actor=person(who, common=common),
         reason=because,
         classes=tuple(only or ReplayClass),
         automations=tuple(include_automations or ()),

@@ -54,7 +54,7 @@ def rehearse(
     order = RehearsalOrder(
         flow=flow, since=instant(since, "--since"), until=instant(until, "--until"), quick=quick, sample=sample
     )
-    found = asyncio.run(_rehearse(common, order, out, person(who)))
+    found = asyncio.run(_rehearse(common, order, out, person(who, common=common)))
     if common.json:
         emit(found)
     else:

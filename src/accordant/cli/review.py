@@ -156,7 +156,7 @@ async def _decide(common: Common, action: str, name: str, record: str | None, wo
         answer = await hub.review_room.decide(
             ReviewAction(action),
             name,
-            actor=person(word.who),
+            actor=person(word.who, common=common),
             reason=word.because,
             target_id=record,
             system=word.system,
@@ -209,7 +209,7 @@ def merge(
     common: Common = COMMON,
 ) -> int:
     """Take the customers of duplicate records to the one that is kept. The records are merged in the target by hand."""
-    return asyncio.run(_merge(common, system, (survivor, *others), because, person(who)))
+    return asyncio.run(_merge(common, system, (survivor, *others), because, person(who, common=common)))
 
 
 async def _merge(common: Common, system: str, records: tuple[str, ...], because: str, actor: str) -> int:

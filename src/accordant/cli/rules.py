@@ -10,18 +10,22 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from accordant.canonical.charter import Charter, CustomerModel
+from accordant.canonical.people import bare_name, is_unverified, same_person
 from accordant.canonical.shapes import TargetDrift
 from accordant.cli.options import (
     COMMON,
+    TOKEN_VARIABLE,
     Common,
     charter_in_force,
     charter_to_run,
     opened_hub,
     opened_store,
+    people_office,
     person,
     settings_of,
 )
 from accordant.cli.render import emit, err, say, shown, table
+from accordant.governance.access import Act
 from accordant.kernel.errors import AccordantError, ConfigurationError, RejectedError
 from accordant.operations.check_target import check_target
 from accordant.operations.endpoints import EndpointFinding
@@ -234,7 +238,7 @@ def approve(
     from accordant.bootstrap import read_charter
     from accordant.store.charters import CharterShelf
 
-    name = person(who)
+    name = person(who, Act.APPROVE, common=common)
     folder = read_charter(settings_of(common))
     with opened_store(common) as database:
         kept = charter_in_force(database)
@@ -243,10 +247,16 @@ def approve(
                 f"The folder holds charter {folder.charter.version}, not {version}: it changed since.",
                 remedy="Look at `accordant check` again, and approve what you have seen.",
             )
-        if kept is None or name not in kept.phases.approvers:
+        if people_office(database).is_configured and is_unverified(name):
+            raise RejectedError(
+                f"{bare_name(name)} is a typed name, and people have tokens here.",
+                remedy=f"Set {TOKEN_VARIABLE} to your own token.",
+            )
+        if kept is None or not any(same_person(name, approver) for approver in kept.phases.approvers):
             listed = ", ".join(kept.phases.approvers) if kept is not None else ""
             raise RejectedError(
-                f"{name} is no approver of the charter in force.", remedy=f"Its approvers are: {listed or 'nobody'}."
+                f"{bare_name(name)} is no approver of the charter in force.",
+                remedy=f"Its approvers are: {listed or 'nobody'}.",
             )
         CharterShelf(database).approve(version, actor=name, now=datetime.now(UTC))
     if common.json:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from accordant.cli.options import COMMON, Common, opened_hub, person, settings_of
 from accordant.cli.render import emit, say, table
+from accordant.governance.access import Act
 from accordant.settings import Role
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ async def _serve(common: Common, **serving: str | int | None) -> int:
         def ready(running: "HubServer") -> None:
             _tell_ready(common, hub, running)
 
-        await asyncio.to_thread(partial(hub.enforce_charter, actor=person(None)))
+        await asyncio.to_thread(partial(hub.enforce_charter, actor=person(None, Act.LOOK, common=common)))
         await server.serve(hub, host=settings.host, port=settings.port, ready=ready)
     return 0
 

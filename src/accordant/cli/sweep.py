@@ -31,7 +31,7 @@ def sweep(
 
     Where the provider no longer lists what is asked for, its objects are compared instead, and that is said.
     """
-    reports = asyncio.run(_sweep(common, system, since, person(who)))
+    reports = asyncio.run(_sweep(common, system, since, person(who, common=common)))
     if common.json:
         emit({"sweeps": [_as_json(one) for one in reports]})
     else:

@@ -1,6 +1,7 @@
 """Commands to try Accordant out: `demo` plays a company on this machine, `bench` measures. Nothing real is touched."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -25,7 +26,7 @@ def demo(
 
 
 def bench(
-    name: Annotated[str, Parameter(help="intake, path, latency, why, charter or rehearse.")],
+    name: Annotated[str, Parameter(help="intake, path, latency, why, match, charter or rehearse.")],
     /,
     *,
     store: Annotated[str, Parameter(help="sqlite or postgres.")] = "sqlite",
@@ -33,13 +34,16 @@ def bench(
     repeat: Annotated[int, Parameter(help="Runs; their median is printed.")] = 3,
     seed: Annotated[int, Parameter(help="Seed of the load.")] = 7,
     workers: Annotated[int | None, Parameter(help="Processes that share the lanes; for path.")] = None,
+    keep: Annotated[
+        Path | None, Parameter(help="Folder that keeps the store for the next measurement; for why.")
+    ] = None,
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object a line.")] = False,
 ) -> int:
     """Measure whole runs, and print the median with the target it is held to."""
     from accordant.bench.main import BENCHMARKS
     from accordant.bench.main import bench as measure
 
-    found = measure(name, store=store, n=n, repeat=repeat, seed=seed, workers=workers)
+    found = measure(name, store=store, n=n, repeat=repeat, seed=seed, workers=workers, keep=keep)
     if json:
         sys.stdout.write(msgspec.json.encode(found).decode() + "\n")
         return 0

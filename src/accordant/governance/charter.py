@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 import msgspec
 
 from accordant.canonical.charter import Charter, FlowPart, Phase
+from accordant.canonical.people import bare_name, same_person
 from accordant.governance.check_flows import check_flows, check_mappings
 from accordant.governance.check_gates import check_gates
 from accordant.governance.check_identity import check_identity
@@ -117,9 +118,14 @@ def adoption_defects(
         reasons.append("Who approves, and on what evidence, would change.")
     if in_force.red_flags != proposed.red_flags:
         reasons.append("What is a red flag, and who takes it down, would change.")
-    if not reasons or (approved_by in approvers and approved_by != actor):
+    second = approved_by is not None and not same_person(approved_by, actor)
+    if not reasons or (second and any(same_person(approved_by or "", name) for name in approvers)):
         return comparison.defects
-    who = "Nobody has approved it" if approved_by is None else f"{approved_by} may not approve it for {actor}"
+    who = (
+        "Nobody has approved it"
+        if approved_by is None
+        else f"{bare_name(approved_by)} may not approve it for {bare_name(actor)}"
+    )
     return (
         *comparison.defects,
         Defect(

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from accordant.canonical.charter import Charter, Phase
+from accordant.canonical.people import same_person
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
-from accordant.governance.grants import is_exempt, same_person
+from accordant.governance.grants import is_exempt
 from accordant.governance.phases import is_wider
 
 #: Figure of the part -> the least and the most that makes sense. The most keeps the evidence inside what is counted.

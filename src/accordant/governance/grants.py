@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from accordant.canonical.charter import Charter, FlowPart, OwnershipPart, Phase
+from accordant.canonical.people import same_person
 from accordant.canonical.phases import Grant
 from accordant.governance.gates import stands_before
 from accordant.governance.phases import is_wider, narrower, spoken
@@ -125,8 +126,3 @@ def _gap(grant: Grant, meaning: str, write_fields: frozenset[str], wished: Phase
     if added and narrower(wished, grant.phase) is Phase.CONTROLLED:
         return f"The charter releases {', '.join(sorted(added))}, which nobody approved; it has to be approved again."
     return ""
-
-
-def same_person(one: str, other: str) -> bool:
-    """Whether two names are meant to be one person: case and spaces make nobody another."""
-    return "".join(one.casefold().split()) == "".join(other.casefold().split())

@@ -33,6 +33,7 @@ class PhaseOffice:
         *,
         tiers: Callable[[Charter], Mapping[str, Tier]],
         facts: Callable[[], Mapping[str, ConnectorFacts]],
+        proved: Callable[[], bool],
     ) -> None:
         self.book = book
         self._rulebook = rulebook
@@ -40,6 +41,7 @@ class PhaseOffice:
         self._clock = clock
         self._tiers = tiers
         self._facts = facts
+        self._proved = proved
 
     def desk(self, flow: str) -> WideningDesk:
         """What a widening of this flow is judged by. Raises ConfigurationError for one the charter does not have."""
@@ -58,6 +60,7 @@ class PhaseOffice:
             switches=self._switches(),
             book=self.book,
             now=self._clock(),
+            proved=self._proved(),
         )
 
     def standing(self) -> dict[str, Ceiling]:

@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 import msgspec
 
 from accordant.canonical.charter import Charter, FlowPart, Phase
+from accordant.canonical.people import bare_name, is_unverified, same_person
 from accordant.canonical.phases import EvidencePack, Grant, Proposal
 from accordant.governance.decide import CompiledFlow, Switches
 from accordant.governance.evidence import EVENTS_SINCE, Figures, Question, judge_evidence
 from accordant.governance.findings import Defect
-from accordant.governance.grants import is_exempt, same_person
+from accordant.governance.grants import is_exempt
 from accordant.governance.phases import is_wider, next_phase, spoken
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import fingerprint
@@ -37,7 +38,8 @@ class WideningRefused(RejectedError):
 class WideningDesk(msgspec.Struct, frozen=True, kw_only=True):
     """What a widening is judged by: the charter, the flow as the court knows it, what is granted, and the moment.
 
-    ``cap`` is the widest phase its connectors have earned, ``defects`` what the charter's check finds.
+    ``cap`` is the widest phase its connectors have earned, ``defects`` what the charter's check finds, ``proved`` that
+    people have tokens here, so that a typed name neither requests nor approves.
     """
 
     charter: Charter
@@ -48,6 +50,7 @@ class WideningDesk(msgspec.Struct, frozen=True, kw_only=True):
     switches: Switches
     book: PhaseBook
     now: datetime
+    proved: bool = False
 
     @property
     def in_force(self) -> Phase:
@@ -136,6 +139,7 @@ def request(desk: WideningDesk, *, wished: Phase, actor: str, reason: str) -> tu
     Raises WideningRefused, naming the first thing that is missing.
     """
     _named(actor, reason)
+    _proved(desk, actor)
     _one_step(desk, wished)
     pack = collect(desk, wished)
     _all_green(pack)
@@ -337,14 +341,29 @@ def _all_green(pack: EvidencePack) -> None:
     raise WideningRefused(f"The evidence for {pack.flow} is not green. {told}{more}")
 
 
+def _proved(desk: WideningDesk, actor: str) -> None:
+    if desk.proved and is_unverified(actor):
+        raise WideningRefused(
+            f"{bare_name(actor)} is a typed name, and people have tokens here.",
+            remedy="Set ACCORDANT_TOKEN to your own token, or sign in to the console with it.",
+        )
+
+
 def _second_person(desk: WideningDesk, proposal: Proposal, actor: str) -> None:
+    _proved(desk, actor)
+    if desk.proved and is_unverified(proposal.requested_by):
+        raise WideningRefused(
+            f"Nobody proved to be {bare_name(proposal.requested_by)}, who requested this before people had tokens.",
+            remedy="Request it anew, signed in.",
+        )
     if same_person(actor, proposal.requested_by):
         raise WideningRefused(
-            f"{actor.strip()} requested this and cannot approve it.", remedy="Ask another approver of the charter."
+            f"{bare_name(actor.strip())} requested this and cannot approve it.",
+            remedy="Ask another approver of the charter.",
         )
     approvers = desk.charter.phases.approvers
     if not any(same_person(actor, name) for name in approvers):
         raise WideningRefused(
-            f"{actor.strip()} is no approver.",
+            f"{bare_name(actor.strip())} is no approver.",
             remedy=f"The charter names: {', '.join(approvers) or 'nobody yet (phases.approvers)'}.",
         )

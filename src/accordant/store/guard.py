@@ -69,6 +69,7 @@ GOVERNED: dict[str, Rule] = {
     "evidence_pack": Rule(each=("phases.widening.",)),
     "phase_proposal": Rule(each=("phases.widening.",)),
     "phase_grant": Rule(each=("phases.flow.",)),
+    "person": Rule(each=("people.",)),
     "charter_version": Rule(each=("charter.version.",)),
     "hub_fact": Rule(each=("charter.version.",)),
 }

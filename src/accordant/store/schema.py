@@ -45,6 +45,7 @@ from accordant.store.schema_matching import (
     review_decision,
 )
 from accordant.store.schema_missed import adopted_endpoint, event_rhythm
+from accordant.store.schema_people import person
 from accordant.store.schema_recovery import error_pattern, redrive_waiver, replay_job
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "match_rejection",
     "metadata",
     "owed_decision",
+    "person",
     "phase_grant",
     "phase_proposal",
     "record_link",

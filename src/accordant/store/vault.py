@@ -13,6 +13,8 @@ from pathlib import Path
 import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import select
 
 from accordant.kernel.clock import to_micros
@@ -49,11 +51,16 @@ class Vault:
     def __init__(self, database: Database, wrapping_key: bytes, random_bytes: RandomBytes = os.urandom) -> None:
         self._database = database
         self._wrapping = AESGCM(wrapping_key)
+        self._seed = wrapping_key
         self._random = random_bytes
         self._opened: dict[str, AESGCM] = {}
         self._current: dict[str, str] = {}
         self._lock = threading.Lock()
         self._local = threading.local()
+
+    def derived(self, purpose: bytes) -> bytes:
+        """32 bytes that every process of the installation gets for ``purpose``, and nobody else."""
+        return HKDF(algorithm=SHA256(), length=32, salt=None, info=b"accordant " + purpose).derive(self._seed)
 
     def current_key(self, now: datetime) -> str:
         """The id of the key that seals today; made and stored on the first use of a month."""

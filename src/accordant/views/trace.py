@@ -281,11 +281,14 @@ def _carried(connection: Connection, trail: Sequence[TrailLine], own: set[str]) 
 
 
 def _planned_at(connection: Connection, records: Sequence[str], at: int) -> Iterator[Carried]:
-    columns = (write_intent.c.record, write_intent.c.id, write_intent.c.cause, write_intent.c.state,
-               write_intent.c.planned_at)  # fmt: skip
-    for row in sorted(rows_by_key(connection, columns, write_intent.c.record, records)):
-        if row.planned_at == at:
-            yield Carried(record=row.record, intent_id=row.id, seq=row.cause, state=row.state)
+    """The writes of ``records`` that were planned at ``at``; a record may have thousands of others."""
+    rows = connection.execute(
+        select(write_intent.c.record, write_intent.c.id, write_intent.c.cause, write_intent.c.state)
+        .where(write_intent.c.record.in_(records), write_intent.c.planned_at == at)
+        .order_by(write_intent.c.record, write_intent.c.id)
+    )
+    for row in rows:
+        yield Carried(record=row.record, intent_id=row.id, seq=row.cause, state=row.state)
 
 
 def _neighbours(connection: Connection, lane: str, seq: int) -> tuple[Neighbour, ...]:

@@ -18,7 +18,7 @@ from granian.log import LogLevels
 from granian.server.embed import Server
 
 from accordant.bootstrap import Hub
-from accordant.kernel.errors import TransientError
+from accordant.kernel.errors import ConfigurationError, TransientError
 from accordant.ports.inbox import Arrival, Reception
 from accordant.ports.lanes import StaleLease
 from accordant.runtime.group_commit import GroupCommit
@@ -124,7 +124,8 @@ class HubServer:
         self._listeners: list[tuple[Server, asyncio.Task[None]]] = []
 
     async def start(self) -> None:
-        """Listen, and begin to work."""
+        """Listen, and begin to work. Raises ConfigurationError where everybody on the network could act."""
+        await asyncio.to_thread(self._refuse_an_open_console)
         await asyncio.to_thread(self.hub.enforce_charter)
         if Role.WORKER in self.roles:
             self._heart.start()
@@ -139,6 +140,15 @@ class HubServer:
             await self._listen(front(self.door, console_application(self.hub), self._observer), self.port)
         if self.metrics_port is not None:
             await self._listen(back(self._observer), self.metrics_port)
+
+    def _refuse_an_open_console(self) -> None:
+        settings = self.hub.settings
+        asks = settings.console_token is not None or self.hub.people.is_configured
+        if Role.DOOR in self.roles and not settings.is_loopback and not asks:
+            raise ConfigurationError(
+                f"The console would be open to everybody who can reach {settings.host}.",
+                remedy="Give people tokens (accordant people add), set ACCORDANT_CONSOLE_TOKEN, or bind to 127.0.0.1.",
+            )
 
     async def _listen(self, application: Application, port: int) -> None:
         server = Server(

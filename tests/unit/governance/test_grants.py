@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accordant.canonical.charter import Automation, Charter, FlowPart, OwnershipPart, Phase, Winner
+from accordant.canonical.people import same_person
 from accordant.canonical.phases import Grant
 from accordant.governance.decide import Case, Switches, compile_flow, decide
-from accordant.governance.grants import ceiling_of, is_exempt, meaning_of, same_person
+from accordant.governance.grants import ceiling_of, is_exempt, meaning_of
 from accordant.governance.ownership import OwnershipMatrix
 from accordant.governance.phases import is_wider
 from tests.unit.governance.company import charter

@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Redirect
 
+from accordant.governance.access import Act
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import fingerprint
 from accordant.operations.redrive_checks import RedriveOrder
@@ -150,7 +151,7 @@ def confirm_pause(request: Visitor, console: NamedDependency[Console], flow: Fro
 @post("/flows/pause")
 async def pause(request: Visitor, console: NamedDependency[Console]) -> Answer | Redirect:
     """Pause the flow; a reason is asked of everybody."""
-    fields = await console.checked_form(request)
+    fields = await console.checked_form(request, Act.STOP)
     flow, reason = _flow_named(console, fields.get("flow", "")), fields.get("reason", "").strip()
     if not reason or len(reason) > REASON_LENGTH_MAX:
         problem = f"Write why, in at most {REASON_LENGTH_MAX} characters: whoever resumes the flow will read it."

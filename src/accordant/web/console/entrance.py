@@ -1,5 +1,7 @@
 """Signing in and out, and the two files every page is dressed with."""
 
+import asyncio
+from functools import partial
 from pathlib import Path
 
 from litestar import MediaType, Response, get, post
@@ -53,15 +55,17 @@ def _ask(request: Visitor, console: Console, *, wanted: str, problem: str, statu
 @post("/sign-in")
 async def sign_in(request: Visitor, console: NamedDependency[Console]) -> Answer | Redirect:
     """Check the token; a right one makes a new session and a new visitor's cookie."""
-    fields = await console.checked_form(request)
+    fields = await console.checked_form(request, None)
     at_s = console.hub.clock().timestamp()
     wait_s = console.gate.wait_s(at_s)
     if wait_s:
         problem = f"Too many wrong tokens. Everybody waits {wait_s:.0f} seconds."
         return _ask(request, console, wanted=own_path(fields.get("next", "/")), problem=problem, status_code=429)
-    session = console.gate.sign_in(fields.get("token", ""), at_s=at_s)
+    session = await asyncio.to_thread(partial(console.gate.sign_in, fields.get("token", ""), at_s=at_s))
     if session is None:
-        problem = "This is not the console's token. It is in the setting ACCORDANT_CONSOLE_TOKEN of the server."
+        problem = (
+            "This token opens nothing here: it is wrong, or was revoked, or has run out. Ask an admin for a new one."
+        )
         return _ask(request, console, wanted=own_path(fields.get("next", "/")), problem=problem, status_code=401)
     answer = Redirect(own_path(fields.get("next", "/")), status_code=303)
     console.set_cookie(answer, request, SESSION_COOKIE, session, seconds=SESSION_SECONDS_MAX)
@@ -72,7 +76,7 @@ async def sign_in(request: Visitor, console: NamedDependency[Console]) -> Answer
 @post("/sign-out")
 async def sign_out(request: Visitor, console: NamedDependency[Console]) -> Redirect:
     """End this browser's session."""
-    await console.checked_form(request)
+    await console.checked_form(request, None)
     answer = Redirect("/sign-in", status_code=303)
     answer.delete_cookie(SESSION_COOKIE, path="/")
     answer.delete_cookie(VISIT_COOKIE, path="/")

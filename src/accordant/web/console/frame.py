@@ -1,5 +1,6 @@
 """What every page is made with: the hub behind it, templates, frame, and answers to what goes wrong."""
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -18,9 +19,12 @@ from litestar.types import Message, Scope
 
 from accordant.analytics.movements import Movement
 from accordant.canonical.charter import Audience, Charter
+from accordant.canonical.people import unverified
+from accordant.governance.access import Act
 from accordant.governance.sensitivity import Lens, lens
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, TransientError
+from accordant.operations.people_office import PeopleOffice
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.redrive import Redriven
 from accordant.operations.redrive_checks import RedriveOrder
@@ -98,8 +102,12 @@ class ConsoleHub(Protocol):
         """The token visitors sign in with; None where nobody has to."""
 
     @property
-    def console_people(self) -> tuple[tuple[str, str], ...]:
-        """Who signs in with a token of their own: name, and SHA-256 of the token."""
+    def console_key(self) -> bytes:
+        """What cookies and forms are signed with."""
+
+    @property
+    def people(self) -> PeopleOffice:
+        """Who signs in with a token of their own."""
 
     @property
     def movements(self) -> Callable[..., tuple[Movement, ...]]:
@@ -165,7 +173,7 @@ class Console:
 
     def __init__(self, hub: ConsoleHub) -> None:
         self.hub = hub
-        self.gate = Gatekeeper(hub.console_token, hub.console_people)
+        self.gate = Gatekeeper(hub.console_key, hub.console_token, hub.people)
         self.gauge = Gauge(lambda: compare_records(hub.database, now=hub.clock()), hub.clock)
         self.listeners = 0
         self._lens: tuple[Charter, Lens] | None = None
@@ -188,12 +196,13 @@ class Console:
 
     def person(self, visitor: Visitor) -> str | None:
         """The name of who is signed in; None where nobody is, or with the token that names nobody."""
-        return self.gate.person_of(visitor.cookies.get(SESSION_COOKIE))
+        person = self.gate.person_of(visitor.cookies.get(SESSION_COOKIE))
+        return None if person is None else person.name
 
     def actor(self, visitor: Visitor) -> str:
-        """Who is named as having acted."""
-        shared = "console (token)" if self.gate.asks_for_token else "console (this machine)"
-        return self.person(visitor) or shared
+        """Who is named as having acted: a person who proved it, or the console, marked."""
+        shared = "console token" if self.gate.asks_for_token else "console on this machine"
+        return self.person(visitor) or unverified(shared)
 
     async def admit(self, visitor: Visitor) -> Answer | None:
         """Asked before every page: is this our host, and may this visitor see it?"""
@@ -203,10 +212,11 @@ class Console:
             raise Problem(421, "Unknown host", text, "Add the name to ACCORDANT_ALLOWED_HOSTS and start again.")
         visitor.state.lens = self.lens
         path = visitor.url.path
-        if path.startswith(_OPEN_PATHS) or self.gate.is_signed_in(visitor.cookies.get(SESSION_COOKIE)):
+        cookie = visitor.cookies.get(SESSION_COOKIE)
+        if path.startswith(_OPEN_PATHS) or await asyncio.to_thread(self.gate.is_signed_in, cookie):
             return None
         if form_of(visitor) != "html" or path == "/live":
-            raise Problem(401, "Sign in first", "This console asks for its token.", "Sign in at /sign-in.")
+            raise Problem(401, "Sign in first", "This console asks for a token.", "Sign in at /sign-in.")
         return Response(None, status_code=303, headers={"location": address("/sign-in", next=path)})
 
     @staticmethod
@@ -264,8 +274,11 @@ class Console:
             secure=visitor.url.scheme == "https",
         )
 
-    async def checked_form(self, visitor: Visitor) -> dict[str, str]:
-        """The fields of a form that came from a page of ours. Raises Problem."""
+    async def checked_form(self, visitor: Visitor, act: Act | None = Act.OPERATE) -> dict[str, str]:
+        """The fields of a form that came from a page of ours, of somebody who may do ``act``. Raises Problem.
+
+        A page that names no act asks for the role of an operator; None is for signing in and out.
+        """
         sent = visitor.headers.get("content-type", "").partition(";")[0].strip().lower()
         if sent != "application/x-www-form-urlencoded":
             raise Problem(415, "Not a form", "This address takes only the console's own forms.")
@@ -277,6 +290,10 @@ class Console:
         if not self.gate.is_form_token(fields.get("csrf", ""), visit):
             text = "The form is too old or was opened elsewhere, so nothing was done."
             raise Problem(403, "Form expired", text, "Go back, reload the page and send the form again.")
+        cookie = visitor.cookies.get(SESSION_COOKIE)
+        refusal = "" if act is None else await asyncio.to_thread(self.gate.refusal, cookie, act)
+        if refusal:
+            raise Problem(403, "Not your role", refusal)
         return fields
 
     def answer_problem(self, visitor: Visitor, error: Exception) -> Answer:

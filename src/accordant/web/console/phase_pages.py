@@ -8,6 +8,7 @@ from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
 from accordant.canonical.charter import Phase
+from accordant.governance.access import Act
 from accordant.governance.phases import next_phase
 from accordant.kernel.errors import RejectedError
 from accordant.views.overview import overview
@@ -22,6 +23,7 @@ _TOLD = {
     "approved": "Approved. The hub plans again what it only compared so far.",
     "narrowed": "Narrowed. Nothing wider leaves from now on.",
 }
+_ACTS = {"narrow": Act.STOP, "request": Act.REQUEST, "approve": Act.APPROVE}
 _HEADER = ("flow", "in_force", "charter", "class", "why_no_more", "proposals")
 
 
@@ -87,7 +89,7 @@ async def act(
     request: Visitor, console: NamedDependency[Console], flow: FromPath[str], act: FromPath[str]
 ) -> Answer | Redirect:
     """Request, approve or narrow. Going further takes two who signed in by name; going back takes anybody here."""
-    fields = await console.checked_form(request)
+    fields = await console.checked_form(request, _ACTS.get(act, Act.OPERATE))
     try:
         told = await asyncio.to_thread(_carry_out, request, console, flow, act, fields)
     except RejectedError as error:
@@ -105,7 +107,7 @@ def _carry_out(request: Visitor, console: Console, flow: str, act: str, fields: 
     if person is None:
         raise RejectedError(
             "Widening takes two persons, and nobody is signed in by name.",
-            remedy="Give each person a token in ACCORDANT_CONSOLE_TOKENS, or use accordant phase --as NAME.",
+            remedy="Give each person a token (accordant people add), or use accordant phase --as NAME here.",
         )
     if act == "request" and phase is not None:
         office.request(flow, phase, actor=person, reason=reason)

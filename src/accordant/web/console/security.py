@@ -1,16 +1,22 @@
 """Who may see the console and change something through it: host check, sign-in, CSRF token, origin, response headers.
 
-On loopback nobody signs in; a console token makes everybody, and a token of one's own says who it is. Every change is a
-POST that carries a token bound to the visitor's cookie and comes from this very origin.
+On loopback nobody signs in until people have tokens; from then on everybody does, by their own or by the one console
+token, which then only looks. Every change is a POST that carries a token bound to the visitor's cookie and comes from
+this very origin.
 """
 
 import hashlib
 import hmac
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from itsdangerous import BadSignature, TimestampSigner, URLSafeTimedSerializer
+
+from accordant.canonical.people import Person
+from accordant.governance.access import AccessRefused, Act, demand
+from accordant.kernel.errors import RejectedError
 
 VISIT_COOKIE = "accordant_visit"
 SESSION_COOKIE = "accordant_session"
@@ -20,8 +26,8 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 #: Wrong tokens in a row before everybody waits: the budget is the console's, so no visitor can lock out one other.
 WRONG_TOKENS_MAX = 10
 WRONG_TOKENS_PAUSE_S = 30.0
-#: The name of whoever signs in with the one token that everybody shares.
-NOBODY = ""
+#: What a session of the token that everybody shares begins with; ids of persons are hexadecimal.
+_SHARED = "shared-"
 
 HEADERS: Mapping[str, str] = {
     "content-security-policy": (
@@ -58,16 +64,30 @@ def is_same_origin(headers: Mapping[str, str], host: str | None) -> bool:
     return host is not None and urlsplit(origin).netloc.lower() == host.lower()
 
 
-class Gatekeeper:
-    """Signs and checks cookies and form tokens. The key comes from the console token, or is new in each process."""
+class People(Protocol):
+    """What the gate needs of the people of the hub."""
 
-    def __init__(self, console_token: str | None, people: Iterable[tuple[str, str]] = ()) -> None:
-        """``people`` are names with the SHA-256 of their token; the one console token names nobody."""
-        self._people = tuple(people)
-        if console_token is not None:
-            self._people = (*self._people, (NOBODY, hashlib.sha256(_bytes(console_token)).hexdigest()))
-        seed = repr(self._people).encode() if self._people else secrets.token_bytes(32)
-        key = hashlib.sha256(b"accordant console\x1f" + seed).digest()
+    @property
+    def is_configured(self) -> bool:
+        """Whether people have tokens here."""
+        ...
+
+    def identify(self, token: str) -> Person:
+        """Who a token belongs to. Raises RejectedError."""
+        ...
+
+    def holder(self, token_id: str) -> Person | None:
+        """The person of a session, as long as the token is active."""
+        ...
+
+
+class Gatekeeper:
+    """Signs and checks cookies and form tokens. A session is good for as long as its token is."""
+
+    def __init__(self, key: bytes, console_token: str | None, people: People) -> None:
+        """``key`` signs; the one ``console_token`` names nobody."""
+        self._people = people
+        self._shared = None if console_token is None else hashlib.sha256(_bytes(console_token)).hexdigest()
         self._sessions = TimestampSigner(key, salt="session")
         self._visits = TimestampSigner(key, salt="visit")
         self._forms = URLSafeTimedSerializer(key, salt="form")
@@ -77,7 +97,7 @@ class Gatekeeper:
     @property
     def asks_for_token(self) -> bool:
         """Whether visitors sign in."""
-        return bool(self._people)
+        return self._shared is not None or self._people.is_configured
 
     def new_visit(self) -> str:
         """The value of a new visitor's cookie."""
@@ -101,17 +121,26 @@ class Gatekeeper:
 
     def sign_in(self, token: str, *, at_s: float) -> str | None:
         """The session cookie for the right token; None for a wrong one, or after too many. ``at_s``: Unix time."""
-        if not self._people or at_s < self._closed_until:
+        if not self.asks_for_token or at_s < self._closed_until:
             return None
-        given = hashlib.sha256(_bytes(token)).hexdigest()
-        names = [name for name, digest in self._people if hmac.compare_digest(given, digest)]
-        if not names:
+        owner = self._owner_of(token)
+        if owner is None:
             self._wrong += 1
             if self._wrong >= WRONG_TOKENS_MAX:
                 self._wrong, self._closed_until = 0, at_s + WRONG_TOKENS_PAUSE_S
             return None
         self._wrong = 0
-        return self._sessions.sign(f"{secrets.token_urlsafe(18)}~{names[0].encode().hex()}").decode()
+        return self._sessions.sign(f"{secrets.token_urlsafe(18)}~{owner}").decode()
+
+    def _owner_of(self, token: str) -> str | None:
+        """The id of a person's token, or what stands for the shared one."""
+        given = hashlib.sha256(_bytes(token)).hexdigest()
+        if self._shared is not None and hmac.compare_digest(given, self._shared):
+            return f"{_SHARED}{given[:16]}"
+        try:
+            return self._people.identify(token).id
+        except RejectedError:
+            return None
 
     def wait_s(self, at_s: float) -> float:
         """How long nobody may try a token; 0 when anybody may."""
@@ -119,12 +148,33 @@ class Gatekeeper:
 
     def is_signed_in(self, cookie: str | None) -> bool:
         """Whether this visitor may see the console."""
-        return not self._people or self._unsigned(self._sessions, cookie, SESSION_SECONDS_MAX) is not None
+        return not self.asks_for_token or self._is_shared(cookie) or self.person_of(cookie) is not None
 
-    def person_of(self, cookie: str | None) -> str | None:
-        """The name of who is signed in; None where nobody is, or with the token that names nobody."""
-        session = self._unsigned(self._sessions, cookie, SESSION_SECONDS_MAX) if self._people else None
-        return (bytes.fromhex(session.rpartition("~")[2]).decode() or None) if session is not None else None
+    def person_of(self, cookie: str | None) -> Person | None:
+        """Who is signed in; None where nobody is, or with the token that names nobody, or one that was revoked."""
+        owner = self._session_of(cookie)
+        return None if owner is None or owner.startswith(_SHARED) else self._people.holder(owner)
+
+    def refusal(self, cookie: str | None, act: Act) -> str:
+        """Why this visitor may not do ``act``; empty where they may. Nobody who is unnamed acts beside named people."""
+        person = self.person_of(cookie)
+        if person is not None:
+            try:
+                demand(person, act)
+            except AccessRefused as error:
+                return str(error)
+            return ""
+        if self._people.is_configured and act is not Act.LOOK:
+            return "The console's token only looks, since people have tokens of their own. Sign in with yours."
+        return ""
+
+    def _is_shared(self, cookie: str | None) -> bool:
+        owner = self._session_of(cookie)
+        return owner is not None and self._shared is not None and owner == f"{_SHARED}{self._shared[:16]}"
+
+    def _session_of(self, cookie: str | None) -> str | None:
+        session = self._unsigned(self._sessions, cookie, SESSION_SECONDS_MAX)
+        return None if session is None else session.rpartition("~")[2]
 
     @staticmethod
     def _unsigned(signer: TimestampSigner, cookie: str | None, seconds_max: int) -> str | None:

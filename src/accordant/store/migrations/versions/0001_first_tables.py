@@ -22,6 +22,7 @@ from sqlalchemy import (
 from accordant.store.migrations.governing_tables import add_governing_tables
 from accordant.store.migrations.matching_tables import add_matching_tables
 from accordant.store.migrations.missed_tables import add_missed_tables
+from accordant.store.migrations.people_tables import add_people_tables
 from accordant.store.migrations.recovery_tables import add_recovery_tables
 
 revision = "0001"
@@ -33,6 +34,7 @@ _metadata = MetaData()
 add_governing_tables(_metadata)
 add_matching_tables(_metadata)
 add_missed_tables(_metadata)
+add_people_tables(_metadata)
 add_recovery_tables(_metadata)
 
 # SQLite counts up by itself only in a column typed INTEGER; PostgreSQL needs eight bytes for a count that never wraps.
