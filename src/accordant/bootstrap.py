@@ -12,11 +12,11 @@ from functools import partial
 from importlib.metadata import version as installed_version
 from itertools import product
 
+import msgspec
 import structlog
 
 from accordant.canonical.charter import Audience, Charter, CustomerModel, SeveralCustomers, SystemPart
 from accordant.canonical.clearances import Clearance
-from accordant.canonical.rehearsal import Rehearsal
 from accordant.connectors import registry
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.alerts import AlertWebhook
@@ -25,9 +25,8 @@ from accordant.governance.decide import Switches
 from accordant.governance.findings import ConnectorFacts, Severity
 from accordant.governance.hearing import Hearing
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import AccordantError, ConfigurationError, RejectedError
+from accordant.kernel.errors import AccordantError, ConfigurationError
 from accordant.operations import pause as switching
-from accordant.operations import rehearse as rehearsing
 from accordant.operations.check_drift import DriftRound, check_drift
 from accordant.operations.clear import record_clearance
 from accordant.operations.compare_source import CUSTOMERS, SourceComparison, SourceScope, compare_source
@@ -35,7 +34,7 @@ from accordant.operations.people_office import PeopleOffice
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
 from accordant.operations.recovery_room import RecoveryRoom
-from accordant.operations.rehearse import RehearsalOrder
+from accordant.operations.rehearsal_desk import RehearsalDesk
 from accordant.operations.relink import relink
 from accordant.operations.repair import Repair, repair
 from accordant.operations.replan_all import replan_all
@@ -65,7 +64,7 @@ from accordant.runtime.worker import shielded
 from accordant.settings import Settings, resolve_secrets
 from accordant.store.alerts import AlertQueue
 from accordant.store.calendar import Calendar
-from accordant.store.charter_folder import CharterFolder, CharterInvalid, mapping_name, read_folder
+from accordant.store.charter_folder import CharterFolder, CharterInvalid, folders_beside, mapping_name, read_folder
 from accordant.store.charters import CharterShelf
 from accordant.store.clearances import SqlClearanceBook
 from accordant.store.conflicts import SqlConflictBook
@@ -134,6 +133,12 @@ def checked_charter(settings: Settings) -> Charter:
     return folder.charter
 
 
+def version_of(settings: Settings, folder: str) -> str:
+    """The version of the charter in a folder beside the one in force. Raises: CharterInvalid."""
+    beside = settings.charter.absolute().parent / folder
+    return checked_charter(msgspec.structs.replace(settings, charter=beside)).version
+
+
 def connector_facts() -> dict[str, ConnectorFacts]:
     """What governance must know of each installed connector."""
     return {name: registry.facts_of(connector) for name, connector in registry.installed().items()}
@@ -158,6 +163,7 @@ class Hub:
         that somebody steers. Raises ConfigurationError with the setting's name.
         """
         self.settings = settings
+        self.given_environment = environment
         self.clock = clock
         self._random = randomness or random.Random()  # noqa: S311  jitter, not secrecy
         self._open_store(lease_clock)
@@ -229,6 +235,19 @@ class Hub:
             tiers=registry.tiers_of,
             facts=connector_facts,
             proved=lambda: self.people.is_configured,
+        )
+        self.rehearsals = RehearsalDesk(
+            SqlRehearsalBook(self.database),
+            self.clock,
+            live=self.state,
+            history=SqlHistory(self.database, self.inbox),
+            scratch=partial(scratch_state, self.settings.home),
+            in_force=self._rulebook_in_force,
+            proposed=lambda: self.rulebook,
+            connectors=self.inbounds,
+            shield=shielded,
+            folders=partial(folders_beside, self.settings.charter),
+            version_of=partial(version_of, self.settings),
         )
         self.review_room = ReviewRoom(
             desk=SqlReviewDesk(self.database),
@@ -550,31 +569,11 @@ class Hub:
         switch = switching.switch_of(self.charter, flow)
         switching.resume(switch=switch, actor=actor, reason=reason, board=self.switchboard, now=self.clock())
 
-    def rehearse(
-        self,
-        order: RehearsalOrder,
-        *,
-        actor: str,
-        progress: rehearsing.Progress | None = None,
-        tell: rehearsing.Tell | None = None,
-    ) -> Rehearsal:
-        """What this hub's charter would change if it came into force now. Raises RejectedError before the first."""
+    def _rulebook_in_force(self) -> Rulebook | None:
+        """The rules this store last worked under; None before the first."""
         version = self.shelf.in_force()
-        in_force = None if version is None else self.shelf.read(version)
-        if in_force is None:
-            raise RejectedError("No charter was in force here yet.", remedy="Run `accordant serve` once.")
-        with scratch_state(self.settings.home) as empty:
-            stage = rehearsing.Stage(
-                live=self.state,
-                empty=empty,
-                history=SqlHistory(self.database, self.inbox),
-                book=SqlRehearsalBook(self.database),
-                in_force=write_rulebook(in_force, registry.tiers_of(in_force), self.shapes.shapes()),
-                proposed=self.rulebook,
-                connectors=self.inbounds,
-                shield=shielded,
-            )
-            return rehearsing.rehearse(stage, order, actor=actor, clock=self.clock, progress=progress, tell=tell)
+        charter = None if version is None else self.shelf.read(version)
+        return None if charter is None else write_rulebook(charter, registry.tiers_of(charter), self.shapes.shapes())
 
     def enforce_charter(self, *, actor: str = "accordant") -> bool:
         """Remember the charter in force; when it is not the one of last time, decide everything again. True then.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import msgspec
@@ -54,6 +55,7 @@ from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.redrive import Redriven
 from accordant.operations.redrive_checks import Installed, RedriveOrder, check_order
 from accordant.operations.replay import ReplayCount
+from accordant.operations.rehearsal_desk import RehearsalDesk
 from accordant.operations.restore import ConflictClosed, Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
 from accordant.pipeline.plan import Rulebook, write_rulebook
@@ -74,14 +76,17 @@ from accordant.ports.state import (
     StoredEntity,
     StoredStanding,
 )
+from accordant.runtime.worker import shielded
 from accordant.store.alerts import AlertQueue
 from accordant.store.conflicts import SqlConflictBook, keep_decisions
 from accordant.store.engine import Database
+from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.people import SqlPeople
 from accordant.store.phases import SqlPhaseBook
+from accordant.store.rehearsals import SqlRehearsalBook
 from accordant.store.review_desk import SqlReviewDesk
 from accordant.store.schema import switch, write_intent
 from accordant.store.state import SqlState
@@ -161,6 +166,20 @@ class ConsoleDesk:
             tiers=lambda one: dict.fromkeys(one.systems, Tier.GOLD),
             facts=dict,
             proved=lambda: self.people.is_configured,
+        )
+        self.folders: dict[str, str] = {}
+        self.rehearsals = RehearsalDesk(
+            SqlRehearsalBook(database),
+            self.clock,
+            live=SqlState(database),
+            history=SqlHistory(database, SqlInbox(database, Vault(database, bytes(32)))),
+            scratch=lambda _: nullcontext((SqlState(database), False)),
+            in_force=lambda: write_rulebook(charter, dict.fromkeys(charter.systems, Tier.GOLD)),
+            proposed=lambda: write_rulebook(charter, dict.fromkeys(charter.systems, Tier.GOLD)),
+            connectors={},
+            shield=shielded,
+            folders=lambda: tuple(self.folders),
+            version_of=lambda name: self.folders[name],
         )
         self.audience = Audience.SUPPORT
         self.allowed_hosts = ("testserver.local", *hosts)

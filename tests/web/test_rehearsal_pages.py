@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from httpx import Response
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from accordant.canonical.rehearsal import Difference, DifferenceKind, FlowCount, LeftOut, Rehearsal
+from accordant.canonical.rehearsal import Difference, DifferenceKind, FlowCount, LeftOut, Rehearsal, RehearsalProgress
 from accordant.kernel.money import Money
 from accordant.store.engine import Database
 from accordant.store.rehearsals import RUNS_KEPT, SqlRehearsalBook
@@ -30,8 +32,16 @@ def store(tmp_path: Path) -> Iterator[Database]:
 
 
 @pytest.fixture
-def visitor(store: Database) -> Iterator[TestClient[Litestar]]:
-    with browse(ConsoleDesk(store)) as client:
+def desk(store: Database) -> ConsoleDesk:
+    made = ConsoleDesk(store)
+    made.folders = {"charter": "aaaaaaaaaaaa", "proposal": "bbbbbbbbbbbb"}
+    return made
+
+
+@pytest.fixture
+def visitor(desk: ConsoleDesk) -> Iterator[TestClient[Litestar]]:
+    with browse(desk) as client:
+        client.follow_redirects = False
         yield client
 
 
@@ -122,7 +132,7 @@ def test_each_filter_is_in_the_address_and_in_the_files(store: Database, visitor
 
 def test_one_without_a_result_and_one_there_is_not(store: Database, visitor: TestClient[Litestar]) -> None:
     held(store)
-    assert "It has no result" in visitor.get("/rehearsals/reh_0").text
+    assert "It was interrupted" in visitor.get("/rehearsals/reh_0").text
     missing = visitor.get("/rehearsals/reh_none")
     assert (missing.status_code, "the last fifty" in missing.text) == (404, True)
     for odd in ("-1", str(2**80)):
@@ -139,3 +149,55 @@ def test_the_oldest_make_room(store: Database) -> None:
     assert (len(kept), kept[-1].id) == (RUNS_KEPT, "reh_3")
     assert rehearsal_differences(store, "reh_2").differences == ()
     assert len(rehearsal_differences(store, "reh_3").differences) == 1
+
+
+def post(visitor: TestClient[Litestar], path: str, **fields: str) -> Response:
+    found = re.search(r'name="csrf" value="([^"]+)"', visitor.get("/rehearsals").text)
+    assert found is not None
+    headers = {"origin": "http://testserver.local"}
+    return visitor.post(path, data={"csrf": found.group(1)} | fields, headers=headers)
+
+
+def test_a_rehearsal_is_ordered_followed_and_stopped(desk: ConsoleDesk, visitor: TestClient[Litestar]) -> None:
+    page = visitor.get("/rehearsals").text
+    assert '<option value="proposal">' in page
+    answer = post(visitor, "/rehearsals", folder="proposal", flow="accounts", since="2026-02-01", quick="yes")
+    assert answer.status_code == 303
+    path = answer.headers["location"]
+    ticket = desk.rehearsals.book.next_order()
+    assert ticket is not None
+    assert (ticket.after, ticket.order.flow, ticket.order.quick) == ("bbbbbbbbbbbb", "accounts", True)
+    waits = visitor.get(path).text
+    assert ("It waits for the hub" in waits, 'http-equiv="refresh"' in waits) == (True, True)
+    desk.rehearsals.book.mark(
+        ticket.id,
+        RehearsalProgress(
+            is_comparing=False, done=2_000, total=6_000, since_at=desk.now - timedelta(seconds=10), from_done=0,
+            seen_at=desk.now,
+        ),
+    )  # fmt: skip
+    runs = visitor.get(path).text
+    assert "2,000 of 6,000 events, about 20.0 s left" in " ".join(runs.split())
+    assert '<progress id="progress" max="6000" value="2000">' in runs
+    assert "2,000 of 6,000 events" in " ".join(visitor.get("/rehearsals").text.split())
+    assert post(visitor, f"{path}/stop").status_code == 303
+    ended = visitor.get(path).text
+    assert ("stopped it" in ended, 'http-equiv="refresh"' in ended) == (True, False)
+    assert desk.rehearsals.book.next_order() is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"folder": "../charter"}, "There is no charter"),
+        ({"folder": ""}, "There is no charter"),
+        ({"folder": "proposal", "since": "yesterday"}, "is no day"),
+        ({"folder": "proposal", "since": "9999-99-99"}, "is no day"),
+    ],
+)
+def test_an_order_that_cannot_be_held_says_why(
+    desk: ConsoleDesk, visitor: TestClient[Litestar], fields: dict[str, str], said: str
+) -> None:
+    answer = post(visitor, "/rehearsals", **fields)
+    assert (answer.status_code, said in answer.text) == (422, True)
+    assert desk.rehearsals.book.next_order() is None

@@ -12,8 +12,8 @@ from accordant.bench.figures import Run
 from accordant.bench.runs import events_of, fill_inbox
 from accordant.bootstrap import Hub
 from accordant.canonical.charter import Charter
+from accordant.canonical.rehearsal import RehearsalOrder
 from accordant.demo.company import environment
-from accordant.operations.rehearse import RehearsalOrder
 
 _ROUNDS_MAX = 100_000
 
@@ -30,7 +30,7 @@ def rehearse(store: str, n: int, seed: int) -> Run:
                 break
         hub = Hub(live.settings, changed(live.charter), environment=environment())
         started = time.perf_counter()
-        found = hub.rehearse(RehearsalOrder(), actor="benchmark")
+        found = hub.rehearsals.rehearse(RehearsalOrder(), actor="benchmark")
         elapsed = time.perf_counter() - started
         hub.database.close()
         live.database.close()

@@ -30,6 +30,32 @@ class DifferenceKind(StrEnum):
     REFUSED = "refused"
 
 
+class RehearsalOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What to rehearse. ``flow`` limits what is compared, ``since`` to accounts that events since then spoke of.
+
+    ``until`` lets history end there: both charters are then judged as of the past, by what was known. ``quick`` takes
+    held entities as they are. ``sample`` is how many differences the answer itself holds.
+    """
+
+    flow: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    quick: bool = False
+    sample: int = 20
+
+
+class RehearsalTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """A rehearsal that somebody ordered, for whichever process of the hub comes first. ``folder`` is its name only."""
+
+    id: str
+    folder: str
+    before: str
+    after: str
+    actor: str
+    ordered_at: datetime
+    order: RehearsalOrder
+
+
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One field of one record that would differ, personal values covered. ``field`` is None for a record as a whole.
 
@@ -61,6 +87,37 @@ class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     waiting: int = 0
     set_aside: int = 0
     erased: int = 0
+
+
+class Walked(msgspec.Struct, frozen=True, kw_only=True):
+    """How far history was walked: up to the event ``last``, with what was seen until then, to go on from there."""
+
+    last: int = 0
+    events: int = 0
+    left_out: LeftOut = LeftOut()
+    stopped: int = 0
+    stopped_sample: tuple[str, ...] = ()
+    accounts: tuple[str, ...] = ()
+
+
+class RehearsalProgress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a rehearsal is: in its first part events are walked, in its second accounts compared.
+
+    ``since_at`` is when the part began here, with ``from_done`` done already; the rest follows from that.
+    """
+
+    is_comparing: bool
+    done: int
+    total: int
+    since_at: datetime
+    from_done: int
+    seen_at: datetime
+    walked: Walked | None = None
+
+    def remaining_s(self) -> float | None:
+        """Seconds until the part ends at its pace so far; None before anything is known."""
+        done, took = self.done - self.from_done, (self.seen_at - self.since_at).total_seconds()
+        return took / done * max(0, self.total - self.done) if done > 0 and took > 0 else None
 
 
 class FlowCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -177,15 +177,18 @@ def _store_if_there(settings: Settings) -> Iterator["Database | None"]:
 
 
 @asynccontextmanager
-async def opened_hub(common: Common, *, alarm: bool = False, **serving: str | int | None) -> AsyncIterator["Hub"]:
+async def opened_hub(
+    common: Common, *, alarm: bool = False, proposed: bool = False, **serving: str | int | None
+) -> AsyncIterator["Hub"]:
     """The hub, wired as the server wires it. Raises ConfigurationError with the setting's name.
 
     A folder that may not come into force leaves the charter in force as it is and is told; ``alarm`` raises an alert.
+    With ``proposed`` the folder is taken as it is, approved or not, and refused where it is wrong (CharterInvalid).
     """
-    from accordant.bootstrap import Hub
+    from accordant.bootstrap import Hub, checked_charter
 
     settings = settings_of(common, **serving)
-    charter, refused = charter_to_run(settings)
+    charter, refused = (checked_charter(settings), None) if proposed else charter_to_run(settings)
     hub = Hub(settings, charter, environment=os.environ)
     if refused is not None:
         told = f"Charter {charter.version} stays in force. {refused}"

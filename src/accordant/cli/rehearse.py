@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from cyclopts import Parameter
 
+from accordant.canonical.rehearsal import RehearsalOrder
 from accordant.cli.operate import Who
 from accordant.cli.options import COMMON, Common, opened_hub, person
 from accordant.cli.render import Meter, amounts, counted, emit, field_text, say, table
@@ -17,7 +18,7 @@ from accordant.kernel.errors import ConfigurationError, RejectedError
 
 if TYPE_CHECKING:
     from accordant.canonical.rehearsal import Difference, Rehearsal
-    from accordant.operations.rehearse import Progress, RehearsalOrder, Tell
+    from accordant.operations.rehearse import Progress, Tell
 
 _WORDS = {
     "new": "new",
@@ -42,15 +43,20 @@ def rehearse(
     quick: Annotated[bool, Parameter(negative="", help="Do not walk history again; take what is held.")] = False,
     sample: Annotated[int, Parameter(help="Differences to print; --out keeps all of them.")] = 20,
     out: Annotated[Path | None, Parameter(help="Write every difference to this file, one JSON object a line.")] = None,
+    ordered: Annotated[
+        str | None, Parameter(help="Hold the rehearsal of this id, which was ordered from the console.")
+    ] = None,
     fail_on_difference: Annotated[bool, Parameter(negative="", help="Exit code 1 when anything differs.")] = False,
     who: Who = None,
     common: Common = COMMON,
 ) -> int:
     """What the charter in --charter would change if it were in force: walks stored history, sends nothing."""
-    from accordant.operations.rehearse import RehearsalOrder
+    from accordant.canonical.rehearsal import RehearsalOrder
 
     if sample < 0:
         raise RejectedError("A sample has 0 differences or more.", remedy="Give --sample a number such as 20.")
+    if ordered is not None:
+        return asyncio.run(_hold_ordered(common, ordered))
     order = RehearsalOrder(
         flow=flow, since=instant(since, "--since"), until=instant(until, "--until"), quick=quick, sample=sample
     )
@@ -62,11 +68,19 @@ def rehearse(
     return 1 if fail_on_difference and (found.differences or found.stopped) else 0
 
 
+async def _hold_ordered(common: Common, run_id: str) -> int:
+    async with opened_hub(common, proposed=True) as hub:
+        with Meter("Rehearsing") as meter:
+            found = hub.rehearsals.hold(run_id, progress=meter)
+    say(f"{found.id}: {counted(found.differences, 'difference')}.")
+    return 0
+
+
 async def _rehearse(common: Common, order: "RehearsalOrder", out: Path | None, actor: str) -> "Rehearsal":
-    async with opened_hub(common) as hub:
+    async with opened_hub(common, proposed=True) as hub:
         with Meter("Rehearsing") as meter, _written_to(out) as tell:
             progress: Progress = meter
-            return hub.rehearse(order, actor=actor, progress=progress, tell=tell)
+            return hub.rehearsals.rehearse(order, actor=actor, progress=progress, tell=tell)
 
 
 @contextmanager

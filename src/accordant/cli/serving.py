@@ -44,7 +44,7 @@ async def _serve(common: Common, **serving: str | int | None) -> int:
 
     settings = settings_of(common, **serving)
 
-    async with opened_hub(common, alarm=True, **serving) as hub:
+    async with opened_hub(common, alarm=True, proposed=False, **serving) as hub:
 
         def ready(running: "HubServer") -> None:
             _tell_ready(common, hub, running)

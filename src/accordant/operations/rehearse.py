@@ -9,7 +9,14 @@ from functools import partial
 
 import msgspec
 
-from accordant.canonical.rehearsal import Difference, LeftOut, Rehearsal
+from accordant.canonical.rehearsal import (
+    Difference,
+    Rehearsal,
+    RehearsalOrder,
+    RehearsalProgress,
+    RehearsalTicket,
+    Walked,
+)
 from accordant.canonical.standing import Standing
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError
@@ -36,23 +43,15 @@ Progress = Callable[[int, int], None]
 Tell = Callable[[Sequence[Difference]], None]
 
 
-class RehearsalOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """What to rehearse. ``flow`` limits what is compared, ``since`` to accounts that events since then spoke of.
+class RehearsalStopped(RejectedError):
+    """Somebody stopped this rehearsal, or it is no longer kept."""
 
-    ``until`` lets history end there: both charters are then judged as of the past, by what was known. ``quick`` takes
-    held entities as they are. ``sample`` is how many differences the answer itself holds.
-    """
-
-    flow: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    quick: bool = False
-    sample: int = 20
+    remedy = "Order it again."
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """What a rehearsal stands on. ``empty`` is a state of its own, without anything in it; ``connectors`` are those of
-    the proposed charter.
+    the proposed charter. ``walked`` is how far an earlier try of the same rehearsal came with that state.
     """
 
     live: State
@@ -63,6 +62,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
     proposed: Rulebook
     connectors: Mapping[str, Inbound]
     shield: Shield
+    walked: Walked = Walked()
 
 
 def rehearse(
@@ -71,20 +71,27 @@ def rehearse(
     *,
     actor: str,
     clock: Clock,
+    ticket: RehearsalTicket | None = None,
     progress: Progress | None = None,
     tell: Tell | None = None,
 ) -> Rehearsal:
     """Rehearse the proposed charter; every difference is kept in the book, and told to ``tell`` as it is found.
 
-    Raises RejectedError for an order that asks for two things at once or for a flow neither charter has. An
+    With a ``ticket`` it is the one that was ordered, as of the moment it was. Raises RejectedError for an order that
+    asks for two things at once or for a flow neither charter has, RehearsalStopped when somebody stops it. An
     interruption at any moment leaves a run without an end and nothing else.
     """
     _check(stage, order)
-    started_at = clock()
-    run_id = derived_id("reh", stage.proposed.version, actor, started_at.isoformat())
+    started_at = clock() if ticket is None else ticket.ordered_at
     before, after = stage.in_force.version, stage.proposed.version
-    stage.book.begin(run_id, before=before, after=after, started_at=started_at, actor=actor)
-    walk = _Walk(stage, order, started_at, progress)
+    if ticket is None:
+        run_id = derived_id("reh", after, actor, started_at.isoformat())
+        stage.book.begin(run_id, before=before, after=after, started_at=started_at, actor=actor)
+    else:
+        run_id = ticket.id
+        stage.book.forget_differences(run_id)
+    report = _Report(stage.book, run_id, clock, progress)
+    walk = _Walk(stage, order, started_at, report)
     if not order.quick:
         walk.go()
     if not order.quick and order.until is None:
@@ -102,7 +109,7 @@ def rehearse(
         now=started_at,
         tell=partial(_keep, stage.book, run_id, tell),
     )
-    comparison.compare(_accounts(stage, order, walk), progress)
+    comparison.compare(_accounts(stage, order, walk), report.compared)
     rehearsal = Rehearsal(
         id=run_id,
         before=before,
@@ -124,6 +131,51 @@ def rehearse(
     )
     stage.book.finish(rehearsal)
     return rehearsal
+
+
+class _Report:
+    """Keeps how far it is, for whoever looks and for whoever takes it up again."""
+
+    def __init__(self, book: RehearsalBook, run_id: str, clock: Clock, progress: Progress | None) -> None:
+        self._book = book
+        self._run_id = run_id
+        self._clock = clock
+        self._progress = progress
+        self._began: dict[bool, tuple[datetime, int]] = {}
+        self._walked: Walked | None = None
+
+    def begin(self, done: int) -> None:
+        """History is walked from here on."""
+        self._began[False] = (self._clock(), done)
+
+    def walked(self, walked: Walked, total: int) -> None:
+        """So much of history is walked and committed."""
+        self._walked = walked
+        self._mark(walked.events, total, is_comparing=False)
+
+    def compared(self, done: int, total: int) -> None:
+        """So many accounts are compared."""
+        self._mark(done, total, is_comparing=True)
+
+    def _mark(self, done: int, total: int, *, is_comparing: bool) -> None:
+        now = self._clock()
+        since_at, from_done = self._began.setdefault(is_comparing, (now, done))
+        is_kept = self._book.mark(
+            self._run_id,
+            RehearsalProgress(
+                is_comparing=is_comparing,
+                done=done,
+                total=total,
+                since_at=since_at,
+                from_done=from_done,
+                seen_at=now,
+                walked=self._walked,
+            ),
+        )
+        if not is_kept:
+            raise RehearsalStopped("This rehearsal was stopped.")
+        if self._progress is not None:
+            self._progress(done, total)
 
 
 def _check(stage: Stage, order: RehearsalOrder) -> None:
@@ -160,13 +212,13 @@ def _accounts(stage: Stage, order: RehearsalOrder, walk: "_Walk") -> tuple[str, 
 class _Walk:
     """History through rooms 3 to 6 on the scratch state, and whether it tells what is held."""
 
-    def __init__(self, stage: Stage, order: RehearsalOrder, now: datetime, progress: Progress | None) -> None:
+    def __init__(self, stage: Stage, order: RehearsalOrder, now: datetime, report: _Report) -> None:
         self.scratch = ScratchState(stage.empty, live=stage.live, now=now)
-        self.events = 0
-        self.left_out = LeftOut()
-        self.accounts: set[str] = set()
-        self.stopped = 0
-        self.stopped_sample: list[str] = []
+        self.events = stage.walked.events
+        self.left_out = stage.walked.left_out
+        self.accounts: set[str] = set(stage.walked.accounts)
+        self.stopped = stage.walked.stopped
+        self.stopped_sample = list(stage.walked.stopped_sample)
         self.entities = 0
         self.unlike = 0
         self.unlike_sample: list[str] = []
@@ -174,19 +226,31 @@ class _Walk:
         self._stage = stage
         self._order = order
         self._now = now
-        self._progress = progress
+        self._report = report
 
     def go(self) -> None:
-        """Walk every settled event once, in order of arrival."""
-        history, until, last = self._stage.history, self._order.until, 0
-        total, self.left_out = history.count(until=until)
+        """Walk every settled event once, in order of arrival. A batch walked twice changes nothing the second time."""
+        history, until, last = self._stage.history, self._order.until, self._stage.walked.last
+        total, left_out = history.count(until=until)
+        self.left_out = msgspec.structs.replace(left_out, erased=self.left_out.erased)
+        self._report.begin(self.events)
         while (page := history.after(last, until=until, limit=BATCH)).last is not None:
             last = page.last
             self._step(page)
             self.events += len(page.events)
             self.left_out = msgspec.structs.replace(self.left_out, erased=self.left_out.erased + page.erased)
-            if self._progress is not None:
-                self._progress(self.events, total)
+            self._report.walked(self._reached(last), total)
+
+    def _reached(self, last: int) -> Walked:
+        """Where to go on from. The accounts are needed again only where history ends in the past."""
+        return Walked(
+            last=last,
+            events=self.events,
+            left_out=self.left_out,
+            stopped=self.stopped,
+            stopped_sample=tuple(self.stopped_sample),
+            accounts=tuple(sorted(self.accounts)) if self._order.until is not None else (),
+        )
 
     def _step(self, page: HistoryPage) -> None:
         outcome = self._process(page.events)

@@ -10,7 +10,14 @@ from typing import Protocol
 import msgspec
 
 from accordant.canonical.intents import WireValue
-from accordant.canonical.rehearsal import Difference, LeftOut, Rehearsal
+from accordant.canonical.rehearsal import (
+    Difference,
+    LeftOut,
+    Rehearsal,
+    RehearsalProgress,
+    RehearsalTicket,
+    Walked,
+)
 from accordant.ports.inbox import InboxEvent
 
 
@@ -75,4 +82,32 @@ class RehearsalBook(Protocol):
 
     def finish(self, rehearsal: Rehearsal) -> None:
         """Store the result of a run."""
+        ...
+
+    def order(self, ticket: RehearsalTicket) -> None:
+        """Remember a rehearsal that is to be held by whoever comes first."""
+        ...
+
+    def next_order(self) -> RehearsalTicket | None:
+        """The oldest order without an end."""
+        ...
+
+    def find_order(self, run_id: str) -> RehearsalTicket | None:
+        """An order by its id, as long as it has no end."""
+        ...
+
+    def mark(self, run_id: str, progress: RehearsalProgress) -> bool:
+        """Keep how far it is; False when somebody stopped it, or it is no longer kept."""
+        ...
+
+    def walked(self, run_id: str) -> Walked | None:
+        """How far history was walked; None before the first mark."""
+        ...
+
+    def forget_differences(self, run_id: str) -> None:
+        """A comparison begins again: what the one that broke off found is found anew."""
+        ...
+
+    def end(self, run_id: str, *, problem: str, at: datetime) -> bool:
+        """End a run without a result, with the reason; False when it had ended."""
         ...

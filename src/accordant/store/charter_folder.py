@@ -131,6 +131,27 @@ def read_folder(
     return CharterFolder(charter=msgspec.convert(raw, Charter), places=places)
 
 
+def folders_beside(folder: Path) -> tuple[str, ...]:
+    """The names of the folders with a charter beside ``folder``, itself first; links are not followed."""
+    whole = folder.absolute()
+    try:
+        others = sorted(
+            path.name
+            for path in whole.parent.iterdir()
+            if path.is_dir() and not path.is_symlink() and not path.name.startswith(".") and path != whole
+        )
+    except OSError:
+        others = []
+    return (whole.name, *(name for name in others if _has_documents(whole.parent / name)))
+
+
+def _has_documents(folder: Path) -> bool:
+    try:
+        return any(path.suffix in _SUFFIXES for path in folder.iterdir())
+    except OSError:
+        return False
+
+
 def _documents(folder: Path) -> list[Document]:
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and not path.name.startswith("."))

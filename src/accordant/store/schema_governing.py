@@ -90,6 +90,9 @@ rehearsal_run = Table(
     Column("started_at", BigInteger, nullable=False),
     Column("finished_at", BigInteger),
     Column("body", LargeBinary),
+    Column("ticket", LargeBinary),
+    Column("progress", LargeBinary),
+    Column("problem", Text),
 )
 Index("ix_rehearsal_run_started", rehearsal_run.c.started_at)
 

@@ -1,24 +1,30 @@
 """Rehearsals that were held, newest first, and the differences of one, filtered and page by page."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 from sqlalchemy import Row, select
 
-from accordant.canonical.rehearsal import Difference, Rehearsal
+from accordant.canonical.rehearsal import Difference, Rehearsal, RehearsalProgress
 from accordant.kernel.clock import from_micros
 from accordant.store.engine import Database
 from accordant.store.schema import rehearsal_difference, rehearsal_run
 
 #: Differences on one page.
 PAGE_MAX = 100
+#: A rehearsal nobody heard of for this long is not being worked on.
+SILENT_AFTER = timedelta(minutes=2)
 _REHEARSAL = msgspec.json.Decoder(Rehearsal)
+_PROGRESS = msgspec.json.Decoder(RehearsalProgress)
 _DIFFERENCE = msgspec.json.Decoder(Difference)
 
 
 class RehearsalLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One rehearsal. ``result`` is None where it did not come to its end. Versions are those of charters."""
+    """One rehearsal. ``result`` is None where it did not come to its end. Versions are those of charters.
+
+    ``ordered`` says that the hub holds it by itself; ``problem`` why it ended without a result.
+    """
 
     id: str
     before: str
@@ -26,6 +32,18 @@ class RehearsalLine(msgspec.Struct, frozen=True, kw_only=True):
     actor: str
     started_at: datetime
     result: Rehearsal | None
+    ordered: bool = False
+    progress: RehearsalProgress | None = None
+    problem: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a result may still come."""
+        return self.result is None and self.problem is None
+
+    def is_moving(self, now: datetime) -> bool:
+        """Whether somebody works on it just now."""
+        return self.is_open and self.progress is not None and now - self.progress.seen_at < SILENT_AFTER
 
 
 class DifferencePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,4 +98,7 @@ def _line(row: Row[Any]) -> RehearsalLine:
         actor=row.actor,
         started_at=from_micros(row.started_at),
         result=None if row.body is None else _REHEARSAL.decode(row.body),
+        ordered=row.ticket is not None,
+        progress=None if row.progress is None else _PROGRESS.decode(row.progress),
+        problem=row.problem,
     )

@@ -32,6 +32,7 @@ from accordant.web.caretaker import Caretaker
 from accordant.web.console.routes import console_application
 from accordant.web.exposition import Live
 from accordant.web.observe import Health, Observer
+from accordant.web.rehearser import Rehearser
 from accordant.web.webhooks import Door
 
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
@@ -110,8 +111,9 @@ class HubServer:
         if roles != EVERYTHING:
             self._bell_loops = (self._ringing,) if roles == {Role.DOOR} else (self._ringing, self._hearing)
         self.door = Door(lambda: hub.connections, self._intake.submit, hub.clock, self._tell_rooms)
+        self._rehearsals = AsyncLoop("rehearsals", Rehearser(hub, hub.given_environment).round, idle_s=_RARELY_S)
         self._tasks = [*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag]
-        self._tasks.append(self._incident)
+        self._tasks += [self._incident, self._rehearsals]
         if hub.span_sender is not None:
             self._tasks.append(AsyncLoop("spans", self._send_spans, idle_s=_RARELY_S))
         self._observer = Observer(

@@ -18,12 +18,11 @@ from sqlalchemy import func, select, update
 
 from accordant.bootstrap import Hub
 from accordant.canonical.charter import Charter, FieldPart, FieldType, Phase
-from accordant.canonical.rehearsal import Difference, DifferenceKind, Rehearsal
+from accordant.canonical.rehearsal import Difference, DifferenceKind, Rehearsal, RehearsalOrder
 from accordant.canonical.standing import Standing, encode_standing
 from accordant.demo.company import environment
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.money import Money
-from accordant.operations.rehearse import RehearsalOrder
 from accordant.ports.inbox import WorkState
 from accordant.store import schema
 from tests.integration.pipeline.kit import Rooms, a_past, in_order, new_store, rooms, shuffled
@@ -68,7 +67,7 @@ def rehearsed(walk: Rooms, charter: Charter, order: RehearsalOrder = FULL) -> tu
     found: list[Difference] = []
     walk.clock.move(seconds=1)
     with proposal(walk, charter) as hub:
-        return hub.rehearse(order, actor="ada", tell=found.extend), found
+        return hub.rehearsals.rehearse(order, actor="ada", tell=found.extend), found
 
 
 def with_mapping(charter: Charter, object_name: str, **fields: FieldPart | None) -> Charter:
@@ -339,7 +338,7 @@ def test_an_interrupted_rehearsal_leaves_nothing_but_its_beginning(store_url: st
     with lived(store_url, tmp_path) as walk:
         before = untouched(walk)
         with proposal(walk, CHANGES["read-only"](walk.hub.charter)) as hub, pytest.raises(KeyboardInterrupt):
-            hub.rehearse(FULL, actor="ada", progress=interrupt)
+            hub.rehearsals.rehearse(FULL, actor="ada", progress=interrupt)
         assert untouched(walk) == before
         assert walk.rows(schema.rehearsal_run, "finished_at", "body") == [(None, None)]
         assert not list(walk.hub.settings.home.glob("rehearsal-*"))

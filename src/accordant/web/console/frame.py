@@ -29,6 +29,7 @@ from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.redrive import Redriven
 from accordant.operations.redrive_checks import RedriveOrder
 from accordant.operations.replay import ReplayCount
+from accordant.operations.rehearsal_desk import RehearsalDesk
 from accordant.operations.restore import Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
 from accordant.pipeline.plan import Rulebook
@@ -116,6 +117,10 @@ class ConsoleHub(Protocol):
     @property
     def phase_office(self) -> PhaseOffice:
         """Where flows are widened and narrowed."""
+
+    @property
+    def rehearsals(self) -> RehearsalDesk:
+        """Where rehearsals are ordered."""
 
     @property
     def allowed_hosts(self) -> tuple[str, ...]:

@@ -49,6 +49,8 @@ def console_application(hub: ConsoleHub) -> Litestar:
             review_pages.decide_review,
             rehearsal_pages.rehearsals_page,
             rehearsal_pages.rehearsal_page,
+            rehearsal_pages.order_rehearsal,
+            rehearsal_pages.stop_rehearsal,
             phase_pages.phases_page,
             phase_pages.flow_page,
             phase_pages.act,
