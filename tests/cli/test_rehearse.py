@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shlex
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from accordant.settings import Settings
+from accordant.bootstrap import checked_charter
+from accordant.settings import Settings, read_settings
+from accordant.store.charters import CharterShelf
+from accordant.store.engine import Database
 from tests.cli.kit import Terminal
 from tests.integration.pipeline.kit import a_past, in_order, rooms
 
@@ -92,3 +97,26 @@ def test_a_wrong_order_is_refused_in_a_sentence(
 ) -> None:
     said = terminal.do("rehearse", "--charter", str(proposal), *words)
     assert (said.code, sentence in said.err) == (2, True), said
+
+
+def test_a_charter_that_needs_a_second_person_is_rehearsed_before_anybody_approves_it(
+    terminal: Terminal, proposal: Path
+) -> None:
+    path = proposal / "accordant.yaml"
+    text = path.read_text(encoding="utf-8") + "\nphases:\n  approvers: [Ada, Bo]\n"
+    path.write_text(text, encoding="utf-8")
+    settings = read_settings(os.environ, charter="proposal")
+    shelf = CharterShelf(Database(settings.store))
+    shelf.remember(checked_charter(settings), now=datetime.now(UTC))
+    named = shelf.in_force()
+    path.write_text(text.replace("phase: controlled", "phase: read_only"), encoding="utf-8")
+    changed = terminal.do("rehearse", "--charter", "proposal", "--json")
+    assert changed.json["before"] == named
+    assert changed.json["after"] != named, "not the charter in force against itself"
+    assert changed.json["differences"] > 0
+
+
+def test_a_charter_that_is_wrong_is_not_rehearsed_as_another(terminal: Terminal, proposal: Path) -> None:
+    (proposal / "accordant.yaml").write_text("company: 3\n", encoding="utf-8")
+    said = terminal.do("rehearse", "--charter", "proposal")
+    assert (said.code, "accordant.yaml" in said.err, said.out) == (2, True, "")

@@ -12,6 +12,7 @@ import msgspec
 from accordant.canonical.charter import Automation, Charter, FlowPart, Phase, PhasesPart
 from accordant.canonical.events import EventType
 from accordant.canonical.phases import EvidenceItem, Grant
+from accordant.canonical.refs import EntityKind
 from accordant.governance.findings import Defect, Severity
 from accordant.governance.phases import is_wider, spoken
 
@@ -43,6 +44,16 @@ class SampledTrace(msgspec.Struct, frozen=True, kw_only=True):
     gap: str = ""
 
 
+class SampledPayout(msgspec.Struct, frozen=True, kw_only=True):
+    """One payout followed from its event to the trail. ``blocked``: the bank did not take it. ``gap`` as of a write."""
+
+    payout: str
+    event: int
+    blocked: bool
+    amount: str
+    gap: str = ""
+
+
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What was counted for one flow.
 
@@ -50,7 +61,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     state. ``outcomes`` counts receipts by class, ``agreeing`` of the compared ones those that differ in nothing.
     ``reused_keys`` are ids that came again with other bytes, ``doubled`` intents that took effect twice, ``untraced``
     changes without a cause that can be found. ``waiting`` counts writes by the state in which they wait for a person,
-    ``parked`` stopped lanes.
+    ``parked`` stopped lanes. ``payouts`` are the newest of either kind.
     """
 
     understood: dict[str, int]
@@ -67,6 +78,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     untraced: int
     waiting: dict[str, int]
     parked: int
+    payouts: tuple[SampledPayout, ...] = ()
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +105,7 @@ def judge_evidence(question: Question) -> tuple[EvidenceItem, ...]:
         *_rules(question),
         *_events(question),
         *_traceability(question),
+        *_payouts(question),
         *_comparisons(question),
         *_peace(question),
         *_classes(question),
@@ -210,6 +223,41 @@ def _traceability(question: Question) -> Iterator[EvidenceItem]:
         if reused
         else "No id came with other bytes, and no write took effect twice.",
         query="accordant status",
+    )
+
+
+def asks_for_payouts(charter: Charter, flow: FlowPart) -> bool:
+    """Whether a flow waits for a paid and a blocked payout: it moves money or writes payouts, or the charter names one.
+
+    Source: requirement 133.
+    """
+    named = {EventType.PAYOUT_CREATED, EventType.PAYOUT_PAID, EventType.PAYOUT_FAILED} & {*charter.phases.event_types}
+    return flow.entity is EntityKind.PAYOUT or flow.automation is Automation.MONEY_MOVING or bool(named)
+
+
+def _payouts(question: Question) -> Iterator[EvidenceItem]:
+    """Both kinds are sampled wherever the charter owns payouts; only a flow that has to do with them waits for both."""
+    charter, payouts = question.charter, question.figures.payouts
+    if all(part.entity is not EntityKind.PAYOUT for part in charter.ownership):
+        return
+    gaps = [one for one in payouts if one.gap]
+    paid = sum(not one.gap and not one.blocked for one in payouts)
+    blocked = sum(not one.gap and one.blocked for one in payouts)
+    waits = asks_for_payouts(charter, question.flow)
+    missing = [name for name, count in (("paid", paid), ("blocked", blocked)) if not count]
+    text = f"{paid} paid and {blocked} blocked payouts were followed from their event to the trail."
+    if gaps:
+        text = f"{gaps[0].payout}: {gaps[0].gap}"
+    elif missing and waits:
+        text += f" One that was {' and one that was '.join(missing)} is missing; let it happen in a test account."
+    elif missing:
+        text += " This flow moves no money, so it does not wait for both."
+    yield EvidenceItem(
+        name="payouts",
+        is_green=not gaps and not (missing and waits),
+        figure=f"{paid} paid, {blocked} blocked",
+        text=text,
+        query=f"accordant trace {payouts[0].event}" if payouts else "accordant status",
     )
 
 

@@ -117,6 +117,13 @@ def _tables(figures: Figures, desk: WideningDesk) -> dict[str, tuple[tuple[str, 
                 for one in figures.traces
             ),
         ),
+        "payouts": (
+            ("Payout", "Event", "Outcome", "Amount", "Missing"),
+            *(
+                (one.payout, str(one.event), "blocked" if one.blocked else "paid", one.amount, one.gap)
+                for one in figures.payouts
+            ),
+        ),
         "comparisons": (
             ("Run", "Finished", "Records", "Unexplained"),
             *(

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, LargeBinary, Select, exists, func, literal, s
 from accordant.canonical.charter import FlowPart
 from accordant.canonical.events import EventType
 from accordant.canonical.intents import Applied, Compared, IntentState, WriteReceipt
+from accordant.canonical.upcasters import read_business_event
 from accordant.governance.decide import decode_decision
-from accordant.governance.evidence import Comparison, Figures, SampledTrace
+from accordant.governance.evidence import Comparison, Figures, SampledPayout, SampledTrace
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.inbox import WorkState
 from accordant.store.schema import (
@@ -33,6 +34,8 @@ from accordant.store.schema import (
 
 #: Receipts among which the followed writes are chosen.
 _NEWEST = 5_000
+#: Payouts that are followed, of those that were paid and of those that were not.
+_PAYOUTS_OF_A_KIND = 3
 _PLANNED = "desk.intent.planned"
 _SHADOWED = "desk.intent.shadowed"
 _STUCK = (WorkState.DEAD.value, WorkState.QUARANTINED.value)
@@ -58,6 +61,7 @@ def count_figures(
             .group_by(inbox_work.c.state),
         ),
         traces=_followed(connection, receipts, traces),
+        payouts=_payouts(connection, events_since),
         outcomes=_grouped(
             connection,
             _of_flow(flow.name, since, write_receipt.c.outcome, func.count()).group_by(write_receipt.c.outcome),
@@ -253,6 +257,56 @@ def _followed(connection: Connection, receipts: list[_Settled], wanted: int) -> 
         )
         for row in chosen
     )
+
+
+_PAYOUTS = {EventType.PAYOUT_PAID: False, EventType.PAYOUT_FAILED: True}
+
+
+def _payouts(connection: Connection, since: datetime) -> tuple[SampledPayout, ...]:
+    """The newest payouts that were paid and the newest that were not, each followed back to its event."""
+    rows = [
+        (blocked, row)
+        for kind, blocked in _PAYOUTS.items()
+        for row in connection.execute(
+            select(business_event.c.seq, business_event.c.body)
+            .where(business_event.c.type == kind.value, business_event.c.recorded_at >= to_micros(since))
+            .order_by(business_event.c.recorded_at.desc(), business_event.c.id)
+            .limit(_PAYOUTS_OF_A_KIND)
+        )
+    ]
+    causes = {row.seq for _, row in rows}
+    heard = set(connection.execute(select(inbox_event.c.seq).where(inbox_event.c.seq.in_(causes))).scalars())
+    columns = select(observation.c.seq, observation.c.entity_id).where(observation.c.seq.in_(causes))
+    seen = {row.seq: f"payout/{row.entity_id}" for row in connection.execute(columns)}
+    # Which of its notices moved a payout is chance: an update may have said it before the event that is named so.
+    told = set(
+        connection.execute(
+            select(audit_entry.c.subject).where(
+                audit_entry.c.subject.in_(set(seen.values())), audit_entry.c.kind.startswith("registry.payout.")
+            )
+        ).scalars()
+    )
+    found = []
+    for blocked, row in rows:
+        happened = read_business_event(row.body)
+        found.append(
+            SampledPayout(
+                payout=str(happened.subject),
+                event=row.seq,
+                blocked=blocked,
+                amount="" if happened.amount is None else str(happened.amount),
+                gap=_gap_of_payout(row.seq, heard=heard, seen=seen, told=told),
+            )
+        )
+    return tuple(found)
+
+
+def _gap_of_payout(seq: int, *, heard: set[int], seen: dict[int, str], told: set[str]) -> str:
+    if seq not in heard:
+        return f"the event {seq} that told of it is not in the inbox."
+    if seq not in seen:
+        return f"nothing was kept of what the event {seq} was understood to say."
+    return "" if seen[seq] in told else "the trail does not tell that it was taken up."
 
 
 def _gap(row: _Settled, *, heard: set[int], seen: set[int], charters: set[str], planned: set[str]) -> str:

@@ -56,7 +56,7 @@ def lines(database: Database) -> list[tuple[str, str]]:
 def test_a_token_is_told_once_and_opens_until_it_is_taken_back(
     database: Database, office: PeopleOffice, clock: HandClock
 ) -> None:
-    assert not office.is_configured
+    assert office.everybody() == ()
     root, key = office.add("Ruth Example", ADMIN, MONTH, admin=None, actor="root")
     assert office.is_configured
     assert root.added_by == "root (unverified)"

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import text
 
 from accordant.canonical.charter import FlowPart, Phase
+from accordant.canonical.events import EventType
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import digest, fingerprint
 from accordant.operations.pack import pack_file
@@ -24,6 +25,7 @@ from accordant.pipeline.dispatch import NONESSENTIAL_WAIT_S
 from accordant.ports.outbox import LeasedIntent
 from accordant.ports.phases import ProposalAltered, ProposalSpent, ProposalUnknown
 from accordant.views.phases import phase_board
+from accordant.views.trace import trace
 from tests.integration.operations.kit import MRR, Installation, an_installation, recharter
 
 GATE = """\
@@ -331,6 +333,41 @@ async def test_the_pack_is_one_file_that_proves_itself(tmp_path: Path) -> None:
         assert manifest["evidence.json"] == kept.proposal.evidence == fingerprint(kept.pack)
         assert "Verdict: **green**" in page
         assert "| reconciled | yes |" in page
+
+
+async def test_a_paid_and_a_blocked_payout_are_followed_into_the_pack(store_url: str, tmp_path: Path) -> None:
+    async with a_company(store_url, tmp_path) as one:
+        account = one.stripe.account
+
+        def item() -> tuple[bool, str]:
+            pack = one.hub.phase_office.evidence(ACCOUNTS)
+            found = next(item for item in pack.items if item.name == "payouts")
+            return found.is_green, found.figure
+
+        phases = msgspec.structs.replace(
+            one.hub.charter.phases, event_types=(EventType.PAYOUT_PAID, EventType.PAYOUT_FAILED)
+        )
+        one.hub.charter = msgspec.structs.replace(one.hub.charter, phases=phases)
+        recharter(one.hub, one.hub.charter.flows)
+        assert item() == (False, "0 paid, 0 blocked")
+        book = account.book
+        book.advance_to(book.now + 10 * 86_400)
+        assert account.pay_out_everything()
+        book.advance_to(book.now + 10 * 86_400)
+        await one.settle()
+        assert item() == (False, "1 paid, 0 blocked")
+        account.payments.fail_payout(next(iter(book.table("payout").values())))
+        await one.settle()
+        assert item() == (True, "1 paid, 1 blocked")
+        pack = one.hub.phase_office.evidence(ACCOUNTS)
+        rows = pack.tables["payouts"]
+        assert sorted(row[2] for row in rows[1:]) == ["blocked", "paid"]
+        assert {row[4] for row in rows[1:]} == {""}
+        paid = next(row for row in rows[1:] if row[2] == "paid")
+        seen = trace(one.hub.database, int(paid[1]))
+        assert seen is not None
+        assert [event.type for event in seen.business_events] == [EventType.PAYOUT_PAID]
+        assert '"payouts"' in zipfile.ZipFile(io.BytesIO(pack_file(pack))).read("evidence.json").decode()
 
 
 async def test_request_grant_and_narrowing_are_in_the_trail(tmp_path: Path) -> None:

@@ -8,13 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accordant.canonical.charter import Automation, Phase, PhasesPart
+from accordant.canonical.charter import Automation, OwnershipPart, Phase, PhasesPart
 from accordant.canonical.events import EventType
 from accordant.canonical.phases import Grant
+from accordant.canonical.refs import EntityKind
 from accordant.governance.evidence import (
     Comparison,
     Figures,
     Question,
+    SampledPayout,
     SampledTrace,
     clean_days,
     judge_evidence,
@@ -230,3 +232,38 @@ def test_no_red_figure_leaves_the_gate_green(figures: Figures) -> None:
     ]
     if not all(wanted) or any(unwanted):
         assert ask(figures)
+
+
+PAID = SampledPayout(payout="billing:payout/po_1", event=7, blocked=False, amount="10.00 EUR")
+BLOCKED = replace(PAID, payout="billing:payout/po_2", event=8, blocked=True)
+PAYOUTS = OwnershipPart(
+    entity=EntityKind.PAYOUT, system_of_record="billing", readers=(), purpose="Billing makes every payout."
+)
+UNOWNED = replace(CHARTER, ownership=tuple(part for part in CHARTER.ownership if part.entity is not EntityKind.PAYOUT))
+OWNED = replace(CHARTER, ownership=(*UNOWNED.ownership, PAYOUTS))
+MONEY = replace(CHARTER.flows[0], automation=Automation.MONEY_MOVING)
+
+
+@pytest.mark.parametrize(
+    ("payouts", "is_red"),
+    [
+        ((), True),
+        ((PAID,), True),
+        ((BLOCKED, BLOCKED), True),
+        ((PAID, BLOCKED), False),
+        ((PAID, BLOCKED, replace(PAID, gap="its event is gone.")), True),
+        ((replace(PAID, gap="its event is gone."), BLOCKED), True),
+    ],
+)
+def test_who_moves_money_waits_for_a_paid_and_a_blocked_payout(
+    payouts: tuple[SampledPayout, ...], *, is_red: bool
+) -> None:
+    figures = replace(GREEN, payouts=payouts)
+    assert ("payouts" in ask(figures, charter=OWNED, flow=MONEY)) is is_red
+    named = replace(OWNED, phases=replace(PART, event_types=(EventType.PAYOUT_PAID,)))
+    assert ("payouts" in ask(figures, charter=named)) is is_red
+    gaps = any(one.gap for one in payouts)
+    assert ("payouts" in ask(figures, charter=OWNED)) is gaps, "a flow that moves no money waits for none"
+    assert "payouts" not in ask(figures, charter=UNOWNED, flow=MONEY), (
+        "whose payouts are nobody's in the charter, has none"
+    )

@@ -90,6 +90,7 @@ EVIDENCE = {
     "stuck-events": "No event is stuck",
     "traces": "Writes followed to the end",
     "untraceable": "Every change has a cause",
+    "payouts": "Payouts followed, paid and blocked",
     "key-reuse": "No key used twice",
     "reconciled": "Compared daily, clean",
     "source-reconciled": "Agrees with its source",
