@@ -5,7 +5,7 @@ Every statement passes `watch`, whoever wrote it; `audit.append` counts the line
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Protocol
@@ -143,6 +143,9 @@ class Tally:
         self.kinds: dict[str, int] = {}
         self.subjects: dict[str, set[str]] = {}
         self.silent = 0
+        #: SQLite counts the changed rows of a connection, never back, and those of a statement when it is completed.
+        self.changes = 0
+        self._open: tuple[str, ...] = ()
 
     def told(self, entries: Sequence[Line]) -> None:
         """Count lines of the trail."""
@@ -150,6 +153,29 @@ class Tally:
             named = entry.body.get("intents")
             self.kinds[entry.kind] = self.kinds.get(entry.kind, 0) + (len(named) if isinstance(named, list) else 1)
             self.subjects.setdefault(entry.kind, set()).add(entry.subject)
+
+    def changed(self, tables: Iterable[str], rows: int) -> None:
+        """Count changed rows."""
+        if not self.silent:
+            self._add(tables, rows)
+
+    def _add(self, tables: Iterable[str], rows: int) -> None:
+        for table in tables if rows > 0 else ():
+            self.rows[table] = self.rows.get(table, 0) + rows
+
+    def completed(self, changes: int, tables: tuple[str, ...], *, rows: int) -> None:
+        """Count by SQLite's own counter, which stands at ``changes`` after a statement that writes ``tables``.
+
+        ``rows`` is what the driver says of it: nothing of one that gives rows back or begins with WITH. The rows of one
+        that gives rows back are counted when the next statement is carried out, or at the end.
+        """
+        fresh, self.changes = changes - self.changes, changes
+        if not self._open:
+            self.changed(tables, fresh)
+        else:
+            self._add(self._open, fresh - max(rows, 0))
+            self.changed(tables, rows if rows >= 0 else fresh)
+        self._open = tables if rows == 0 and not self.silent else ()
 
     def check(self) -> None:
         """Raises: UnauditedChange where more rows changed than there are lines that answer for them."""
@@ -170,19 +196,19 @@ class Tally:
 
 def watch(engine: Engine) -> None:
     """Let every statement of ``engine`` be counted in the transaction it belongs to."""
+    is_sqlite = engine.dialect.name == "sqlite"
 
     @event.listens_for(engine, "after_cursor_execute")
     def _count(connection: Connection, cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401  the driver's
-        tables = written_tables(statement)
-        if not tables:
-            return
         tally: Tally | None = connection.info.get(_TALLY)
-        # A driver that does not know how many rows it changed says -1.
-        rows = cursor.rowcount if cursor.rowcount >= 0 else 1
-        if tally is None or tally.silent or rows == 0:
+        if tally is None:
             return
-        for table in tables:
-            tally.rows[table] = tally.rows.get(table, 0) + rows
+        tables = written_tables(statement)
+        if is_sqlite:
+            tally.completed(cursor.connection.total_changes, tables, rows=cursor.rowcount)
+        elif tables:
+            # A driver that does not know how many rows it changed says -1.
+            tally.changed(tables, cursor.rowcount if cursor.rowcount >= 0 else 1)
 
 
 @lru_cache(maxsize=4096)
@@ -199,11 +225,20 @@ def guarded(connection: Connection) -> Iterator[None]:
     # Held, not asked for again at the end: a connection that broke meanwhile no longer says what it knew.
     kept = connection.info
     tally = kept[_TALLY] = Tally()
+    if connection.dialect.name == "sqlite":
+        tally.changes = _sqlite_changes(connection)
     try:
         yield
+        if connection.dialect.name == "sqlite":
+            tally.completed(_sqlite_changes(connection), (), rows=-1)
         tally.check()
     finally:
         kept.pop(_TALLY, None)
+
+
+def _sqlite_changes(connection: Connection) -> int:
+    driver: Any = connection.connection.driver_connection
+    return int(driver.total_changes)
 
 
 def tell(connection: Connection, entries: Sequence[Line]) -> None:

@@ -87,6 +87,34 @@ def test_fewer_lines_than_rows_are_too_few(database: Database) -> None:
     assert _count(database, schema.standing) == 2
 
 
+def test_rows_that_a_statement_gives_back_are_counted_as_well(database: Database) -> None:
+    """SQLite's driver knows how many rows a RETURNING changed only once they are fetched, which is too late to count."""
+    line = msgspec.structs.replace(an_entry(), kind="registry.account.advanced")
+    added = schema.standing.insert().returning(schema.standing.c.account_id)
+    rows = [dict(zip(_STANDING, (name, 1, b"", 1), strict=True)) for name in ("a", "b")]
+    for lines in ([], [line]):
+        with pytest.raises(UnauditedChange, match="2 rows of standing"), database.write() as connection:  # noqa: PT012
+            assert len(connection.execute(added.values(rows)).all()) == 2
+            append(connection, lines, now=NOW)
+    with database.write() as connection:
+        connection.execute(added.values(rows))
+        append(connection, [line, line], now=NOW)
+    moved = schema.standing.update().values(version=2).returning(schema.standing.c.account_id)
+    with pytest.raises(UnauditedChange, match="2 rows of standing"), database.write() as connection:  # noqa: PT012
+        connection.execute(moved).all()
+        append(connection, [line], now=NOW)
+    with database.write() as connection:
+        assert connection.execute(moved.where(schema.standing.c.account_id == "c")).all() == []
+
+
+def test_rows_of_a_statement_that_begins_with_another_are_counted(database: Database) -> None:
+    with pytest.raises(UnauditedChange, match="2 rows of standing"), database.write() as connection:
+        connection.exec_driver_sql(
+            "WITH named(n) AS (SELECT 'a' UNION ALL SELECT 'b') INSERT INTO standing "
+            "(account_id, version, state, updated_at) SELECT n, 1, '', 1 FROM named"
+        )
+
+
 def test_a_table_nobody_thought_of_is_not_written(database: Database) -> None:
     with database.write_unaudited() as connection:
         connection.exec_driver_sql("CREATE TABLE forgotten (id integer)")
