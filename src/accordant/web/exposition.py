@@ -96,7 +96,7 @@ def _flows(seen: Load) -> Iterator[Metric]:
     ]
     yield _gauge(
         "accordant_flow_lag_seconds",
-        "From received to confirmed, over the latest answers, by flow.",
+        "From the provider's event to the confirmed write, over the latest answers, by flow.",
         (*labels, "quantile"),
         lags,
     )
