@@ -14,9 +14,11 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
+from accordant.canonical.rehearsal import RehearsalOrder, RehearsalProgress, RehearsalTicket
 from accordant.kernel.ids import derived_id
 from accordant.web.console.routes import console_application
-from tests.web.company import ConsoleDesk, open_store, seed_company
+from tests.web.company import ConsoleDesk, open_conflict, open_store, seed_company
+from tests.web.test_rehearsal_pages import held
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -25,12 +27,16 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 BETA = derived_id("acc", "stripe", "customer", "cus_beta")
-EMPTY_PAGES = ("/", "/charter", "/charter/entity-map", "/customers", "/shadow", "/trouble", "/why", "/nowhere")
+EMPTY_PAGES = (
+    "/", "/charter", "/charter/entity-map", "/customers", "/shadow", "/trouble", "/why", "/nowhere",
+    "/conflicts", "/phases", "/rehearsals", "/review",
+)  # fmt: skip
 FILLED_PAGES = (
     "/charter", "/charter/entity-map", "/charter/sensitivity-policy", "/charter/gate-list",
     "/", "/customers", f"/customers/{BETA}", "/events/4", "/events/9", "/shadow", "/trouble",
     "/why?ref=salesforce:Account/cus_beta&field=MRR__c", "/flows/pause?flow=accounts",
     "/why?ref=stripe:customer/cus_beta", "/why?ref=salesforce:Account/001NOBODY",
+    "/conflicts", "/phases", "/phases/accounts", "/rehearsals", "/rehearsals/reh_1", "/rehearsals/reh_runs",
 )  # fmt: skip
 
 #: Contrast of every visible text against the nearest opaque background, as WCAG 2.2 counts it (1.4.3).
@@ -104,6 +110,21 @@ class Served:
         await self._server.serve()
 
 
+def _rehearse(desk: ConsoleDesk) -> None:
+    """One rehearsal with a result, one that runs."""
+    desk.folders = {"charter-next": "bbbbbbbbbbbb"}
+    held(desk.database)
+    order = RehearsalTicket(
+        id="reh_runs", folder="charter-next", before="a", after="b", actor="Ada (unverified)", ordered_at=desk.now,
+        order=RehearsalOrder(),
+    )  # fmt: skip
+    desk.rehearsals.book.order(order)
+    far = RehearsalProgress(
+        is_comparing=False, done=2_000, total=6_000, since_at=desk.now, from_done=0, seen_at=desk.now
+    )
+    assert desk.rehearsals.book.mark(order.id, far)
+
+
 @pytest.fixture(scope="module")
 def consoles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Served]]:
     served = {}
@@ -111,6 +132,8 @@ def consoles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ser
         desk = ConsoleDesk(open_store(f"sqlite:///{tmp_path_factory.mktemp('store') / name}.sqlite"))
         if name == "filled":
             seed_company(desk.database, desk)
+            open_conflict(desk.database, account_id=BETA)
+            _rehearse(desk)
         served[name] = Served(desk)
         served[name].start()
     yield served

@@ -88,7 +88,7 @@ def test_fewer_lines_than_rows_are_too_few(database: Database) -> None:
 
 
 def test_rows_that_a_statement_gives_back_are_counted_as_well(database: Database) -> None:
-    """SQLite's driver knows how many rows a RETURNING changed only once they are fetched, which is too late to count."""
+    """SQLite's driver knows the rows a RETURNING changed only once they are fetched, which is too late to count."""
     line = msgspec.structs.replace(an_entry(), kind="registry.account.advanced")
     added = schema.standing.insert().returning(schema.standing.c.account_id)
     rows = [dict(zip(_STANDING, (name, 1, b"", 1), strict=True)) for name in ("a", "b")]
