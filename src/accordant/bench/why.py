@@ -1,8 +1,6 @@
 """`why`, `blame` and `trace` on a store with millions of audit rows: 1,000 records, asked both ways.
 
-The store is made inside the database, in SQL: a twentieth as many records as audit rows, each with three events, three
-writes and their receipts, in the shapes the rooms leave them in; twenty busy records have nineteen hundred writes more.
-Only the hashes of the trail are not computed. A kept store is made once.
+The store is made in SQL, in the shapes the rooms leave: three writes a record, nineteen hundred more of twenty busy ones.
 """
 
 import random

@@ -83,13 +83,7 @@ def rehearse(
     """
     _check(stage, order)
     started_at = clock() if ticket is None else ticket.ordered_at
-    before, after = stage.in_force.version, stage.proposed.version
-    if ticket is None:
-        run_id = derived_id("reh", after, actor, started_at.isoformat())
-        stage.book.begin(run_id, before=before, after=after, started_at=started_at, actor=actor)
-    else:
-        run_id = ticket.id
-        stage.book.forget_differences(run_id)
+    run_id = _begun(stage, ticket, actor, started_at)
     report = _Report(stage.book, run_id, clock, progress)
     walk = _Walk(stage, order, started_at, report)
     if not order.quick:
@@ -112,8 +106,8 @@ def rehearse(
     comparison.compare(_accounts(stage, order, walk), report.compared)
     rehearsal = Rehearsal(
         id=run_id,
-        before=before,
-        after=after,
+        before=stage.in_force.version,
+        after=stage.proposed.version,
         walked=not order.quick,
         started_at=started_at,
         finished_at=clock(),
@@ -131,6 +125,17 @@ def rehearse(
     )
     stage.book.finish(rehearsal)
     return rehearsal
+
+
+def _begun(stage: Stage, ticket: RehearsalTicket | None, actor: str, started_at: datetime) -> str:
+    """The id of the run, which is in the book from now on."""
+    if ticket is not None:
+        stage.book.forget_differences(ticket.id)
+        return ticket.id
+    before, after = stage.in_force.version, stage.proposed.version
+    run_id = derived_id("reh", after, actor, started_at.isoformat())
+    stage.book.begin(run_id, before=before, after=after, started_at=started_at, actor=actor)
+    return run_id
 
 
 class _Report:

@@ -1,8 +1,6 @@
-"""Who may see the console and change something through it: host check, sign-in, CSRF token, origin, response headers.
+"""Who may see the console and change something through it: host check, sign-in, roles, CSRF token, origin, headers.
 
-On loopback nobody signs in until people have tokens; from then on everybody does, by their own or by the one console
-token, which then only looks. Every change is a POST that carries a token bound to the visitor's cookie and comes from
-this very origin.
+On loopback nobody signs in until people have tokens. Every change is a POST of this very origin, bound to its visitor.
 """
 
 import hashlib
