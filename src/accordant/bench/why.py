@@ -1,6 +1,6 @@
 """`why`, `blame` and `trace` on a store with millions of audit rows: 1,000 records, asked both ways.
 
-The store is made in SQL, in the shapes the rooms leave: three writes a record, nineteen hundred more of twenty busy ones.
+The store is made in SQL, in the shapes the rooms leave: three writes a record, 1,900 more of each of twenty busy ones.
 """
 
 import random
