@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Table, text
 from accordant.bench.arena import stored
 from accordant.bench.figures import Run
 from accordant.canonical.entities import Account, encode_entity
-from accordant.canonical.intents import Applied, FieldChange, WireValue, WriteReceipt, plan_intent
+from accordant.canonical.intents import Applied, FieldChange, WireValue, WriteReceipt, changed_names, plan_intent
 from accordant.canonical.refs import EntityKind, EntityRef
 from accordant.kernel.clock import to_micros
 from accordant.kernel.errors import InvariantBroken
@@ -38,7 +38,7 @@ from accordant.store.schema import (
 )
 from accordant.views.blame import blame
 from accordant.views.trace import trace
-from accordant.views.why import REVISIONS_MAX, why
+from accordant.views.why import HOPS_MAX, why
 
 ASKED = 1_000
 _LINES_A_RECORD = 20
@@ -48,7 +48,7 @@ _BUSY = 20
 _BUSY_WRITES = 1_900
 _BUSY_ASKED_EVERY = 10
 #: Counted up when the store below is made in another way, so that a kept one is made anew.
-_MAKE = 2
+_MAKE = 3
 _STARTED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _STEP = timedelta(hours=1)
 _FIELD = "Billing_MRR__c"
@@ -81,7 +81,7 @@ def _ask(database: Database, records: int, dice: random.Random) -> Run:
         is_busy = asked % _BUSY_ASKED_EVERY == 0
         number = dice.randint(1, _BUSY) if is_busy else dice.randint(_BUSY + 1, records)
         ref, seq = f"crm:Account/cus_{number}", number + records * dice.randrange(_REVISIONS)
-        hops = REVISIONS_MAX if is_busy else _REVISIONS
+        hops = HOPS_MAX if is_busy else _REVISIONS
         for question in ("why", "blame", "trace"):
             started = time.perf_counter()
             if question == "why":
@@ -120,10 +120,13 @@ def _fill(database: Database, records: int) -> None:
             for index in table.indexes:
                 index.create(connection)
         connection.execute(text("ANALYZE"))
-    if database.is_sqlite:
-        # What was written in one transaction lies in the log beside the file; a hub would have moved it long ago.
-        with database.engine.connect() as connection:
+    with database.engine.connect() as connection:
+        if database.is_sqlite:
+            # What was written in one transaction lies in the log beside the file; a hub would have moved it long ago.
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        else:
+            # As the server's own cleaning has done with what is old, so that an index answers alone.
+            connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("VACUUM")
 
 
 class _Writes(NamedTuple):
@@ -248,6 +251,7 @@ def _fill_writes(connection: Connection, writes: _Writes, *, before: dict[str, W
         {"id": f"'int_' || {number}", "idempotency_key": f"'accordant-' || {number}", "flow": "'accounts'",
          "target": "'crm'", "object": "'Account'", "record": name, "lane": f"'crm:acc_' || {record}",
          "step": "0", "revision": revision, "shadow": "false", "input_digest": "'d'",
+         "changed": f"'{changed_names(intent.changes)}'",
          "body": _filled(connection, "intent", record=record, revision=revision),
          "decision": _bytes(connection, ":decision"), "charter": "'v1'", "cause": seq, "planned_at": at,
          "state": "'applied'", "attempts": "1", "due_at": at, "settled_at": at},

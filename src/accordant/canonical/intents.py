@@ -1,5 +1,6 @@
 """Write intents and receipts: what the hub decided to write, kept before the call, and what came of it, after."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -62,6 +63,11 @@ class WriteIntent(msgspec.Struct, frozen=True, kw_only=True):
     cause: int | None
     planned_at: datetime
     revision: int
+
+
+def changed_names(changes: Iterable[FieldChange]) -> str:
+    """The names of changed fields as one text, one a line: what an index can hold beside the revision."""
+    return "\n".join(change.field for change in changes)
 
 
 def plan_intent(

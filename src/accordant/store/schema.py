@@ -267,6 +267,7 @@ write_intent = Table(
     Column("revision", Integer, nullable=False),
     Column("shadow", Boolean, nullable=False),
     Column("input_digest", Text, nullable=False),
+    Column("changed", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("decision", LargeBinary, nullable=False),
     Column("charter", Text, nullable=False),
@@ -288,7 +289,8 @@ Index(
     postgresql_where=text(_OPEN),
     sqlite_where=text(_OPEN),
 )
-Index("ix_write_intent_record", write_intent.c.record, write_intent.c.revision)
+#: With the names of the changed fields, so that the write behind a field is found without looking into every other one.
+Index("ix_write_intent_record", write_intent.c.record, write_intent.c.revision, write_intent.c.changed)
 Index("ix_write_intent_lane", write_intent.c.lane, write_intent.c.state)
 Index("ix_write_intent_cause", write_intent.c.cause)
 Index(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, text, update
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.entities import decode_entity, encode_entity
-from accordant.canonical.intents import IntentState, WireValue
+from accordant.canonical.intents import IntentState, WireValue, changed_names
 from accordant.canonical.observations import Standpoint
 from accordant.canonical.phases import Grant
 from accordant.canonical.red_flags import FlagStop
@@ -70,7 +70,8 @@ _DESIRED = (
 )  # fmt: skip
 _INTENT = (
     "id", "idempotency_key", "flow", "target", "object", "record", "lane", "step", "revision", "shadow", "input_digest",
-    "body", "decision", "charter", "cause", "planned_at", "state", "attempts", "due_at", "reason", "settled_at",
+    "changed", "body", "decision", "charter", "cause", "planned_at", "state", "attempts", "due_at", "reason",
+    "settled_at",
 )  # fmt: skip
 _OBSERVATION = ("seq", "entity_id", "outcome", "reason", "version", "observed_at", "recorded_at")
 _EVENT = ("id", "type", "root_id", "occurred_at", "recorded_at", "seq", "body")
@@ -420,6 +421,7 @@ def intent_row(planned: PlannedIntent) -> bulk.Row:
         intent.revision,
         planned.shadow,
         intent.input_digest,
+        changed_names(intent.changes),
         _ENCODER.encode(intent),
         planned.decision,
         planned.charter,

@@ -10,14 +10,12 @@ from accordant.canonical.intents import FieldChange, WriteIntent
 from accordant.kernel.clock import from_micros
 from accordant.store.engine import Database
 from accordant.store.schema import desired_record, entity, inbox_event, write_intent
+from accordant.views.changes import REVISIONS_MAX, changes_of
 from accordant.views.customer import FieldPair, TargetRecord, target_records
 from accordant.views.decision import read_decision
 from accordant.views.keyed import AnyRow, rows_by_key
 from accordant.views.lookup import resolve_record
 
-#: Revisions that are looked through for the origin of a field, the latest first.
-REVISIONS_MAX = 2_000
-_REVISIONS_AT_ONCE = 100
 _INTENT: msgspec.json.Decoder[WriteIntent] = msgspec.json.Decoder(WriteIntent)
 
 
@@ -75,16 +73,15 @@ def blames(database: Database, records: Sequence[TargetRecord], root_id: str) ->
 
 def _blame(connection: Connection, record: TargetRecord, root_id: str) -> Blame:
     wanted = {pair.field for pair in record.fields}
-    found: dict[str, tuple[AnyRow, FieldChange]] = {}
-    looked_at, below, complete = 0, None, False
-    while wanted - found.keys() and looked_at < REVISIONS_MAX and not complete:
-        rows = _revisions(connection, record.ref, below)
-        for row in rows:
-            for change in _INTENT.decode(row.body).changes:
-                found.setdefault(change.field, (row, change))
-        looked_at += len(rows)
-        complete = len(rows) < _REVISIONS_AT_ONCE
-        below = rows[-1].revision if rows else below
+    newest: dict[str, int] = {}
+    looked_at = 0
+    for revision, names in changes_of(connection, record.ref):
+        looked_at += 1
+        for name in wanted.intersection(names):
+            newest.setdefault(name, revision)
+        if len(newest) == len(wanted):
+            break
+    found = _changes(connection, record.ref, newest)
     causes = {row.cause for row, _ in found.values() if row.cause is not None}
     columns = (inbox_event.c.seq, inbox_event.c.event_type, inbox_event.c.connection)
     events = {row.seq: row for row in rows_by_key(connection, columns, inbox_event.c.seq, causes)}
@@ -96,15 +93,21 @@ def _blame(connection: Connection, record: TargetRecord, root_id: str) -> Blame:
             for pair in record.fields
         ),
         looked_at=looked_at,
-        complete=complete or not wanted - found.keys(),
+        complete=looked_at < REVISIONS_MAX or len(newest) == len(wanted),
     )
 
 
-def _revisions(connection: Connection, name: str, below: int | None) -> Sequence[AnyRow]:
-    query = select(write_intent).where(write_intent.c.record == name)
-    if below is not None:
-        query = query.where(write_intent.c.revision < below)
-    return connection.execute(query.order_by(write_intent.c.revision.desc()).limit(_REVISIONS_AT_ONCE)).all()
+def _changes(connection: Connection, name: str, newest: dict[str, int]) -> dict[str, tuple[AnyRow, FieldChange]]:
+    """The write that changed each of these fields at its revision, and what it changed."""
+    query = select(write_intent).where(
+        write_intent.c.record == name, write_intent.c.revision.in_(sorted(set(newest.values())))
+    )
+    return {
+        change.field: (row, change)
+        for row in connection.execute(query)
+        for change in _INTENT.decode(row.body).changes
+        if newest.get(change.field) == row.revision
+    }
 
 
 def _origin(row: AnyRow, change: FieldChange, events: dict[int, AnyRow]) -> Origin:

@@ -1,6 +1,7 @@
 """Why a target field holds what it holds: the value, and its chain upwards, newest first, one line a hop."""
 
 from datetime import datetime
+from itertools import islice
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -10,13 +11,14 @@ from accordant.kernel.clock import from_micros
 from accordant.store.engine import Database
 from accordant.store.schema import desired_record, entity, inbox_event, observation, write_intent
 from accordant.views.about import Told, TrailLine, lines_on, told_of
+from accordant.views.changes import changes_of
 from accordant.views.customer import TargetRecord, target_records
 from accordant.views.keyed import rows_by_key
 from accordant.views.lookup import resolve_record
 from accordant.views.trace import Write, read_writes
 
-#: Revisions of a record that are looked through.
-REVISIONS_MAX = 200
+#: Changes of a field that are told, the latest.
+HOPS_MAX = 200
 
 
 class Hop(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,11 +75,11 @@ def why(database: Database, ref: str, field: str | None) -> Why | None:
 
 
 def _hops(connection: Connection, name: str, field: str) -> tuple[Hop, ...]:
+    told = (revision for revision, names in changes_of(connection, name) if field in names)
     rows = connection.execute(
         select(write_intent)
-        .where(write_intent.c.record == name)
+        .where(write_intent.c.record == name, write_intent.c.revision.in_(list(islice(told, HOPS_MAX))))
         .order_by(write_intent.c.revision.desc())
-        .limit(REVISIONS_MAX)
     ).all()
     changed = [(write, change) for write in read_writes(connection, rows) if (change := _change_of(write, field))]
     causes = {write.intent.cause for write, _ in changed if write.intent.cause is not None}
