@@ -105,11 +105,11 @@ async def test_status_tells_what_is_stopped_and_what_waits(terminal: Terminal, t
         assert "accounts" in said.out
         stopped = await terminal.ask("pause", "accounts", "--because", "odd numbers", "--as", "ada")
         assert stopped.code == 0
-        assert "flow:accounts is stopped, as ada asked: odd numbers" in stopped.out
+        assert "flow:accounts is stopped, as ada (unverified) asked: odd numbers" in stopped.out
         again = await terminal.ask("pause", "accounts", "--because", "odd numbers", "--as", "bob", "--json")
         assert again.json == {"changed": False, "state": "stopped", "switch": "flow:accounts"}
         assert "odd numbers" in (await terminal.ask("status")).out
-        assert (await terminal.ask("status", "--json")).json["status"]["switches"][0]["thrown_by"] == "ada"
+        assert (await terminal.ask("status", "--json")).json["status"]["switches"][0]["thrown_by"] == "ada (unverified)"
         assert (await terminal.ask("pause", "accounts")).code == 2
         assert "named person for a stated reason" in (await terminal.ask("pause", "writes")).err
         assert "Choose one of: accounts" in (await terminal.ask("pause", "nothing", "--because", "x")).err
