@@ -54,8 +54,8 @@ from accordant.operations.people_office import PeopleOffice
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.redrive import Redriven
 from accordant.operations.redrive_checks import Installed, RedriveOrder, check_order
-from accordant.operations.replay import ReplayCount
 from accordant.operations.rehearsal_desk import RehearsalDesk
+from accordant.operations.replay import ReplayCount
 from accordant.operations.restore import ConflictClosed, Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
 from accordant.pipeline.plan import Rulebook, write_rulebook

@@ -23,6 +23,7 @@ ACTS = {
     "/phases/accounts/narrow": Act.STOP,
     "/phases/accounts/request": Act.REQUEST,
     "/phases/accounts/approve": Act.APPROVE,
+    "/flags/accounts/accounts": Act.APPROVE,
 }
 OPEN = {"/sign-in", "/sign-out"}
 

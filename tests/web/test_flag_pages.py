@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from accordant.canonical.people import PersonRole
 from tests.integration.operations.kit import an_installation
 from tests.integration.operations.test_red_flags import CHARTER, credit, flags, named, rename, reused, seen
 from tests.web.test_phase_pages import HERE, browsing, csrf, people
@@ -21,7 +21,7 @@ def send(client: TestClient[Litestar], flag: str, act: str, **fields: str) -> tu
 
 async def test_two_who_signed_in_take_a_flag_down(tmp_path: Path) -> None:
     async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path, more=CHARTER) as one:
-        one.hub.settings = msgspec.structs.replace(one.hub.settings, console_people=people())
+        tokens = people(one, dict.fromkeys(("Ada", "Bo"), PersonRole.APPROVER))
         (customer,) = one.sell(1)
         await one.settle()
         credit(one, customer)
@@ -29,7 +29,7 @@ async def test_two_who_signed_in_take_a_flag_down(tmp_path: Path) -> None:
         await one.settle()
         (flag,) = flags(one)
         digest = seen(one, flag).digest
-        with browsing(one, "Ada") as ada:
+        with browsing(one, tokens["Ada"]) as ada:
             assert f"/flags/{flag.id}" in ada.get("/trouble").text
             page = ada.get(f"/flags/{flag.id}").text
             for told in (
@@ -50,11 +50,11 @@ async def test_two_who_signed_in_take_a_flag_down(tmp_path: Path) -> None:
             assert (told["digest"], len(told["packet"]["decisions"])) == (digest, 1)
             assert ada.get(f"/flags/{flag.id}.csv").text.startswith("system,record,field,before,after")
             assert ada.get("/flags/flg_nothing").status_code == 404
-        with browsing(one, "Bo") as bo:
+        with browsing(one, tokens["Bo"]) as bo:
             assert send(bo, flag.id, "refuse", reason="Not yet.")[0] == 303
             assert "0 of 2 people" in bo.get(f"/flags/{flag.id}").text
             assert send(bo, flag.id, "approve", packet=digest)[0] == 303
-        with browsing(one, "Ada") as ada:
+        with browsing(one, tokens["Ada"]) as ada:
             assert send(ada, flag.id, "approve", packet=digest)[0] == 303
             assert "writing goes on" in ada.get(f"/flags/{flag.id}").text
         await one.deliver()

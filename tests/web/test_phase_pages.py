@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -22,11 +22,11 @@ HERE = {"origin": "http://console.local"}
 ROLES = {"Ada": PersonRole.OPERATOR, "Bo": PersonRole.APPROVER, "Vic": PersonRole.VIEWER}
 
 
-def people(one: Installation) -> dict[str, str]:
+def people(one: Installation, roles: Mapping[str, PersonRole] = ROLES) -> dict[str, str]:
     """Tokens for everybody, by name."""
     return {
         name: one.hub.people.add(name, frozenset({role}), timedelta(days=30), admin=None, actor="root")[1]
-        for name, role in ROLES.items()
+        for name, role in roles.items()
     }
 
 

@@ -10,6 +10,7 @@ from accordant.canonical.charter import Audience
 from accordant.cli.operate import Because, Who
 from accordant.cli.options import COMMON, AudienceOption, Common, charter_in_force, opened_hub, opened_store, person
 from accordant.cli.render import counted, emit, field_text, say, table
+from accordant.governance.access import Act
 from accordant.governance.sensitivity import LEAST, lens
 from accordant.kernel.errors import RejectedError
 from accordant.views.masked import masked
@@ -68,13 +69,17 @@ def approve(
     common: Common = COMMON,
 ) -> int:
     """Say that it is right as it is; writing goes on once enough different people have. Exit code 1 until then."""
-    return asyncio.run(_decide(common, flag, actor=person(who), because=because, digest=packet))
+    return asyncio.run(
+        _decide(common, flag, actor=person(who, Act.APPROVE, common=common), because=because, digest=packet)
+    )
 
 
 @flags_app.command
 def refuse(flag: Flag, /, *, because: Because = "", who: Who = None, common: Common = COMMON) -> int:
     """Say that it is wrong: writing stays stopped, and approvals given before count no more."""
-    return asyncio.run(_decide(common, flag, actor=person(who), because=because, digest=None))
+    return asyncio.run(
+        _decide(common, flag, actor=person(who, Act.APPROVE, common=common), because=because, digest=None)
+    )
 
 
 @flags_app.command
@@ -137,6 +142,7 @@ def _desk(hub: "Hub") -> "FlagDesk":
         rulebook=lambda: hub.rulebook,
         digest_of=partial(packet_digest, hub.database),
         clock=hub.clock,
+        proved=lambda: hub.people.is_configured,
     )
 
 

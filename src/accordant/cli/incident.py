@@ -54,7 +54,7 @@ def open_one(
     common: Common = COMMON,
 ) -> int:
     """Open an incident: every automation is stopped at once. One is open at a time."""
-    return asyncio.run(_open(common, title, since, person(who)))
+    return asyncio.run(_open(common, title, since, person(who, common=common)))
 
 
 async def _open(common: Common, title: str, since: str | None, actor: str) -> int:
@@ -83,13 +83,13 @@ async def _status(common: Common) -> int:
 @incident_app.command
 def advance(*, who: Who = None, common: Common = COMMON) -> int:
     """Do the work of the step, then go on to the next if its exit holds. Exit code 1 where it does not yet."""
-    return asyncio.run(_move(common, person(who), closing=False))
+    return asyncio.run(_move(common, person(who, common=common), closing=False))
 
 
 @incident_app.command
 def close(*, who: Who = None, common: Common = COMMON) -> int:
     """Compare everything once more and end the incident. Only the last step is left like this."""
-    return asyncio.run(_move(common, person(who), closing=True))
+    return asyncio.run(_move(common, person(who, common=common), closing=True))
 
 
 async def _move(common: Common, actor: str, *, closing: bool) -> int:

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from accordant.canonical.charter import Automation, Charter
+from accordant.canonical.people import same_person
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
-from accordant.governance.grants import same_person
 
 REUSES_MAX = 100
 

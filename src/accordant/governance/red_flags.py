@@ -10,9 +10,9 @@ from accordant.canonical.charter import RedFlagsPart
 from accordant.canonical.conflicts import Contested
 from accordant.canonical.entities import CreditNote, Dispute, Invoice, Payment, Refund
 from accordant.canonical.intents import WireValue
+from accordant.canonical.people import bare_name, same_person
 from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.canonical.red_flags import FlagDecision, RedFlag, Verdict, red_flag
-from accordant.governance.grants import same_person
 from accordant.kernel.money import Money
 
 #: Refunds and disputes that gave nothing back.
@@ -230,7 +230,7 @@ def persons_needed(part: RedFlagsPart, kind: RedFlagKind) -> int:
 def objection(part: RedFlagsPart, decisions: Sequence[FlagDecision], *, actor: str, digest: str) -> str | None:
     """Why this person may not approve this packet now; None where he may."""
     if part.approvers and not any(same_person(actor, name) for name in part.approvers):
-        return f"{actor} is no approver of red flags; the charter names: {', '.join(part.approvers)}."
+        return f"{bare_name(actor)} is no approver of red flags; the charter names: {', '.join(part.approvers)}."
     if any(same_person(actor, one.actor) for one in approvals(decisions, digest)):
         return f"{actor} has approved this already; another person has to agree."
     return None

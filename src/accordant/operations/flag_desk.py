@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from accordant.canonical.people import bare_name, is_unverified
 from accordant.canonical.red_flags import FlagDecision, RedFlag, Verdict
 from accordant.governance.red_flags import approvals, objection, persons_needed
 from accordant.kernel.clock import Clock
@@ -46,7 +47,10 @@ class FlagOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FlagDesk:
-    """The red flags of one hub. ``digest_of`` is that of a packet as it stands at this moment."""
+    """The red flags of one hub. ``digest_of`` is that of a packet as it stands at this moment.
+
+    ``proved`` says that people have tokens here, so that a typed name decides nothing.
+    """
 
     def __init__(
         self,
@@ -56,11 +60,13 @@ class FlagDesk:
         rulebook: Callable[[], Rulebook],
         digest_of: Callable[[str], str | None],
         clock: Clock,
+        proved: Callable[[], bool],
     ) -> None:
         self._book = book
         self._state = state
         self._rulebook = rulebook
         self._digest_of = digest_of
+        self._proved = proved
         self._clock = clock
 
     def missing(self, flag_id: str) -> int:
@@ -107,6 +113,8 @@ class FlagDesk:
                 "A red flag is decided by a named person for a stated reason.",
                 remedy=f"Give both: who you are, and why, in at most {REASON_LENGTH_MAX} characters.",
             )
+        if is_unverified(actor) and self._proved():
+            raise ApprovalRefused(f"{bare_name(actor)} is a typed name, and people have tokens here.")
         kept = self._book.find(flag_id)
         if not kept.is_open:
             raise FlagClosed

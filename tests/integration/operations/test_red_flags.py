@@ -118,6 +118,7 @@ def desk(one: Installation) -> FlagDesk:
         rulebook=lambda: one.hub.rulebook,
         digest_of=partial(packet_digest, one.hub.database),
         clock=one.hub.clock,
+        proved=lambda: one.hub.people.is_configured,
     )
 
 

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
+from accordant.governance.access import Act
 from accordant.governance.red_flags import approvals, persons_needed
 from accordant.kernel.errors import RejectedError
 from accordant.operations.flag_desk import REASON_LENGTH_MAX, FlagDesk
@@ -33,6 +34,7 @@ def _desk(console: Console) -> FlagDesk:
         rulebook=lambda: hub.rulebook,
         digest_of=partial(packet_digest, hub.database),
         clock=hub.clock,
+        proved=lambda: hub.people.is_configured,
     )
 
 
@@ -89,7 +91,7 @@ async def decide_flag(
     request: Visitor, console: NamedDependency[Console], flag: FromPath[str], act: FromPath[str]
 ) -> Answer | Redirect:
     """Approve or refuse what was looked at."""
-    fields = await console.checked_form(request)
+    fields = await console.checked_form(request, Act.APPROVE)
     try:
         told = await asyncio.to_thread(_carry_out, request, console, flag, act, fields)
     except RejectedError as error:
@@ -104,7 +106,7 @@ def _carry_out(request: Visitor, console: Console, flag: str, act: str, fields: 
     if person is None and persons_needed(console.hub.charter.red_flags, kind) > 1:
         raise RejectedError(
             "Two different people have to approve this, and nobody is signed in by name.",
-            remedy="Give each person a token in ACCORDANT_CONSOLE_TOKENS, or use accordant flags approve --as NAME.",
+            remedy="Give each person a token (accordant people add), or use accordant flags approve --as NAME here.",
         )
     actor = person or console.actor(request)
     match act:

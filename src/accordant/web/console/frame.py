@@ -28,8 +28,8 @@ from accordant.operations.people_office import PeopleOffice
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.redrive import Redriven
 from accordant.operations.redrive_checks import RedriveOrder
-from accordant.operations.replay import ReplayCount
 from accordant.operations.rehearsal_desk import RehearsalDesk
+from accordant.operations.replay import ReplayCount
 from accordant.operations.restore import Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
 from accordant.pipeline.plan import Rulebook
