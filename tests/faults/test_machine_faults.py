@@ -28,6 +28,7 @@ async def test_whatever_a_machine_does_nothing_acknowledged_is_lost_and_nothing_
     expect_sound(await run_drill("everything", "sqlite", DRILLS["everything"].sizes["quick"]))
 
 
+@pytest.mark.nightly
 async def test_a_small_disk_that_is_full_refuses_and_goes_on_alone() -> None:
     if not can_mount():
         pytest.skip("Only root can mount a small disk; the disk that refuses is tried above for everybody.")

@@ -47,6 +47,11 @@ async def _power(store: str, folder: Path, size: int, seconds_max: float | None)
     return await drill(folder, rounds=size, seconds_max=seconds_max)
 
 
+async def _database(_store: str, folder: Path, size: int, seconds_max: float | None) -> Report:
+    down_s_max = 1.0 if size < 10 else 5.0
+    return await drills.database(folder, rounds=size, down_s_max=down_s_max, seconds_max=seconds_max)
+
+
 async def _memory(store: str, folder: Path, size: int, _seconds_max: float | None) -> Report:
     is_quick = size < 1_000
     return await storm.memory(
@@ -76,9 +81,9 @@ DRILLS: dict[str, Drill] = {
         sizes=_sizes(2, 200, 1_000),
     ),
     "database": Drill(
-        run=lambda _store, folder, size, limit: drills.database(folder, rounds=size, seconds_max=limit),
+        run=_database,
         unit="stops",
-        sizes=_sizes(5, 200, 1_000),
+        sizes=_sizes(3, 300, 1_500),
         stores=("postgres",),
     ),
     "network": Drill(
