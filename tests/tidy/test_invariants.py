@@ -17,7 +17,6 @@ IDS = tuple(f"{family}{number}" for family, count in FAMILIES.items() for number
 #: Held by nothing yet, each with the reason. The list only ever shrinks.
 OPEN: dict[str, str] = {
     "EF4": "No shipped target takes a key of ours yet; what a key may be used for is not written down as a test.",
-    "RE3": "The command that walks through an incident is being built.",
     "RE4": "Nothing keeps dispatch back after a restore until the targets were read.",
 }
 _ROW = re.compile(r"\| (?P<id>[A-Z]{2}\d+) \| (?P<claim>[^|]+) \| (?P<tests>[^|]+) \|")
