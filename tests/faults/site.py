@@ -31,7 +31,7 @@ from accordant.demo.stage import HOST, Stage, StoryClock, free_port
 from accordant.store.engine import Database
 from accordant.store.schema import inbox_event, inbox_work
 
-START_S_MAX = 60.0
+START_S_MAX = 180.0
 SETTLE_S_MAX = 180.0
 #: Events of the past that a storm repeats, besides the latest.
 _STORM_OLD = 60
