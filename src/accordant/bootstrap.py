@@ -344,7 +344,7 @@ class Hub:
 
     def switches(self) -> Switches:
         """The switches as they stand this moment."""
-        return Switches.thrown(self.state.switches(), self.state.grants(), self.state.flag_stops())
+        return Switches.thrown(*self.state.policy())
 
     def process_round(self, share: Share | None = None) -> int:
         """One batch through rooms 3 to 6; how many events were taken. The first of a day decides everything again.

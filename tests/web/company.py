@@ -161,7 +161,7 @@ class ConsoleDesk:
         self.phase_office = PhaseOffice(
             SqlPhaseBook(database),
             lambda: write_rulebook(charter, dict.fromkeys(charter.systems, Tier.GOLD)),
-            lambda: Switches.thrown(SqlState(database).switches(), SqlState(database).grants()),
+            lambda: Switches.thrown(*SqlState(database).policy()),
             self.clock,
             tiers=lambda one: dict.fromkeys(one.systems, Tier.GOLD),
             facts=dict,

@@ -132,7 +132,7 @@ def restore(order: RestoreOrder, *, book: ConflictBook, state: State, rulebook: 
         raise ConflictUnknown(f"There is no conflict {order.conflict_id[:60]!r}.")
     number = len(book.decisions(conflict.id)) + 1
     for _ in range(TRIES):
-        switches = Switches.thrown(state.switches(), state.grants(), state.flag_stops())
+        switches = Switches.thrown(*state.policy())
         offered = prospects(conflict, book=book, state=state, rulebook=rulebook, switches=switches, now=now)
         prospect = _chosen(order.choice, offered)
         _check_open(conflict, order.choice, book)

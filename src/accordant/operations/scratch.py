@@ -9,12 +9,19 @@ from datetime import datetime
 
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
-from accordant.canonical.phases import Grant
-from accordant.canonical.red_flags import FlagStop
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.kernel.errors import InvariantBroken
 from accordant.ports.matching import MatchBook
-from accordant.ports.state import Changes, DesiredRecord, Link, State, StoredEntity, StoredStanding, WrittenRecord
+from accordant.ports.state import (
+    Changes,
+    DesiredRecord,
+    Link,
+    Policy,
+    State,
+    StoredEntity,
+    StoredStanding,
+    WrittenRecord,
+)
 
 
 class _Overlay:
@@ -60,13 +67,9 @@ class _Overlay:
         """See the port."""
         return self._beneath.with_credit_notes(account_ids)
 
-    def grants(self) -> tuple[Grant, ...]:
+    def policy(self) -> Policy:
         """See the port."""
-        return self._beneath.grants()
-
-    def flag_stops(self) -> tuple[FlagStop, ...]:
-        """See the port."""
-        return self._beneath.flag_stops()
+        return self._beneath.policy()
 
     def flags(self, ids: Iterable[str]) -> frozenset[str]:
         """See the port."""
@@ -112,17 +115,15 @@ class ScratchState(_Overlay):
         """See the port: what a person stopped today is stopped in a rehearsal too."""
         return self._live.switches()
 
-    def flag_stops(self) -> tuple[FlagStop, ...]:
-        """See the port: what people have to look at first is not written in a rehearsal either."""
-        return self._live.flag_stops()
+    def policy(self) -> Policy:
+        """See the port: a phase reaches as far as it was granted, and what people have to look at first is not written
+        in a rehearsal either.
+        """
+        return self._live.policy()
 
     def flags(self, ids: Iterable[str]) -> frozenset[str]:
         """See the port: what was raised once is not raised by a rehearsal."""
         return self._live.flags(ids)
-
-    def grants(self) -> tuple[Grant, ...]:
-        """See the port: a phase reaches as far as it was granted."""
-        return self._live.grants()
 
     def written(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, WrittenRecord]:
         """See the port: an echo repeats what was really written."""

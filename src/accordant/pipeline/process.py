@@ -52,8 +52,9 @@ def process(
     if asleep is not None:
         bench.doubted.clear()
     raised = raise_flags(bench, rulebook.charter.red_flags, events, state)
-    stops = [*state.flag_stops(), *(stop_of_flag(flag) for flag in raised)]
-    switches = Switches.thrown(state.switches(), state.grants(), stops)
+    policy = state.policy()
+    stops = [*policy.flag_stops, *(stop_of_flag(flag) for flag in raised)]
+    switches = Switches.thrown(policy.switches, policy.grants, stops)
     plan(bench, rulebook, switches, asleep=asleep or frozenset())
     for one in understood:
         doubt = doubts[one.event.seq] or _missing_account(one, bench)

@@ -35,6 +35,7 @@ def replan(
     bench.touched.update(dict.fromkeys(ids))
     for stand in stands:
         bench.put_stand(stand)
-    stops = [stop for stop in state.flag_stops() if stop.flag not in over]
-    plan(bench, rulebook, Switches.thrown(state.switches(), state.grants(), stops), repair=repair)
+    policy = state.policy()
+    stops = [stop for stop in policy.flag_stops if stop.flag not in over]
+    plan(bench, rulebook, Switches.thrown(policy.switches, policy.grants, stops), repair=repair)
     return bench.collect()

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -119,6 +119,18 @@ class LanePark(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Policy(NamedTuple):
+    """What has been said of writing. ``switches`` are names of those thrown (paused flows, systems, classes).
+
+    ``grants`` has the newest grant of each flow that has one; one whose record was altered comes back as read-only.
+    ``flag_stops`` are what the open red flags stop.
+    """
+
+    switches: frozenset[str]
+    grants: tuple[Grant, ...]
+    flag_stops: tuple[FlagStop, ...]
+
+
 class Changes(msgspec.Struct, kw_only=True):
     """Everything a batch decided. It is committed whole or not at all.
 
@@ -197,12 +209,12 @@ class State(Protocol):
         """
         ...
 
-    def switches(self) -> frozenset[str]:
-        """Names of the switches that are thrown (paused flows, systems, classes)."""
+    def policy(self) -> Policy:
+        """What is stopped and what is granted, read at one moment: never remembered from an earlier one."""
         ...
 
-    def flag_stops(self) -> tuple[FlagStop, ...]:
-        """What the red flags stop that are open."""
+    def switches(self) -> frozenset[str]:
+        """The switches alone."""
         ...
 
     def flags(self, ids: Iterable[str]) -> frozenset[str]:
@@ -211,8 +223,4 @@ class State(Protocol):
 
     def with_credit_notes(self, account_ids: Iterable[str]) -> frozenset[str]:
         """Those of these accounts that have a credit note."""
-        ...
-
-    def grants(self) -> tuple[Grant, ...]:
-        """The newest grant of each flow that has one; one whose record was altered comes back as read-only."""
         ...

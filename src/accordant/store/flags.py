@@ -20,6 +20,7 @@ _ROW = ("id", "kind", "account_id", "state", "body", "raised_at")
 _WORD = ("flag", "number", "body", "at")
 # Written out, not bound: SQLite takes a partial index only when it can see the index's own condition in the query.
 IS_OPEN = text("red_flag.state = 'open'")
+_OPEN = select(red_flag.c.body).where(IS_OPEN).order_by(red_flag.c.raised_at)
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _FLAGS = msgspec.json.Decoder(RedFlag)
 _DECISIONS = msgspec.json.Decoder(FlagDecision)
@@ -97,7 +98,7 @@ def flag_reuse(connection: Connection, system: str, external_id: str, *, reuses_
 
 def open_stops(connection: Connection) -> tuple[FlagStop, ...]:
     """What the open flags stop."""
-    bodies = connection.execute(select(red_flag.c.body).where(IS_OPEN).order_by(red_flag.c.raised_at)).scalars()
+    bodies = connection.execute(_OPEN).scalars()
     return tuple(stop_of_flag(_whose(connection, _FLAGS.decode(body))) for body in bodies)
 
 

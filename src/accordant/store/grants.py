@@ -17,19 +17,15 @@ from accordant.kernel.hashing import canonical_json, digest
 from accordant.store.schema import phase_grant
 
 _DECODER = msgspec.json.Decoder(Grant)
-_NEWEST = select(phase_grant).where(
-    phase_grant.c.id.in_(select(func.max(phase_grant.c.id)).group_by(phase_grant.c.flow))
-)
+#: The row of the newest grant of each flow, for ``read_grants``.
+NEWEST = select(
+    phase_grant.c.flow, phase_grant.c.proposal, phase_grant.c.body, phase_grant.c.seal, phase_grant.c.granted_at
+).where(phase_grant.c.id.in_(select(func.max(phase_grant.c.id)).group_by(phase_grant.c.flow)))
 _ALTERED = "The record of its grant was altered after it was made."
 
 
-def newest_grants(connection: Connection) -> tuple[Grant, ...]:
-    """The newest grant of each flow; one whose seal does not fit lets its flow read only."""
-    return read_grants(connection.execute(_NEWEST).all())
-
-
 def read_grants(rows: Sequence[Row[Any]]) -> tuple[Grant, ...]:
-    """Grants out of their rows."""
+    """Grants out of their rows; one whose seal does not fit lets its flow read only."""
     return tuple(_read(row) for row in rows)
 
 

@@ -4,15 +4,13 @@ from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, Text, null, select, text, type_coerce, union_all, update
 
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.entities import decode_entity, encode_entity
 from accordant.canonical.intents import IntentState, WireValue, changed_names
 from accordant.canonical.observations import Standpoint
-from accordant.canonical.phases import Grant
-from accordant.canonical.red_flags import FlagStop
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import decode_standing, encode_standing
 from accordant.kernel.clock import from_micros, to_micros
@@ -23,6 +21,7 @@ from accordant.ports.state import (
     ConcurrentChange,
     DesiredRecord,
     PlannedIntent,
+    Policy,
     StoredEntity,
     StoredStanding,
     WrittenRecord,
@@ -33,7 +32,7 @@ from accordant.store.clearances import read_clearances
 from accordant.store.conflicts import change_stands, decode_marks, keep_decisions, read_stands
 from accordant.store.engine import Database
 from accordant.store.flags import keep_flags, keep_words, known_flags, open_stops
-from accordant.store.grants import newest_grants
+from accordant.store.grants import NEWEST, read_grants
 from accordant.store.guard import bookkeeping
 from accordant.store.leases import Guard, anybody
 from accordant.store.review import SqlReviews, commit_matches, guard_matches
@@ -83,6 +82,10 @@ _NOTES_DECODER = msgspec.json.Decoder(tuple[str, ...])
 _ENCODER = msgspec.json.Encoder(order="sorted")
 # Made once: to make a question, and its key among the compiled ones, takes longer than to ask it.
 _SWITCHES = select(switch.c.name)
+_POLICY = union_all(
+    select(switch.c.name, *(type_coerce(null(), column.type).label(column.name) for column in NEWEST.selected_columns)),
+    NEWEST.with_only_columns(type_coerce(null(), Text), *NEWEST.selected_columns),
+)
 _ANY_HELD = (
     select(write_intent.c.id)
     # Written out, not bound: a partial index is taken only where the query shows the index's own condition.
@@ -186,20 +189,19 @@ class SqlState:
         with self._database.read() as connection:
             return tuple(connection.execute(query).scalars())
 
+    def policy(self) -> Policy:
+        """See the port. Few statements: it is asked before every plan and twice for every call to a target."""
+        with self._database.read() as connection:
+            rows = connection.execute(_POLICY).all()
+            stops = open_stops(connection)
+        thrown = frozenset(row.name for row in rows if row.name is not None)
+        grants = read_grants([row for row in rows if row.name is None])
+        return Policy(switches=thrown, grants=grants, flag_stops=stops)
+
     def switches(self) -> frozenset[str]:
         """See the port."""
         with self._database.read() as connection:
             return frozenset(connection.execute(_SWITCHES).scalars())
-
-    def grants(self) -> tuple[Grant, ...]:
-        """See the port."""
-        with self._database.read() as connection:
-            return newest_grants(connection)
-
-    def flag_stops(self) -> tuple[FlagStop, ...]:
-        """See the port."""
-        with self._database.read() as connection:
-            return open_stops(connection)
 
     def flags(self, ids: Iterable[str]) -> frozenset[str]:
         """See the port."""
