@@ -36,7 +36,8 @@ async def test_two_who_signed_in_take_a_flag_down(tmp_path: Path) -> None:
                 "evt_",
                 flag.subject,
                 "Billing_MRR__c",
-                "credited_minor",
+                "credited",
+                "100.01",
                 "0 of 2 people",
                 "As its owner said",
             ):

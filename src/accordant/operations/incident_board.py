@@ -187,8 +187,9 @@ def summary_of(measured: Measured) -> str:
     if measured.walked is not None:
         parts.append(f"{measured.walked.done:,} events walked.")
     if measured.compared:
-        records = sum(one.records for one in measured.compared)
-        parts.append(f"{records:,} records compared in {len(measured.compared)} comparisons, none differs.")
+        records, many = sum(one.records for one in measured.compared), len(measured.compared)
+        told = "one comparison" if many == 1 else f"{many} comparisons"
+        parts.append(f"{records:,} records compared in {told}, none differs.")
     return " ".join(parts) or "What had to stop stands still, and nothing is under way."
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Protocol
 
 from accordant.canonical.charter import Automation, Charter, Phase
-from accordant.governance.decide import Case, Switches, decide
+from accordant.governance.decide import GATE_RULE, Case, Switches, decide
 from accordant.governance.gates import AskGates
 from accordant.governance.phases import is_wider
 from accordant.kernel.clock import Clock
@@ -220,7 +220,7 @@ def _counts(
     """Whether a finding stands against leaving the step.
 
     What a flow may not write at all (a field that is not released, one that a compliance gate holds of this customer)
-    is a difference by rule, and none of the recovery's.
+    is a difference by rule, and none of the recovery's. What a red flag holds is one: people decide it first.
     """
     if one.field is None:
         return True
@@ -238,4 +238,5 @@ def _counts(
             accounts=(one.account_id or "",),
         )
     )
-    return bool((decision.write | decision.held) - decision.gated)
+    by_gate = {name for reason in decision.reasons if reason.rule == GATE_RULE for name in reason.fields}
+    return bool((decision.write | decision.held) - by_gate)

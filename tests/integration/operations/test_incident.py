@@ -17,6 +17,7 @@ from accordant.orchestration.incident import STEPS, RecoveryStep
 from accordant.ports.incident import IncidentOpen, NoIncident
 from accordant.store.incidents import SqlIncidentBook
 from tests.integration.operations.kit import MRR, Installation, an_installation
+from tests.integration.operations.test_red_flags import CHARTER, WHY, desk, flags, seen, unsourced
 
 MESSAGES = "class:customer_facing"
 
@@ -230,3 +231,23 @@ async def test_a_crash_at_every_boundary_of_every_step_is_gone_on_from(store_url
         writes = one.writes()
         await one.deliver()
         assert one.writes() == writes
+
+
+async def test_a_red_flag_keeps_a_step_until_people_have_decided(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path, more=CHARTER) as one:
+        first, _ = await a_company(one)
+        room = room_of(one)
+        room.open(title="Edited", actor="Ada")
+        unsourced(one, first)
+        for _ in range(4):
+            one.clock.move(minutes=1)
+            assert (await room.advance(actor="Ada")).moved
+        one.clock.move(minutes=1)
+        stood = await room.advance(actor="Ada")
+        assert not stood.moved
+        assert any(first in told for told in stood.exit.obstacles), stood.exit.obstacles
+        (flag,) = flags(one)
+        desk(one).approve(flag.id, digest=seen(one, flag).digest, actor="Bo", reason=WHY)
+        one.clock.move(minutes=1)
+        assert (await room.advance(actor="Ada")).moved
+        assert one.salesforce.record("Account", first)[MRR] == 100.0

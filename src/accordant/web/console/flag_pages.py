@@ -1,6 +1,7 @@
 """What does not fit, and may writing go on? The packet of a red flag, and the words of the people who decide."""
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 
 from litestar import get, post
@@ -8,13 +9,17 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery
 from litestar.response import Redirect
 
+from accordant.canonical.intents import WireValue
+from accordant.canonical.red_flags import RedFlag
 from accordant.governance.access import Act
 from accordant.governance.red_flags import approvals, persons_needed
 from accordant.kernel.errors import RejectedError
+from accordant.kernel.money import Money
 from accordant.operations.flag_desk import REASON_LENGTH_MAX, FlagDesk
 from accordant.store.flags import SqlFlagBook
 from accordant.store.state import SqlState
 from accordant.views.packets import Packet, packet, packet_digest
+from accordant.web.console import words
 from accordant.web.console.frame import Answer, Console, Problem, Visitor, address, as_file
 from accordant.web.console.threads import in_thread
 
@@ -64,6 +69,7 @@ def _page(
         "flag.html",
         found=found,
         digest=found.digest,
+        figures=_figures(found.flag),
         needed=needed,
         given=approvals(found.decisions, found.digest),
         approvers=part.approvers,
@@ -72,6 +78,25 @@ def _page(
         reason_max=REASON_LENGTH_MAX,
         status_code=status_code,
     )
+
+
+def _figures(flag: RedFlag) -> list[tuple[str, str, str]]:
+    """What does not fit, in words: amounts with their currency, nothing where there was nothing to compare with."""
+    names = sorted((flag.before.keys() | flag.after.keys()) - {"currency"})
+    return [(_label(name), _figure(name, flag.before), _figure(name, flag.after)) for name in names]
+
+
+def _label(name: str) -> str:
+    return name.removesuffix("_minor").replace("_", " ") if name.islower() else name
+
+
+def _figure(name: str, values: Mapping[str, WireValue]) -> str:
+    value, currency = values.get(name), values.get("currency")
+    if name not in values:
+        return ""
+    if name.endswith("_minor") and isinstance(value, int) and isinstance(currency, str):
+        return str(words.money(Money(value, currency)))
+    return str(words.wire(value))
 
 
 def _rows(found: Packet) -> list[tuple[object, ...]]:
