@@ -34,6 +34,10 @@ async def test_an_incident_is_led_from_its_page(tmp_path: Path) -> None:
             assert send(guest, "open", title="Lost <writes>", since="2023-12-31T08:00")[0] == 303
             overview = guest.get("/").text
             assert "Lost &lt;writes&gt;" in overview, "the banner is on every page, and text is text"
+            assert "Paused:" not in overview, "what the incident stopped is told by its step"
+            one.hub.pause("accounts", "Bo", "Our own reason.")
+            assert "Our own reason." in guest.get("/").text
+            one.hub.resume("accounts", "Bo", "Looked at.")
             page = guest.get("/incident").text
             assert "2023-12-31 08:00 UTC" in page
             assert len(re.findall(r'<li class="ahead"', page)) == 6

@@ -95,6 +95,13 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     late: tuple[LateFlow, ...] = ()
     incident: IncidentBanner | None = None
 
+    @property
+    def switches_of_others(self) -> tuple[ThrownSwitch, ...]:
+        """The switches that the open incident did not throw: its own are told by its step."""
+        if self.incident is None:
+            return self.switches
+        return tuple(thrown for thrown in self.switches if thrown.reason != f"Incident: {self.incident.title}")
+
     def is_paused(self, flow: str) -> bool:
         """Whether the switch of this flow is thrown."""
         return any(thrown.name == flow_switch(flow) for thrown in self.switches)

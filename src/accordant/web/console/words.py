@@ -139,7 +139,7 @@ _TONES = {
     "warn": ("uncertain", "held", "parked", "awaiting_reread", "past_due", "cancelling", "paused", "incomplete",
              "expiring", "tie", "hold", "twin", "conflict", "open", "contraction"),
     "bad": ("dead", "quarantined", "unpaid", "expired", "failing", "refuse", "dead_event", "parked_lane",
-            "late", "drift", "orphan", "churn"),
+            "late", "drift", "orphan", "red_flag", "churn"),
 }  # fmt: skip
 _TONE_OF = {state: tone for tone, states in _TONES.items() for state in states}
 
