@@ -8,7 +8,7 @@ import os
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from importlib.metadata import version as installed_version
 from itertools import product
 
@@ -144,6 +144,11 @@ def connector_facts() -> dict[str, ConnectorFacts]:
     return {name: registry.facts_of(connector) for name, connector in registry.installed().items()}
 
 
+@lru_cache(maxsize=1)
+def _release() -> str:
+    return installed_version("accordant")
+
+
 class Hub:
     """One installation, wired. Rounds raise TransientError when the store cannot go on; all else is settled inside."""
 
@@ -266,20 +271,24 @@ class Hub:
             outbounds=self.outbounds,
             declared=registry,
             shield=shielded,
-            release=installed_version("accordant"),
+            release=_release(),
         )
 
     def _adopt(self, charter: Charter, environment: Mapping[str, str]) -> None:
         """Put a checked charter into force."""
         self.charter = charter
         self._shapes_known = self.shapes.revision()
-        self.rulebook: Rulebook = write_rulebook(charter, registry.tiers_of(charter), self.shapes.shapes())
+        self.rulebook: Rulebook = self._write_rulebook(charter)
         for name, system in charter.systems.items():
             self._connect(name, system, environment)
         if charter.alerts.slack_webhook is not None:
             url = resolve_secrets(charter.alerts.slack_webhook, environment, "alerts.slack_webhook")
             loopback = any(system.stand_in for system in charter.systems.values())
             self._webhook = AlertWebhook(str(url), clock=self.clock, addresses=AddressPolicy(allow_loopback=loopback))
+
+    def _write_rulebook(self, charter: Charter) -> Rulebook:
+        """A charter made ready for what its targets said of their objects."""
+        return write_rulebook(charter, registry.tiers_of(charter), self.shapes.shapes())
 
     def _connect(self, name: str, system: SystemPart, environment: Mapping[str, str]) -> None:
         """Build the halves of one system that its settings allow: without an API key it is only listened to."""
@@ -389,7 +398,7 @@ class Hub:
         revision = self.shapes.revision()
         if revision != self._shapes_known:
             self._shapes_known = revision
-            self.rulebook = write_rulebook(self.charter, registry.tiers_of(self.charter), self.shapes.shapes())
+            self.rulebook = self._write_rulebook(self.charter)
 
     async def drift_round(self) -> DriftRound:
         """Ask every target how it describes its objects; hold what does not fit, go on with what fits again."""
@@ -573,7 +582,7 @@ class Hub:
         """The rules this store last worked under; None before the first."""
         version = self.shelf.in_force()
         charter = None if version is None else self.shelf.read(version)
-        return None if charter is None else write_rulebook(charter, registry.tiers_of(charter), self.shapes.shapes())
+        return None if charter is None else self._write_rulebook(charter)
 
     def enforce_charter(self, *, actor: str = "accordant") -> bool:
         """Remember the charter in force; when it is not the one of last time, decide everything again. True then.

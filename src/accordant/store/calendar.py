@@ -11,6 +11,7 @@ from accordant.store.guard import bookkeeping
 from accordant.store.schema import hub_fact
 
 _PLANNED_ON = "everything decided for the day"
+_DAY = select(hub_fact.c.value).where(hub_fact.c.name == _PLANNED_ON)
 
 
 class Calendar:
@@ -22,7 +23,7 @@ class Calendar:
     def planned_on(self) -> date | None:
         """The day, or None before the first."""
         with self._database.read() as connection:
-            value = connection.execute(select(hub_fact.c.value).where(hub_fact.c.name == _PLANNED_ON)).scalar()
+            value = connection.execute(_DAY).scalar()
         return None if value is None else date.fromisoformat(value)
 
     def mark(self, day: date, *, now: datetime) -> None:

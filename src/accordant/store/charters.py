@@ -14,6 +14,7 @@ from accordant.store.schema import charter_version, hub_fact
 
 _IN_FORCE = "charter in force"
 _APPROVED = "charter approved/"
+_VERSION = select(hub_fact.c.value).where(hub_fact.c.name == _IN_FORCE)
 
 
 class CharterShelf:
@@ -25,7 +26,7 @@ class CharterShelf:
     def in_force(self) -> str | None:
         """The version that was in force last, or None before the first."""
         with self._database.read() as connection:
-            value = connection.execute(select(hub_fact.c.value).where(hub_fact.c.name == _IN_FORCE)).scalar()
+            value = connection.execute(_VERSION).scalar()
         return None if value is None else str(value)
 
     def read(self, version: str) -> Charter | None:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -44,6 +45,27 @@ class MemoryDatabase(Database):
             self.at_moment(moment)
 
 
+class AtWork(NamedTuple):
+    """What a store has in front of its workers now: whether events wait, whether owners have to be asked, and the
+    targets with a write that is due. ``is_over``: nothing waits, not even for later.
+    """
+
+    events: bool
+    rereads: bool
+    targets: frozenset[str]
+    is_over: bool
+
+
+_AT_WORK = """
+SELECT 'received', min(due_at) FROM inbox_work
+    WHERE state = 'received' AND lane NOT IN (SELECT lane FROM parked_lane) HAVING count(*) > 0
+UNION ALL SELECT 'awaiting_reread', min(due_at) FROM inbox_work
+    WHERE state = 'awaiting_reread' AND lane NOT IN (SELECT lane FROM parked_lane) HAVING count(*) > 0
+UNION ALL SELECT 'target:' || target, min(due_at) FROM write_intent
+    WHERE state IN ('pending', 'leased', 'uncertain') AND lane NOT IN (SELECT lane FROM parked_lane) GROUP BY target
+"""
+
+
 class Backup:
     """What a store held at one moment."""
 
@@ -76,6 +98,17 @@ class MemoryStore:
     def clear(self) -> None:
         """Hold nothing but empty tables."""
         self.restore(self._empty)
+
+    def look(self, micros: int) -> AtWork:
+        """What there is to do at a moment, in microseconds, without asking the application."""
+        due = dict(self._holder.execute(_AT_WORK).fetchall())
+        now = {name for name, at in due.items() if at <= micros}
+        return AtWork(
+            events="received" in now,
+            rereads="awaiting_reread" in now,
+            targets=frozenset(name.removeprefix("target:") for name in now if name.startswith("target:")),
+            is_over=not due,
+        )
 
     def close(self) -> None:
         """Let go of everything."""

@@ -25,6 +25,7 @@ from accordant.store.schema import desired_record, evidence_pack, hub_fact, phas
 
 _NEWEST = select(func.max(phase_grant.c.id))
 _PLANNED_FOR = "everything decided for the grant"
+_NEWEST = select(func.max(phase_grant.c.id))
 _PROPOSAL = msgspec.json.Decoder(Proposal)
 _PACK = msgspec.json.Decoder(EvidencePack)
 

@@ -18,6 +18,7 @@ _COLUMNS = ("system", "object", "fields", "digest", "drift", "drifted_at", "seen
 _REVISION = select(func.max(target_shape.c.revision))
 _FIELDS = msgspec.json.Decoder(tuple[DescribedField, ...] | None)
 _DRIFT = msgspec.json.Decoder(tuple[TargetDrift, ...])
+_REVISION = select(func.max(target_shape.c.revision))
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 

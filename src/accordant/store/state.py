@@ -62,6 +62,7 @@ _ENTITY = (
     "cause",
     "updated_at",
 )
+_SWITCHES = select(switch.c.name)
 _LINK = ("ref", "system", "object_type", "external_id", "kind", "entity_id", "since")
 _DESIRED = (
     "ref", "flow", "target", "object", "key", "entity_id", "lane", "revision", "input_digest", "fields", "notes",

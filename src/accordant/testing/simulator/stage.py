@@ -6,7 +6,7 @@ Every call, delivery and transaction passes a moment here at which a fault may s
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -56,6 +56,8 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     targets: tuple[str, ...]
     store: MemoryStore
     loop: InlineLoop
+    #: What pasts come to where nothing goes wrong, by their number: lived once for a setting.
+    references: dict[int, Any] = {}
 
 
 class Machine:
@@ -254,6 +256,8 @@ class Stage:
 
     def put_in_force(self, charter: Charter) -> None:
         """Every machine stops and starts with this charter."""
+        if charter is self.charter:
+            return
         self.charter = charter
         for machine in self.machines:
             machine.application = None
