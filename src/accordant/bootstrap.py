@@ -8,21 +8,18 @@ import os
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
-from importlib.metadata import version as installed_version
-from itertools import product
+from functools import partial
 
-import msgspec
 import structlog
 
-from accordant.canonical.charter import Audience, Charter, CustomerModel, SeveralCustomers, SystemPart
+from accordant.canonical.charter import Audience, Charter, SystemPart
 from accordant.canonical.clearances import Clearance
+from accordant.charters import checked_rules, connector_facts, read_rules
 from accordant.connectors import registry
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.alerts import AlertWebhook
 from accordant.connectors.sdk.collector import SpanSender, wants_spans
 from accordant.governance.decide import Switches
-from accordant.governance.findings import ConnectorFacts, Severity
 from accordant.governance.hearing import Hearing
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, ConfigurationError
@@ -30,6 +27,7 @@ from accordant.operations import pause as switching
 from accordant.operations.check_drift import DriftRound, check_drift
 from accordant.operations.clear import record_clearance
 from accordant.operations.compare_source import CUSTOMERS, SourceComparison, SourceScope, compare_source
+from accordant.operations.epoch_watch import EpochWatch
 from accordant.operations.people_office import PeopleOffice
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
@@ -52,25 +50,28 @@ from accordant.pipeline.dispatch import gate_asker, resting_flows, stop_of
 from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.pipeline.receive import Connection
 from accordant.pipeline.recognize import Recognizer, Search
+from accordant.pipeline.requests import Requests
 from accordant.pipeline.reread import reread
 from accordant.pipeline.withhold import WithholdingOutbox
 from accordant.pipeline.work import work
 from accordant.ports.connector import Inbound, Outbound, Reader
+from accordant.ports.epochs import Marker
 from accordant.ports.lanes import Share
 from accordant.ports.state import Changes
 from accordant.runtime.backoff import backoff
 from accordant.runtime.whereabouts import is_gone, own_name
 from accordant.runtime.worker import shielded
-from accordant.settings import Settings, resolve_secrets
+from accordant.settings import Settings, installed_release, resolve_secrets
 from accordant.store.alerts import AlertQueue
 from accordant.store.calendar import Calendar
-from accordant.store.charter_folder import CharterFolder, CharterInvalid, folders_beside, mapping_name, read_folder
+from accordant.store.charter_folder import CharterFolder, folders_beside
 from accordant.store.charters import CharterShelf
 from accordant.store.clearances import SqlClearanceBook
 from accordant.store.conflicts import SqlConflictBook
 from accordant.store.cursors import Cursors
 from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
+from accordant.store.epochs import FileMarker, SqlEpochBook
 from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
 from accordant.store.lanes import SqlLanes
@@ -104,49 +105,18 @@ def system_clock() -> datetime:
 
 
 def read_charter(settings: Settings) -> CharterFolder:
-    """The charter of this installation with the places of its lines, filled in from the connectors' defaults.
-
-    Not yet checked.
-
-    Raises: CharterInvalid with every defect, each with file, line and remedy.
-    """
-    installed = registry.installed()
-    return read_folder(
-        settings.charter,
-        default_mappings={
-            mapping_name(name, *kind): one.default_mappings(*kind)
-            for name, one in installed.items()
-            if one.default_mappings
-            for kind in product(CustomerModel, SeveralCustomers)
-        },
-        default_ownership={name: one.default_ownership() for name, one in installed.items() if one.default_ownership},
-        connectors=connector_facts(),
-    )
+    """The charter of this installation with the places of its lines, not yet checked. Raises: CharterInvalid."""
+    return read_rules(settings.charter)
 
 
 def checked_charter(settings: Settings) -> Charter:
     """The charter of this installation, ready to be put in force. Raises: CharterInvalid."""
-    folder = read_charter(settings)
-    errors = tuple(defect for defect in folder.check(connector_facts()) if defect.severity is Severity.ERROR)
-    if errors:
-        raise CharterInvalid(errors)
-    return folder.charter
+    return checked_rules(settings.charter)
 
 
 def version_of(settings: Settings, folder: str) -> str:
     """The version of the charter in a folder beside the one in force. Raises: CharterInvalid."""
-    beside = settings.charter.absolute().parent / folder
-    return checked_charter(msgspec.structs.replace(settings, charter=beside)).version
-
-
-def connector_facts() -> dict[str, ConnectorFacts]:
-    """What governance must know of each installed connector."""
-    return {name: registry.facts_of(connector) for name, connector in registry.installed().items()}
-
-
-@lru_cache(maxsize=1)
-def _release() -> str:
-    return installed_version("accordant")
+    return checked_rules(settings.charter.absolute().parent / folder).version
 
 
 class Hub:
@@ -207,6 +177,7 @@ class Hub:
         self.lease_clock = lease_clock or (LeaseTime(self.database) if self.clock is system_clock else self.clock)
         name = own_name()
         self.leases = Leases(self.database, name, clock=self.lease_clock, is_gone=is_gone)
+        self.requests = Requests(self.outbox, self.lease_clock)
         self.lanes = SqlLanes(self.database, worker=name, clock=self.lease_clock, is_gone=is_gone)
         self.shelf = CharterShelf(self.database)
         self.cursors = Cursors(self.database)
@@ -218,6 +189,10 @@ class Hub:
         database = Database(self.settings.store)
         migrate(database)
         return database
+
+    def _open_marker(self) -> Marker:
+        """The note outside of the store that tells whether it was put back from a backup."""
+        return FileMarker(self.settings.home / "dispatch-mark")
 
     def _appoint(self) -> None:
         """Those who decide beside the rooms: when to decide again, what is granted, whose record it is."""
@@ -254,6 +229,13 @@ class Hub:
             folders=partial(folders_beside, self.settings.charter),
             version_of=partial(version_of, self.settings),
         )
+        self.epochs = EpochWatch(
+            SqlEpochBook(self.database),
+            self._open_marker(),
+            outbounds=self.outbounds,
+            rulebook=lambda: self.rulebook,
+            clock=self.clock,
+        )
         self.review_room = ReviewRoom(
             desk=SqlReviewDesk(self.database),
             outbounds=self.outbounds,
@@ -271,7 +253,7 @@ class Hub:
             outbounds=self.outbounds,
             declared=registry,
             shield=shielded,
-            release=_release(),
+            release=installed_release(),
         )
 
     def _adopt(self, charter: Charter, environment: Mapping[str, str]) -> None:
@@ -374,8 +356,12 @@ class Hub:
         )
 
     async def deliver_round(self, target: str) -> int:
-        """One round of rooms 7 and 8 for one target; how many intents were taken."""
+        """One round of rooms 7 and 8 for one target; how many intents were taken. None after a restore, for a while."""
         self._learn_shapes()
+        epoch = await self.epochs.look()
+        if epoch.is_open:
+            return 0
+        self.requests.epoch = epoch
         return await courier(
             target=target,
             outbox=WithholdingOutbox(self.outbox, self.rulebook.withheld),
@@ -391,6 +377,8 @@ class Hub:
             pause=self.pause_after,
             clock=self.clock,
             lease_clock=self.lease_clock,
+            requests=self.requests,
+            keep_mark=self.epochs.keep_mark,
         )
 
     def _learn_shapes(self) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -152,3 +154,9 @@ def _choice(environment: Mapping[str, str], name: str, choices: tuple[str, ...])
     if value not in choices:
         raise ConfigurationError(f"{name} is {value!r}.", remedy=f"Set it to one of: {', '.join(choices)}.")
     return value
+
+
+@lru_cache(maxsize=1)
+def installed_release() -> str:
+    """The version of Accordant that is installed, as its package says."""
+    return version("accordant")

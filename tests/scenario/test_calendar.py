@@ -74,11 +74,11 @@ def test_while_one_worker_decides_no_other_does_and_a_dead_one_is_relieved(
     hubs: tuple[Hub, Hub], clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = hubs
-    first.leases.acquire("the day's turn", ttl=timedelta(minutes=30), now=clock())  # and then it is killed
+    first.leases.acquire("the day's turn", ttl=timedelta(minutes=2), now=clock())  # and then it is killed
     days = counted(second, monkeypatch)
     second.process_round()
     assert days == []
-    clock.now += timedelta(minutes=31)
+    clock.now += timedelta(minutes=3)
     second.process_round()
     assert days == [date(2026, 3, 1)]
     assert Calendar(second.database).planned_on() == date(2026, 3, 1)

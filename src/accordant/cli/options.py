@@ -129,7 +129,8 @@ def charter_to_run(settings: Settings) -> tuple[Charter, "CharterInvalid | None"
 
     Raises CharterInvalid when the folder is wrong and no charter was in force before.
     """
-    from accordant.bootstrap import connector_facts, read_charter
+    from accordant.bootstrap import read_charter
+    from accordant.charters import connector_facts
     from accordant.governance.charter import adoption_defects
     from accordant.governance.findings import Severity
     from accordant.store.charter_folder import CharterInvalid

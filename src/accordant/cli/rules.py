@@ -139,7 +139,8 @@ def check(
     common: Common = COMMON,
 ) -> int:
     """Go or no-go for each flow with the sentence that is missing, and where a target is not what the mapping needs."""
-    from accordant.bootstrap import connector_facts, read_charter
+    from accordant.bootstrap import read_charter
+    from accordant.charters import connector_facts
     from accordant.governance.charter import go_no_go
     from accordant.governance.findings import Severity
 
@@ -276,7 +277,8 @@ def render(
     common: Common = COMMON,
 ) -> int:
     """Write the four artifacts as pages: system inventory, entity map, sensitivity policy and gate list."""
-    from accordant.bootstrap import connector_facts, read_charter
+    from accordant.bootstrap import read_charter
+    from accordant.charters import connector_facts
     from accordant.governance.charter import go_no_go
     from accordant.views.charter import artifacts
     from accordant.views.charter_text import html_page, markdown_page

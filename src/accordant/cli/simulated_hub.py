@@ -23,6 +23,7 @@ from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError
 from accordant.pipeline.courier import Breaker
 from accordant.pipeline.plan import Rulebook
+from accordant.ports.epochs import Marker
 from accordant.settings import Settings
 from accordant.store.engine import Database
 from accordant.store.memory_store import MemoryDatabase, MemoryStore
@@ -66,6 +67,9 @@ class SimulatedHub(Hub):
         if known is None:
             known = self._rulebooks[charter.version] = super()._write_rulebook(charter)
         return known
+
+    def _open_marker(self) -> Marker:
+        return self._outside.marker
 
     def _open_database(self) -> Database:
         return self._given

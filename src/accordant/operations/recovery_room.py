@@ -175,4 +175,5 @@ class RecoveryRoom:
         if outbound is None:
             return None
         declared = self._declared.declared_class(self._rulebook().charter, target, object_name)
-        return max(outbound.destination_class, declared or outbound.destination_class, key=str)
+        offered = outbound.protocol(object_name).destination_class
+        return max(offered, declared or offered, key=str)

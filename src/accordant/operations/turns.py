@@ -17,8 +17,8 @@ from accordant.ports.owed import OwedBook
 
 _DAY_TURN = "the day's turn"
 _GRANTS_TURN = "the grants' turn"
-#: How long one worker may take to decide everything again before another begins anew.
-_TURN_LEASE = timedelta(minutes=30)
+#: After so long another worker begins anew. Two that do it at once only do it twice: commits compare and set.
+_TURN_LEASE = timedelta(minutes=2)
 
 _OWED_TURN = "the owed decisions"
 #: How often somebody looks for decisions that are owed, and how long whoever took the word has for them himself.
@@ -44,6 +44,10 @@ class Calendar(Protocol):
 
     def planned_on(self) -> date | None:
         """The day, or None before the first."""
+        ...
+
+    def open(self, *, now: datetime) -> None:
+        """Deciding begins: whoever comes after a crash in the middle of it finds no day."""
         ...
 
     def mark(self, day: date, *, now: datetime) -> None:
@@ -125,9 +129,14 @@ class Turns:
         if self._day == today:
             return
         if self._calendar.planned_on() == today or self._decide_alone(
-            _DAY_TURN, frozenset, lambda: self._calendar.mark(today, now=self._clock())
+            _DAY_TURN, self._open_day, lambda: self._calendar.mark(today, now=self._clock())
         ):
             self._day = today
+
+    def _open_day(self) -> frozenset[str]:
+        """From here on no day is decided until all is: a crash in between must not leave half of it to the old day."""
+        self._calendar.open(now=self._clock())
+        return frozenset()
 
     def _follow_grants(self, charter: Charter) -> None:
         """What was granted or taken back since changes what may be written.

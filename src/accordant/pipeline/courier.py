@@ -5,7 +5,7 @@ attempt.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -15,6 +15,7 @@ from accordant.pipeline.contest import Umpire
 from accordant.pipeline.deliver import Delivered, OpenGate, deliver
 from accordant.pipeline.hold import LEASE, Hold
 from accordant.pipeline.recognize import Recognizer
+from accordant.pipeline.requests import Requests
 from accordant.pipeline.settle import Pause, settle
 from accordant.ports.conflicts import ConflictBook, Found
 from accordant.ports.connector import Outbound
@@ -22,6 +23,14 @@ from accordant.ports.outbox import LeasedIntent, LeaseLost, Outbox, Verdict
 
 #: Intents leased in one round.
 ROUND_MAX = 1000
+
+
+#: Called between taking something up and sending it.
+KeepMark = Callable[[], Awaitable[None]]
+
+
+async def nothing_kept() -> None:
+    """There is no note outside of the store."""
 
 
 class Breaker:
@@ -68,10 +77,13 @@ async def courier(
     pause: Pause,
     clock: Clock,
     lease_clock: Clock,
+    requests: Requests,
+    keep_mark: KeepMark = nothing_kept,
 ) -> int:
     """Deliver what is due; how many intents were leased. Raises TransientError when the store cannot go on.
 
-    ``lease_clock`` is what leases run out by, which no step of ``clock`` moves.
+    ``lease_clock`` is what leases run out by, which no step of ``clock`` moves; ``keep_mark`` notes outside of the
+    store that something is about to go out.
     """
     now = clock()
     if breaker.is_open(now):
@@ -80,6 +92,7 @@ async def courier(
     since, leased = await asyncio.to_thread(claim)
     if not leased:
         return 0
+    await keep_mark()
     hold = Hold(outbox, leased, since=since, clock=lease_clock)
 
     async def keep(found: Sequence[Found]) -> None:
@@ -95,6 +108,7 @@ async def courier(
         recognizer=recognizer,
         keep=keep,
         still_ours=hold.still_ours,
+        requests=requests,
         now=now,
     )
     settled_at = clock()

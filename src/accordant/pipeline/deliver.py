@@ -25,15 +25,17 @@ from accordant.canonical.intents import (
     Yielded,
 )
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, object_spec
-from accordant.kernel.errors import AccordantError, RejectedError, TransientError
+from accordant.kernel.errors import AccordantError, InvariantBroken, RejectedError, TransientError
 from accordant.pipeline.contest import NO_CONTEST, Contest, Parties, SetAside, Umpire, contest, found_of
 from accordant.pipeline.dispatch import Stop
 from accordant.pipeline.hold import WRITE_MAX
 from accordant.pipeline.recognize import AS_EXPECTED, Recognized, Recognizer
+from accordant.pipeline.requests import Requests, View, look
+from accordant.pipeline.write_protocol import AskPerson, Wait
 from accordant.ports.conflicts import Found
-from accordant.ports.connector import AnswerLost, Outbound, RecordWrite
+from accordant.ports.connector import AnswerLost, Outbound, RecordWrite, WriteProtocol
 from accordant.ports.last_word import WriteForbidden, last_word
-from accordant.ports.outbox import LeasedIntent
+from accordant.ports.outbox import LeasedIntent, Remembering
 
 #: Asked for each intent right before its write, with the fields that would change: None lets it pass.
 Gate = Callable[[LeasedIntent, frozenset[str]], Stop | None]
@@ -55,7 +57,9 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     for, in seconds. None of these counts as an attempt.
 
     ``aside`` are the fields that were not written although they differ. ``seen`` is what was found out about where the
-    record is; a write that it withholds is held, not tried again.
+    record is; a write that it withholds is held, not tried again. ``remember`` is what came of the request that went
+    out, where the target's class asks for that. ``is_final``: what became of a request can never be known here, so that
+    a person has to look.
     """
 
     leased: LeasedIntent
@@ -68,6 +72,8 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     wait_s: float | None = None
     aside: tuple[SetAside, ...] = ()
     seen: Recognized = AS_EXPECTED
+    remember: Remembering | None = None
+    is_final: bool = False
 
 
 async def deliver(
@@ -80,6 +86,7 @@ async def deliver(
     recognizer: Recognizer,
     keep: Keep,
     still_ours: StillOurs,
+    requests: Requests,
     now: datetime,
 ) -> tuple[Delivered, ...]:
     """Deliver intents of one target, at most one of each lane and step at a time.
@@ -108,6 +115,8 @@ async def deliver(
                 open_gate=open_gate,
                 keep=keep,
                 still_ours=still_ours,
+                requests=requests,
+                protocol=outbound.protocol(spec.name),
                 now=now,
             )
             results = await _deliver_records(part, trip)
@@ -132,32 +141,40 @@ class _Trip(msgspec.Struct, frozen=True, kw_only=True):
     open_gate: OpenGate
     keep: Keep
     still_ours: StillOurs
+    requests: Requests
+    protocol: WriteProtocol
     now: datetime
 
 
 async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Delivered]:
     spec, outbound = trip.spec, trip.outbound
     try:
-        held = await outbound.read(spec, [leased.intent.key for leased in batch])
-        intents = [leased.intent for leased in batch]
+        view = await look(
+            batch, outbound=outbound, spec=spec, protocol=trip.protocol, requests=trip.requests, now=trip.now
+        )
+        held = view.held
+        intents = [leased.intent for leased in batch if leased.intent.id in view.going]
         found = await trip.recognizer.recognize(intents, spec=spec, held=held, outbound=outbound)
     except AccordantError as error:
         return [_not_tried(_Sifted(leased), error) for leased in batch]
+    done = [_not_going(leased, view) for leased in batch if leased.intent.id not in view.going]
+    batch = [leased for leased in batch if leased.intent.id in view.going]
     sifted = [
         _sift(leased, held.get(leased.intent.key), found.get(leased.intent.id, AS_EXPECTED), trip) for leased in batch
     ]
     # What is about to be overwritten is on disk before it is: no crash may lose the value that lost.
     await trip.keep([found for one in sifted for found in one.found(trip.now, trip.umpire)])
-    going_out = [one.leased for one in sifted if one.goes_out]
-    ours = await trip.still_ours(going_out) if going_out else frozenset()
+    writes = {
+        one.leased.intent.id: view.write_of(one.leased, one.write, one.seen.address) for one in sifted if one.goes_out
+    }
+    ours = await _claimed([one.leased for one in sifted if one.goes_out], view, trip)
     # Only now, since to prolong leases takes time: nothing is awaited between the policy's answer and the call.
     gate = trip.open_gate()
-    done: list[Delivered] = []
     to_write: list[tuple[_Sifted, RecordWrite]] = []
     for one in sifted:
         leased = one.leased
         if one.outcome is not None:
-            done.append(one.delivered(one.outcome))
+            done.append(_by_class(one.delivered(one.outcome), view))
         elif one.seen.withheld is not None:
             done.append(
                 Delivered(leased=leased, outcome=None, before=one.before, stopped=one.seen.withheld, seen=one.seen)
@@ -165,16 +182,40 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
         elif leased.intent.id not in ours:
             continue
         elif (stop := gate(leased, frozenset(one.write))) is not None:
-            done.append(one.stopped(stop))
+            done.append(_by_class(one.stopped(stop), view))
         else:
-            write = RecordWrite(
-                key=leased.intent.key,
-                fields=one.write,
-                idempotency_key=leased.intent.idempotency_key,
-                target_id=one.seen.address,
-            )
-            to_write.append((one, write))
-    return done + await _write(to_write, trip)
+            to_write.append((one, writes[leased.intent.id]))
+    return done + [_by_class(one, view) for one in await _write(to_write, trip)]
+
+
+async def _claimed(going: list[LeasedIntent], view: View, trip: _Trip) -> frozenset[str]:
+    """Those that stay ours for as long as a write may take.
+
+    That they go out is on disk from here on, where the target could not be asked for it afterwards.
+    """
+    if not going:
+        return frozenset()
+    return await trip.requests.note(view.requests, going) & await trip.still_ours(going)
+
+
+def _by_class(delivered: Delivered, view: View) -> Delivered:
+    """What an outcome means where the target cannot be asked for it."""
+    settled = view.settled(delivered.leased, delivered.outcome)
+    return msgspec.structs.replace(
+        delivered, outcome=settled.outcome, remember=settled.remember, is_final=settled.is_final
+    )
+
+
+def _not_going(leased: LeasedIntent, view: View) -> Delivered:
+    """Nothing may be sent: what became of an earlier request is not known yet, or never will be."""
+    match view.steps[leased.intent.id]:
+        case AskPerson(why=why):
+            return Delivered(leased=leased, outcome=Uncertain(why), is_final=True)
+        case Wait(why=why) as wait:
+            wait_s = max(1.0, (wait.until - view.now).total_seconds())
+            return Delivered(leased=leased, outcome=None, stopped=why, wait_s=wait_s)
+        case other:
+            raise InvariantBroken(f"{leased.intent.id} was to be written: {other}")
 
 
 class _Sifted(msgspec.Struct, frozen=True):

@@ -44,6 +44,8 @@ Pause = Callable[[int, float | None], timedelta]
 def settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: datetime) -> Verdict:
     """The verdict on one delivery, with what was learned on the way of where its record is."""
     verdict = _settle(delivered, courier=courier, pause=pause, now=now)
+    if delivered.remember is not None:
+        verdict = msgspec.structs.replace(verdict, remember=delivered.remember)
     relink = delivered.seen.relink
     if relink is None:
         return verdict
@@ -85,14 +87,18 @@ def _settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: da
             return Verdict(
                 leased=leased, state=IntentState.SHADOWED, due_at=now, receipt=receipt, target_id=known, audit=line
             )
-        case Uncertain():
+        case Uncertain(reason=reason) if delivered.is_final:
+            return _give_up(delivered, reason, receipt, now)
+        case Uncertain(reason=reason):
+            due_at = now + pause(leased.attempt, None)
+            line = _audit(delivered, "archive.write.doubted", receipt, now)
             again = Verdict(
                 leased=leased,
                 state=IntentState.UNCERTAIN,
-                due_at=now + pause(leased.attempt, None),
-                reason=outcome.reason,
+                due_at=due_at,
+                reason=reason,
                 receipt=receipt,
-                audit=_audit(delivered, "archive.write.doubted", receipt, now),
+                audit=line,
             )
             return _bounded(again, delivered, courier, now)
         case Refused() if outcome.cause in _PASSING:

@@ -4,12 +4,12 @@ Planned anew, a record lacks them anyhow; on the day they are back, every record
 again (`operations/check_drift.py`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
-from accordant.ports.outbox import LeasedIntent, Outbox, Verdict
+from accordant.ports.outbox import LeasedIntent, Outbox, SentRequest, Verdict
 
 
 class WithholdingOutbox:
@@ -43,6 +43,14 @@ class WithholdingOutbox:
     def renew(self, leased: Sequence[LeasedIntent], *, lease_until: datetime) -> frozenset[str]:
         """See the port."""
         return self._outbox.renew(leased, lease_until=lease_until)
+
+    def sent(self, records: Collection[str]) -> dict[str, SentRequest]:
+        """See the port."""
+        return self._outbox.sent(records)
+
+    def note_sent(self, requests: Mapping[str, SentRequest], leased: Sequence[LeasedIntent]) -> frozenset[str]:
+        """See the port."""
+        return self._outbox.note_sent(requests, leased)
 
     def settle(self, verdicts: Sequence[Verdict], *, now: datetime) -> None:
         """See the port."""

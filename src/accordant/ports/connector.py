@@ -4,7 +4,7 @@ Vendor errors are translated inside the connector: nothing above it ever sees a 
 """
 
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -183,11 +183,35 @@ class DestinationClass(StrEnum):
     NOTHING = "E"
 
 
+#: A record of class C is there already under its number: said with a passing refusal, it is read and compared.
+ALREADY_THERE = "ALREADY_THERE"
+
+
+class WriteProtocol(msgspec.Struct, frozen=True, kw_only=True):
+    """What a target offers against writing one kind of object twice.
+
+    ``key_life`` is for how long a target of class B knows an idempotency key. ``settles_after`` is how long after a
+    request its effect may still be missing from a read by key: nothing for A and C, the lag of the search for B and D.
+    """
+
+    destination_class: DestinationClass
+    key_life: timedelta | None = None
+    settles_after: timedelta = timedelta()
+
+    @property
+    def is_remembered(self) -> bool:
+        """Whether a request has to be on disk before it goes out, since the target cannot be asked for it at once."""
+        return self.destination_class not in {DestinationClass.NATIVE_UPSERT, DestinationClass.UNIQUE_NUMBER}
+
+
 class Outbound(Protocol):
     """The outbound half. At most ``batch_max`` records a call; all of one object."""
 
     batch_max: int
-    destination_class: DestinationClass
+
+    def protocol(self, object_name: str) -> WriteProtocol:
+        """What is offered against writing an object twice, as the manifest declares it."""
+        ...
 
     async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
         """What the target holds under these keys now; a key without a record is absent from the answer.
@@ -206,6 +230,9 @@ class Outbound(Protocol):
 
     async def write(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
         """Create or change records by their key, one result each, in order. Never touches a field that is not given.
+
+        Only class A finds a record by its key here; elsewhere one without ``target_id`` is made anew, and class C
+        refuses that as ``ALREADY_THERE`` where the key is taken.
 
         Raises: RateLimited and TargetUnavailable when nothing was carried out for certain, AnswerLost when that is
         unknown, AuthorizationExpired.

@@ -1,6 +1,6 @@
 """The outbox: intents wait here, are leased to one courier at a time, and leave with a receipt."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -32,6 +32,31 @@ class LeasedIntent(msgspec.Struct, frozen=True, kw_only=True):
     said_at: datetime | None = None
 
 
+class SentRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The last request for a record of a target that cannot be asked at once what became of it (classes B, D, E).
+
+    ``record`` is ``target:object/key``. ``answered_at`` None: what became of it is not known. ``target_id`` is the
+    target's own id of the record, once it was told. ``generation`` counts keys for one and the same content.
+    """
+
+    record: str
+    intent_id: str
+    idempotency_key: str
+    fingerprint: str
+    generation: int
+    first_sent_at: datetime
+    sent_at: datetime
+    answered_at: datetime | None = None
+    target_id: str | None = None
+
+
+class Remembering(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be remembered of a record's last request from now on; None forgets it."""
+
+    record: str
+    request: SentRequest | None
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of a leased intent.
 
@@ -40,7 +65,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ``park`` stops the lane, ``link`` is the crosswalk entry of a record met for the first time, ``target_id`` the
     target's id. ``marks`` are what was last written into each field, None where nothing was written now. ``relink``
     is what was learned of where the record went, ``case`` the question that a person has to answer first, ``told``
-    further lines of the trail.
+    further lines of the trail, ``remember`` what came of the request that went out.
     """
 
     leased: LeasedIntent
@@ -56,13 +81,30 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     relink: Relink | None = None
     case: ReviewCase | None = None
     told: tuple[AuditEntry, ...] = ()
+    remember: Remembering | None = None
 
 
 class LeaseLost(TransientError):
     """Another courier took the intent over: this one came back too late with its answer."""
 
 
-class Outbox(Protocol):
+class RequestBook(Protocol):
+    """The last request for each record of the targets that cannot be asked at once what became of one."""
+
+    def sent(self, records: Collection[str]) -> dict[str, SentRequest]:
+        """The last request for each of these records, where one is remembered."""
+        ...
+
+    def note_sent(self, requests: Mapping[str, SentRequest], leased: Sequence[LeasedIntent]) -> frozenset[str]:
+        """Remember requests, by intent id, before they go out; on disk when it returns. Raises TransientError.
+
+        The ids of those of ``leased`` that nobody else has taken: of the others nothing is remembered, and nothing may
+        go out.
+        """
+        ...
+
+
+class Outbox(RequestBook, Protocol):
     """Obligations: an attempt is on disk before ``claim`` returns; a verdict of a lease that was lost is refused."""
 
     def claim(

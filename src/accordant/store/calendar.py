@@ -11,6 +11,7 @@ from accordant.store.guard import bookkeeping
 from accordant.store.schema import hub_fact
 
 _PLANNED_ON = "everything decided for the day"
+_NO_DAY = "none"
 _DAY = select(hub_fact.c.value).where(hub_fact.c.name == _PLANNED_ON)
 
 
@@ -24,7 +25,12 @@ class Calendar:
         """The day, or None before the first."""
         with self._database.read() as connection:
             value = connection.execute(_DAY).scalar()
-        return None if value is None else date.fromisoformat(value)
+        return None if value in {None, _NO_DAY} else date.fromisoformat(value)
+
+    def open(self, *, now: datetime) -> None:
+        """Deciding begins: whoever comes after a crash in the middle of it finds no day."""
+        with self._database.write() as connection, bookkeeping(connection):
+            bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [(_PLANNED_ON, _NO_DAY, to_micros(now))])
 
     def mark(self, day: date, *, now: datetime) -> None:
         """Everything is decided for ``day``."""

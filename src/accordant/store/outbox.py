@@ -1,6 +1,6 @@
 """The outbox on SQL. A claim is one transaction, a settlement another; the call to the target lies between them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     Text,
     bindparam,
+    delete,
     exists,
     func,
     select,
@@ -27,15 +28,17 @@ from accordant.canonical.refs import EntityKind
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import FieldsKnown
-from accordant.ports.outbox import LeasedIntent, LeaseLost, Verdict
+from accordant.ports.outbox import LeasedIntent, LeaseLost, SentRequest, Verdict
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.conflicts import encode_marks, fields_known
 from accordant.store.engine import Database
+from accordant.store.epochs import mark_on
 from accordant.store.guard import bookkeeping
 from accordant.store.link_memory import keep_questions, keep_relinks
 from accordant.store.review import confirm_links
 from accordant.store.schema import confirmed_record, crosswalk, inbox_event, parked_lane, write_intent, write_receipt
+from accordant.store.schema_dispatch import sent_request
 from accordant.store.state import SUPERSEDED, record_ref, superseded
 
 # Written out, not bound: a partial index is taken only where the query shows the index's own condition.
@@ -43,6 +46,10 @@ _IS_OPEN = "state IN ('pending', 'leased', 'uncertain')"
 _DUE = ("id", "record", "revision", "state", "attempts", "shadow", "cause", "lease_token", "body")
 _RECEIPT = ("intent_id", "attempt", "outcome", "body", "settled_at")
 _CONFIRMED = ("ref", "target", "object", "key", "target_id", "fields", "intent_id", "confirmed_at", "marks")
+_SENT = (
+    "record", "intent_id", "idempotency_key", "fingerprint", "generation", "first_sent_at", "sent_at", "answered_at",
+    "target_id",
+)  # fmt: skip
 _NOTHING_KNOWN = FieldsKnown()
 _INTENT_DECODER = msgspec.json.Decoder(WriteIntent)
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -95,6 +102,7 @@ class SqlOutbox:
             with bookkeeping(connection):
                 leases = [(row.id, one.attempts + 1, (row.lease_token or 0) + 1) for row, one in kept]
                 _lease(connection, leases, to_micros(lease_until))
+                mark_on(connection, to_micros(lease_until))
             known = fields_known(connection, {row.record: row.revision for row, _ in kept})
             said = _said_at(connection, {row.cause for row, _ in kept if row.cause is not None})
             audit.append(connection, replaced, now=now)
@@ -136,6 +144,7 @@ class SqlOutbox:
                 problem = "leases were taken over before their answers came."
                 raise LeaseLost(f"{len(verdicts) - done} of {len(verdicts)} {problem}")
             _keep_receipts(connection, verdicts)
+            _remember(connection, verdicts)
             _confirm(connection, verdicts)
             keep_relinks(connection, [verdict.relink for verdict in verdicts if verdict.relink is not None], now)
             keep_questions(connection, [verdict.case for verdict in verdicts if verdict.case is not None], now)
@@ -143,6 +152,64 @@ class SqlOutbox:
                 _park(connection, verdict, now)
             told = [(*verdict.told, verdict.audit) for verdict in verdicts]
             audit.append(connection, [entry for lines in told for entry in lines if entry is not None], now=now)
+
+    def sent(self, records: Collection[str]) -> dict[str, SentRequest]:
+        """See the port."""
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, sent_request, _SENT, "record", records)
+        return {row[0]: _request_of(row) for row in rows}
+
+    def note_sent(self, requests: Mapping[str, SentRequest], leased: Sequence[LeasedIntent]) -> frozenset[str]:
+        """See the port. The lease is looked at in the transaction that remembers: nobody takes over in between."""
+        tokens = {one.intent.id: one.token for one in leased}
+        held = select(write_intent.c.id, write_intent.c.lease_token).where(
+            write_intent.c.id.in_(tokens), write_intent.c.state == IntentState.LEASED.value
+        )
+        with self._database.write() as connection:
+            rows = connection.execute(held.with_for_update()).all()
+            ours = frozenset(row.id for row in rows if row.lease_token == tokens[row.id])
+            kept = [_sent_row(one) for name, one in requests.items() if name in ours]
+            bulk.upsert(connection, sent_request, _SENT, kept)
+        return ours
+
+
+def _request_of(row: bulk.Row) -> SentRequest:
+    record, intent_id, key, content, generation, first_sent_at, sent_at, answered_at, target_id = row
+    return SentRequest(
+        record=record,
+        intent_id=intent_id,
+        idempotency_key=key,
+        fingerprint=content,
+        generation=generation,
+        first_sent_at=from_micros(first_sent_at),
+        sent_at=from_micros(sent_at),
+        answered_at=None if answered_at is None else from_micros(answered_at),
+        target_id=target_id,
+    )
+
+
+def _sent_row(one: SentRequest) -> bulk.Row:
+    answered_at = None if one.answered_at is None else to_micros(one.answered_at)
+    return (
+        one.record,
+        one.intent_id,
+        one.idempotency_key,
+        one.fingerprint,
+        one.generation,
+        to_micros(one.first_sent_at),
+        to_micros(one.sent_at),
+        answered_at,
+        one.target_id,
+    )
+
+
+def _remember(connection: Connection, verdicts: Sequence[Verdict]) -> None:
+    """What came of requests, with the verdicts on them: never the one without the other."""
+    kept = [verdict.remember for verdict in verdicts if verdict.remember is not None]
+    bulk.upsert(connection, sent_request, _SENT, [_sent_row(one.request) for one in kept if one.request is not None])
+    forgotten = [one.record for one in kept if one.request is None]
+    if forgotten:
+        connection.execute(delete(sent_request).where(sent_request.c.record.in_(forgotten)))
 
 
 class _Chosen(msgspec.Struct):

@@ -18,6 +18,7 @@ from sqlalchemy import (
 )
 
 from accordant.store.schema_base import Serial, metadata
+from accordant.store.schema_dispatch import product_use, restore_epoch, sent_request
 from accordant.store.schema_flags import flag_decision, red_flag
 from accordant.store.schema_governing import (
     clearance,
@@ -71,15 +72,18 @@ __all__ = [
     "person",
     "phase_grant",
     "phase_proposal",
+    "product_use",
     "record_link",
     "red_flag",
     "redrive_waiver",
     "rehearsal_difference",
     "rehearsal_run",
     "replay_job",
+    "restore_epoch",
     "review_case",
     "review_decision",
     "scheduled_job",
+    "sent_request",
     "target_shape",
 ]
 

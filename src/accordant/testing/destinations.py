@@ -16,13 +16,25 @@ from accordant.canonical.shapes import DescribedField
 from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
 from accordant.kernel.clock import Clock
 from accordant.kernel.hashing import fingerprint
-from accordant.ports.connector import DestinationClass, RecordWrite, WriteResult
+from accordant.ports.connector import ALREADY_THERE, DestinationClass, RecordWrite, WriteProtocol, WriteResult
+from accordant.ports.last_word import ask_last_word
 
 #: How long a target of class B knows an idempotency key.
 KEY_LIFE = timedelta(hours=24)
 #: How long a new record of class B or D is missing from its search.
 SEARCH_LAG = timedelta(seconds=20)
-_LAGGING = frozenset({DestinationClass.IDEMPOTENCY_KEY, DestinationClass.SEARCH_ONLY})
+#: What each class offers, as a manifest would say it.
+PROTOCOLS = {
+    DestinationClass.NATIVE_UPSERT: WriteProtocol(destination_class=DestinationClass.NATIVE_UPSERT),
+    DestinationClass.IDEMPOTENCY_KEY: WriteProtocol(
+        destination_class=DestinationClass.IDEMPOTENCY_KEY, key_life=KEY_LIFE, settles_after=SEARCH_LAG
+    ),
+    DestinationClass.UNIQUE_NUMBER: WriteProtocol(destination_class=DestinationClass.UNIQUE_NUMBER),
+    DestinationClass.SEARCH_ONLY: WriteProtocol(
+        destination_class=DestinationClass.SEARCH_ONLY, settles_after=SEARCH_LAG
+    ),
+    DestinationClass.NOTHING: WriteProtocol(destination_class=DestinationClass.NOTHING),
+}
 _BATCH_MAX = 200
 
 
@@ -117,8 +129,14 @@ class MemoryDestination:
         self._records: dict[str, _Kept] = {}
         self._by_key: dict[tuple[str, str], list[str]] = {}
         self._answered: dict[str, _Answered] = {}
+        #: Keys that came with another content than before, or again after their life: nobody may send such.
+        self.keys_misused: list[str] = []
 
     # -- the port ------------------------------------------------------------------------------------------------------
+
+    def protocol(self, object_name: str) -> WriteProtocol:
+        """See the port."""
+        return PROTOCOLS[self.destination_class]
 
     async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
         """See the port. A new record of class B or D is missing for a while; class E never finds one."""
@@ -135,10 +153,11 @@ class MemoryDestination:
     async def write(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
         """See the port."""
         self.calls["write"] += 1
+        self.weather(CallMoment.WRITE, len(records))
+        ask_last_word()
         if self.begun is not None:
             for record in records:
                 self.begun(spec, record)
-        self.weather(CallMoment.WRITE, len(records))
         results = tuple(
             WriteResult(outcome=self._told(spec, record), request_id=f"{self.name}-{self.calls['write']}")
             for record in records
@@ -181,6 +200,13 @@ class MemoryDestination:
         """Holds nothing open."""
 
     # -- people and tests ----------------------------------------------------------------------------------------------
+
+    def make(self, object_name: str, key: str, fields: Mapping[str, WireValue]) -> None:
+        """A record that a person makes under a key, found at once."""
+        now = self._clock()
+        target_id = f"{self.name}-{object_name}-{len(self._records) + 1}"
+        self._records[target_id] = _Kept(target_id, object_name, key, dict(fields), now, now, "a person")
+        self._by_key.setdefault((object_name, key), []).append(target_id)
 
     def edit(self, target_id: str, field: str, value: WireValue) -> None:
         """What a person does by hand. Raises KeyError for a record there is not."""
@@ -231,6 +257,8 @@ class MemoryDestination:
             return self._carry_out(spec, record)
         asked = fingerprint({"key": record.key, "id": record.target_id, "fields": record.fields})
         known = self._answered.get(record.idempotency_key)
+        if known is not None and (known.fingerprint != asked or self._clock() >= known.until):
+            self.keys_misused.append(record.idempotency_key)
         if known is not None and self._clock() < known.until:
             if known.fingerprint != asked:
                 return Refused(
@@ -244,9 +272,18 @@ class MemoryDestination:
         return outcome
 
     def _carry_out(self, spec: ObjectSpec, record: RecordWrite) -> WriteOutcome:
-        kept = self._records.get(record.target_id) if record.target_id is not None else None
-        if kept is None:
+        if record.target_id is not None:
+            kept = self._records.get(record.target_id)
+            if kept is None:
+                return Refused(
+                    cause=RefusalClass.BUSINESS_RULE, code="NOT_FOUND", message=f"There is no {record.target_id}."
+                )
+        elif self.destination_class is DestinationClass.NATIVE_UPSERT:
             kept = self._find(spec.name, record.key)
+        elif self.destination_class is DestinationClass.UNIQUE_NUMBER and self._by_key.get((spec.name, record.key)):
+            return Refused(cause=RefusalClass.TRANSIENT, code=ALREADY_THERE, message=f"{record.key} is taken.")
+        else:
+            kept = None
         if kept is None:
             return self._create(spec, record)
         changed = tuple(
@@ -264,7 +301,7 @@ class MemoryDestination:
     def _create(self, spec: ObjectSpec, record: RecordWrite) -> WriteOutcome:
         now = self._clock()
         target_id = f"{self.name}-{spec.name}-{len(self._records) + 1}"
-        lag = SEARCH_LAG if self.destination_class in _LAGGING else timedelta()
+        lag = PROTOCOLS[self.destination_class].settles_after
         self._records[target_id] = _Kept(
             target_id, spec.name, record.key, dict(record.fields), now + lag, now, "accordant"
         )

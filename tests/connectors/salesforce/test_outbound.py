@@ -11,13 +11,13 @@ from accordant.canonical.charter import FieldType
 from accordant.canonical.intents import Applied, RefusalClass, Refused, Uncertain, WireValue
 from accordant.canonical.refs import EntityKind
 from accordant.canonical.targets import FieldSpec, ObjectSpec
+from accordant.connectors import registry
 from accordant.connectors.salesforce import soql
 from accordant.connectors.salesforce.outbound import LimitUsage, SalesforceOutbound
 from accordant.kernel.errors import InvariantBroken, RejectedError
 from accordant.ports.connector import (
     AnswerLost,
     AuthorizationExpired,
-    DestinationClass,
     RateLimited,
     RecordWrite,
     TargetUnavailable,
@@ -83,7 +83,9 @@ async def test_450_records_in_three_calls() -> None:
         results = await in_batches(org.outbound, customers(450, Billing_MRR__c="10.00"))
         assert all(applied(result).created for result in results)
         assert (org.simulator.count("Account"), org.sent("PATCH")) == (450, 3)
-        assert org.outbound.destination_class is DestinationClass.NATIVE_UPSERT
+        # The courier goes by what the manifest declares.
+        declared = {one.name: one.protocol for one in registry.connector("salesforce", where="test").manifest.writes}
+        assert declared == {name: org.outbound.protocol(name) for name in declared}
 
 
 async def test_the_same_write_twice_is_one_record() -> None:

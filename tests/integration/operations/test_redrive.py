@@ -14,7 +14,7 @@ from accordant.kernel.errors import RejectedError
 from accordant.operations.patterns import PatternUnknown, find_letters
 from accordant.operations.pause import SwitchUnknown, switch_of
 from accordant.operations.redrive_checks import RedriveOrder
-from accordant.ports.connector import DestinationClass
+from accordant.ports.connector import DestinationClass, WriteProtocol
 from accordant.ports.outbox import LeasedIntent
 from accordant.ports.patterns import NameTaken
 from accordant.store.schema import audit_entry, inbox_work, parked_lane, switch, write_intent
@@ -214,11 +214,14 @@ async def test_a_switch_needs_a_name_there_is_a_person_and_a_reason(tmp_path: Pa
         assert one.hub.state.switches() == frozenset()
 
 
-async def test_a_target_without_any_protection_against_writing_twice_is_not_redriven(tmp_path: Path) -> None:
+async def test_a_target_without_any_protection_against_writing_twice_is_not_redriven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
         await with_dead_letters(one)
         (group,) = find_letters(letters=one.hub.recovery.letters)
-        one.hub.outbounds["salesforce"].destination_class = DestinationClass.NOTHING
+        nothing = WriteProtocol(destination_class=DestinationClass.NOTHING)
+        monkeypatch.setattr(one.hub.outbounds["salesforce"], "protocol", lambda _: nothing)
         done = one.hub.recovery.redrive(group.ids, ORDER)
         assert done.intents == ()
         assert "nothing against writing twice" in done.refused[0].reason

@@ -19,6 +19,7 @@ from accordant.pipeline.deliver import Gate
 from accordant.pipeline.dispatch import Stop
 from accordant.pipeline.hold import LEASE, WRITE_MAX
 from accordant.pipeline.recognize import Recognizer
+from accordant.pipeline.requests import Requests
 from accordant.ports.connector import AnswerLost, RateLimited, RecordWrite, TargetUnavailable
 from accordant.ports.state import Changes, PlannedIntent
 from accordant.store import schema
@@ -72,6 +73,7 @@ class Round:
             pause=pause,
             clock=self.clock,
             lease_clock=self.clock,
+            requests=Requests(self.outbox, self.clock),
         )
 
     def _gate(self) -> Gate:

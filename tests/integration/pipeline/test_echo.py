@@ -35,6 +35,7 @@ from accordant.pipeline.dispatch import stop_of
 from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.pipeline.process import process
 from accordant.pipeline.recognize import Recognizer
+from accordant.pipeline.requests import Requests
 from accordant.ports.connector import Envelope, RecordWrite
 from accordant.ports.inbox import InboxEvent
 from accordant.store import schema
@@ -212,6 +213,7 @@ class World:
                 pause=pause,
                 clock=self.now,
                 lease_clock=self.now,
+                requests=Requests(self.outbox, self.now),
             ):
                 pass
 

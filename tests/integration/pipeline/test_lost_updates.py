@@ -17,6 +17,7 @@ from accordant.canonical.intents import IntentState
 from accordant.canonical.targets import CurrentRecord
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.recognize import Recognizer
+from accordant.pipeline.requests import Requests
 from accordant.ports.state import Changes, PlannedIntent
 from accordant.store import schema
 from accordant.store.conflicts import SqlConflictBook
@@ -86,6 +87,7 @@ class Contestants:
             pause=pause,
             clock=self.clock,
             lease_clock=self.clock,
+            requests=Requests(self.outbox, self.clock),
         ):
             pass
         self.edited.clear()

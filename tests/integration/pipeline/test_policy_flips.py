@@ -32,6 +32,7 @@ from accordant.pipeline.dispatch import resting_flows, stop_of
 from accordant.pipeline.hold import LEASE
 from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.pipeline.recognize import Recognizer
+from accordant.pipeline.requests import Requests
 from accordant.ports.audit import AuditEntry
 from accordant.ports.connector import RecordWrite, WriteResult
 from accordant.ports.last_word import ask_last_word
@@ -168,6 +169,7 @@ class Hall(LedgerTarget):
             pause=pause,
             clock=self.clock,
             lease_clock=self.clock,
+            requests=Requests(self.outbox, self.clock),
         )
 
 

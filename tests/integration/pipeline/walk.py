@@ -13,6 +13,7 @@ from accordant.canonical.intents import WriteIntent
 from accordant.canonical.targets import ObjectSpec
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.dispatch import resting_flows
+from accordant.pipeline.requests import Requests
 from accordant.store import schema
 from tests.integration.pipeline.kit import Rooms
 from tests.unit.pipeline.ledger import LedgerTarget, pause
@@ -51,6 +52,7 @@ class Walk:
             pause=pause,
             clock=self.rooms.clock,
             lease_clock=self.rooms.clock,
+            requests=Requests(hub.outbox, self.rooms.clock),
         )
 
     async def deliver_all(self) -> int:

@@ -17,7 +17,7 @@ from accordant.kernel.errors import AccordantError, RejectedError
 from accordant.kernel.ids import EntityId
 from accordant.pipeline.contest import Umpire
 from accordant.ports.conflicts import FieldsKnown
-from accordant.ports.connector import DestinationClass, RecordWrite, WriteResult
+from accordant.ports.connector import DestinationClass, RecordWrite, WriteProtocol, WriteResult
 from accordant.ports.outbox import LeasedIntent
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
@@ -28,7 +28,6 @@ class LedgerTarget:
     """Implements the port `Outbound`; ``ledger`` counts effects by what they did, not by our keys."""
 
     batch_max: int = 200
-    destination_class: DestinationClass = DestinationClass.NATIVE_UPSERT
     records: dict[str, CurrentRecord] = field(default_factory=dict)
     ledger: list[tuple[str, dict[str, WireValue]]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -44,6 +43,9 @@ class LedgerTarget:
     strangers: list[Candidate] = field(default_factory=list)
     #: What became of records, by the target's own id.
     fates: dict[str, Whereabouts] = field(default_factory=dict)
+
+    def protocol(self, object_name: str) -> WriteProtocol:
+        return WriteProtocol(destination_class=DestinationClass.NATIVE_UPSERT)
 
     async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
         self.calls.append("read")

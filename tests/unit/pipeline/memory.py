@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from accordant.canonical.matching import Candidate, Subject
+from accordant.ports.outbox import LeasedIntent, Remembering, SentRequest
 from accordant.ports.review import Remembered
 
 
@@ -49,3 +50,26 @@ class Memory:
 
     def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:
         return frozenset(self.written & set(target_ids))
+
+
+@dataclass
+class MemoryRequests:
+    """Implements `ports.outbox.RequestBook`; whoever asks still holds everything."""
+
+    kept: dict[str, SentRequest] = field(default_factory=dict)
+
+    def sent(self, records: Collection[str]) -> dict[str, SentRequest]:
+        return {record: self.kept[record] for record in records if record in self.kept}
+
+    def note_sent(self, requests: Mapping[str, SentRequest], leased: Sequence[LeasedIntent]) -> frozenset[str]:
+        self.kept |= {request.record: request for request in requests.values()}
+        return frozenset(one.intent.id for one in leased)
+
+    def settle(self, remember: Remembering | None) -> None:
+        """What a settlement does."""
+        if remember is None:
+            return
+        if remember.request is None:
+            self.kept.pop(remember.record, None)
+        else:
+            self.kept[remember.record] = remember.request

@@ -20,6 +20,7 @@ from accordant.kernel.errors import AccordantError, RejectedError
 from accordant.pipeline.deliver import Delivered, Gate, OpenGate, StillOurs, deliver
 from accordant.pipeline.dispatch import Stop
 from accordant.pipeline.recognize import Recognizer
+from accordant.pipeline.requests import Requests
 from accordant.ports.conflicts import Found
 from accordant.ports.connector import (
     AnswerLost,
@@ -32,7 +33,7 @@ from accordant.ports.connector import (
 from accordant.ports.last_word import ask_last_word
 from accordant.ports.outbox import LeasedIntent
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased, umpires
-from tests.unit.pipeline.memory import Memory
+from tests.unit.pipeline.memory import Memory, MemoryRequests
 
 
 def opened(stop: Stop | None = None) -> OpenGate:
@@ -77,6 +78,7 @@ async def deliver_all(
         recognizer=Recognizer(memory=Memory(), search=None, charter="abc", clock=lambda: NOW),
         keep=forget,
         still_ours=still_ours,
+        requests=Requests(MemoryRequests(), lambda: NOW),
         now=NOW,
     )
 

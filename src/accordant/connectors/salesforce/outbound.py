@@ -32,6 +32,7 @@ from accordant.ports.connector import (
     RateLimited,
     RecordWrite,
     TargetUnavailable,
+    WriteProtocol,
     WriteResult,
 )
 
@@ -53,7 +54,7 @@ class SalesforceOutbound:
     """An ``accordant.ports.connector.Outbound``. Use it inside one event loop; ``close`` it there."""
 
     batch_max: ClassVar[int] = 200
-    destination_class: ClassVar[DestinationClass] = DestinationClass.NATIVE_UPSERT
+    _protocol: ClassVar[WriteProtocol] = WriteProtocol(destination_class=DestinationClass.NATIVE_UPSERT)
 
     def __init__(self, *, http: HttpClient, authorizer: Authorizer, clock: Clock, api_version: str) -> None:
         """``http`` calls the org with ``authorizer``'s headers; ``api_version`` reads ``59.0``."""
@@ -67,6 +68,10 @@ class SalesforceOutbound:
 
     def __repr__(self) -> str:
         return f"SalesforceOutbound({self._http!r})"
+
+    def protocol(self, object_name: str) -> WriteProtocol:  # noqa: ARG002  every object has an external id
+        """See the port: what is written is upserted by an external id."""
+        return self._protocol
 
     @property
     def limit_usage(self) -> LimitUsage | None:

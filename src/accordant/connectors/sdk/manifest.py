@@ -5,6 +5,7 @@ Both are read strictly: an unknown field, a missing rule or an exemption without
 from __future__ import annotations
 
 import tomllib
+from datetime import timedelta
 from enum import StrEnum
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -14,10 +15,12 @@ import msgspec
 
 from accordant.governance.findings import Category
 from accordant.kernel.errors import ConfigurationError
-from accordant.ports.connector import DestinationClass
+from accordant.ports.connector import DestinationClass, WriteProtocol
 
 MANIFEST_NAME = "manifest.toml"
 QUALITY_NAME = "quality.toml"
+#: Keys are not relied on in the last hour of their life.
+_KEY_LIFE_MIN_HOURS = 1
 _Read = TypeVar("_Read")
 
 
@@ -66,11 +69,40 @@ class ReadObject(_Strict, frozen=True, kw_only=True):
 
 
 class WriteObject(_Strict, frozen=True, kw_only=True):
-    """One object that is written, the natural key it is found by, and what the target offers against writing twice."""
+    """One object that is written, the natural key it is found by, and what the target offers against writing twice.
+
+    ``key_life_hours`` is for how long a target of class B knows an idempotency key, ``settles_after_s`` how many
+    seconds after a request its effect may still be missing from a search (classes B and D).
+    """
 
     name: str
     natural_key: str
     destination_class: DestinationClass
+    key_life_hours: int | None = None
+    settles_after_s: int | None = None
+
+    @property
+    def protocol(self) -> WriteProtocol:
+        """The same for the courier."""
+        return WriteProtocol(
+            destination_class=self.destination_class,
+            key_life=None if self.key_life_hours is None else timedelta(hours=self.key_life_hours),
+            settles_after=timedelta(seconds=self.settles_after_s or 0),
+        )
+
+    def defect(self) -> str | None:
+        """What is missing, or said of a class that has no such thing."""
+        is_keyed = self.destination_class is DestinationClass.IDEMPOTENCY_KEY
+        is_searched = self.destination_class in {DestinationClass.IDEMPOTENCY_KEY, DestinationClass.SEARCH_ONLY}
+        if is_keyed and (self.key_life_hours or 0) <= _KEY_LIFE_MIN_HOURS:
+            return f"{self.name} is of class B: key_life_hours has to say for how long a key is known, above an hour"
+        if not is_keyed and self.key_life_hours is not None:
+            return f"{self.name} has key_life_hours, which only class B has"
+        if is_searched and self.settles_after_s is None:
+            return f"{self.name} is found by a search: settles_after_s has to say how late, 0 for at once"
+        if not is_searched and self.settles_after_s is not None:
+            return f"{self.name} has settles_after_s, which only classes B and D have"
+        return None
 
 
 class Limits(_Strict, frozen=True, kw_only=True):
@@ -176,6 +208,9 @@ def load_manifest(package_dir: Path | Traversable) -> Manifest:
         repeated = sorted({name for name in listed if listed.count(name) > 1})
         if repeated:
             raise ManifestInvalid(f"{manifest.name}/{MANIFEST_NAME} lists the {what} {repeated[0]!r} twice.")
+    for written in manifest.writes:
+        if (defect := written.defect()) is not None:
+            raise ManifestInvalid(f"{manifest.name}/{MANIFEST_NAME}: {defect}.")
     if manifest.inbound is None and not manifest.reads and not manifest.writes:
         raise ManifestInvalid(f"{manifest.name}/{MANIFEST_NAME}: the connector neither listens, reads nor writes.")
     return manifest

@@ -18,6 +18,7 @@ from accordant.kernel.clock import Clock
 from accordant.kernel.errors import InvariantBroken
 from accordant.pipeline.receive import Connection
 from accordant.ports.connector import Inbound, Outbound, Reader
+from accordant.ports.epochs import Mark, Marker
 from accordant.ports.inbox import Inbox
 from accordant.store.memory_store import MemoryDatabase
 
@@ -31,6 +32,7 @@ class Outside(msgspec.Struct, frozen=True, kw_only=True):
     connections: Mapping[str, Connection]
     readers: Mapping[str, Reader]
     outbounds: Mapping[str, Outbound]
+    marker: Marker
 
 
 class Application(Protocol):
@@ -162,3 +164,18 @@ class SkewedClock:
 
     def __call__(self) -> datetime:
         return self._world() + timedelta(seconds=self.skew_s)
+
+
+class KeptMark:
+    """`ports.epochs.Marker` of an installation: outside of its store, so that no restore brings an old one back."""
+
+    def __init__(self) -> None:
+        self._mark: Mark | None = None
+
+    def read(self) -> Mark | None:
+        """See the port."""
+        return self._mark
+
+    def write(self, mark: Mark) -> None:
+        """See the port."""
+        self._mark = mark

@@ -44,6 +44,8 @@ def check(stage: Stage, expected: dict[str, str] | None, held: Held | None) -> C
     for name, destination in stage.destinations.items():
         for identity, count in destination.made_twice().items():
             tell(f"EF1: {identity} was made {count} times in {name} (class {destination.destination_class.name}).")
+        if destination.keys_misused:
+            tell(f"EF4: {destination.keys_misused[0]} came to {name} with another content, or after its life.")
         repeated = _repeated(destination)
         if repeated:
             tell(f"EF1: {repeated[0]} in {name} was given the same change twice.")

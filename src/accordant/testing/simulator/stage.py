@@ -28,6 +28,7 @@ from accordant.testing.destinations import CallMoment, Lie, MemoryDestination
 from accordant.testing.simulator.application import (
     Application,
     InlineLoop,
+    KeptMark,
     Outside,
     SkewedClock,
     StartApplication,
@@ -120,6 +121,7 @@ class Stage:
         self.machines = [Machine(f"machine {number}", world) for number in (1, 2)]
         self._running: list[tuple[Machine | None, str]] = []
         self._storms: dict[str, tuple[Fault, float]] = {}
+        self._marker = KeptMark()
         self._saved: tuple[Backup, tuple[int, ...], frozenset[str]] | None = None
         setting.store.clear()
         setting.store.database.at_moment = self._at_moment
@@ -163,6 +165,7 @@ class Stage:
                 connections=connections,
                 readers={one.system: PastReader(one.past, machine.clock, system=one.system) for one in self.providers},
                 outbounds=self.destinations,
+                marker=self._marker,
             ),
         )
         application.enforce_charter()

@@ -6,7 +6,7 @@ from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
-from accordant.bootstrap import connector_facts
+from accordant.charters import connector_facts
 from accordant.governance.charter import FlowVerdict, go_no_go
 from accordant.views.charter import Artifact, Table, artifacts
 from accordant.views.charter_versions import adoptions

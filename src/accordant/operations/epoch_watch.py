@@ -1,0 +1,141 @@
+"""A store that was put back from a backup has forgotten what was done since: dispatch stops until targets were asked.
+
+True when you leave `look`: either this store knows of everything that was ever dispatched from here, or nothing goes
+out. Next: `pipeline/write_protocol.py` for what an epoch means to a write, `store/epochs.py` for the mark.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+import structlog
+
+from accordant.canonical.intents import WriteIntent
+from accordant.canonical.targets import object_spec
+from accordant.kernel.clock import Clock
+from accordant.kernel.errors import AccordantError, RejectedError
+from accordant.pipeline.plan import Rulebook
+from accordant.ports.audit import AuditEntry
+from accordant.ports.connector import DestinationClass, Outbound
+from accordant.ports.epochs import Epoch, EpochBook, Mark, Marker
+
+_NOTICED = (
+    "The store was put back from a backup: something was dispatched of which it knows nothing. Nothing is written "
+    "until the targets were compared."
+)
+_log = structlog.get_logger("courier")
+
+
+class EpochWatch:
+    """Watches one installation's store for restores."""
+
+    def __init__(
+        self,
+        book: EpochBook,
+        marker: Marker,
+        *,
+        outbounds: Mapping[str, Outbound],
+        rulebook: Callable[[], Rulebook],
+        clock: Clock,
+    ) -> None:
+        self._book = book
+        self._marker = marker
+        self._outbounds = outbounds
+        self._rulebook = rulebook
+        self._clock = clock
+        self._noted: Mark | None = None
+
+    async def look(self) -> Epoch:
+        """The epoch, asked before anything is dispatched; while it is open, nothing may be. Compares if it can.
+
+        Raises TransientError when the store cannot say.
+        """
+        epoch = await asyncio.to_thread(self._notice)
+        return await self._reconcile(epoch) if epoch.is_open else epoch
+
+    async def keep_mark(self) -> None:
+        """Something was taken up and is about to go out: the note outside of the store learns of it first."""
+        await asyncio.to_thread(self._keep)
+
+    def declare(self, *, actor: str, reason: str) -> Epoch:
+        """A person says that the store was put back, where the note outside was lost with it.
+
+        Raises RejectedError without a name or a reason.
+        """
+        if not actor.strip() or not reason.strip():
+            raise RejectedError("A restore is declared by a named person, with a reason.", remedy="Say who and why.")
+        return self._begin(actor.strip(), reason.strip())
+
+    def _notice(self) -> Epoch:
+        epoch, mark = self._book.current()
+        noted = self._marker.read() if self._noted is None else self._noted
+        # Others dispatch too: their marks are later than ours. An earlier one, or another of the same number, is of
+        # another life of this store.
+        if epoch.is_open or noted is None or mark.number > noted.number or mark == noted:
+            self._noted = noted
+            return epoch
+        _log.error("the store was put back from a backup; nothing is written until the targets were compared")
+        epoch = self._begin("accordant", _NOTICED)
+        self._marker.write(mark)
+        self._noted = mark
+        return epoch
+
+    def _keep(self) -> None:
+        _, mark = self._book.current()
+        self._marker.write(mark)
+        self._noted = mark
+
+    def _begin(self, actor: str, reason: str) -> Epoch:
+        now = self._clock()
+        return self._book.begin(
+            declared_by=actor, reason=reason, entry=_entry("noticed", actor, now, {"reason": reason})
+        )
+
+    async def _reconcile(self, epoch: Epoch) -> Epoch:
+        """Compare what is open with what targets hold, once everything that went out must have come to light."""
+        now = self._clock()
+        noticed_at = epoch.noticed_at or now
+        intents = await asyncio.to_thread(self._book.open_intents)
+        settles = [outbound.protocol(object_name).settles_after for object_name, outbound in self._written()]
+        if settles and now < noticed_at + max(settles):
+            return epoch
+        counts: Counter[str] = Counter()
+        try:
+            for flow in sorted({intent.flow for intent in intents}):
+                counts += await self._compare(flow, [intent for intent in intents if intent.flow == flow])
+        except AccordantError as error:
+            _log.warning("a target could not be compared after a restore", problem=str(error))
+            return epoch
+        entry = _entry("reconciled", "accordant", now, dict(counts))
+        return await asyncio.to_thread(lambda: self._book.reconcile(epoch, counts, entry=entry))
+
+    def _written(self) -> list[tuple[str, Outbound]]:
+        flows = (route.flow for route in self._rulebook().all_routes)
+        return [(flow.object, self._outbounds[flow.target]) for flow in flows if flow.target in self._outbounds]
+
+    async def _compare(self, flow: str, intents: Sequence[WriteIntent]) -> Counter[str]:
+        """How many of a flow's open writes their target holds already, holds otherwise, or lacks. Raises as a read."""
+        route = self._rulebook().route(flow)
+        outbound = self._outbounds.get(intents[0].target)
+        if route is None or outbound is None:
+            return Counter(unasked=len(intents))
+        spec = object_spec(route.mapping)
+        if outbound.protocol(spec.name).destination_class is DestinationClass.NOTHING:
+            return Counter(unasked=len(intents))
+        counts: Counter[str] = Counter()
+        for start in range(0, len(intents), outbound.batch_max):
+            part = intents[start : start + outbound.batch_max]
+            held = await outbound.read(spec, [intent.key for intent in part])
+            for intent in part:
+                found = held.get(intent.key)
+                desired = {name: value for name, value in intent.fields.items() if name in spec.fields}
+                is_held = found is not None and found.fields | outbound.canonical(spec, desired) == found.fields
+                counts["absent" if found is None else "held" if is_held else "differs"] += 1
+        return counts
+
+
+def _entry(what: str, actor: str, now: datetime, body: Mapping[str, int | str]) -> AuditEntry:
+    return AuditEntry(
+        kind=f"operations.restore.{what}", actor=actor, subject="store", cause=None, at=now, body=dict(body)
+    )
