@@ -456,6 +456,13 @@ def by_red_flag(case: Case) -> Reason | None:
     return Reason(rule=FLAG_RULE, effect=Effect.HOLD, fields=tuple(sorted(case.fields)), text=text)
 
 
+def is_of_a_switch(reason: Reason, flow: CompiledFlow) -> bool:
+    """Whether a person threw a switch and will release it: true now, and no part of what a record is."""
+    return reason.rule in _SWITCHED or (reason.rule == "paused-flow" and not flow.is_paused)
+
+
+_SWITCHED = frozenset({"freeze", "paused-system", "paused-object", "paused-class", "nonessential"})
+
 Rule = Callable[[Case], Reason | None]
 
 #: Every rule, in the order in which its reason is told. A rule sees facts and never another rule's answer.

@@ -247,6 +247,8 @@ def only_new(changes: Changes, aside: frozenset[int]) -> Changes:
         flags=changes.flags,
         audit=[entry for entry in changes.audit if not entry.kind.startswith("interpreter.")],
         matches=changes.matches,
+        uses=changes.uses,
+        renamed=changes.renamed,
     )
 
 

@@ -28,6 +28,7 @@ from accordant.governance.decide import (
     Switches,
     compile_flow,
     encode_decision,
+    is_of_a_switch,
 )
 from accordant.governance.gates import compile_gates, judge_gates
 from accordant.governance.grants import is_exempt, meaning_of
@@ -333,7 +334,12 @@ def _decide_and_lay(record: _Wanted, bench: Workbench, rulebook: Rulebook, heari
     notes = (
         *_notes(record),
         *stood.notes,
-        *(reason.text for reason in decision.reasons if reason.effect is not Effect.ALLOW),
+        # A switch is seen where it is thrown. Kept here, its sentence would stand long after its release.
+        *(
+            reason.text
+            for reason in decision.reasons
+            if reason.effect is not Effect.ALLOW and not is_of_a_switch(reason, rules)
+        ),
     )
     shadow = not writes and not gated
     input_digest = fingerprint({"fields": fields, "writes": sorted(writes)})

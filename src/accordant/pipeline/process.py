@@ -20,7 +20,7 @@ from accordant.pipeline.register import Doubt, load_for, observations_of, regist
 from accordant.pipeline.workbench import ACTOR, Workbench
 from accordant.ports.audit import AuditEntry
 from accordant.ports.connector import Inbound
-from accordant.ports.inbox import InboxEvent, WorkState
+from accordant.ports.inbox import FAILED, InboxEvent, WorkState
 from accordant.ports.state import Changes, LanePark, Settlement, State
 
 #: An account, or the payment of a dispute, that nobody has told us of is asked for after this pause: its own event is
@@ -74,7 +74,7 @@ def _named(understood: Sequence[Understood]) -> Iterator[tuple[ExternalRef, int]
 
 def set_aside(event: InboxEvent, problem: str, *, now: datetime) -> Changes:
     """The changes that put a single event aside, and stop its lane, when processing it failed."""
-    reason = f"Accordant could not process this event: {problem}"
+    reason = f"{FAILED} {problem}"
     bench_changes = Changes()
     bench_changes.settlements.append(Settlement(seq=event.seq, state=WorkState.DEAD, reason=reason, due_at=now))
     bench_changes.parks.append(

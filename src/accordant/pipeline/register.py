@@ -165,6 +165,9 @@ def _advance(seen: _Seen, held: Held, version: int, bench: Workbench) -> None:
     )
     bench.put_entity(new)
     bench.advances.append((stored, new))
+    bench.note_products(
+        seen.observation.ref.system, seen.account_id, stored.entity if stored is not None else None, held.entity
+    )
     if ref.kind in COUNTED:
         bench.advance_standing(seen.account_id, stored.entity if stored is not None else None, held.entity)
         bench.touched[seen.account_id] = seen.seq

@@ -11,13 +11,13 @@ import msgspec
 from accordant.analytics.standing import advance, rebuild
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
-from accordant.canonical.entities import Account, Entity, Subscription
+from accordant.canonical.entities import Account, Entity, Product, Subscription
 from accordant.canonical.observations import Standpoint
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
 from accordant.pipeline.match_table import MatchTable
 from accordant.ports.audit import AuditEntry
-from accordant.ports.state import Changes, DesiredRecord, Link, State, StoredEntity, StoredStanding
+from accordant.ports.state import Changes, DesiredRecord, Link, ProductUse, State, StoredEntity, StoredStanding
 
 ACTOR = "accordant"
 
@@ -49,6 +49,7 @@ class Workbench:
         self._moved: dict[str, list[Subscription]] | None = None
         self._restamped: set[str] = set()
         self._stands: dict[str, dict[str, Stand]] = {}
+        self._uses: set[tuple[str, str, str]] = set()
 
     @property
     def links(self) -> dict[ExternalRef, EntityRef]:
@@ -233,6 +234,14 @@ class Workbench:
         for link in alone:
             self.note("registry.link.made", str(link.entity), causes.get(link.source), {"source": str(link.source)})
 
+    def note_products(self, system: str, account_id: str, before: Entity | None, after: Entity) -> None:
+        """Whose records a product's name is in, and that a product is called otherwise from now on."""
+        if isinstance(after, Subscription):
+            known = _products_of(before) if isinstance(before, Subscription) else frozenset()
+            self._uses |= {(system, product_id, account_id) for product_id in _products_of(after) - known}
+        elif isinstance(after, Product) and after.name != (before.name if isinstance(before, Product) else None):
+            self.changes.renamed.append(f"{system}:{after.external_id}")
+
     def collect(self) -> Changes:
         """Everything to commit: of each entity and standing only its last state in this batch."""
         for name in self._base_versions:
@@ -240,7 +249,19 @@ class Workbench:
                 self.changes.standings.append(self._standings[name.removeprefix("standing/")])
             else:
                 self.changes.entities.append(self._entities[name])
+        self.changes.uses.extend(
+            ProductUse(product=f"{system}:{name}", account_id=account_id, is_named=self._is_named(system, name))
+            for system, name, account_id in sorted(self._uses)
+        )
         self.changes.restamps.extend(
             self._entities[name] for name in sorted(self._restamped - self._base_versions.keys())
         )
         return self.changes
+
+    def _is_named(self, system: str, product_id: str) -> bool:
+        stored = self.named(system, EntityKind.PRODUCT, product_id)
+        return stored is not None and isinstance(stored.entity, Product) and bool(stored.entity.name)
+
+
+def _products_of(subscription: Subscription) -> frozenset[str]:
+    return frozenset(item.product_id for item in subscription.items if item.product_id)

@@ -9,6 +9,9 @@ import msgspec
 
 from accordant.ports.connector import Envelope
 
+#: How the reason of an event begins that could not be processed: a defect of ours, never of the event.
+FAILED = "Accordant could not process this event:"
+
 
 class Proof(StrEnum):
     """How it is known that an event is its provider's own."""

@@ -131,11 +131,23 @@ class Policy(NamedTuple):
     flag_stops: tuple[FlagStop, ...]
 
 
+class ProductUse(msgspec.Struct, frozen=True, kw_only=True):
+    """An account that has a product, by ``system:id`` of the product, from now on.
+
+    ``is_named`` False: its records were decided before anybody had told what the product is called.
+    """
+
+    product: str
+    account_id: str
+    is_named: bool
+
+
 class Changes(msgspec.Struct, kw_only=True):
     """Everything a batch decided. It is committed whole or not at all.
 
     ``entities`` are new versions; ``restamps`` keep their version and only carry a later stamp of the same state.
-    ``lifted`` are fields (record, name) for which nothing stands any more; they go before ``stands`` come.
+    ``lifted`` are fields (record, name) for which nothing stands any more; they go before ``stands`` come. ``renamed``
+    are products (``system:id``) with a new name: whoever has one is decided again soon after the commit.
     """
 
     links: list[Link] = []
@@ -155,6 +167,8 @@ class Changes(msgspec.Struct, kw_only=True):
     flag_words: list[FlagWord] = []
     audit: list[AuditEntry] = []
     matches: MatchChanges = msgspec.field(default_factory=MatchChanges)
+    uses: list[ProductUse] = []
+    renamed: list[str] = []
 
 
 class State(Protocol):

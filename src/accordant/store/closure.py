@@ -13,7 +13,7 @@ from sqlalchemy import Connection, exists, select
 
 from accordant.canonical.intents import IntentState
 from accordant.canonical.standing import Standing, encode_standing
-from accordant.ports.inbox import WorkState
+from accordant.ports.inbox import FAILED, WorkState
 from accordant.store.schema import (
     business_event,
     crosswalk,
@@ -71,6 +71,11 @@ def _forgotten(connection: Connection) -> Iterator[str]:
     )
     for row in connection.execute(unplanned):
         yield f"Revision {row.revision} of {row.ref} is desired and no intent carries it."
+    failed = select(inbox_work.c.seq, inbox_work.c.reason).where(
+        inbox_work.c.state == WorkState.DEAD, inbox_work.c.reason.startswith(FAILED)
+    )
+    for row in connection.execute(failed):
+        yield f"The event {row.seq} was set aside by a defect of ours: {row.reason}"
     dead = select(write_intent.c.id, write_intent.c.record).where(
         write_intent.c.state == IntentState.DEAD.value,
         ~exists().where(parked_lane.c.lane == write_intent.c.lane),
@@ -104,6 +109,7 @@ def outcome(connection: Connection, sources: frozenset[str]) -> dict[str, str]:
                 desired_record.c.lane,
                 desired_record.c.key,
                 desired_record.c.fields,
+                desired_record.c.notes,
             ),
         ),
         (

@@ -59,6 +59,7 @@ class AtWork(NamedTuple):
 _AT_WORK = """
 SELECT 'received', min(due_at) FROM inbox_work
     WHERE state = 'received' AND lane NOT IN (SELECT lane FROM parked_lane) HAVING count(*) > 0
+UNION ALL SELECT 'owed', min(since_at) FROM owed_decision HAVING count(*) > 0
 UNION ALL SELECT 'awaiting_reread', min(due_at) FROM inbox_work
     WHERE state = 'awaiting_reread' AND lane NOT IN (SELECT lane FROM parked_lane) HAVING count(*) > 0
 UNION ALL SELECT 'target:' || target, min(due_at) FROM write_intent
@@ -104,7 +105,7 @@ class MemoryStore:
         due = dict(self._holder.execute(_AT_WORK).fetchall())
         now = {name for name, at in due.items() if at <= micros}
         return AtWork(
-            events="received" in now,
+            events=not now.isdisjoint({"received", "owed"}),
             rereads="awaiting_reread" in now,
             targets=frozenset(name.removeprefix("target:") for name in now if name.startswith("target:")),
             is_over=not due,

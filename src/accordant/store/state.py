@@ -35,6 +35,7 @@ from accordant.store.flags import keep_flags, keep_words, known_flags, open_stop
 from accordant.store.grants import NEWEST, read_grants
 from accordant.store.guard import bookkeeping
 from accordant.store.leases import Guard, anybody
+from accordant.store.product_use import commit_product_uses
 from accordant.store.review import SqlReviews, commit_matches, guard_matches
 from accordant.store.schema import (
     business_event,
@@ -235,6 +236,7 @@ class SqlState:
             keep_words(connection, changes.flag_words)
             change_stands(connection, changes.lifted, changes.stands)
             commit_matches(connection, changes.matches, now=now)
+            commit_product_uses(connection, changes.uses, changes.renamed, now=now)
             _commit_work(connection, changes, now)
             audit.append(connection, [*changes.audit, *replaced], now=now)
 

@@ -38,11 +38,6 @@ class Past:
     said: tuple[SaidEvent, ...]
     bodies: tuple[bytes, ...]
 
-    @cached_property
-    def catalogue(self) -> frozenset[int]:
-        """Which of the deliveries are about what is sold, not about who bought it."""
-        return frozenset(index for index, event in enumerate(self.said) if event.type.startswith(_CATALOGUE))
-
     @property
     def ended_at(self) -> datetime:
         """A day after everything that was said."""

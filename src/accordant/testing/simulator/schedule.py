@@ -94,7 +94,6 @@ def play(
     stage = Stage(setting, world, past, drawn)
     world.tell(f"past {number}, {' '.join(one.name for one in drawn)}")
     try:
-        _open(stage)
         _turbulence(stage, only)
         _calm(stage)
         compared = check(stage, references[number].outcome, references[number].held)
@@ -119,7 +118,6 @@ def _reference(setting: Setting, number: int) -> Reference:
     world = World(number, begins_at=past.ended_at)
     stage = Stage(setting, world, past, [DestinationClass.NATIVE_UPSERT for _ in setting.targets])
     try:
-        _open(stage)
         _calm(stage)
         if stage.violations:
             raise AssertionError(f"Without a fault: {stage.violations[0]}")
@@ -127,12 +125,6 @@ def _reference(setting: Setting, number: int) -> Reference:
     finally:
         stage.close()
     return Reference(outcome=found.outcome, held={name: one.held() for name, one in stage.destinations.items()})
-
-
-def _open(stage: Stage) -> None:
-    """The first deliveries of an installation, before anything goes wrong."""
-    for provider in stage.providers:
-        stage.receive(stage.machines[0], provider, sorted(provider.catalogue))
 
 
 def _turbulence(stage: Stage, only: frozenset[Fault] | None) -> None:

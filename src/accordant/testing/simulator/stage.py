@@ -76,9 +76,7 @@ class Provider:
     def __init__(self, system: str, past: Past) -> None:
         self.system = system
         self.past = past
-        #: What everything else is read with, delivered first: a plan's name is looked up, not awaited.
-        self.catalogue = past.catalogue
-        self.pending = [index for index in range(len(past.bodies)) if index not in self.catalogue]
+        self.pending = list(range(len(past.bodies)))
         self.lost: list[int] = []
         self.acknowledged: list[int] = []
         self.bytes_sent = 0
