@@ -252,6 +252,7 @@ class Hub:
             inbounds=self.inbounds,
             outbounds=self.outbounds,
             declared=registry,
+            rights=self.leases,
             shield=shielded,
             release=installed_release(),
         )

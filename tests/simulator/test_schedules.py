@@ -12,17 +12,31 @@ from accordant.testing.simulator.run import Report, replay, simulate
 from accordant.testing.simulator.stage import Setting
 from accordant.testing.simulator.world import Fault
 
-#: Targets that find a record by its key at once. What the others need is a protocol of its own.
-CLASSES = (DestinationClass.NATIVE_UPSERT, DestinationClass.UNIQUE_NUMBER)
-CHUNKS, CHUNK = 4, 6
+#: As many as fit into half a minute of one core, split so that processes share them.
+CHUNKS, CHUNK = 8, 16
+#: The quick tier of the fault catalogue.
+QUICK_TIER = 2_000
 FAILED = Path(__file__).parent / "failed_seeds.txt"
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
 def test_every_schedule_holds(setting: Setting, chunk: int) -> None:
-    report = simulate(setting, schedules=CHUNK, seed=10_000 + chunk * CHUNK, classes=CLASSES)
+    report = simulate(setting, schedules=CHUNK, seed=10_000 + chunk * CHUNK)
     assert [(one.seed, one.violations) for one in report.failures] == []
     assert report.holds
+
+
+@pytest.mark.nightly
+def test_the_quick_tier_holds_and_leaves_no_fault_out(setting: Setting) -> None:
+    report = simulate(setting, schedules=QUICK_TIER, seed=30_000)
+    assert [(one.seed, one.violations) for one in report.failures] == []
+    assert report.shortcomings == ()
+
+
+@pytest.mark.parametrize("kind", DestinationClass, ids=lambda kind: kind.name)
+def test_a_full_replay_does_nothing_whatever_the_target_offers(setting: Setting, kind: DestinationClass) -> None:
+    report = simulate(setting, schedules=1, seed=7, classes=(kind,), only=frozenset(), replays=True)
+    assert [one.violations for one in report.failures] == []
 
 
 def remembered() -> list[tuple[int, tuple[DestinationClass, ...], str]]:

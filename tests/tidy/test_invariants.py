@@ -16,8 +16,6 @@ FAMILIES = {"IN": 7, "OR": 7, "EF": 9, "GO": 5, "AU": 3, "RE": 8}
 IDS = tuple(f"{family}{number}" for family, count in FAMILIES.items() for number in range(1, count + 1))
 #: Held by nothing yet, each with the reason. The list only ever shrinks.
 OPEN: dict[str, str] = {
-    "EF4": "No shipped target takes a key of ours yet; what a key may be used for is not written down as a test.",
-    "RE4": "Nothing keeps dispatch back after a restore until the targets were read.",
 }
 _ROW = re.compile(r"\| (?P<id>[A-Z]{2}\d+) \| (?P<claim>[^|]+) \| (?P<tests>[^|]+) \|")
 _TEST = re.compile(r"`(tests/[\w/.]+\.py)::(\w+)`")

@@ -24,6 +24,7 @@ from accordant.kernel.errors import ConfigurationError
 from accordant.pipeline.courier import Breaker
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.epochs import Marker
+from accordant.ports.replay import ReplayOrder, ReplayScope
 from accordant.settings import Settings
 from accordant.store.engine import Database
 from accordant.store.memory_store import MemoryDatabase, MemoryStore
@@ -56,6 +57,16 @@ class SimulatedHub(Hub):
         self._rulebooks = rulebooks
         self._outside = outside
         super().__init__(settings, charter, environment={}, clock=clock, lease_clock=lease_clock, randomness=randomness)
+
+    @property
+    def lane_token(self) -> int:
+        """Under which token this machine has its lanes."""
+        return self.lanes.token
+
+    def replay_all(self) -> int:
+        """Walk everything once more; how many writes were planned because of it."""
+        order = ReplayOrder(scope=ReplayScope(), actor="ada", reason="All of it must be done already.")
+        return self.recovery.replay(order).progress.intents
 
     def take_turn(self) -> int:
         """Rooms 3 to 6 for this machine's share of the lanes, as the server takes them."""

@@ -70,21 +70,27 @@ class EpochWatch:
     def _notice(self) -> Epoch:
         epoch, mark = self._book.current()
         noted = self._marker.read() if self._noted is None else self._noted
+        if epoch.is_open:
+            self._note(mark)
+            return epoch
         # Others dispatch too: their marks are later than ours. An earlier one, or another of the same number, is of
         # another life of this store.
-        if epoch.is_open or noted is None or mark.number > noted.number or mark == noted:
+        if noted is None or mark.number > noted.number or mark == noted:
             self._noted = noted
             return epoch
         _log.error("the store was put back from a backup; nothing is written until the targets were compared")
         epoch = self._begin("accordant", _NOTICED)
-        self._marker.write(mark)
-        self._noted = mark
+        self._note(mark)
         return epoch
 
     def _keep(self) -> None:
         _, mark = self._book.current()
-        self._marker.write(mark)
-        self._noted = mark
+        self._note(mark)
+
+    def _note(self, mark: Mark) -> None:
+        if mark != self._noted:
+            self._marker.write(mark)
+            self._noted = mark
 
     def _begin(self, actor: str, reason: str) -> Epoch:
         now = self._clock()

@@ -16,7 +16,7 @@ from accordant.kernel.errors import RejectedError
 from accordant.operations.patterns import LetterGroup, describe_pattern, find_letters
 from accordant.operations.redrive import Redriven, RedrivePlan, Terms, plan_redrive, redrive, waive_window
 from accordant.operations.redrive_checks import Installed, RedriveOrder
-from accordant.operations.replay import Progress, ReplayCount, Stage, begin_replay, count_replay, resume_replay
+from accordant.operations.replay import Progress, ReplayCount, Rights, Stage, begin_replay, count_replay, resume_replay
 from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.work import Shield
 from accordant.ports.connector import DestinationClass, Inbound, Outbound
@@ -51,6 +51,7 @@ class RecoveryRoom:
         inbounds: Mapping[str, Inbound],
         outbounds: Mapping[str, Outbound],
         declared: Declared,
+        rights: Rights,
         shield: Shield,
         release: str,
     ) -> None:
@@ -64,6 +65,7 @@ class RecoveryRoom:
         self._inbounds = inbounds
         self._outbounds = outbounds
         self._declared = declared
+        self._rights = rights
         self._shield = shield
         self._release = release
 
@@ -117,7 +119,7 @@ class RecoveryRoom:
         """Walk past events once more; the job with what came of it. Raises RejectedError where it may not begin."""
         stage = self._stage()
         job = begin_replay(stage, order, now=self._clock())
-        return resume_replay(stage, job, clock=self._clock, progress=progress)
+        return resume_replay(stage, job, rights=self._rights, clock=self._clock, progress=progress)
 
     def begin_replay(self, order: ReplayOrder) -> ReplayJob:
         """Keep a replay for a server to walk. Raises RejectedError where it may not begin."""
@@ -148,7 +150,7 @@ class RecoveryRoom:
         if job is None or job.finished_at is not None:
             what = "is finished" if job is not None else "was never started here"
             raise RejectedError(f"The replay {job_id[:60]!r} {what}.", remedy="Start a new one.")
-        return resume_replay(self._stage(), job, clock=self._clock, progress=progress)
+        return resume_replay(self._stage(), job, rights=self._rights, clock=self._clock, progress=progress)
 
     def _stage(self) -> Stage:
         return Stage(

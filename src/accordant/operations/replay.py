@@ -5,8 +5,9 @@ them (EF9). A job is kept batch by batch and goes on where it stood. Next: `pipe
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Protocol
 
 import msgspec
 
@@ -15,7 +16,7 @@ from accordant.canonical.entities import kind_of
 from accordant.canonical.observations import Interpreted
 from accordant.canonical.refs import EntityKind
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import RejectedError
+from accordant.kernel.errors import RejectedError, TransientError
 from accordant.kernel.ids import derived_id
 from accordant.pipeline.interpret import interpret
 from accordant.pipeline.plan import Rulebook
@@ -36,6 +37,32 @@ _DOUBTFUL_MAX = 10_000
 
 _MONEY = frozenset({EntityKind.INVOICE, EntityKind.PAYMENT, EntityKind.DISPUTE})
 _SUBSCRIPTION = frozenset({EntityKind.SUBSCRIPTION, EntityKind.PRODUCT})
+
+#: Who walks a job and has not been heard of for so long is taken for dead.
+LEASE = timedelta(minutes=1)
+
+
+class ReplayTaken(TransientError):
+    """Another process walks this replay."""
+
+    remedy = "Wait for it; where its process died, the replay can be resumed after a minute."
+
+
+class Rights(Protocol):
+    """Gives the right to do something alone (`store/leases.py`)."""
+
+    def try_acquire(self, name: str, *, ttl: timedelta, now: datetime) -> int | None:
+        """The token of the right, or None while another has it."""
+        ...
+
+    def is_ours(self, name: str, *, ttl: timedelta, now: datetime) -> bool:
+        """Whether it is ours still; renewed when a third of it is over."""
+        ...
+
+    def release(self, name: str, *, token: int) -> None:
+        """Give it back."""
+        ...
+
 
 #: Told after each batch: how much is done, and of how much.
 Progress = Callable[[int, int], None]
@@ -93,13 +120,34 @@ def begin_replay(stage: Stage, order: ReplayOrder, *, now: datetime, job_id: str
     return job
 
 
-def resume_replay(stage: Stage, job: ReplayJob, *, clock: Clock, progress: Progress | None = None) -> ReplayJob:
+def resume_replay(
+    stage: Stage, job: ReplayJob, *, rights: Rights, clock: Clock, progress: Progress | None = None
+) -> ReplayJob:
     """Walk what is left of a job, batch by batch; each is kept, so that a crash repeats one at most.
 
-    Raises ConcurrentChange when other workers keep changing the same accounts.
+    One process walks a job at a time, under a lease that it renews with every batch. Raises ReplayTaken while another
+    does, and when this one stood still for so long that another has taken over; ConcurrentChange when other workers
+    keep changing the same accounts.
     """
+    name = f"replay/{job.id}"
+    token = rights.try_acquire(name, ttl=LEASE, now=clock())
+    if token is None:
+        raise ReplayTaken(f"The replay {job.id} is being walked by another process.")
+    try:
+        # As it stands now: whoever had it before may have come further.
+        job = stage.book.find(job.id) or job
+        return _walk_all(stage, job, name, rights=rights, clock=clock, progress=progress)
+    finally:
+        rights.release(name, token=token)
+
+
+def _walk_all(
+    stage: Stage, job: ReplayJob, name: str, *, rights: Rights, clock: Clock, progress: Progress | None
+) -> ReplayJob:
     kinds = {name: frozenset(found) for name, found in _sorted(stage, job.order).items()}
     while job.progress.at is not None:
+        if not rights.is_ours(name, ttl=LEASE, now=clock()):
+            raise ReplayTaken(f"The replay {job.id} was taken over by another process, which goes on with it.")
         at = job.progress.at
         page = (
             stage.history.walk(job.order.scope, kinds[at], after=job.progress.after, limit=BATCH)

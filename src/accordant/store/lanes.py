@@ -70,6 +70,11 @@ class SqlLanes:
         self._share = _NOTHING
         self._heart = threading.Lock()
 
+    @property
+    def token(self) -> int:
+        """Under which token this worker has its lanes; 0 before it joined."""
+        return self._token
+
     def beat(self) -> None:
         """See the port. A worker that was taken for dead joins again, under a new token and without lanes."""
         with self._heart:

@@ -111,6 +111,12 @@ class MemoryStore:
             is_over=not due,
         )
 
+    def progress(self) -> tuple[int, ...]:
+        """Changes with everything that a worker does to the events in its lanes."""
+        query = "SELECT count(settled_at), ifnull(sum(settled_at), 0), sum(attempts) FROM inbox_work"
+        found: tuple[int, ...] = self._holder.execute(query).fetchone()
+        return found
+
     def close(self) -> None:
         """Let go of everything."""
         self.database.close()

@@ -66,6 +66,15 @@ class Application(Protocol):
         """Put the charter into force."""
         ...
 
+    @property
+    def lane_token(self) -> int:
+        """Under which token this machine has its lanes; 0 before it has any."""
+        ...
+
+    def replay_all(self) -> int:
+        """Walk everything once more; how many writes were planned because of it."""
+        ...
+
     def pause(self, flow: str, actor: str, reason: str) -> None:
         """Throw a switch."""
         ...

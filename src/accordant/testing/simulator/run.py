@@ -79,9 +79,13 @@ def simulate(
     seed: int,
     classes: Sequence[DestinationClass] = tuple(DestinationClass),
     only: frozenset[Fault] | None = None,
+    replays: bool | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Play ``schedules`` schedules from ``seed`` on, each a seed of its own; with ``only``, of exactly these faults."""
+    """Play ``schedules`` schedules from ``seed`` on, each a seed of its own; with ``only``, of exactly these faults.
+
+    ``replays``: whether everything is replayed at the end; None lets each seed say.
+    """
     references: dict[int, Reference] = setting.references
     places: dict[str, Counter[str]] = {}
     totals: Counter[str] = Counter()
@@ -89,7 +93,7 @@ def simulate(
     failed = 0
     digests = bytearray()
     for number in _unswept(schedules):
-        verdict = play(setting, seed + number, references, classes=classes, only=only)
+        verdict = play(setting, seed + number, references, classes=classes, only=only, replays=replays)
         digests += bytes.fromhex(verdict.digest)
         for (fault, where), count in verdict.fired.items():
             places.setdefault(fault.value, Counter())[where] += count

@@ -20,12 +20,17 @@ from accordant.testing.simulator.world import Fault, World
 #: How many different pasts there are: each is lived once without a fault, to compare with.
 PASTS = 12
 _STEPS = (8, 20)
+#: How long nothing happens between two steps, where it does: shorter and longer than pauses, searches and leases.
+_WAITS_S = (3, 8, 30, 90)
 #: How long nothing is done while something is still open: doubled each time, in virtual seconds.
 _CALM_PAUSE_S = 15.0
 #: After this long without a fault every lane has come to rest: longer than any clock was wrong.
 CALM_MAX = timedelta(days=2)
 #: After so long everything that a dead machine held is free again, in virtual seconds.
 _SILENT_S = 130.0
+
+#: In how many schedules everything is replayed at the end, and how often.
+_REPLAYED, _REPLAYS = 0.05, 3
 
 #: How probable a fault is, at each of its moments, in a schedule that has it.
 _RATES: dict[Fault, float] = {
@@ -79,10 +84,12 @@ def play(
     *,
     classes: Sequence[DestinationClass] = tuple(DestinationClass),
     only: frozenset[Fault] | None = None,
+    replays: bool | None = None,
 ) -> Verdict:
     """Play one schedule with targets of any of these classes; with ``only``, exactly these faults may strike.
 
-    ``references`` is filled with what pasts come to without faults, by their number.
+    ``references`` is filled with what pasts come to without faults, by their number. ``replays``: whether everything is
+    replayed at the end; None lets the seed say.
     """
     dice = World(seed, begins_at=_past(0).ended_at)
     number = dice.number(0, PASTS - 1)
@@ -97,6 +104,8 @@ def play(
         _turbulence(stage, only)
         _calm(stage)
         compared = check(stage, references[number].outcome, references[number].held)
+        if dice.chance(_REPLAYED) if replays is None else replays:
+            _replay_all(stage)
     finally:
         stage.close()
     return Verdict(
@@ -107,6 +116,18 @@ def play(
         compared=compared,
         trace=tuple(world.trace),
     )
+
+
+def _replay_all(stage: Stage) -> None:
+    """RE1: everything is walked again, several times; it was done already, so nothing comes of it."""
+    for _ in range(_REPLAYS):
+        stage.world.passes(1)
+        before = sum(len(one.effects) for one in stage.destinations.values())
+        planned = stage.run(stage.machines[0], "replay", lambda hub: hub.replay_all())
+        _come_to_rest(stage)
+        effects = sum(len(one.effects) for one in stage.destinations.values()) - before
+        if planned is None or planned or effects:
+            stage.violations.append(f"RE1: a replay of everything planned {planned} writes and had {effects} effects.")
 
 
 def _past(number: int) -> Past:
@@ -155,7 +176,7 @@ def _turbulence(stage: Stage, only: frozenset[Fault] | None) -> None:
             case "reread":
                 stage.reread(machine)
             case _:
-                world.passes(world.number(1, 90))
+                world.passes(world.one_of(_WAITS_S))
         world.passes(0.05)
 
 

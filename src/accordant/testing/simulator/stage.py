@@ -119,6 +119,8 @@ class Stage:
         self.machines = [Machine(f"machine {number}", world) for number in (1, 2)]
         self._running: list[tuple[Machine | None, str]] = []
         self._storms: dict[str, tuple[Fault, float]] = {}
+        #: The machine that was held up in its step, the token of its lanes then, and what was settled until it went on.
+        self._overtaken: tuple[Machine, int, tuple[int, ...]] | None = None
         self._marker = KeptMark()
         self._saved: tuple[Backup, tuple[int, ...], frozenset[str]] | None = None
         setting.store.clear()
@@ -142,6 +144,8 @@ class Stage:
             return None
         finally:
             self._running.pop()
+            if not self._running:
+                self._overtaken = None
         if result:
             self.world.tell(f"{machine.name} {what}: {result}")
         return result
@@ -323,6 +327,8 @@ class Stage:
             raise StoreUnavailable("The store is away.", retry_after_s=1.0)
         if moment is Moment.BEFORE_BEGIN:
             self._meanwhile(where)
+        if moment is Moment.AFTER_COMMIT:
+            self._look_at_fence()
 
     def _meanwhile(self, where: str) -> None:
         """A living machine is held up; the world goes on."""
@@ -331,14 +337,32 @@ class Stage:
         if not self.world.is_calm and self.world.chance(self.rates[Fault.SWITCH_FLIP]):
             self.flip_switch(where)
         if self.world.strikes(Fault.LEASE_EXPIRY, where, self.rates[Fault.LEASE_EXPIRY]):
-            self.world.passes(_HELD_UP_S)
-            for machine in self.machines:
-                if machine is self._running[0][0]:
-                    continue
-                self.process(machine)
-                for target in self.setting.targets:
-                    self.deliver(machine, target)
-            self.world.tell("the machine that was held up goes on")
+            self._overtake(self._running[0][0])
+
+    def _overtake(self, held_up: Machine | None) -> None:
+        """One machine stands still for longer than any lease, and lives; the others do its work meanwhile."""
+        self.world.passes(_HELD_UP_S)
+        for machine in self.machines:
+            if machine is held_up:
+                continue
+            turn = self.run(machine, "process", lambda hub: hub.take_turn())
+            for target in self.setting.targets:
+                self.deliver(machine, target)
+            if turn is not None and held_up is not None and held_up.application is not None:
+                token = held_up.application.lane_token
+                self._overtaken = (held_up, token, self.setting.store.progress()) if token else None
+        self.world.tell("the machine that was held up goes on")
+
+    def _look_at_fence(self) -> None:
+        """OR1: whose lanes were given away settles nothing in them any more, unless it has joined anew."""
+        if self._overtaken is None or len(self._running) > 1:
+            return
+        machine, token, progress = self._overtaken
+        if machine is not self._running[-1][0] or machine.application is None:
+            return
+        if machine.application.lane_token == token and self.setting.store.progress() != progress:
+            self._overtaken = None
+            self.violations.append(f"OR1: {machine.name} settled events in lanes that were another's by then.")
 
     def begin_storm(self, target: str, fault: Fault, seconds: float) -> None:
         """From now on every call to this target is refused."""
