@@ -25,8 +25,6 @@ def simulate(
     from accordant.cli.simulated_hub import play
 
     if schedules is not None and tier is not None:
-        raise ConfigurationError(
-            "A run has a number of schedules or a tier.", remedy="Leave one of them out."
-        )
+        raise ConfigurationError("A run has a number of schedules or a tier.", remedy="Leave one of them out.")
     wanted = schedules if schedules is not None else _SCHEDULES[tier] if tier is not None else _DEFAULT
     return play(charter, schedules=wanted, seed=seed, replay_seed=replay, as_json=json)
