@@ -119,7 +119,7 @@ class RecoveryRoom:
         """Walk past events once more; the job with what came of it. Raises RejectedError where it may not begin."""
         stage = self._stage()
         job = begin_replay(stage, order, now=self._clock())
-        return resume_replay(stage, job, rights=self._rights, clock=self._clock, progress=progress)
+        return self._walk(stage, job, progress)
 
     def begin_replay(self, order: ReplayOrder) -> ReplayJob:
         """Keep a replay for a server to walk. Raises RejectedError where it may not begin."""
@@ -128,7 +128,7 @@ class RecoveryRoom:
     def walk_ordered(self) -> ReplayJob | None:
         """Walk the oldest replay that waits for a server, from where it stands; None where none does."""
         waiting = self._shelves.replays.ordered()
-        return resume_replay(self._stage(), waiting[0], clock=self._clock) if waiting else None
+        return self._walk(self._stage(), waiting[0], None) if waiting else None
 
     def replay_once(self, job_id: str, order: ReplayOrder, *, progress: Progress | None = None) -> ReplayJob | None:
         """Walk past events under a name: begun, gone on with, or as it ended; None where there is no event to walk."""
@@ -138,7 +138,11 @@ class RecoveryRoom:
             if not count_replay(stage, order).total:
                 return None
             job = begin_replay(stage, order, now=self._clock(), job_id=job_id)
-        return job if job.finished_at is not None else resume_replay(stage, job, clock=self._clock, progress=progress)
+        return (
+            job
+            if job.finished_at is not None
+            else resume_replay(stage, job, rights=self._rights, clock=self._clock, progress=progress)
+        )
 
     def find_replay(self, job_id: str) -> ReplayJob | None:
         """A replay by its id."""
@@ -150,7 +154,10 @@ class RecoveryRoom:
         if job is None or job.finished_at is not None:
             what = "is finished" if job is not None else "was never started here"
             raise RejectedError(f"The replay {job_id[:60]!r} {what}.", remedy="Start a new one.")
-        return resume_replay(self._stage(), job, rights=self._rights, clock=self._clock, progress=progress)
+        return self._walk(self._stage(), job, progress)
+
+    def _walk(self, stage: Stage, job: ReplayJob, progress: Progress | None) -> ReplayJob:
+        return resume_replay(stage, job, rights=self._rights, clock=self._clock, progress=progress)
 
     def _stage(self) -> Stage:
         return Stage(
