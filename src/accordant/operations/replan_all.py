@@ -4,12 +4,13 @@ What was owed to an account (`ports/owed.py`) is settled only after the commit t
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from accordant.kernel.clock import Clock
 from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.replan import replan
 from accordant.ports.owed import OwedBook
-from accordant.ports.state import ConcurrentChange, State
+from accordant.ports.state import Changes, ConcurrentChange, State
 
 _BATCH = 500
 _TRIES = 5
@@ -31,21 +32,18 @@ def replan_all(
     for start in range(0, len(account_ids), _BATCH):
         batch = tuple(account_ids[start : start + _BATCH])
         debts = owed.of(batch)
-        _replan_batch(batch, rulebook, state, clock, repair)
+        # What is owed may be about a subscription that ended long ago: a standing remembers only some of them.
+        whole = frozenset(debt.account_id for debt in debts)
+        again = partial(replan, batch, state=state, repair=repair, whole=whole)
+        _replan_batch(again, rulebook, state, clock)
         owed.settle(debts)
     return len(account_ids)
 
 
-def _replan_batch(
-    batch: tuple[str, ...],
-    rulebook: Callable[[], Rulebook],
-    state: State,
-    clock: Clock,
-    repair: frozenset[str],
-) -> None:
+def _replan_batch(again: Callable[..., Changes], rulebook: Callable[[], Rulebook], state: State, clock: Clock) -> None:
     """Who comes second decides again; the last refusal is the caller's."""
     for attempt in range(_TRIES):
-        changes = replan(batch, rulebook=rulebook(), state=state, now=clock(), repair=repair)
+        changes = again(rulebook=rulebook(), now=clock())
         try:
             state.commit(changes, now=clock())
         except ConcurrentChange:

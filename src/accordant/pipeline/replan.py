@@ -22,16 +22,19 @@ def replan(
     repair: frozenset[str] = frozenset(),
     stands: Iterable[Stand] = (),
     over: frozenset[str] = frozenset(),
+    whole: frozenset[str] = frozenset(),
 ) -> Changes:
     """Decided, uncommitted changes for these accounts.
 
     Records named in ``repair`` are written even if nothing new was decided; ``stands`` are put down first. Red flags
-    named in ``over`` stop nothing any more.
+    named in ``over`` stop nothing any more. Of the accounts named in ``whole`` every subscription there ever was is
+    looked at, of the others those that their standing remembers.
     """
     bench = Workbench(state, now)
     ids = tuple(account_ids)
     bench.load_entities(ids)
     bench.load_standings(ids)
+    bench.load_whole(whole)
     bench.touched.update(dict.fromkeys(ids))
     for stand in stands:
         bench.put_stand(stand)

@@ -3,7 +3,7 @@
 Rooms 3 to 6 read from it and lay their results on it; `State.commit` takes them from it, whole.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 import msgspec
@@ -125,10 +125,14 @@ class Workbench:
     def load_late(self, account_ids: Iterable[str]) -> None:
         """Fetch what was told of accounts before they themselves were described, which is in this batch."""
         late = {name for name in account_ids if self._base_versions.get(name) == 0} & self._named_before
-        if late:
-            known = {stored.ref.id: stored for stored in self._state.entities_of(late)}
+        self.load_whole(late)
+
+    def load_whole(self, account_ids: Collection[str]) -> None:
+        """Fetch everything there is of accounts: then none of their subscriptions is forgotten."""
+        if account_ids:
+            known = {stored.ref.id: stored for stored in self._state.entities_of(account_ids)}
             self._entities = known | self._entities
-            self._late = late
+            self._late |= set(account_ids)
 
     def moved_subscriptions(self, account_id: str) -> tuple[Subscription, ...]:
         """The account's subscriptions that changed in this batch; all of them when it is the account that is new."""
