@@ -150,6 +150,7 @@ class Hub:
         self.connections: dict[str, Connection] = {}
         self._webhook: AlertWebhook | None = None
         self._appoint()
+        self.epochs = self._watch_epochs()
         self._adopt(charter, environment)
 
     def _open_store(self, lease_clock: Clock | None) -> None:
@@ -190,6 +191,15 @@ class Hub:
         migrate(database)
         return database
 
+    def _watch_epochs(self) -> EpochWatch:
+        return EpochWatch(
+            SqlEpochBook(self.database),
+            self._open_marker(),
+            outbounds=self.outbounds,
+            rulebook=lambda: self.rulebook,
+            clock=self.clock,
+        )
+
     def _open_marker(self) -> Marker:
         """The note outside of the store that tells whether it was put back from a backup."""
         return FileMarker(self.settings.home / "dispatch-mark")
@@ -228,13 +238,6 @@ class Hub:
             shield=shielded,
             folders=partial(folders_beside, self.settings.charter),
             version_of=partial(version_of, self.settings),
-        )
-        self.epochs = EpochWatch(
-            SqlEpochBook(self.database),
-            self._open_marker(),
-            outbounds=self.outbounds,
-            rulebook=lambda: self.rulebook,
-            clock=self.clock,
         )
         self.review_room = ReviewRoom(
             desk=SqlReviewDesk(self.database),

@@ -31,7 +31,7 @@ from accordant.governance.loop_breaker import advance
 from accordant.kernel.hashing import fingerprint
 from accordant.pipeline.deliver import Delivered
 from accordant.ports.audit import AuditEntry
-from accordant.ports.outbox import Verdict
+from accordant.ports.outbox import LeasedIntent, Verdict
 from accordant.ports.state import LanePark, Link
 
 _COMPARED = "Its flow may not write yet: what would change was computed and compared, nothing was sent."
@@ -90,16 +90,8 @@ def _settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: da
         case Uncertain(reason=reason) if delivered.is_final:
             return _give_up(delivered, reason, receipt, now)
         case Uncertain(reason=reason):
-            due_at = now + pause(leased.attempt, None)
             line = _audit(delivered, "archive.write.doubted", receipt, now)
-            again = Verdict(
-                leased=leased,
-                state=IntentState.UNCERTAIN,
-                due_at=due_at,
-                reason=reason,
-                receipt=receipt,
-                audit=line,
-            )
+            again = _doubted(leased, reason, receipt, line, now + pause(leased.attempt, None))
             return _bounded(again, delivered, courier, now)
         case Refused() if outcome.cause in _PASSING:
             again = Verdict(
@@ -115,6 +107,13 @@ def _settle(delivered: Delivered, *, courier: CourierPart, pause: Pause, now: da
             return _give_up(delivered, outcome.message, receipt, now)
         case _:
             assert_never(outcome)
+
+
+def _doubted(leased: LeasedIntent, reason: str, receipt: WriteReceipt, line: AuditEntry, due_at: datetime) -> Verdict:
+    """Nobody knows whether it arrived: it is looked at again later."""
+    return Verdict(
+        leased=leased, state=IntentState.UNCERTAIN, due_at=due_at, reason=reason, receipt=receipt, audit=line
+    )
 
 
 def _untried(delivered: Delivered, pause: Pause, now: datetime) -> Verdict:
