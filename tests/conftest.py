@@ -46,7 +46,7 @@ def missing(what: str, hint: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """Async tests run on asyncio, which is what aiohttp and granian run on."""
+    """Async tests run on asyncio, which is what aiohttp and uvicorn run on."""
     return "asyncio"
 
 

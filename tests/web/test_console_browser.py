@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from granian.constants import Interfaces
-from granian.server.embed import Server
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from uvicorn import Config, Server
 
 from accordant.canonical.rehearsal import RehearsalOrder, RehearsalProgress, RehearsalTicket
 from accordant.kernel.ids import derived_id
@@ -74,7 +73,6 @@ class Served:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
         self._desk = desk
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Server | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -93,20 +91,12 @@ class Served:
 
     def stop(self) -> None:
         assert self._server is not None
-        assert self._loop is not None
-        self._loop.call_soon_threadsafe(self._server.stop)
+        self._server.should_exit = True
         self._thread.join(15)
         self._desk.database.close()
 
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._server = Server(
-            console_application(self._desk),
-            address="127.0.0.1",
-            port=self.port,
-            interface=Interfaces.ASGI,
-            log_enabled=False,
-        )
+        self._server = Server(Config(console_application(self._desk), port=self.port, log_level="error"))
         await self._server.serve()
 
 

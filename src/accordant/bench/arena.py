@@ -1,5 +1,6 @@
 """Where a benchmark takes place: a fresh store, a charter that points at a stand-in, and processes that end with it."""
 
+import math
 import os
 import secrets
 import shutil
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -45,6 +46,9 @@ class Arena:
 
     def start(self, *arguments: str) -> str:
         """Start a process of `accordant.bench.process`; the line it printed when ready. It ends with the arena."""
+        return self._start(arguments)[0]
+
+    def _start(self, arguments: Sequence[str]) -> tuple[str, int]:
         command = [sys.executable, "-m", "accordant.bench.process", *arguments]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  our own module
         self._stack.callback(_end, process)
@@ -54,13 +58,21 @@ class Arena:
             raise ConfigurationError(
                 f"The process {' '.join(arguments[:1])} of the benchmark ended before it was ready."
             )
-        return line
+        return line, process.pid
 
-    def start_hub(self, *, roles: str) -> None:
-        """Start a hub process on the run's store."""
-        self.start(
-            "hub", "--home", str(self.home), "--store", self.store, "--port", str(self.port), "--roles", roles
-        )  # fmt: skip
+    def start_hub(self, *, roles: str) -> int:
+        """Start a hub process on the run's store; its number."""
+        where = ("--home", str(self.home), "--store", self.store, "--port", str(self.port))
+        return self._start(("hub", *where, "--roles", roles))[1]
+
+
+def cpu_s(process: int) -> float:
+    """Seconds of processor a process has used, its threads together, as Linux counts them; NaN elsewhere."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except OSError:
+        return math.nan
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -9,7 +9,10 @@ import msgspec
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """One measured figure. ``runs`` holds the value of each whole run; ``value`` is their median."""
+    """One measured figure. ``runs`` holds the value of each whole run; ``value`` is their median.
+
+    ``cpu_us`` is the processor's time an event took, in microseconds, by process, where it was looked at.
+    """
 
     name: str
     value: float
@@ -21,13 +24,15 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     machine: str
     runs: tuple[float, ...]
+    cpu_us: dict[str, float] | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One whole run: ``value`` in the benchmark's unit, latencies in seconds where it measures any."""
+    """One whole run: ``value`` in the benchmark's unit; latencies in seconds and ``cpu_us`` where it measures any."""
 
     value: float
     latencies_s: Sequence[float] = ()
+    cpu_us: dict[str, float] | None = None
 
 
 def figure(name: str, runs: Sequence[Run], *, unit: str, n: int, store: str, seed: int) -> Figure:
@@ -46,6 +51,7 @@ def figure(name: str, runs: Sequence[Run], *, unit: str, n: int, store: str, see
         seed=seed,
         machine=machine(),
         runs=values,
+        cpu_us=middle.cpu_us,
     )
 
 

@@ -4,10 +4,17 @@
 """
 
 import asyncio
+import selectors
+import socket
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from accordant.connectors.stripe.simulator_history import HistoryEvent
+
+_ANSWER_BYTES = 65_536
+_SILENCE_S = 60.0
 
 
 def requests(events: Sequence[HistoryEvent], *, host: str, port: int, secret: str, at: int) -> list[bytes]:
@@ -20,13 +27,107 @@ def requests(events: Sequence[HistoryEvent], *, host: str, port: int, secret: st
     ]
 
 
+class Flood(msgspec.Struct, frozen=True, kw_only=True):
+    """What a flood took, in seconds: in all, of this process's processor, and each delivery from send to answer."""
+
+    elapsed_s: float
+    client_cpu_s: float
+    latencies_s: list[float]
+
+
+class _Line:
+    """One connection of the flood: what was sent when, and what came back of its answer so far."""
+
+    __slots__ = ("buffer", "sent_at", "socket")
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        self.buffer = b""
+        self.sent_at = 0.0
+
+
+def flood(batch: Sequence[bytes], *, host: str, port: int, connections: int) -> Flood:
+    """Send everything over ``connections`` at once, each sending its next when the last was answered.
+
+    Plain sockets in one thread: the sender shares the machine with the server, and what it costs the server lacks.
+
+    Raises RuntimeError on any refusal, ConnectionError when a connection is lost or silent.
+    """
+    lines = [_Line(socket.create_connection((host, port))) for _ in range(min(connections, len(batch)))]
+    with selectors.DefaultSelector() as selector:
+        try:
+            for line in lines:
+                line.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                selector.register(line.socket, selectors.EVENT_READ, line)
+            return _flood(selector, lines, batch)
+        finally:
+            for line in lines:
+                line.socket.close()
+
+
+def _flood(selector: selectors.BaseSelector, lines: Sequence[_Line], batch: Sequence[bytes]) -> Flood:
+    now = time.perf_counter
+    waiting = iter(batch)
+    latencies: list[float] = []
+    refused: list[str] = []
+    started, cpu = now(), time.process_time()
+    for line, request in zip(lines, waiting, strict=False):
+        line.sent_at = now()
+        line.socket.sendall(request)
+    while len(latencies) < len(batch):
+        ready = selector.select(_SILENCE_S)
+        if not ready:
+            raise ConnectionError(f"{len(latencies)} of {len(batch)} deliveries were answered, then there was silence")
+        for key, _ in ready:
+            line = key.data
+            status = _answer(line)
+            if status is None:
+                continue
+            moment = now()
+            latencies.append(moment - line.sent_at)
+            if status != b"200":
+                refused.append(status.decode())
+            request = next(waiting, b"")
+            if request:
+                line.sent_at = moment
+                line.socket.sendall(request)
+    elapsed, cpu = now() - started, time.process_time() - cpu
+    if refused:
+        raise RuntimeError(f"{len(refused)} of {len(batch)} deliveries were refused: {sorted(set(refused))}")
+    return Flood(elapsed_s=elapsed, client_cpu_s=cpu, latencies_s=latencies)
+
+
+def _answer(line: _Line) -> bytes | None:
+    """The status of the answer once it is whole; None while some of it is missing. Raises ConnectionError."""
+    data = line.socket.recv(_ANSWER_BYTES)
+    if not data:
+        raise ConnectionError("a connection was lost")
+    buffer = line.buffer + data if line.buffer else data
+    length = whole_length(buffer)
+    if length is None or len(buffer) < length:
+        line.buffer = buffer
+        return None
+    line.buffer = buffer[length:]
+    return buffer[9:12]
+
+
+def whole_length(buffer: bytes) -> int | None:
+    """How many bytes an answer that begins like this has in all; None while its head is not whole."""
+    end = buffer.find(b"\r\n\r\n")
+    if end < 0:
+        return None
+    mark = buffer.lower().find(b"content-length:", 0, end)
+    if mark < 0:
+        return end + 4
+    return end + 4 + int(buffer[mark + 15 : buffer.find(b"\r\n", mark)])
+
+
 class _Sender(asyncio.Protocol):
-    """One connection. Calls ``answered`` with the status after each answer."""
+    """One connection of the trickle. Tells the feed of each answer."""
 
     def __init__(self, feed: "_Feed") -> None:
         self._feed = feed
         self._buffer = b""
-        self._sent_at = 0.0
         self.transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -35,52 +136,42 @@ class _Sender(asyncio.Protocol):
         self._feed.ready(self)
 
     def send(self, request: bytes) -> None:
-        self._sent_at = time.perf_counter()
         assert self.transport is not None  # noqa: S101
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
-        head, separator, body = self._buffer.partition(b"\r\n\r\n")
-        if not separator:
+        length = whole_length(self._buffer)
+        if length is None or len(self._buffer) < length:
             return
-        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0] or 0)
-        if len(body) < length:
-            return
-        self._buffer = body[length:]
-        self._feed.answered(self, int(head[9:12]), time.perf_counter() - self._sent_at)
+        status = self._buffer[9:12].decode()
+        self._buffer = self._buffer[length:]
+        self._feed.answered(self, status)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._feed.lost(exc)
 
 
 class _Feed:
-    """Hands requests to connections and gathers answers."""
+    """Knows which connections are free, and when everything was answered."""
 
-    def __init__(self, waiting: list[bytes]) -> None:
-        self.waiting = waiting
-        self.latencies: list[float] = []
+    def __init__(self, total: int) -> None:
         self.failures: list[str] = []
         self.idle: list[_Sender] = []
         self.some_idle = asyncio.Event()
-        self.closed_loop = True
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._total = len(waiting)
+        self._left = total
 
     def ready(self, sender: _Sender) -> None:
-        if self.closed_loop and self.waiting:
-            sender.send(self.waiting.pop())
-        else:
-            self.idle.append(sender)
-            self.some_idle.set()
+        self.idle.append(sender)
+        self.some_idle.set()
 
-    def answered(self, sender: _Sender, status: int, seconds: float) -> None:
-        self.latencies.append(seconds)
-        if status != 200:
-            self.failures.append(str(status))
-        if len(self.latencies) >= self._total and not self.done.done():
+    def answered(self, sender: _Sender, status: str) -> None:
+        self._left -= 1
+        if status != "200":
+            self.failures.append(status)
+        if self._left == 0 and not self.done.done():
             self.done.set_result(None)
-            return
         self.ready(sender)
 
     def lost(self, error: Exception | None) -> None:
@@ -88,30 +179,9 @@ class _Feed:
             self.done.set_exception(ConnectionError(f"a connection was lost: {error}"))
 
 
-async def flood(batch: list[bytes], *, host: str, port: int, connections: int) -> tuple[float, list[float]]:
-    """Send everything over ``connections`` at once; (seconds in all, latency of each).
-
-    Raises RuntimeError on any refusal.
-    """
-    feed = _Feed(list(reversed(batch)))
-    loop = asyncio.get_running_loop()
-    started = time.perf_counter()
-    senders = [(await loop.create_connection(lambda: _Sender(feed), host, port))[1] for _ in range(connections)]
-    await feed.done
-    elapsed = time.perf_counter() - started
-    _close(senders)
-    if feed.failures:
-        raise RuntimeError(
-            f"{len(feed.failures)} of {len(batch)} deliveries were refused: {sorted(set(feed.failures))}"
-        )
-    return elapsed, feed.latencies
-
-
 async def trickle(batch: list[bytes], *, host: str, port: int, connections: int, per_second: int) -> list[float]:
     """Send at a steady rate; the wall-clock moment each was sent, in order. Raises RuntimeError on any refusal."""
-    feed = _Feed([])
-    feed.closed_loop = False
-    feed._total = len(batch)  # noqa: SLF001  the same module's own class
+    feed = _Feed(len(batch))
     loop = asyncio.get_running_loop()
     senders = [(await loop.create_connection(lambda: _Sender(feed), host, port))[1] for _ in range(connections)]
     sent_at: list[float] = []
@@ -126,15 +196,11 @@ async def trickle(batch: list[bytes], *, host: str, port: int, connections: int,
         sent_at.append(time.time())
         feed.idle.pop().send(request)
     await feed.done
-    _close(senders)
+    for sender in senders:
+        if sender.transport is not None:
+            sender.transport.close()
     if feed.failures:
         raise RuntimeError(
             f"{len(feed.failures)} of {len(batch)} deliveries were refused: {sorted(set(feed.failures))}"
         )
     return sent_at
-
-
-def _close(senders: Sequence[_Sender]) -> None:
-    for sender in senders:
-        if sender.transport is not None:
-            sender.transport.close()

@@ -8,7 +8,7 @@ from itertools import islice
 
 from sqlalchemy import func, select, text
 
-from accordant.bench.arena import arena
+from accordant.bench.arena import arena, cpu_s
 from accordant.bench.figures import Run
 from accordant.bench.load import flood, requests, trickle
 from accordant.bootstrap import Hub
@@ -39,12 +39,19 @@ def intake(store: str, n: int, seed: int) -> Run:
     """Signed deliveries over 64 connections until each was answered after its commit; events a second."""
     with arena(store) as place:
         place.write_charter("http://127.0.0.1:9")
-        place.start_hub(roles="door")
-        at = int(time.time())
-        batch = requests(events_of(n, seed), host="127.0.0.1", port=place.port, secret=WEBHOOK_SECRET, at=at)
-        elapsed, latencies = asyncio.run(flood(batch, host="127.0.0.1", port=place.port, connections=CONNECTIONS))
+        events = events_of(n, seed)
+        process = place.start_hub(roles="door")
+        batch = requests(events, host="127.0.0.1", port=place.port, secret=WEBHOOK_SECRET, at=int(time.time()))
+        before = cpu_s(process)
+        done = flood(batch, host="127.0.0.1", port=place.port, connections=CONNECTIONS)
+        spent = cpu_s(process) - before
         _expect_stored(place.hub(), len(batch))
-    return Run(value=len(batch) / elapsed, latencies_s=latencies)
+    each = {"hub": spent, "client": done.client_cpu_s}
+    return Run(
+        value=n / done.elapsed_s,
+        latencies_s=done.latencies_s,
+        cpu_us={who: round(seconds / n * 1e6, 1) for who, seconds in each.items()},
+    )
 
 
 def path(store: str, n: int, seed: int, workers: int = 0) -> Run:

@@ -14,6 +14,7 @@ from accordant.kernel.errors import InvariantBroken, TransientError
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+Told = Callable[[Answer | Exception], None]
 
 #: One commit takes at most this many; more would make the first wait for the last.
 GROUP_MAX = 512
@@ -50,7 +51,7 @@ class GroupCommit(Generic[Item, Answer]):
         self._store = store
         self._waiting_max = waiting_max
         self._loop = loop
-        self._queue: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._queue: deque[tuple[Item, Told[Answer]]] = deque()
         self._wake = threading.Condition()
         self._stopping = False
         self._threads = [
@@ -62,18 +63,19 @@ class GroupCommit(Generic[Item, Answer]):
         for thread in self._threads:
             thread.start()
 
-    async def submit(self, item: Item) -> Answer:
-        """Wait until ``item`` is stored. Raises QueueFull, Stopping, or what ``store`` raised."""
+    def hand_in(self, item: Item, told: Told[Answer]) -> None:
+        """Have ``item`` stored; ``told`` is called on the loop with its answer, or with what ``store`` raised.
+
+        To be called on the loop. Raises QueueFull, Stopping; then ``told`` is not called.
+        """
         if len(self._queue) >= self._waiting_max:
             raise QueueFull(retry_after_s=1.0)
-        future: asyncio.Future[Answer] = self._loop.create_future()
         with self._wake:
             if self._stopping:
                 raise Stopping(retry_after_s=2.0)
-            self._queue.append((item, future))
+            self._queue.append((item, told))
             if len(self._queue) == 1:  # whoever comes later joins a group that is already called for
                 self._wake.notify()
-        return await future
 
     def stop(self) -> None:
         """Store what waits, then end the threads; blocks until they have."""
@@ -100,24 +102,22 @@ class GroupCommit(Generic[Item, Answer]):
             crowd = len(group)
             self._commit(group)
 
-    def _commit(self, group: list[tuple[Item, "asyncio.Future[Answer]"]]) -> None:
+    def _commit(self, group: list[tuple[Item, Told[Answer]]]) -> None:
+        answers: Sequence[Answer | Exception]
         try:
             stored = self._store([item for item, _ in group])
             if len(stored) != len(group):
                 raise InvariantBroken(f"The store answered {len(stored)} of {len(group)} items.")
-            answers: Sequence[Answer] | Exception = stored
+            answers = stored
             self.commits += 1
             self.committed += len(group)
         except Exception as error:  # noqa: BLE001  whoever waits must be told, whatever went wrong
-            answers = error
-        self._loop.call_soon_threadsafe(_answer, [future for _, future in group], answers)
+            answers = [error] * len(group)
+        self._loop.call_soon_threadsafe(self._tell, group, answers)
 
-
-def _answer(futures: list["asyncio.Future[Answer]"], answers: "Sequence[Answer] | Exception") -> None:
-    for index, future in enumerate(futures):
-        if future.done():  # the caller went away meanwhile; what it brought is stored all the same
-            continue
-        if isinstance(answers, Exception):
-            future.set_exception(answers)
-        else:
-            future.set_result(answers[index])
+    def _tell(self, group: list[tuple[Item, Told[Answer]]], answers: Sequence[Answer | Exception]) -> None:
+        for (_, told), answer in zip(group, answers, strict=True):
+            try:
+                told(answer)
+            except Exception as error:  # noqa: BLE001  one who cannot listen must not keep it from the others
+                self._loop.call_exception_handler({"message": "An answer was not taken.", "exception": error})

@@ -1,36 +1,32 @@
-"""The front: deliveries go straight to the door, questions about the process to the observer, the rest to the console.
+"""The front: questions about the process go to the observer, the rest to the console, in the framework's interface.
 
-On the server's own interface, before the framework (decision 0016). Next: `webhooks.py`, `observe.py`, `bridge.py`.
+Deliveries never come this far (decision 0016): the connection hands them to the door itself. Next: `wire.py`,
+`observe.py`, `webhooks.py`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Any
 
-from accordant.web.bridge import AsgiApplication, carry
-from accordant.web.exchange import Exchange, Scope
-from accordant.web.observe import Observer
-from accordant.web.webhooks import PREFIX, Door
+from accordant.web.observe import Observer, respond
+from accordant.web.webhooks import Door
 
-Application = Callable[[Scope, Exchange], Awaitable[None]]
-
-
-def front(door: Door, console: AsgiApplication, observer: Observer) -> Application:
-    """What the server runs for a hub."""
-
-    async def answer(scope: Scope, exchange: Exchange) -> None:
-        if scope.path.startswith(PREFIX):
-            answered = await door.take(scope, exchange)
-            exchange.response_bytes(answered.status, answered.headers, answered.body)
-        elif not await observer.answer(scope, exchange):
-            await carry(console, scope, exchange)
-
-    return answer
+#: The framework types its application more narrowly than ASGI itself does.
+AsgiApplication = Callable[[Any, Any, Any], Any]
 
 
-def back(observer: Observer) -> Application:
-    """What a process without a door answers: questions about itself."""
+class Front:
+    """What a server runs: ``door`` for deliveries where there is one, an ASGI application for everything else."""
 
-    async def answer(scope: Scope, exchange: Exchange) -> None:
-        if not await observer.answer(scope, exchange):
-            exchange.response_bytes(404, [("content-type", "text/plain")], b"Here are /health and /metrics only.\n")
+    def __init__(self, *, observer: Observer, door: Door | None = None, console: AsgiApplication | None = None) -> None:
+        self.door = door
+        self._observer = observer
+        self._console = console
 
-    return answer
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  ASGI is dictionaries
+        """Answer one request."""
+        if await self._observer.answer(scope, send):
+            return
+        if self._console is not None:
+            await self._console(scope, receive, send)
+            return
+        await respond(send, 404, [("content-type", "text/plain")], b"Here are /health and /metrics only.\n")

@@ -9,8 +9,8 @@ import hmac
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,8 +18,10 @@ from accordant.kernel.clock import Clock
 from accordant.kernel.errors import TransientError
 from accordant.store.engine import Database
 from accordant.views.load import Load, last_receipt, settled_since
-from accordant.web.exchange import Exchange, Scope
 from accordant.web.exposition import CONTENT_TYPE, Live, exposition
+
+#: Sends one message of an answer, as ASGI has it.
+Send = Callable[[Any], Awaitable[None]]
 
 _NO_STORE = [("cache-control", "no-store")]
 _JSON = [("content-type", "application/json"), *_NO_STORE]
@@ -70,16 +72,16 @@ class Observer:
         self._last: int | None = None
         self._one_at_a_time = threading.Lock()
 
-    async def answer(self, scope: Scope, exchange: Exchange) -> bool:
+    async def answer(self, scope: Mapping[str, Any], send: Send) -> bool:
         """Answer the request if it is one of ours; whether it was."""
-        match scope.path:
+        match scope["path"]:
             case "/health/live":
-                exchange.response_bytes(200, _JSON, b'{"status":"alive"}')
+                await respond(send, 200, _JSON, b'{"status":"alive"}')
             case "/health" | "/health/ready":
                 found = await asyncio.to_thread(self._ready)
-                exchange.response_bytes(200 if found.status == "ok" else 503, _JSON, msgspec.json.encode(found))
+                await respond(send, 200 if found.status == "ok" else 503, _JSON, msgspec.json.encode(found))
             case "/metrics":
-                await self._say_figures(scope, exchange)
+                await self._say_figures(scope, send)
             case _:
                 return False
         return True
@@ -96,22 +98,22 @@ class Observer:
         self._observed.probe()
         return time.perf_counter() - began
 
-    async def _say_figures(self, scope: Scope, exchange: Exchange) -> None:
-        if not self._may_see(dict(scope.headers.items()).get("authorization", "")):
+    async def _say_figures(self, scope: Mapping[str, Any], send: Send) -> None:
+        if not self._may_see(dict(scope["headers"]).get(b"authorization", b"")):
             text = b"The figures ask for the token of ACCORDANT_METRICS_TOKEN as a bearer token.\n"
-            exchange.response_bytes(401, [("www-authenticate", "Bearer"), *_NO_STORE], text)
+            await respond(send, 401, [("www-authenticate", "Bearer"), *_NO_STORE], text)
             return
         try:
             text = await asyncio.to_thread(self._figures)
         except TransientError as error:
-            exchange.response_bytes(503, _NO_STORE, f"{error.message}\n".encode())
+            await respond(send, 503, _NO_STORE, f"{error.message}\n".encode())
             return
-        exchange.response_bytes(200, [("content-type", CONTENT_TYPE), *_NO_STORE], text)
+        await respond(send, 200, [("content-type", CONTENT_TYPE), *_NO_STORE], text)
 
-    def _may_see(self, authorization: str) -> bool:
+    def _may_see(self, authorization: bytes) -> bool:
         if self._token is None:
             return self._is_open
-        return hmac.compare_digest(authorization.encode(), f"Bearer {self._token}".encode())
+        return hmac.compare_digest(authorization, f"Bearer {self._token}".encode())
 
     def _figures(self) -> bytes:
         with self._one_at_a_time:  # two scrapes at once would count the same answers twice
@@ -122,3 +124,11 @@ class Observer:
             self._last = settled.last
             self._writes.update(settled.counts)
             return exposition(self._observed.load(), self._observed.live(self._writes, took_s))
+
+
+async def respond(send: Send, status: int, headers: Sequence[tuple[str, str]], body: bytes) -> None:
+    """Answer a request in one piece."""
+    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    pairs.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})

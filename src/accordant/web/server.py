@@ -12,10 +12,6 @@ from datetime import timedelta
 from functools import partial
 
 import structlog
-from granian.constants import Interfaces
-from granian.http import HTTP1Settings
-from granian.log import LogLevels
-from granian.server.embed import Server
 
 from accordant.bootstrap import Hub
 from accordant.kernel.errors import ConfigurationError, TransientError
@@ -27,25 +23,17 @@ from accordant.settings import EVERYTHING, Role
 from accordant.store.bell import bell_of
 from accordant.store.lanes import BEAT
 from accordant.views.load import Load, load
-from accordant.web.app import Application, back, front
+from accordant.web.app import Front
 from accordant.web.caretaker import Caretaker
 from accordant.web.console.routes import console_application
 from accordant.web.exposition import Live
+from accordant.web.listen import Listener
 from accordant.web.observe import Health, Observer
 from accordant.web.rehearser import Rehearser
 from accordant.web.webhooks import Door
 
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
 WAITING_MAX = 4096
-#: Connections served at once. The server's own bound (128) is used up by as many senders that dawdle, and everybody
-#: else waits behind them; beyond ours new ones wait to be accepted.
-CONNECTIONS_MAX = 12_000
-#: Connections that may wait to be accepted (the system cuts it down to its own bound).
-_BACKLOG = 4096
-#: A sender that takes longer than this over the head of a request is cut off; the body's time is the door's matter.
-_HEAD_MS_MAX = 10_000
-#: What a connection may hold of a request before somebody reads it: enough for the longest head the door takes.
-_BUFFER_BYTES_MAX = 64 * 1024
 #: Groups stored at once where the store has several writers: one is on its way to the disk while the next gathers.
 _POSTGRES_HANDS = 2
 _IDLE_S = 0.5
@@ -110,7 +98,7 @@ class HubServer:
         self._bell_loops: tuple[Loop, ...] = ()
         if roles != EVERYTHING:
             self._bell_loops = (self._ringing,) if roles == {Role.DOOR} else (self._ringing, self._hearing)
-        self.door = Door(lambda: hub.connections, self._intake.submit, hub.clock, self._tell_rooms)
+        self.door = Door(lambda: hub.connections, self._intake.hand_in, hub.clock, self._tell_rooms)
         self._rehearsals = AsyncLoop("rehearsals", Rehearser(hub, hub.given_environment).round, idle_s=_RARELY_S)
         self._tasks = [*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag]
         self._tasks += [self._incident, self._rehearsals]
@@ -123,7 +111,7 @@ class HubServer:
             is_open=hub.settings.is_loopback,
             clock=hub.clock,
         )
-        self._listeners: list[tuple[Server, asyncio.Task[None]]] = []
+        self._listeners: list[Listener] = []
 
     async def start(self) -> None:
         """Listen, and begin to work. Raises ConfigurationError where everybody on the network could act."""
@@ -139,9 +127,10 @@ class HubServer:
             bell_loop.start()
         if Role.DOOR in self.roles:
             self._intake.start()
-            await self._listen(front(self.door, console_application(self.hub), self._observer), self.port)
+            front = Front(observer=self._observer, door=self.door, console=console_application(self.hub))
+            await self._listen(front, self.port)
         if self.metrics_port is not None:
-            await self._listen(back(self._observer), self.metrics_port)
+            await self._listen(Front(observer=self._observer), self.metrics_port)
 
     def _refuse_an_open_console(self) -> None:
         settings = self.hub.settings
@@ -152,38 +141,14 @@ class HubServer:
                 remedy="Give people tokens (accordant people add), set ACCORDANT_CONSOLE_TOKEN, or bind to 127.0.0.1.",
             )
 
-    async def _listen(self, application: Application, port: int) -> None:
-        server = Server(
-            application,
-            address=self.host,
-            port=port,
-            interface=Interfaces.RSGI,
-            websockets=False,
-            backlog=_BACKLOG,
-            backpressure=CONNECTIONS_MAX,
-            http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MS_MAX, max_buffer_size=_BUFFER_BYTES_MAX),
-            log_enabled=False,
-            log_level=LogLevels.warning,
-        )
-        serving = asyncio.create_task(server.serve())
-        self._listeners.append((server, serving))
-        for _ in range(500):
-            if serving.done():
-                serving.result()
-            try:
-                _, writer = await asyncio.open_connection(self.host, port)
-            except OSError:
-                await asyncio.sleep(0.01)
-                continue
-            writer.close()
-            return
+    async def _listen(self, application: Front, port: int) -> None:
+        listener = Listener(application, host=self.host, port=port)
+        await listener.start()
+        self._listeners.append(listener)
 
     async def stop(self) -> None:
         """Stop taking deliveries, store what was taken in, let running rounds end, give the lanes back."""
-        for server, _ in self._listeners:
-            server.stop()  # type: ignore[no-untyped-call]  # granian leaves this method untyped
-        if self._listeners:
-            await asyncio.wait([serving for _, serving in self._listeners], timeout=_DRAIN_S)
+        await asyncio.gather(*(listener.stop(_DRAIN_S) for listener in self._listeners))
         if Role.DOOR in self.roles:
             await asyncio.to_thread(self._intake.stop)
         await asyncio.to_thread(self._rooms.stop, _DRAIN_S)

@@ -1,14 +1,14 @@
-"""Room 1, the door: an HTTP request becomes bytes and headers, within limits of size, time and rate.
+"""Room 1, the door: a request becomes bytes and headers, within limits of size and rate.
 
 Nothing is parsed here. A 2xx leaves only after the event is on disk; a body we can never use is refused once, with a
 4xx, and never with a 5xx, since providers switch an endpoint off after days of failures. Next: `pipeline/receive.py`.
 """
 
-import asyncio
 import math
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from http import HTTPStatus
 
 import msgspec
 import structlog
@@ -18,30 +18,28 @@ from accordant.kernel.errors import TransientError
 from accordant.pipeline.receive import Connection, receive
 from accordant.ports.connector import SignatureInvalid
 from accordant.ports.inbox import Arrival, Reception
-from accordant.web.exchange import Body, HeaderList, ProtocolClosed, Scope
 
-
-class Answer(msgspec.Struct, frozen=True):
-    """What the sender is told."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
-
-
-PREFIX = "/webhooks/"
 BODY_BYTES_MAX = 1024 * 1024
-#: A body up to this is read in one piece, as almost every event is.
-SMALL_BYTES_MAX = 16 * 1024
-#: What all larger bodies that are being read may hold together: memory is ours to bound, not the senders'.
-LARGE_BYTES_MAX = 64 * 1024 * 1024
-#: A sender that takes longer than this to send one body is cut off.
+#: A sender that takes longer than this to send one request is cut off.
 BODY_SECONDS_MAX = 10.0
-_LOOK_S = 0.25
 HEADER_BYTES_MAX = 32 * 1024
 _ALLOWED_TYPES = ("application/json", "application/x-www-form-urlencoded", "text/plain")
 
 _log = structlog.get_logger("door")
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What the sender is told. ``head`` is the same as it goes over the wire, without date and the empty line."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    head: bytes
+
+
+#: Stores an arrival and then says what became of it: a reception, or the error that kept it from the disk.
+HandIn = Callable[[Arrival, Callable[[Reception | Exception], None]], None]
+Told = Callable[[Answer], None]
 
 
 class _Refused(Exception):
@@ -55,56 +53,92 @@ class _Refused(Exception):
 
 
 class Door:
-    """Takes deliveries for ``/webhooks/{connection}``. ``submit`` returns once the arrival is on disk."""
+    """Takes deliveries for ``/webhooks/{connection}``: ``look`` before the body is read, ``take`` when it is whole.
+
+    ``hand_in`` answers once the arrival is on disk; it and everything here run on the server's loop.
+    """
 
     def __init__(
         self,
         connections: Callable[[], Mapping[str, Connection]],
-        submit: Callable[[Arrival], Awaitable[Reception]],
+        hand_in: HandIn,
         clock: Clock,
         on_received: Callable[[], None],
     ) -> None:
         self._connections = connections
-        self._submit = submit
+        self._hand_in = hand_in
         self._clock = clock
         self._on_received = on_received
         self._windows: dict[str, tuple[int, int]] = {}
-        self._patience = _Patience()
         #: Answers since the start, by (connection, what became of it): refusals are counted, not stored.
         self.answers: Counter[tuple[str, str]] = Counter()
 
-    async def take(self, scope: Scope, body: Body) -> Answer:
-        """Take one delivery; what to answer."""
-        name = scope.path.removeprefix(PREFIX)
+    def look(self, name: str, method: str, headers: Mapping[str, str], header_bytes: int) -> Answer | None:
+        """What to refuse before the body is read, or None. Header names are lower case."""
         try:
-            reception = await self._admit(name, scope, body)
+            self._check(name, method, headers, header_bytes)
         except _Refused as refusal:
-            self._count_refusal(name, refusal)
-            return _refused(refusal)
-        self.answers[name, reception.value] += 1
-        if reception is Reception.NEW:
-            self._on_received()
-        return _TAKEN[reception]
+            return self._refuse(name, refusal)
+        return None
 
-    async def _admit(self, name: str, scope: Scope, body: Body) -> Reception:
-        connection = self._connections().get(name)
-        if connection is None:
+    def _check(self, name: str, method: str, headers: Mapping[str, str], header_bytes: int) -> None:
+        if name not in self._connections():
             raise _Refused(404, "unknown connection")
-        if scope.method != "POST":
+        if method != "POST":
             raise _Refused(405, "only POST is accepted")
-        headers = _headers(scope.headers)
-        content = await self._patience.read(headers, body)
+        if header_bytes > HEADER_BYTES_MAX:
+            raise _Refused(431, f"{header_bytes} bytes of headers")
+        # No provider we connect to compresses what it sends.
+        if headers.get("content-encoding", "identity") != "identity":
+            raise _Refused(415, "compressed body")
+        if not headers.get("content-type", "application/json").startswith(_ALLOWED_TYPES):
+            raise _Refused(415, f"content type {headers.get('content-type')!r}")
+        declared = headers.get("content-length", "")
+        if declared.isascii() and declared.isdigit() and int(declared[:12]) > BODY_BYTES_MAX:
+            raise _Refused(413, f"{declared[:12]} bytes announced")
+
+    def take(self, name: str, headers: Mapping[str, str], body: bytes, told: Told) -> None:
+        """Take one delivery that was looked at; ``told`` is called with the answer, at once or when it is stored."""
+        try:
+            arrival = self._admit(name, headers, body)
+            self._hand_in(arrival, partial(self._stored, name, told))
+        except _Refused as refusal:
+            told(self._refuse(name, refusal))
+        except TransientError as error:
+            told(self._refuse(name, _come_back(error)))
+
+    def _admit(self, name: str, headers: Mapping[str, str], body: bytes) -> Arrival:
+        connection = self._connections().get(name)
+        if connection is None:  # taken out of the charter while the body came
+            raise _Refused(404, "unknown connection")
         now = self._clock()
         try:
-            arrival = receive(connection=connection, headers=headers, body=content, now=now)
+            arrival = receive(connection=connection, headers=headers, body=body, now=now)
         except SignatureInvalid as error:
             raise _Refused(401, error.message) from None
         # Counted after the proof: a stranger must not be able to use up a provider's rate.
         self._hold_rate(connection, int(now.timestamp()))
-        try:
-            return await self._submit(arrival)
-        except TransientError as error:
-            raise _Refused(503, error.message, retry_after_s=error.retry_after_s or 1.0) from None
+        return arrival
+
+    def _stored(self, name: str, told: Told, reception: Reception | Exception) -> None:
+        if isinstance(reception, Reception):
+            self.answers[name, reception.value] += 1
+            told(_TAKEN[reception])
+            if reception is Reception.NEW:
+                self._on_received()
+        elif isinstance(reception, TransientError):
+            told(self._refuse(name, _come_back(reception)))
+        else:
+            _log.error("a delivery could not be stored", connection=name, exc_info=reception)
+            told(self.fail(name))
+
+    def fail(self, name: str) -> Answer:
+        """What to answer where we are at fault: the sender comes again."""
+        return self._refuse(name, _Refused(500, "our own defect"))
+
+    def cut_off(self, name: str, status: int, reason: str) -> Answer:
+        """What to answer when the request itself did not come as it should; it is counted as a refusal."""
+        return self._refuse(name, _Refused(status, reason))
 
     def _hold_rate(self, connection: Connection, second: int) -> None:
         window, count = self._windows.get(connection.name, (second, 0))
@@ -113,7 +147,7 @@ class Door:
         if count > connection.deliveries_per_s:
             raise _Refused(429, f"more than {connection.deliveries_per_s} deliveries a second", retry_after_s=1.0)
 
-    def _count_refusal(self, name: str, refusal: _Refused) -> None:
+    def _refuse(self, name: str, refusal: _Refused) -> Answer:
         known = name if name in self._connections() else "unknown"
         self.answers[known, f"refused_{refusal.status}"] += 1
         count = self.answers[known, f"refused_{refusal.status}"]
@@ -122,6 +156,7 @@ class Door:
             _log.warning(
                 "delivery refused", connection=known, status=refusal.status, reason=refusal.reason, count=count
             )
+        return _refused(refusal)
 
 
 _PHRASES = {
@@ -134,105 +169,27 @@ _PHRASES = {
     415: "content type not accepted",
     429: "too many deliveries",
     431: "headers too large",
+    500: "try again later",
     503: "try again later",
 }
+_HEADERS = (("content-type", "application/json"), ("cache-control", "no-store"))
 
 
-def _headers(given: HeaderList) -> dict[str, str]:
-    """Header names in lower case; of a header sent twice both values are kept, joined by a comma, as HTTP has it."""
-    headers: dict[str, str] = {}
-    size = 0
-    for name, value in given.items():
-        size += len(name) + len(value)
-        headers[name] = f"{headers[name]},{value}" if name in headers else value
-    if size > HEADER_BYTES_MAX:
-        raise _Refused(431, f"{size} bytes of headers")
-    return headers
+def _answer(status: int, word: str, *more: tuple[str, str]) -> Answer:
+    body = b'{"status":"%s"}' % word.encode()
+    headers = (*_HEADERS, *more)
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", f"content-length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in headers]
+    return Answer(status=status, headers=headers, body=body, head="\r\n".join([*lines, ""]).encode())
 
 
-class _Patience:
-    """Reads bodies within time and memory. One timer watches all senders: one each cost a tenth of the intake."""
-
-    def __init__(self) -> None:
-        self._held = 0
-        self._since: dict[asyncio.Task[Any], float] = {}
-        self._overdue: set[asyncio.Task[Any]] = set()
-        self._is_armed = False
-
-    async def read(self, headers: Mapping[str, str], body: Body) -> bytes:
-        """The whole body, or a refusal when it is too large or does not arrive in time."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  the server runs each request in a task
-        loop = asyncio.get_running_loop()
-        self._since[task] = loop.time()
-        if not self._is_armed:
-            self._is_armed = True
-            loop.call_later(_LOOK_S, self._look, loop)
-        try:
-            return await self._content(headers, body)
-        except asyncio.CancelledError:
-            if task not in self._overdue:
-                raise
-            task.uncancel()
-            raise _Refused(408, "the body did not arrive in time") from None
-        finally:
-            del self._since[task]
-            self._overdue.discard(task)
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        limit = loop.time() - BODY_SECONDS_MAX
-        for task, since in self._since.items():
-            if since < limit and task not in self._overdue:
-                self._overdue.add(task)
-                task.cancel()
-        self._is_armed = bool(self._since)
-        if self._is_armed:
-            loop.call_later(_LOOK_S, self._look, loop)
-
-    async def _content(self, headers: Mapping[str, str], body: Body) -> bytes:
-        """The whole body, within its size. Compressed bodies are refused: no provider we connect to sends them."""
-        if headers.get("content-encoding", "identity") != "identity":
-            raise _Refused(415, "compressed body")
-        if not headers.get("content-type", "application/json").startswith(_ALLOWED_TYPES):
-            raise _Refused(415, f"content type {headers.get('content-type')!r}")
-        declared = headers.get("content-length", "")
-        if not (declared.isascii() and declared.isdigit()):
-            return await self._gathered(body)  # a body that comes in chunks does not say how long it will be
-        size = int(declared[:12])
-        if size > BODY_BYTES_MAX:
-            raise _Refused(413, f"{declared[:12]} bytes announced")
-        try:
-            content = await body() if size <= SMALL_BYTES_MAX else await self._gathered(body)
-        except ProtocolClosed:
-            content = b""
-        if len(content) != size:
-            raise _Refused(400, "the sender hung up in the middle of the body")
-        return content
-
-    async def _gathered(self, body: Body) -> bytes:
-        """Chunk by chunk, so that what all senders together make us hold can be counted and refused."""
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            async for chunk in body:
-                chunks.append(chunk)
-                size += len(chunk)
-                self._held += len(chunk)
-                if size > BODY_BYTES_MAX:
-                    raise _Refused(413, "more than the limit was sent")
-                if self._held > LARGE_BYTES_MAX:
-                    raise _Refused(503, "large bodies fill the memory they may have", retry_after_s=5.0)
-            return b"".join(chunks)
-        finally:
-            self._held -= size
+_TAKEN = {reception: _answer(200, reception.value) for reception in Reception}
 
 
-_HEADERS = [("content-type", "application/json"), ("cache-control", "no-store")]
-_TAKEN = {reception: Answer(200, _HEADERS, b'{"status":"%s"}' % reception.value.encode()) for reception in Reception}
+def _come_back(error: TransientError) -> _Refused:
+    return _Refused(503, error.message, retry_after_s=error.retry_after_s or 1.0)
 
 
 def _refused(refusal: _Refused) -> Answer:
-    headers = _HEADERS
-    if refusal.retry_after_s is not None:
-        headers = [*_HEADERS, ("retry-after", str(max(1, math.ceil(refusal.retry_after_s))))]
-    return Answer(refusal.status, headers, b'{"status":"%s"}' % _PHRASES[refusal.status].encode())
+    more = () if refusal.retry_after_s is None else (("retry-after", str(max(1, math.ceil(refusal.retry_after_s)))),)
+    return _answer(refusal.status, _PHRASES[refusal.status], *more)

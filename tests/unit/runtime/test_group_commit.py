@@ -41,6 +41,22 @@ def _start(disk: Disk, *, waiting_max: int = 10_000) -> GroupCommit[int, str]:
     return commit
 
 
+async def _submit(commit: GroupCommit[int, str], item: int) -> str:
+    """Hand an item in and wait for what becomes of it."""
+    future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def told(answer: str | Exception) -> None:
+        if future.done():
+            return
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+    commit.hand_in(item, told)
+    return await future
+
+
 async def _stop(commit: GroupCommit[int, str]) -> None:
     await asyncio.to_thread(commit.stop)
 
@@ -55,7 +71,7 @@ async def _until_waiting(count: int, tasks: Sequence[asyncio.Task[str]]) -> None
 async def test_everybody_gets_the_answer_to_their_own_item() -> None:
     disk = Disk()
     commit = _start(disk)
-    answers = await asyncio.gather(*(commit.submit(item) for item in range(2000)))
+    answers = await asyncio.gather(*(_submit(commit, item) for item in range(2000)))
     await _stop(commit)
     assert answers == [f"stored {item}" for item in range(2000)]
     assert [item for group in disk.groups for item in group] == list(range(2000))
@@ -66,9 +82,9 @@ async def test_what_comes_during_a_commit_shares_the_next() -> None:
     disk = Disk()
     disk.free.clear()
     commit = _start(disk)
-    first = asyncio.create_task(commit.submit(0))
+    first = asyncio.create_task(_submit(commit, 0))
     await disk.wait_until_entered()
-    others = [asyncio.create_task(commit.submit(item)) for item in range(1, GROUP_MAX + 3)]
+    others = [asyncio.create_task(_submit(commit, item)) for item in range(1, GROUP_MAX + 3)]
     await _until_waiting(1, others)
     disk.free.set()
     await asyncio.gather(first, *others)
@@ -81,13 +97,13 @@ async def test_an_error_reaches_everybody_of_the_group_and_nobody_after_it() -> 
     disk.free.clear()
     disk.error = OSError("disk full")
     commit = _start(disk)
-    waiting = [asyncio.create_task(commit.submit(item)) for item in range(5)]
+    waiting = [asyncio.create_task(_submit(commit, item)) for item in range(5)]
     await disk.wait_until_entered()
     disk.free.set()
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert [str(result) for result in results] == ["disk full"] * 5
     disk.error = None
-    assert await commit.submit(9) == "stored 9"
+    assert await _submit(commit, 9) == "stored 9"
     await _stop(commit)
 
 
@@ -96,7 +112,7 @@ async def test_a_store_that_forgets_an_answer_leaves_nobody_waiting() -> None:
     disk.forgets = 1
     commit = _start(disk)
     with pytest.raises(InvariantBroken, match="answered 0 of 1"):
-        await asyncio.wait_for(commit.submit(1), _WAIT_S)
+        await asyncio.wait_for(_submit(commit, 1), _WAIT_S)
     await _stop(commit)
 
 
@@ -104,16 +120,16 @@ async def test_more_than_the_bound_is_turned_away_at_once() -> None:
     disk = Disk()
     disk.free.clear()
     commit = _start(disk, waiting_max=3)
-    first = asyncio.create_task(commit.submit(0))
+    first = asyncio.create_task(_submit(commit, 0))
     await disk.wait_until_entered()
-    waiting = [asyncio.create_task(commit.submit(item)) for item in (1, 2, 3)]
+    waiting = [asyncio.create_task(_submit(commit, item)) for item in (1, 2, 3)]
     await _until_waiting(1, waiting)
     with pytest.raises(QueueFull) as refusal:
-        await commit.submit(4)
+        await _submit(commit, 4)
     assert refusal.value.retry_after_s == 1.0
     disk.free.set()
     assert await asyncio.gather(first, *waiting) == ["stored 0", "stored 1", "stored 2", "stored 3"]
-    assert await commit.submit(5) == "stored 5"
+    assert await _submit(commit, 5) == "stored 5"
     await _stop(commit)
 
 
@@ -121,9 +137,9 @@ async def test_stopping_stores_what_waits_and_takes_nothing_new() -> None:
     disk = Disk()
     disk.free.clear()
     commit = _start(disk)
-    first = asyncio.create_task(commit.submit(0))
+    first = asyncio.create_task(_submit(commit, 0))
     await disk.wait_until_entered()
-    waiting = [asyncio.create_task(commit.submit(item)) for item in (1, 2)]
+    waiting = [asyncio.create_task(_submit(commit, item)) for item in (1, 2)]
     await _until_waiting(1, waiting)
     stopping = asyncio.create_task(asyncio.to_thread(commit.stop))
     for _ in range(10_000):
@@ -131,7 +147,7 @@ async def test_stopping_stores_what_waits_and_takes_nothing_new() -> None:
             break
         await asyncio.sleep(0.001)
     with pytest.raises(Stopping):
-        await commit.submit(3)
+        await _submit(commit, 3)
     disk.free.set()
     await stopping
     assert await asyncio.gather(first, *waiting) == ["stored 0", "stored 1", "stored 2"]
@@ -142,7 +158,7 @@ async def test_a_caller_who_leaves_disturbs_nobody() -> None:
     disk = Disk()
     disk.free.clear()
     commit = _start(disk)
-    waiting = [asyncio.create_task(commit.submit(item)) for item in range(3)]
+    waiting = [asyncio.create_task(_submit(commit, item)) for item in range(3)]
     await disk.wait_until_entered()
     waiting[1].cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -152,6 +168,29 @@ async def test_a_caller_who_leaves_disturbs_nobody() -> None:
     await _stop(commit)
     # What the caller brought is stored all the same: it had been handed over.
     assert [item for group in disk.groups for item in group] == [0, 1, 2]
+
+
+async def test_one_who_cannot_take_the_answer_keeps_it_from_nobody_else() -> None:
+    told: list[str | Exception] = []
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(str(context["exception"])))
+    disk = Disk()
+    disk.free.clear()
+    commit = _start(disk)
+
+    def cannot(answer: str | Exception) -> None:
+        raise ValueError(f"cannot take {answer}")
+
+    commit.hand_in(0, told.append)
+    await disk.wait_until_entered()
+    commit.hand_in(1, cannot)
+    commit.hand_in(2, told.append)
+    disk.free.set()
+    await _stop(commit)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert told == ["stored 0", "stored 2"]
+    assert complaints == ["cannot take stored 1"]
 
 
 async def test_an_idle_commit_stops_at_once() -> None:
@@ -164,13 +203,13 @@ async def test_with_two_hands_one_group_is_stored_while_the_next_one_waits_for_t
     disk.free.clear()
     commit = GroupCommit(disk.store, waiting_max=10_000, loop=asyncio.get_running_loop(), hands=2)
     commit.start()
-    first = asyncio.create_task(commit.submit(1))
+    first = asyncio.create_task(_submit(commit, 1))
     await disk.wait_until_entered()
-    second = asyncio.create_task(commit.submit(2))
+    second = asyncio.create_task(_submit(commit, 2))
     await disk.wait_until_entered()  # both are in the store at once
     disk.free.set()
     assert [await first, await second] == ["stored 1", "stored 2"]
-    answers = await asyncio.gather(*(commit.submit(item) for item in range(2000)))
+    answers = await asyncio.gather(*(_submit(commit, item) for item in range(2000)))
     await _stop(commit)
     assert answers == [f"stored {item}" for item in range(2000)]
     assert sorted(item for group in disk.groups for item in group) == sorted([1, 2, *range(2000)])
