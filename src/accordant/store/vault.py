@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -21,13 +20,11 @@ from accordant.kernel.clock import to_micros
 from accordant.kernel.errors import ConfigurationError, RejectedError
 from accordant.store.engine import Database
 from accordant.store.key_file import read_key_file
+from accordant.store.packing import Packing
 from accordant.store.schema import data_key
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
-_COMPRESSION_LEVEL = -1  # half the time of level 1 on billing events, for a tenth more bytes
-#: Refuse to unpack more than the door ever admits: a damaged row must not exhaust the memory.
-_PLAIN_BYTES_MAX = 16 * 1024 * 1024
 
 RandomBytes = Callable[[int], bytes]
 
@@ -56,7 +53,7 @@ class Vault:
         self._opened: dict[str, AESGCM] = {}
         self._current: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._local = threading.local()
+        self._packing = Packing()
 
     def derived(self, purpose: bytes) -> bytes:
         """32 bytes that every process of the installation gets for ``purpose``, and nobody else."""
@@ -72,43 +69,28 @@ class Vault:
 
     def seal(self, key_id: str, data: bytes, context: str) -> bytes:
         """Compress and seal ``data``; ``context`` names the row it belongs to and must be given again to open it."""
-        packed = self._compressor().compress(data)
-        nonce = self._random(_NONCE_BYTES)
-        return nonce + self._cipher(key_id).encrypt(nonce, packed, context.encode("utf-8", "surrogatepass"))
+        return self.seal_many(key_id, [(data, context)])[0]
 
     def seal_many(self, key_id: str, items: Sequence[tuple[bytes, str]]) -> list[bytes]:
-        """Seal many (data, context) pairs; one call compresses them all, outside the interpreter's lock."""
-        packed = self._compressor().multi_compress_to_buffer([data for data, _ in items])
+        """Seal many (data, context) pairs."""
+        packed = self._packing.pack_many([data for data, _ in items])
         cipher = self._cipher(key_id)
         nonces = self._random(_NONCE_BYTES * len(items))
         sealed = []
         for index, (_, context) in enumerate(items):
             nonce = nonces[index * _NONCE_BYTES : (index + 1) * _NONCE_BYTES]
-            data = packed[index].tobytes()
-            sealed.append(nonce + cipher.encrypt(nonce, data, context.encode("utf-8", "surrogatepass")))
+            sealed.append(nonce + cipher.encrypt(nonce, packed[index], context.encode("utf-8", "surrogatepass")))
         return sealed
 
     def open(self, key_id: str, sealed: bytes, context: str) -> bytes:
-        """The bytes sealed before. Raises KeyDestroyed, SealBroken."""
+        """The bytes sealed before. Raises KeyDestroyed, SealBroken, DictionaryMissing."""
         try:
             packed = self._cipher(key_id).decrypt(
                 sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], context.encode("utf-8", "surrogatepass")
             )
         except (InvalidTag, ValueError):  # ValueError: too short to hold even a nonce
             raise SealBroken(f"The bytes stored for {context} do not match their seal.") from None
-        return self._decompressor().decompress(packed, max_output_size=_PLAIN_BYTES_MAX)
-
-    def _compressor(self) -> zstandard.ZstdCompressor:
-        if not hasattr(self._local, "compressor"):
-            self._local.compressor = zstandard.ZstdCompressor(level=_COMPRESSION_LEVEL)
-        compressor: zstandard.ZstdCompressor = self._local.compressor
-        return compressor
-
-    def _decompressor(self) -> zstandard.ZstdDecompressor:
-        if not hasattr(self._local, "decompressor"):
-            self._local.decompressor = zstandard.ZstdDecompressor()
-        decompressor: zstandard.ZstdDecompressor = self._local.decompressor
-        return decompressor
+        return self._packing.unpack(packed)
 
     def _cipher(self, key_id: str) -> AESGCM:
         cipher = self._opened.get(key_id)
