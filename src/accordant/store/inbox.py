@@ -118,9 +118,11 @@ class SqlInbox:
         sealed = self._vault.seal_many(key_id, [(_frame(arrival), _context_of(arrival)) for arrival in arrivals])
         with suppress(IntegrityError):
             # The usual group is all new: stored without a look. One known event makes it fail whole, and we look.
-            with self._database.write() as connection:
+            is_delivered = all(arrival.proof is Proof.SIGNED for arrival in arrivals)
+            with self._database.write_at_once() if is_delivered else self._database.write() as connection:
                 _store_new(connection, list(zip(arrivals, sealed, strict=True)), key_id)
-                _note_fetched(connection, arrivals)
+                if not is_delivered:
+                    _note_fetched(connection, arrivals)
             return (Reception.NEW,) * len(arrivals)
         for _ in range(_ACCEPTS_MAX):
             # Another process may store one of these events between our look and our insert: look again.

@@ -5,7 +5,7 @@ be. Answers leave in the order of the requests. Next: `webhooks.py` for what is 
 """
 
 import asyncio
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -84,7 +84,7 @@ class Wire(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = b"", [], False
         self._delivery = None
         self._reads_head, self._head_bytes, self._is_idle = True, 0, False
         self._since = self.loop.time()
@@ -97,21 +97,25 @@ class Wire(HttpToolsProtocol):
         name = None if self._door is None else connection_named(self.url)
         if name is None or self._door is None:
             self._since = 0.0
-            super().on_headers_complete()
+            self._leave_to_framework()
             return
-        delivery = self._begin(name)
-        delivery.refusal = self._door.look(name, delivery.method, delivery.headers, _length(self.headers))
+        headers, size = _as_text(self.headers)
+        delivery = self._begin(name, headers)
+        delivery.refusal = self._door.look(name, delivery.method, headers, size)
         if delivery.refusal is not None and (delivery.refusal.status == 413 or delivery.asks_to_go_on):
             self._refuse(delivery, delivery.refusal)
         elif delivery.is_turn and delivery.asks_to_go_on:
             self.transport.write(_CONTINUE)
 
-    def _begin(self, name: str) -> Delivery:
-        headers: dict[str, str] = {}
-        for key, value in self.headers:
-            text, given = key.decode("latin-1"), value.decode("latin-1")
-            # Of a header sent twice both values are kept, joined by a comma, as HTTP has it.
-            headers[text] = f"{headers[text]},{given}" if text in headers else given
+    def _leave_to_framework(self) -> None:
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        # What a delivery has no use for is made only now: uvicorn makes it, empty, where a request begins.
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers.extend(headers)
+        super().on_headers_complete()
+
+    def _begin(self, name: str, headers: dict[str, str]) -> Delivery:
         delivery = Delivery(
             name=name,
             method=self.parser.get_method().decode("latin-1"),
@@ -245,6 +249,7 @@ class Wire(HttpToolsProtocol):
         super().connection_lost(exc)
 
 
+@lru_cache(maxsize=256)
 def connection_named(url: bytes) -> str | None:
     """The name of the connection a request's target stands for; None where it is no delivery."""
     if not url.startswith(b"/"):  # a proxy may send the whole address
@@ -255,8 +260,12 @@ def connection_named(url: bytes) -> str | None:
     return unquote(name) if "%" in name else name
 
 
-def _length(headers: list[tuple[bytes, bytes]]) -> int:
+def _as_text(given: list[tuple[bytes, bytes]]) -> tuple[dict[str, str], int]:
+    """Headers by name, and their size in bytes: of one sent twice both values, joined by a comma, as HTTP has it."""
+    headers: dict[str, str] = {}
     size = 0
-    for name, value in headers:
-        size += len(name) + len(value)
-    return size
+    for key, raw in given:
+        size += len(key) + len(raw)
+        name, value = key.decode("latin-1"), raw.decode("latin-1")
+        headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers, size
