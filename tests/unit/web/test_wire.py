@@ -36,7 +36,7 @@ class House:
     holds: bool = False
     arrivals: list[Arrival] = field(default_factory=list)
     waiting: list[Told] = field(default_factory=list)
-    asked: list[tuple[str, bytes]] = field(default_factory=list)
+    asked: list[tuple[str, bytes, bytes]] = field(default_factory=list)
     may_answer: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -56,12 +56,12 @@ class House:
             told(Reception.NEW)
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """The application beside the door: says the path and the body it was asked with."""
+        """The application beside the door: remembers what it was asked."""
         body, goes_on = b"", True
         while goes_on:
             message = await receive()
             body, goes_on = body + message.get("body", b""), message.get("more_body", False)
-        self.asked.append((scope["path"], body))
+        self.asked.append((scope["path"], dict(scope["headers"]).get(b"host", b""), body))
         await self.may_answer.wait()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"5")]})
         await send({"type": "http.response.body", "body": b"pages"})
@@ -200,7 +200,7 @@ async def test_a_page_with_a_body_is_the_frameworks() -> None:
     house = House()
     async with opened(house), line(house, b"POST /form HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\na=1") as one:
         assert (await one.answer())[2] == b"pages"
-    assert house.asked == [("/form", b"a=1")]
+    assert house.asked == [("/form", b"h", b"a=1")]
 
 
 @pytest.mark.parametrize("sent", [1, 40, -1])
