@@ -65,10 +65,10 @@ async def duplicates(
             # The catalogue leads: what a plan is called is looked up when a subscription is told, and not awaited.
             round_of.sort(key=lambda event: not event.type.startswith("product."))
             batch = _signed(made, [event.body(version) for event in round_of])
-            took_s, latencies = await flood(batch, host=HOST, port=made.port, connections=CONNECTIONS)
-            sent, flood_s = sent + len(latencies), flood_s + took_s
+            done = await asyncio.to_thread(flood, batch, host=HOST, port=made.port, connections=CONNECTIONS)
+            sent, flood_s = sent + len(done.latencies_s), flood_s + done.elapsed_s
         twins = [event.body(version).replace(b"{", b"{ ", 1) for event in past[:TWINS]]
-        await flood(_signed(made, twins), host=HOST, port=made.port, connections=CONNECTIONS)
+        await asyncio.to_thread(flood, _signed(made, twins), host=HOST, port=made.port, connections=CONNECTIONS)
         tally.fired.update({"repeat": max(0, sent - len(past)), "twin": len(twins)})
         verdict = await made.verdict(settle_s=600.0)
         faults = [*verdict.faults, *_rows(made, past, len(twins))]

@@ -19,7 +19,8 @@ from accordant.web.wire import KEEP_ALIVE_S, Wire
 _LOOK_S = 0.25
 #: A page that stays open (the live feed) does not keep the process from ending for longer than this.
 _GRACE_S = 5
-_BACKLOG = 2048
+#: Connections that may wait to be accepted (the system cuts it down to its own bound).
+_BACKLOG = 4096
 
 
 class _Server(Server):

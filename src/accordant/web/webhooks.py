@@ -20,6 +20,10 @@ from accordant.ports.connector import SignatureInvalid
 from accordant.ports.inbox import Arrival, Reception
 
 BODY_BYTES_MAX = 1024 * 1024
+#: A body announced up to this is read without asking, as almost every event is.
+SMALL_BYTES_MAX = 16 * 1024
+#: What all larger bodies that are being read may hold together: memory is ours to bound, not the senders'.
+LARGE_BYTES_MAX = 64 * 1024 * 1024
 #: A sender that takes longer than this to send one request is cut off.
 BODY_SECONDS_MAX = 10.0
 HEADER_BYTES_MAX = 32 * 1024
@@ -70,6 +74,7 @@ class Door:
         self._clock = clock
         self._on_received = on_received
         self._windows: dict[str, tuple[int, int]] = {}
+        self._held = 0
         #: Answers since the start, by (connection, what became of it): refusals are counted, not stored.
         self.answers: Counter[tuple[str, str]] = Counter()
 
@@ -96,6 +101,20 @@ class Door:
         declared = headers.get("content-length", "")
         if declared.isascii() and declared.isdigit() and int(declared[:12]) > BODY_BYTES_MAX:
             raise _Refused(413, f"{declared[:12]} bytes announced")
+
+    def hold(self, name: str, size: int) -> Answer | None:
+        """Count ``size`` more bytes of a large body that is being read; what to refuse it with, or None.
+
+        What was counted is let go with ``let_go``, whatever became of the body.
+        """
+        self._held += size
+        if self._held > LARGE_BYTES_MAX:
+            return self._refuse(name, _Refused(503, "large bodies fill the memory they may have", retry_after_s=5.0))
+        return None
+
+    def let_go(self, size: int) -> None:
+        """Large bodies of ``size`` bytes are held by their connection no longer."""
+        self._held -= size
 
     def take(self, name: str, headers: Mapping[str, str], body: bytes, told: Told) -> None:
         """Take one delivery that was looked at; ``told`` is called with the answer, at once or when it is stored."""

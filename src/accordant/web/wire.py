@@ -19,6 +19,8 @@ from accordant.web import webhooks
 from accordant.web.webhooks import Answer, Door
 
 PREFIX = b"/webhooks/"
+#: Connections served at once; who comes beyond them is told to come back.
+CONNECTIONS_MAX = 12_000
 #: How long a connection may be silent between two requests: longer than the proxies before us keep theirs.
 KEEP_ALIVE_S = 75
 #: A sender whose body we do not want may still be writing: we listen for so long, or it would not read our answer.
@@ -43,6 +45,9 @@ class Delivery(RequestResponseCycle):
         self.headers = headers
         self.chunks: list[bytes] = []
         self.size = 0
+        #: Whether its bytes are counted among those of large bodies, and how many were.
+        self.is_large = not 0 <= _announced(headers) <= webhooks.SMALL_BYTES_MAX
+        self.held = 0
         self.is_whole = False
         #: Everything asked before it on this connection has its answer.
         self.is_turn = False
@@ -70,6 +75,12 @@ class Wire(HttpToolsProtocol):
         self._is_idle = False
         #: Since when the request that arrives is awaited, or the next one; 0.0 while nothing is.
         self._since = self.loop.time()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Somebody connected."""
+        super().connection_made(transport)
+        if len(self.server_state.connections) > CONNECTIONS_MAX:
+            self._hang_up(b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\n")
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a request, or of several."""
@@ -138,10 +149,27 @@ class Wire(HttpToolsProtocol):
                 super().on_body(body)
             return
         delivery.size += len(body)
-        if delivery.size <= webhooks.BODY_BYTES_MAX:
-            delivery.chunks.append(body)
-        elif not delivery.response_complete and self._door is not None:
-            self._refuse(delivery, self._door.cut_off(delivery.name, 413, "more than the limit was sent"))
+        if delivery.response_complete or self._door is None:
+            return
+        if delivery.size > webhooks.BODY_BYTES_MAX:
+            refusal = delivery.refusal or self._door.cut_off(delivery.name, 413, "more than the limit was sent")
+            self._refuse(delivery, refusal)
+        elif delivery.refusal is None:
+            self._keep(delivery, self._door, body)
+
+    def _keep(self, delivery: Delivery, door: Door, body: bytes) -> None:
+        delivery.chunks.append(body)
+        if delivery.is_large:
+            delivery.held += len(body)
+            refusal = door.hold(delivery.name, len(body))
+            if refusal is not None:
+                self._refuse(delivery, refusal)
+
+    def _let_go(self, delivery: Delivery) -> None:
+        delivery.chunks = []
+        if delivery.held and self._door is not None:
+            self._door.let_go(delivery.held)
+            delivery.held = 0
 
     def on_message_complete(self) -> None:
         """The request is whole."""
@@ -175,7 +203,7 @@ class Wire(HttpToolsProtocol):
         assert self._door is not None  # noqa: S101  there is no delivery without it
         chunks = delivery.chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        delivery.chunks = []
+        self._let_go(delivery)
         try:
             self._door.take(delivery.name, delivery.headers, body, partial(self._answer, delivery))
         except Exception:
@@ -197,6 +225,7 @@ class Wire(HttpToolsProtocol):
     def _refuse(self, delivery: Delivery, answer: Answer) -> None:
         """Refuse before the request is whole. Where others wait for their answers none is given: it would be theirs."""
         delivery.response_complete = True
+        self._let_go(delivery)
         if delivery.is_turn:
             self._part(self._spelled(answer, delivery, closes=True))
         else:
@@ -246,6 +275,9 @@ class Wire(HttpToolsProtocol):
         delivery = self._delivery
         if delivery is not None and self._door is not None and not (delivery.is_whole or delivery.response_complete):
             self._door.cut_off(delivery.name, 400, "the sender hung up in the middle of the body")
+        for one in (delivery, *(cycle for cycle, _ in self.pipeline)):
+            if isinstance(one, Delivery):
+                self._let_go(one)
         super().connection_lost(exc)
 
 
@@ -258,6 +290,12 @@ def connection_named(url: bytes) -> str | None:
         return None
     name = url[len(PREFIX) :].partition(b"?")[0].decode("latin-1")
     return unquote(name) if "%" in name else name
+
+
+def _announced(headers: dict[str, str]) -> int:
+    """The length of the body the sender announced, in bytes; -1 where it did not: a body in chunks says nothing."""
+    length = headers.get("content-length", "")
+    return int(length[:12]) if length.isascii() and length.isdigit() else -1
 
 
 def _as_text(given: list[tuple[bytes, bytes]]) -> tuple[dict[str, str], int]:

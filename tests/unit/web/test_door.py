@@ -180,30 +180,6 @@ def test_a_body_announced_too_large_is_refused_before_it_is_read() -> None:
     assert front.log == ["answered"] * 2
 
 
-async def test_what_all_large_bodies_hold_together_is_bounded_and_small_ones_pass(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(webhooks, "LARGE_BYTES_MAX", 1_000_000)
-    front = Front()
-    piece, announced = b"x" * 400_000, {"content-length": "900000"}
-    dawdlers = [asyncio.create_task(front.ask([piece], headers=announced, end=End.NEVER)) for _ in range(2)]
-    await asyncio.sleep(0)
-    said = await front.ask([piece], headers=announced)
-    assert (said.status, said.headers["retry-after"]) == (503, "5")
-    assert (await front.ask(headers={"content-length": str(len(BODY))})).status == 200
-    for dawdler in dawdlers:
-        dawdler.cancel()
-    await asyncio.gather(*dawdlers, return_exceptions=True)
-    large = BODY + b" " * 400_000
-    assert (await front.ask(body=large, headers={"content-length": str(len(large))})).status == 200
-
-
-async def test_a_large_body_that_ends_early_is_no_delivery() -> None:
-    front = Front()
-    assert (await front.ask([b"x" * 50_000], headers={"content-length": "50001"})).status == 400
-    assert front.arrivals == []
-
-
 @pytest.mark.parametrize(
     "headers", [{"content-type": "multipart/form-data"}, {"content-type": "image/png"}, {"content-encoding": "gzip"}]
 )

@@ -259,6 +259,39 @@ async def test_a_body_too_large_is_refused_and_one_of_exactly_the_limit_taken(fr
     assert len(house.arrivals) == 1
 
 
+async def test_what_all_large_bodies_hold_together_is_bounded_and_small_ones_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(webhooks, "LARGE_BYTES_MAX", 1_000_000)
+    house = House()
+    large = body() + b" " * 900_000
+    whole = head(large, f"content-length: {len(large)}") + large
+    half = whole[: len(whole) // 2]
+    async with opened(house):
+        async with line(house, half), line(house, half):
+            await until(lambda: house.door._held > 800_000)
+            async with line(house, whole) as third:
+                status, headers, _ = await third.answer()
+                assert (status, headers["retry-after"]) == (503, "5")
+            async with line(house, delivery()) as small:
+                assert await small.status() == 200
+        await until(lambda: house.door._held == 0)
+        async with line(house, whole) as again:
+            assert await again.status() == 200
+        assert house.door._held == 0
+
+
+async def test_more_connections_than_the_bound_are_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "CONNECTIONS_MAX", 2)
+    house = House()
+    async with opened(house), line(house) as first, line(house):
+        first.writer.write(delivery())
+        assert await first.status() == 200
+        async with line(house) as third:
+            assert await third.status() == 503
+            assert await third.closed()
+
+
 async def test_the_refusal_of_a_later_request_is_not_taken_for_the_answer_to_an_earlier_one() -> None:
     house = House(holds=True)
     large = head(b"", f"content-length: {BODY_BYTES_MAX + 1}")
