@@ -17,6 +17,7 @@ EXPORTING = frozenset({"accordant", "accordant.kernel", "accordant.connectors.sd
 ENTRIES: tuple[tuple[str, str], ...] = (
     (r"accordant\.(__main__|cli\.main|bootstrap)", "the command line and the composition root"),
     (r"accordant\.audit_verifier", "run by auditors on a machine of their own"),
+    (r"accordant\.bench\.dictionary", "run by whoever makes the next dictionary, and by nobody else"),
     (r"accordant\.testing(\..*)?", "public: imported by people who write connectors"),
     (r"accordant\.store\.migrations(\..*)?", "Alembic finds them in their folder"),
     (
