@@ -1,6 +1,6 @@
 """The front: questions about the process go to the observer, the rest to the console, in the framework's interface.
 
-Deliveries never come this far (decision 0020): the connection hands them to the door itself. Next: `wire.py`,
+Deliveries never come this far (decision 0021): the connection hands them to the door itself. Next: `wire.py`,
 `observe.py`, `webhooks.py`.
 """
 
