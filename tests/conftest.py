@@ -7,24 +7,28 @@ Next room: tests/tidy for the style, accordant.testing for the fakes.
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import time
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NoReturn
-from urllib.parse import urlsplit, urlunsplit
 
 import hypothesis
 import psycopg
 import pytest
-from psycopg import sql
+
+from accordant.store.engine import Database
+from accordant.store.migrate import migrate
+from tests.databases import Pool, create, drop
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 POSTGRES_DEFAULT = "postgresql://postgres@127.0.0.1:5432/postgres"
-CREATE_ATTEMPTS_MAX = 5
+
+# Test files live in memory where there is room: what a power cut would take from them is of no use to anybody, and half
+# of a test's time would go into waiting for the disk.
+_IN_MEMORY, _ROOM_MIN_BYTES = Path("/dev/shm"), 2 * 1024**3  # noqa: S108  pytest makes a folder of its own in it
+if os.access(_IN_MEMORY, os.W_OK) and shutil.disk_usage(_IN_MEMORY).free >= _ROOM_MIN_BYTES:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_IN_MEMORY))
 
 # No deadline: a shared machine is slow at random, and a slow example is no counterexample.
 hypothesis.settings.register_profile("accordant", deadline=None, print_blob=True)
@@ -73,40 +77,45 @@ def postgres_server() -> str:
 
 @contextmanager
 def fresh_database(server: str, label: str) -> Iterator[str]:
-    """A database of our own on ``server``, dropped afterwards even when somebody is still connected."""
-    slug = re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")[-20:]
-    name = sql.Identifier(f"accordant_{slug}_{uuid.uuid4().hex[:12]}")
-    # template0: nobody can be connected to it, so parallel workers do not wait for each other.
-    _administer(server, sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
+    """A database without tables on ``server``, dropped afterwards even when somebody is still connected."""
+    url = create(server, label)
     try:
-        yield urlunsplit(urlsplit(server)._replace(path=f"/{name.as_string(None).strip(chr(34))}"))
-    finally:
-        _administer(server, sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-
-
-def _administer(server: str, statement: sql.Composed) -> None:
-    for attempt in range(1, CREATE_ATTEMPTS_MAX + 1):
-        try:
-            with psycopg.connect(server, autocommit=True, connect_timeout=10) as connection:
-                connection.execute(statement)
-        except psycopg.errors.ObjectInUse:  # another worker is copying the same template at this moment
-            if attempt == CREATE_ATTEMPTS_MAX:
-                raise
-            time.sleep(0.1 * attempt)
-        else:
-            return
-
-
-@pytest.fixture(scope="module")
-def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """``postgresql://`` address of an empty database shared by the tests of one module. Mark them ``postgres``."""
-    with fresh_database(postgres_server, request.module.__name__) as url:
         yield url
+    finally:
+        drop(server, url)
+
+
+@pytest.fixture(scope="session")
+def postgres_pool(postgres_server: str) -> Iterator[Pool]:
+    """The databases this test process lends to its tests."""
+    pool = Pool(postgres_server)
+    yield pool
+    pool.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with every table and no row. Copy it; migrating each would take most of the time."""
+    path = tmp_path_factory.mktemp("template") / "accordant.sqlite"
+    with closing(Database(f"sqlite:///{path}")) as database:
+        migrate(database)
+    return path
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Address of an empty store, once as SQLite and once as PostgreSQL, new for every test."""
+    """Address of a store with every table and no row, once as SQLite and once as PostgreSQL, a test's own."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), tmp_path / 'accordant.sqlite')}"
+        return
+    pool: Pool = request.getfixturevalue("postgres_pool")
+    with pool.lend(request.node.name) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def bare_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Address of a store without any table, for tests of how tables come to be: once as SQLite, once as PostgreSQL."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'accordant.sqlite'}"
         return

@@ -19,7 +19,7 @@ from accordant.canonical.entities import Account, Payment, Subscription
 from accordant.canonical.refs import ExternalRef
 from accordant.ports.inbox import InboxEvent, Reading
 from accordant.store import schema
-from tests.conftest import fresh_database
+from tests.databases import Pool
 from tests.integration.pipeline.kit import (
     Past,
     Rooms,
@@ -81,13 +81,13 @@ def test_any_order_of_arrival_ends_in_one_outcome(folder: Path, seed: int, order
 
 
 @pytest.mark.postgres
-def test_the_same_on_postgresql(folder: Path, postgres_server: str) -> None:
+def test_the_same_on_postgresql(folder: Path, postgres_pool: Pool) -> None:
     past = a_past(accounts=6, months=5, seed=11)
     expected = reference(folder, past)
     for order in range(3):
         dice = random.Random(order)
         with (
-            fresh_database(postgres_server, f"confluence_{order}") as url,
+            postgres_pool.lend(f"confluence_{order}") as url,
             rooms(url, folder, at=past.ended_at, past=past) as walk,
         ):
             walk.accept(shuffled(past, dice))

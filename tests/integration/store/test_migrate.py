@@ -68,8 +68,8 @@ def test_a_second_run_changes_nothing(database: Database) -> None:
     assert _shape(database) == before
 
 
-def test_an_empty_database_has_no_version(store_url: str) -> None:
-    database = Database(store_url)
+def test_an_empty_database_has_no_version(bare_store_url: str) -> None:
+    database = Database(bare_store_url)
     assert schema_version(database) is None
     database.close()
 
@@ -127,9 +127,9 @@ def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None
     assert _shape(database) == before
 
 
-def test_a_failing_version_leaves_nothing_behind(store_url: str) -> None:
+def test_a_failing_version_leaves_nothing_behind(bare_store_url: str) -> None:
     """A table of our name is already there: the version fails half way, and what it made is gone."""
-    database = Database(store_url)
+    database = Database(bare_store_url)
     with database.write_unaudited() as connection:
         connection.exec_driver_sql("CREATE TABLE discrepancy (id integer)")
     with pytest.raises(Exception, match="discrepancy"):
@@ -140,10 +140,10 @@ def test_a_failing_version_leaves_nothing_behind(store_url: str) -> None:
 
 
 @pytest.mark.subprocess
-def test_processes_that_start_together_take_turns(store_url: str, repository: Path) -> None:
+def test_processes_that_start_together_take_turns(bare_store_url: str, repository: Path) -> None:
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", _START, store_url],
+            [sys.executable, "-c", _START, bare_store_url],
             cwd=repository,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -162,6 +162,6 @@ def test_processes_that_start_together_take_turns(store_url: str, repository: Pa
     errors = [process.communicate(timeout=60)[1] for process in started]
     assert errors == [""] * _PROCESSES
     assert [process.returncode for process in started] == [0] * _PROCESSES
-    database = Database(store_url)
+    database = Database(bare_store_url)
     assert schema_version(database) == HEAD
     database.close()
