@@ -74,7 +74,7 @@ NOT_MONEY_ENDINGS = frozenset(
 
 
 def function_length(module: Module) -> Iterator[Finding]:
-    for node in functions(module.tree):
+    for node in functions(module):
         length = (node.end_lineno or node.lineno) - node.lineno + 1
         if length > FUNCTION_LINES_MAX:
             yield Finding(
@@ -94,9 +94,9 @@ def words_of(identifier: str) -> tuple[str, ...]:
     return tuple(word for word in spaced.lower().split("_") if word)
 
 
-def identifiers(tree: ast.Module) -> Iterator[tuple[str, int]]:
+def identifiers(module: Module) -> Iterator[tuple[str, int]]:
     """Every name this file chooses itself: definitions, arguments, targets, aliases."""
-    for node in ast.walk(tree):
+    for node in module.nodes:
         match node:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 yield name, node.lineno
@@ -111,7 +111,7 @@ def identifiers(tree: ast.Module) -> Iterator[tuple[str, int]]:
 
 
 def banned_words(module: Module) -> Iterator[Finding]:
-    named = [*identifiers(module.tree), (module.path.rsplit("/", 1)[-1].removesuffix(".py"), 1)]
+    named = [*identifiers(module), (module.path.rsplit("/", 1)[-1].removesuffix(".py"), 1)]
     for identifier, line in named:
         words = words_of(identifier)
         joined = "_".join(words)
@@ -128,7 +128,7 @@ def banned_module_name(module: Module) -> Iterator[Finding]:
 
 
 def banned_class_name(module: Module) -> Iterator[Finding]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ClassDef) and node.name.endswith(BANNED_CLASS_ENDINGS):
             yield Finding(module.path, node.lineno, f"class `{node.name}` ends in a word that says nothing")
 
@@ -176,7 +176,7 @@ def catches_everything(module: Module) -> Iterator[Finding]:
     """No net that swallows: a handler that ends in a bare ``raise`` only cleans up, and may catch anything."""
     if MAY_CATCH_EVERYTHING.fullmatch(module.path):
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if not isinstance(node, ast.ExceptHandler) or not _is_broad(node.type):
             continue
         if not any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node)):
@@ -198,7 +198,7 @@ def is_money(identifier: str) -> bool:
 
 def float_on_money(module: Module) -> Iterator[Finding]:
     """Names of money carry no float: not as a type, not as a value, not through ``/``."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         for name, line, what in _floats(node):
             if is_money(name):
                 yield Finding(module.path, line, f"`{name}` is money and {what}; use Money or integer minor units")

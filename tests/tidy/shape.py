@@ -42,7 +42,7 @@ MAY_NAME_VENDORS: tuple[tuple[str, str], ...] = (
 
 def references(module: Module) -> Iterator[str]:
     """Dotted names this module mentions: imports, and strings such as ``accordant.web.app:app``."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -119,7 +119,7 @@ def vendor_names(module: Module, vendors: Collection[str]) -> Iterator[Finding]:
     if not foreign:
         return
     pattern = _any_of(foreign)
-    for text, line in _said(module.tree):
+    for text, line in _said(module):
         found = pattern.search(text)
         if found:
             yield Finding(module.path, line, f"names {found[0]!r} outside connectors/{found[0].lower()}/")
@@ -134,9 +134,9 @@ def _any_of(vendors: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(forms))
 
 
-def _said(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    docstrings = set(_docstrings(tree))
-    for node in ast.walk(tree):
+def _said(module: Module) -> Iterator[tuple[str, int]]:
+    docstrings = set(_docstrings(module))
+    for node in module.nodes:
         match node:
             case ast.Constant(value=str(text)) if id(node) not in docstrings:
                 yield text, node.lineno
@@ -153,9 +153,9 @@ def _said(tree: ast.Module) -> Iterator[tuple[str, int]]:
                 pass
 
 
-def _docstrings(tree: ast.Module) -> Iterator[int]:
+def _docstrings(module: Module) -> Iterator[int]:
     """The identity of every string that stands alone as a statement: the docstrings, those of fields too."""
-    for node in ast.walk(tree):
+    for node in module.nodes:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield id(node.value)
 

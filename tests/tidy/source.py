@@ -6,9 +6,10 @@ Every finding names a file, a line and a rule. Rules are pure, so that test_plan
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "accordant"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Module:
     """One parsed file. ``path`` is relative to the repository; ``name`` is dotted, and empty outside src."""
 
@@ -25,6 +26,11 @@ class Module:
     name: str
     text: str
     tree: ast.Module
+
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """Every node of the tree: walking it costs more than any rule."""
+        return tuple(ast.walk(self.tree))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -50,12 +56,15 @@ def parse(path: str, text: str) -> Module:
     return Module(path=path, name=name, text=text, tree=ast.parse(text, filename=path))
 
 
-@cache
 def modules(*folders: str) -> tuple[Module, ...]:
     """Every Python file below the folders, in a stable order."""
-    paths = sorted(
-        path for folder in folders for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts
-    )
+    return tuple(itertools.chain.from_iterable(map(modules_of, folders)))
+
+
+@cache
+def modules_of(folder: str) -> tuple[Module, ...]:
+    """Every Python file below one folder, parsed once. Half a gigabyte: `conftest.py` lets it go again."""
+    paths = sorted(path for path in (ROOT / folder).rglob("*.py") if "__pycache__" not in path.parts)
     return tuple(parse(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")) for path in paths)
 
 
@@ -71,9 +80,9 @@ def report(findings: Iterable[Finding]) -> None:
         pytest.fail("\n" + "\n".join(map(str, found)), pytrace=False)
 
 
-def functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function and method, nested ones too."""
-    return (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+    return (node for node in module.nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
 def is_built() -> bool:
