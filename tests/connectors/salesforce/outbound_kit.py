@@ -62,6 +62,11 @@ class Org:
         return sum(1 for call in self.calls if call.method == method)
 
 
+async def at_once(_seconds: float) -> None:
+    """How a client sleeps that waits for nothing: others get their turn."""
+    await asyncio.sleep(0)
+
+
 def connect(url: str, calls: list[Exchange] | None = None, **more: Any) -> SalesforceOutbound:
     settings = {
         "instance_url": url,

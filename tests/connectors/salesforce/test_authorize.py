@@ -23,7 +23,17 @@ from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.http import HttpClient
 from accordant.kernel.errors import AccordantError, ConfigurationError
 from accordant.ports.connector import AuthorizationExpired, TargetUnavailable
-from tests.connectors.salesforce.outbound_kit import ACCOUNT, NOW, an_org, clock, customers, prepare, said
+from tests.connectors.salesforce.outbound_kit import (
+    ACCOUNT,
+    NOW,
+    an_org,
+    at_once,
+    clock,
+    connect,
+    customers,
+    prepare,
+    said,
+)
 
 
 def pem_of(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:
@@ -165,6 +175,24 @@ async def test_a_refused_login_holds_and_a_broken_one_is_tried_again(answer: byt
     _, result = await login(answer)
     assert type(result) is kind, result
     assert "EXAMPLE SECRET" not in str(result)
+
+
+async def test_each_try_asks_a_login_service_that_is_down_once() -> None:
+    """The client that tries a call again and the one that logs in do not multiply their tries."""
+    asked = 0
+
+    async def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        asked += 1
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    made = connect(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", sleep=at_once)
+    with pytest.raises(TargetUnavailable):
+        await made.read(ACCOUNT, ["cus_1"])
+    assert asked == 3
+    await made.close()
+    server.close()
 
 
 async def test_no_secret_is_ever_shown(key: rsa.RSAPrivateKey) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,6 +24,7 @@ from accordant.ports.inbox import Arrival
 from accordant.runtime.schedule import LEASE
 from accordant.settings import Settings
 from accordant.store.leases import Leases
+from tests.connectors.salesforce.outbound_kit import at_once, connect
 
 ROUNDS_MAX = 200
 MRR = "Billing_MRR__c"
@@ -151,3 +153,13 @@ async def an_installation(
         await hub.close()
         await stripe.stop()
         await salesforce.stop()
+
+
+@asynccontextmanager
+async def brisk(store: str, folder: Path, **more: str) -> AsyncIterator[Installation]:
+    """An installation whose courier gives up on an answer after a second and does not sleep between its tries."""
+    async with an_installation(store, folder, **more) as one:
+        await one.hub.outbounds["salesforce"].close()
+        quick: Any = connect(one.salesforce.url, sleep=at_once)
+        one.hub.outbounds["salesforce"] = quick
+        yield one

@@ -17,7 +17,7 @@ from accordant.views.duties import duty_lines
 from accordant.views.status import status
 from accordant.views.trouble import trouble
 from accordant.web.caretaker import Caretaker
-from tests.integration.operations.kit import MRR, Installation, an_installation, leased_elsewhere, recharter
+from tests.integration.operations.kit import MRR, Installation, an_installation, brisk, leased_elsewhere, recharter
 
 NIGHTLY = SchedulesPart(
     reconcile="0 3 * * *", reconcile_whole=None, drift=None, checkpoint=None, sweep=None, silence=None
@@ -89,7 +89,7 @@ async def test_what_changed_since_is_compared_and_the_rest_is_not(store_url: str
 
 
 async def test_a_duty_that_fails_is_tried_again_after_a_pause(store_url: str, tmp_path: Path) -> None:
-    async with an_installation(store_url, tmp_path) as one:
+    async with brisk(store_url, tmp_path) as one:
         caretaker = scheduled(one, NIGHTLY)
         at(one, 1)
         await caretaker.duty_round()

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from accordant.canonical.shapes import DriftKind
 from accordant.store.schema import alert, desired_record, write_intent
-from tests.integration.operations.kit import MRR, Installation, an_installation
+from tests.integration.operations.kit import MRR, Installation, an_installation, brisk
 
 PLAN = "Billing_Plan__c"
 STATUS = "Billing_Status__c"
@@ -160,7 +160,7 @@ async def test_without_the_object_or_its_key_everything_waits(store_url: str, tm
 
 
 async def test_a_target_that_cannot_be_asked_changes_nothing(store_url: str, tmp_path: Path) -> None:
-    async with an_installation(store_url, tmp_path) as at:
+    async with brisk(store_url, tmp_path) as at:
         at.salesforce.delete_field("Account", PLAN)
         await at.hub.drift_round()
         await at.salesforce.go_down()

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from accordant.store import schema
-from tests.connectors.salesforce.outbound_kit import connect
-from tests.integration.operations.kit import Installation, an_installation
+from tests.integration.operations.kit import Installation, brisk
 
 OBJECTS = ("Account", "Billing_Subscription__c")
-
-
-@asynccontextmanager
-async def brisk(store: str, folder: Path) -> AsyncIterator[Installation]:
-    """An installation whose courier gives up on an answer after a second, so that a time-out is no long wait."""
-    async with an_installation(store, folder) as one:
-        await one.hub.outbounds["salesforce"].close()
-        quick: Any = connect(one.salesforce.url)
-        one.hub.outbounds["salesforce"] = quick
-        yield one
 
 
 async def rounds(one: Installation, count: int = 12, *, seconds: float = 5.0) -> None:
@@ -103,12 +89,11 @@ async def test_an_answer_lost_before_the_commit_is_written_by_the_next_try(tmp_p
         assert states(one) == {"applied"}
 
 
-@pytest.mark.slow
 async def test_an_org_that_is_down_costs_no_attempt_and_catches_up(tmp_path: Path) -> None:
     async with brisk(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
         customers = prepare(one, 4)
         await one.salesforce.go_down(refuse=False)
-        await rounds(one, 2, seconds=600)  # each gives the org real seconds to recover
+        await rounds(one, 2, seconds=600)
         assert states(one) == {"pending"}
         assert attempts(one) == {0}
         assert one.hub.breakers["salesforce"].failures == 2
@@ -182,7 +167,7 @@ async def test_one_rejected_row_of_200_is_one_dead_letter_and_one_alert(store_ur
         (subject,) = alerts(one)
         assert subject.startswith("salesforce:acc_")
         with one.hub.database.read() as connection:
-            parked: list[Any] = list(connection.execute(select(schema.parked_lane.c.reason)).scalars())
+            parked = list(connection.execute(select(schema.parked_lane.c.reason)).scalars())
         assert len(parked) == 1
         assert "validation rule" in parked[0]
 

@@ -13,7 +13,7 @@ from accordant.kernel.money import Money
 from accordant.operations.reconcile import Reconciliation
 from accordant.ports.connector import TargetUnavailable
 from accordant.ports.reconcile import Cause, DiscrepancyKind
-from tests.integration.operations.kit import KEY, MRR, Installation, an_installation, recharter
+from tests.integration.operations.kit import KEY, MRR, Installation, an_installation, brisk, recharter
 
 
 def told(found: Reconciliation) -> list[tuple[str, str, str | None, int]]:
@@ -219,7 +219,7 @@ async def test_another_spelling_of_one_amount_is_no_difference(tmp_path: Path) -
 
 
 async def test_a_target_that_is_down_leaves_the_run_unfinished(store_url: str, tmp_path: Path) -> None:
-    async with an_installation(store_url, tmp_path) as one:
+    async with brisk(store_url, tmp_path) as one:
         one.sell(1)
         await one.settle()
         await one.salesforce.go_down()

@@ -5,8 +5,9 @@ Next: outbound.py.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 from urllib.parse import urlsplit
 
@@ -63,10 +64,12 @@ def outbound(
     timeouts: Timeouts = _TIMEOUTS,
     addresses: AddressPolicy = _PUBLIC_ONLY,
     recorder: Recorder | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> SalesforceOutbound:
     """The outbound half of one connection; makes no call. ``manifest.toml`` lists the settings.
 
-    ``recorder`` sees the calls to the org, never those to the login service. Raises ConfigurationError.
+    ``recorder`` sees the calls to the org, never those to the login service; ``sleep`` is how a call waits for its
+    turn and between tries, in seconds. Raises ConfigurationError.
     """
     unknown = sorted(settings.keys() - _KNOWN)
     if unknown:
@@ -90,6 +93,8 @@ def outbound(
         burst=3,
         timeouts=timeouts,
         addresses=addresses,
+        read_attempts_max=1,  # the call that needs the login is tried again itself, and each try asks for one
+        sleep=sleep,
     )
     authorizer = Authorizer(login=login, grant=grant, clock=clock)
     http = HttpClient(
@@ -100,6 +105,7 @@ def outbound(
         authorize=authorizer,
         recorder=recorder,
         addresses=addresses,
+        sleep=sleep,
     )
     return SalesforceOutbound(http=http, authorizer=authorizer, clock=clock, api_version=version)
 
