@@ -52,7 +52,7 @@ def _note(database: Database, name: str) -> int:
     numbers = {"occurred_at": 0, "received_at": 0, "digest": b"", "body": b""}
     query = schema.inbox_event.insert().values(event | numbers).returning(schema.inbox_event.c.seq)
     with database.write_unaudited() as connection:
-        return connection.execute(query).scalar_one()
+        return int(connection.execute(query).scalar_one())
 
 
 @pytest.mark.postgres

@@ -143,14 +143,25 @@ def test_the_charter_in_force_changes_nothing(store_url: str, tmp_path: Path, or
         assert not list(walk.hub.settings.home.glob("rehearsal-*"))
 
 
-@settings(max_examples=25)
-@given(seed=st.integers(0, 6), dice=st.randoms(use_true_random=False), rest=st.booleans())
-def test_no_history_makes_the_charter_in_force_differ(
-    folder: Path,
-    seed: int,
-    dice: random.Random,
-    rest: bool,
+any_history = given(seed=st.integers(0, 6), dice=st.randoms(use_true_random=False), rest=st.booleans())
+
+
+@settings(max_examples=8)
+@any_history
+def test_no_history_makes_the_charter_in_force_differ(folder: Path, seed: int, dice: random.Random, rest: bool) -> None:
+    _history_tells_what_is_held(folder, seed, dice, rest=rest)
+
+
+@pytest.mark.nightly
+@settings(max_examples=100)
+@any_history
+def test_none_of_many_histories_makes_the_charter_in_force_differ(
+    folder: Path, seed: int, dice: random.Random, rest: bool
 ) -> None:
+    _history_tells_what_is_held(folder, seed, dice, rest=rest)
+
+
+def _history_tells_what_is_held(folder: Path, seed: int, dice: random.Random, *, rest: bool) -> None:
     """Whatever came, in whatever order and batches, answered or not: history tells again what is held."""
     past = a_past(seed=seed, **LIFE)
     store = new_store(folder, f"any-{random.Random().random()}")

@@ -62,9 +62,23 @@ def reference(folder: Path, past: Past) -> dict[str, dict[str, Any]]:
 # -- any order ---------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=30)
-@given(seed=st.integers(0, 6), order=st.integers(0, 2**32), batch_max=st.sampled_from((4, 20, 80, 500)))
+any_arrival = given(seed=st.integers(0, 6), order=st.integers(0, 2**32), batch_max=st.sampled_from((4, 20, 80, 500)))
+
+
+@settings(max_examples=10)
+@any_arrival
 def test_any_order_of_arrival_ends_in_one_outcome(folder: Path, seed: int, order: int, batch_max: int) -> None:
+    _ends_in_one_outcome(folder, seed=seed, order=order, batch_max=batch_max)
+
+
+@pytest.mark.nightly
+@settings(max_examples=100)
+@any_arrival
+def test_many_orders_of_arrival_end_in_one_outcome(folder: Path, seed: int, order: int, batch_max: int) -> None:
+    _ends_in_one_outcome(folder, seed=seed, order=order, batch_max=batch_max)
+
+
+def _ends_in_one_outcome(folder: Path, *, seed: int, order: int, batch_max: int) -> None:
     past = a_past(**LIFE, seed=seed)
     dice = random.Random(order)
     expected = reference(folder, past)

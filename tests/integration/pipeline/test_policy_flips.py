@@ -7,6 +7,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -195,9 +196,20 @@ steps = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(script=steps)
 def test_no_forbidden_write_begins_after_a_flip(database: Database, script: list[tuple]) -> None:
+    _nothing_forbidden_begins(database, script)
+
+
+@pytest.mark.nightly
+@settings(max_examples=250, suppress_health_check=list(HealthCheck))
+@given(script=steps)
+def test_no_forbidden_write_begins_after_any_of_many_flips(database: Database, script: list[tuple]) -> None:
+    _nothing_forbidden_begins(database, script)
+
+
+def _nothing_forbidden_begins(database: Database, script: list[tuple]) -> None:
     hall = Hall(database=database)
     asyncio.run(act(hall, script))
     assert hall.forbidden == []
