@@ -101,6 +101,13 @@ def fresh_database(server: str, label: str) -> Iterator[str]:
         drop(server, url)
 
 
+@pytest.fixture(scope="module")
+def postgres_url(postgres_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """``postgresql://`` address of an empty database shared by the tests of one module. Mark them ``postgres``."""
+    with fresh_database(postgres_server, request.module.__name__) as url:
+        yield url
+
+
 @pytest.fixture(scope="session")
 def postgres_pool(postgres_server: str) -> Iterator[Pool]:
     """The databases this test process lends to its tests."""

@@ -34,6 +34,8 @@ SELECT md5(string_agg(part, ',' ORDER BY part)) FROM (
   UNION ALL SELECT concat_ws('/', oid, tgname, tgenabled) FROM pg_trigger
   UNION ALL SELECT concat_ws('/', oid, proname, md5(prosrc)) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
   UNION ALL SELECT version_num FROM alembic_version
+  UNION ALL SELECT concat_ws('/', setrole, setconfig) FROM pg_db_role_setting
+    WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
 ) AS parts
 """
 _START_AGAIN = "SELECT setval(seqrelid::regclass, seqstart, false) FROM pg_sequence"

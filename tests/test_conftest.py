@@ -86,6 +86,7 @@ def test_a_database_whose_tables_were_changed_is_not_lent_again(postgres_pool: P
         "ALTER TABLE audit_entry DISABLE TRIGGER append_only_audit_entry",
         "CREATE INDEX more ON lease (owner)",
         "UPDATE alembic_version SET version_num = '9999'",
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET work_mem = 64', current_database()); END $$",
     ],
 )
 def test_any_change_of_the_tables_shows(postgres_pool: Pool, change: str) -> None:
