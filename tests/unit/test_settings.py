@@ -95,7 +95,7 @@ def test_no_secret_is_shown(store: str, shown: str) -> None:
 
 
 def test_an_open_console_is_said() -> None:
-    assert "this machine only" in read_settings({}).shown()["console"]
+    assert read_settings({}).shown()["console"] == "open on this machine until people have tokens"
 
 
 # -- secrets of a charter ----------------------------------------------------------------------------------------------

@@ -36,7 +36,8 @@ def credit_over_total(
     currency = invoice.total.currency
     foreign = [note.total for _, note in issued if note.total.currency != currency]
     credited = sum(note.total.amount_minor for _, note in issued if note.total.currency == currency)
-    if not foreign and credited <= invoice.total.amount_minor:
+    # An invoice that gives something back by itself asks for nothing: it takes a note to exceed it.
+    if not foreign and credited <= max(invoice.total.amount_minor, 0):
         return None
     told = f"{Money(credited, currency)}" + "".join(f" and {one}" for one in foreign)
     return red_flag(

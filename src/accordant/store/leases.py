@@ -54,13 +54,14 @@ class Leases:
         at = self._clock() if self._clock is not None else now
         micros, expires = to_micros(at), to_micros(at + ttl)
         with self._database.write() as connection:
-            held = connection.execute(select(lease).where(lease.c.name == name).with_for_update()).one_or_none()
+            row = select(lease).where(lease.c.name == name).with_for_update()
+            held = connection.execute(row).one_or_none()
             if held is None:
-                if not bulk.insert_new(
-                    connection, lease, ("name", "owner", "token", "expires_at"), [(name, self.owner, 1, expires)]
-                ):
-                    raise LeaseTaken(f"The lease {name} was just taken by another process.")
-                return 1
+                first = [(name, self.owner, 1, expires)]
+                if bulk.insert_new(connection, lease, ("name", "owner", "token", "expires_at"), first):
+                    return 1
+                # It was taken in this very moment, perhaps by another thread of ours: it is looked at as it stands now.
+                held = connection.execute(row).one()
             # An end further away than any renewal could put it is of before a restart of the machine (`lease_time.py`).
             is_held = held.owner != self.owner and micros < held.expires_at <= 2 * expires - micros
             if is_held and not self._is_gone(held.owner):

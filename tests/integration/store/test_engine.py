@@ -1,13 +1,25 @@
 """Which commits wait for the disk: all of them, but those that are asked not to, and no later one by mistake."""
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import pytest
 from sqlalchemy import Connection, select
 
 from accordant.store.engine import Database
+from accordant.store.migrate import migrate
 from accordant.store.schema import lease
 
 #: What SQLite calls its levels.
 _NORMAL, _FULL = 1, 2
+
+
+@pytest.fixture
+def database(bare_store_url: str) -> Iterator[Database]:
+    """A store of its own: those that are lent to tests do not wait for the disk."""
+    with closing(Database(bare_store_url)) as opened:
+        migrate(opened)
+        yield opened
 
 
 def waits(connection: Connection) -> bool:

@@ -1,5 +1,7 @@
 """Leases: one owner at a time, and a token that tells the owners apart."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -95,3 +97,20 @@ def test_what_a_process_held_that_is_gone_is_free_at_once(database: Database) ->
     assert ours.try_acquire("job", ttl=_TTL, now=NOW) is None
     gone.add("killed")
     assert ours.acquire("job", ttl=_TTL, now=NOW) == 2
+
+
+def test_threads_of_one_owner_that_ask_at_once_all_have_the_lease(database: Database) -> None:
+    """Whoever asks second for a lease that did not exist a moment ago is told that it is ours, not that it is taken."""
+    ours, other = Leases(database, "worker-1"), Leases(database, "worker-2")
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(25):
+            name = f"house {number}"
+            start = threading.Barrier(4)
+
+            def ask(name: str = name, start: threading.Barrier = start) -> bool:
+                start.wait()
+                return ours.is_ours(name, ttl=_TTL, now=NOW)
+
+            asked = [pool.submit(ask) for _ in range(4)]
+            assert all(one.result() for one in asked), name
+            assert not other.is_ours(name, ttl=_TTL, now=NOW)

@@ -254,3 +254,12 @@ def test_a_flag_holds_its_customer_in_its_flows_and_a_paused_class_for_everybody
 ) -> None:
     assert (decision.held == FIELDS) == (decision.gated == FIELDS) == is_held
     assert (decision.write == FIELDS) == (not is_held)
+
+
+@pytest.mark.parametrize(("credited", "does_fit"), [([], True), ([a_note(1)], False)])
+def test_an_invoice_that_gives_something_back_by_itself_is_no_flag(
+    credited: list[tuple[str, CreditNote]], does_fit: bool
+) -> None:
+    negative = msgspec.structs.replace(an_invoice(), total=eur(-1_177))
+    flag = credit_over_total(negative, credited, subject="stripe:invoice/in_1", **NAMES)  # type: ignore[arg-type]
+    assert (flag is None) == does_fit
