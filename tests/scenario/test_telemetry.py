@@ -81,7 +81,7 @@ class Watched:
 
 
 @pytest.fixture
-async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
+async def watched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Watched]:
     async with AsyncExitStack() as stack:
         collector = Collector()
         application = web.Application()
@@ -101,7 +101,7 @@ async def watched(tmp_path: Path) -> AsyncIterator[Watched]:
         settings = Settings(
             home=tmp_path, charter=charter, store=f"sqlite:///{tmp_path / 'store.db'}", metrics_token=TOKEN
         )
-        pytest.MonkeyPatch().setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{HOST}:{collecting}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{HOST}:{collecting}")
         traced = {**environment(), "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{HOST}:{collecting}"}
         hub = Hub(settings, checked_charter(settings), environment=traced, clock=system_clock)
         server = HubServer(hub, host=HOST, port=free_port())
