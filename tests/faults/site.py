@@ -277,7 +277,7 @@ class Site:
             text = log.read_bytes()
             if count := text.count(_TRACE):
                 last = text.rpartition(_TRACE)[2].decode(errors="replace")
-                found.append(f"{log.name} holds {count} traces; the last: {last[-700:]}")
+                found.append(f"{log.name} holds {count} traces; the last: {last[:3000]}")
         return found
 
 

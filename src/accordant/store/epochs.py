@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam, select, text, update
 
 from accordant.canonical.intents import WriteIntent
 from accordant.kernel.clock import from_micros, to_micros
-from accordant.kernel.errors import ConfigurationError
+from accordant.kernel.errors import ConfigurationError, TransientError
 from accordant.ports.audit import AuditEntry
 from accordant.ports.epochs import NEVER_RESTORED, Epoch, Mark
 from accordant.store import audit
@@ -98,6 +98,10 @@ def _moment(micros: int | None) -> datetime | None:
     return None if micros is None else from_micros(micros)
 
 
+class MarkUnreachable(TransientError):
+    """The note outside of the store cannot be read or written now; nothing is dispatched until it can."""
+
+
 class FileMarker:
     """`ports.epochs.Marker` in a file of the installation's home, written beside it and moved into its place."""
 
@@ -105,19 +109,21 @@ class FileMarker:
         self._path = path
 
     def read(self) -> Mark | None:
-        """See the port. Raises ConfigurationError for a file that is not one."""
+        """See the port. Raises MarkUnreachable while the disk does not give it, ConfigurationError for another file."""
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=Mark)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.DecodeError) as error:
+        except OSError as error:
+            raise MarkUnreachable(f"{self._path} cannot be read now: {error.strerror}.", retry_after_s=1.0) from error
+        except msgspec.DecodeError as error:
             raise ConfigurationError(
                 f"{self._path} cannot be read: {error}.",
                 remedy="It tells whether the store was restored. Remove it, and run `accordant restored` if it was.",
             ) from error
 
     def write(self, mark: Mark) -> None:
-        """See the port."""
+        """See the port. Raises MarkUnreachable while the disk does not take it: nothing may go out without it."""
         beside = self._path.with_suffix(f".{os.getpid()}")
         try:
             with beside.open("wb") as file:
@@ -125,7 +131,9 @@ class FileMarker:
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self._path)
-        except OSError:
+        except OSError as error:
             with suppress(OSError):
                 beside.unlink()
-            raise
+            raise MarkUnreachable(
+                f"{self._path} cannot be written now: {error.strerror}.", retry_after_s=1.0
+            ) from error

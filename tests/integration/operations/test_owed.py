@@ -65,14 +65,22 @@ async def test_a_word_on_a_case_is_followed_although_its_process_died(
         assert (record[MRR], owed(one)) == (100, [])
 
 
-async def test_what_is_followed_at_once_is_not_owed(store_url: str, tmp_path: Path) -> None:
+async def test_what_is_followed_at_once_is_followed_once_more(store_url: str, tmp_path: Path) -> None:
+    """A batch that read the account before the word may commit after it was followed: it is looked at again, once."""
     async with an_installation(store_url, tmp_path) as one:
         gate(one, GATE)
         one.sell(1)
         await one.settle()
         (account_id,) = one.hub.state.account_ids()
         one.hub.clear(a_finding(one, account_id))
+        assert owed(one) == [account_id]
+        await one.settle()
+        written = one.writes()
+        one.clock.move(seconds=11)
+        one.process()
         assert owed(one) == []
+        await one.settle()
+        assert one.writes() == written
 
 
 async def test_a_word_that_is_given_again_meanwhile_stays_owed(store_url: str, tmp_path: Path) -> None:
