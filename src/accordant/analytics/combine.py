@@ -31,6 +31,7 @@ def combine(standings: Iterable[Standing]) -> Standing:
         failed_payment_count=sum(part.failed_payment_count for part in parts),
         open_dispute_ids=tuple(sorted({one for part in parts for one in part.open_dispute_ids})),
         method_mark=_best([part.method_mark for part in parts]),
+        receivables=tuple(sorted((one for part in parts for one in part.receivables), key=lambda one: one.party)),
         rebuild_due=any(part.rebuild_due for part in parts),
     )
 

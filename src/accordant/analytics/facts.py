@@ -18,6 +18,7 @@ from accordant.analytics.mrr import (
     period_end,
     subscription_mrr,
 )
+from accordant.analytics.receivables import payment_risk, receivable_facts
 from accordant.analytics.standing import is_over
 from accordant.analytics.wording import cycle_text, discount_text
 from accordant.canonical.entities import Account, Subscription
@@ -89,6 +90,8 @@ def account_facts(
     lifetime_value       collected less refunded
     discount             those in force, such as "20% off forever"; None without one
     past_due_amount      open invoices whose due day is over, or whose collection failed since they were due
+    receivable_*         what the ERP says is owed, what of it is late, and since when; unknown without its word
+    payment_risk         low, watch or high (`analytics/receivables.py`)
     customer_since       the day of the first payment; None before it
     ==================== ==============================================================================================
 
@@ -109,9 +112,7 @@ def account_facts(
     values["discount"] = discount_text(item for one in live for item in discounts_in_force(one, as_of=as_of)) or None
     _describe(values, counting, product_names)
     _tell_payments(values, account, standing, zone)
-    method_status = _method_status(account, standing, as_of.astimezone(zone).date())
-    if method_status is not None:
-        values["payment_method_status"] = method_status
+    _tell_risk(values, account, standing, as_of, zone)
     currency = account.currency or _only_currency(standing)
     if currency is None:
         return Facts(values)
@@ -208,6 +209,22 @@ def _method_status(account: Account, standing: Standing, today: date) -> str | N
     return "on_file" if account.has_payment_method else "none"
 
 
+def _tell_risk(values: dict[str, Fact], account: Account, standing: Standing, as_of: datetime, zone: tzinfo) -> None:
+    """What it pays with, what the ERP says it owes, and what both say of the next payment."""
+    today = as_of.astimezone(zone).date()
+    method_status = _method_status(account, standing, today)
+    if method_status is not None:
+        values["payment_method_status"] = method_status
+    values |= receivable_facts(standing)
+    values["payment_risk"] = payment_risk(
+        standing,
+        status=str(values["status"]),
+        method_status=method_status,
+        is_late=any(map(_past_due_at(as_of, zone), standing.open_invoices)),
+        today=today,
+    )
+
+
 def _describe(values: dict[str, Fact], subscriptions: Iterable[Subscription], product_names: Mapping[str, str]) -> None:
     """Plan and cycle of these subscriptions; both stay unknown when there are items and none of them says."""
     items = [item for subscription in subscriptions for item in subscription.items]
@@ -300,6 +317,9 @@ def _tell_money(
     tell("lifetime_value", standing.collected, standing.refunded)
     is_past_due = _past_due_at(as_of, zone)
     tell("past_due_amount", (invoice.remaining for invoice in standing.open_invoices if is_past_due(invoice)))
+    if standing.receivables:
+        tell("receivable_open", (one.open for one in standing.receivables))
+        tell("receivable_overdue", (one.overdue for one in standing.receivables))
     if standing.last_payment is not None:
         tell("last_payment_amount", (standing.last_payment.amount,))
     return tuple(problems)

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from accordant.canonical.entities import Dispute, Entity, Invoice, Payment, Subscription
-from accordant.canonical.standing import MethodMark, OpenInvoice, PaymentMark, Standing
+from accordant.canonical.entities import Dispute, Entity, Invoice, Payment, Receivable, Subscription
+from accordant.canonical.standing import MethodMark, OpenInvoice, PaymentMark, ReceivableMark, Standing
 from accordant.kernel.money import Money
 
 #: A subscription in one of these is over. One that never began (incomplete_expired) leaves no trace.
@@ -41,6 +41,8 @@ def advance(standing: Standing, before: Entity | None, after: Entity) -> Standin
             return _advance_invoice(standing, after)
         case Dispute():
             return _advance_dispute(standing, after)
+        case Receivable():
+            return _advance_receivable(standing, after)
         case _:
             return standing
 
@@ -216,3 +218,16 @@ def _advance_dispute(standing: Standing, after: Dispute) -> Standing:
     if after.status not in CLOSED_DISPUTE_STATUSES:
         ids.add(after.external_id)
     return msgspec.structs.replace(standing, open_dispute_ids=tuple(sorted(ids)))
+
+
+def _advance_receivable(standing: Standing, after: Receivable) -> Standing:
+    mark = ReceivableMark(
+        party=after.external_id,
+        open=after.open,
+        overdue=after.overdue,
+        oldest_due_on=after.oldest_due_on,
+        blocked=after.blocked,
+    )
+    others = [one for one in standing.receivables if one.party != mark.party]
+    ordered = sorted((*others, mark), key=lambda one: one.party)
+    return msgspec.structs.replace(standing, receivables=tuple(ordered))

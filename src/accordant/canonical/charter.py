@@ -10,6 +10,7 @@ import msgspec
 
 from accordant.canonical.books import LedgerPart
 from accordant.canonical.clearances import CheckKind, CheckStatus, GateAction
+from accordant.canonical.documents import DocumentKind
 from accordant.canonical.events import EventType
 from accordant.canonical.matching import Rung, UnmatchedPolicy
 from accordant.canonical.red_flag_kinds import RedFlagKind
@@ -224,6 +225,8 @@ class FlowPart(_Part, frozen=True, kw_only=True):
     ``schedule`` says when a batch flow is sent: crontab's five fields in the company's zone. What was planned until
     then leaves, what comes later waits for the next time.
     ``phase`` is the widest that is wished: more than read-only also needs a grant (`canonical/phases.py`).
+    ``documents``: which kinds of ledger document the flow carries, for an ERP that has an object of its own for some;
+    empty means all.
     """
 
     name: str
@@ -240,6 +243,7 @@ class FlowPart(_Part, frozen=True, kw_only=True):
     incident_lag_s: int = 900
     verify: str = ""
     paused: bool = False
+    documents: tuple[DocumentKind, ...] = ()
 
 
 class SchedulesPart(_Part, frozen=True, kw_only=True):

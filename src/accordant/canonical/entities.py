@@ -8,6 +8,7 @@ from datetime import date, datetime
 
 import msgspec
 
+from accordant.canonical.documents import LedgerDocument
 from accordant.canonical.refs import EntityKind
 from accordant.kernel.money import Money
 
@@ -257,6 +258,20 @@ class BalanceMovement(
     created_at: datetime | None = None
 
 
+class Receivable(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.RECEIVABLE.value):
+    """What one customer owes by the ERP's own books. ``external_id`` is the ERP's id of the customer.
+
+    ``overdue`` is the part of ``open`` whose due day is over, ``oldest_due_on`` the first such day. ``blocked`` says
+    that the ERP lets nothing more be sold on credit.
+    """
+
+    external_id: str
+    open: Money
+    overdue: Money
+    oldest_due_on: date | None = None
+    blocked: bool = False
+
+
 Entity = (
     Account
     | Product
@@ -269,6 +284,8 @@ Entity = (
     | Dispute
     | Payout
     | BalanceMovement
+    | LedgerDocument
+    | Receivable
 )
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

@@ -122,17 +122,25 @@ class RefusalClass(StrEnum):
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):
-    """The target took the write. ``created`` tells a new record from a changed one."""
+    """The target took the write. ``created`` tells a new record from a changed one.
+
+    ``number`` is the one under which people find it there, where the target gives its documents numbers.
+    """
 
     target_id: str
     created: bool
+    number: str | None = None
 
 
 class AlreadyApplied(msgspec.Struct, frozen=True, tag=True):
-    """The target held every desired value already: success, nothing was sent. ``probed`` after an unknown outcome."""
+    """The target held every desired value already: success, nothing was sent. ``probed`` after an unknown outcome.
+
+    ``number`` as for one that was applied.
+    """
 
     target_id: str
     probed: bool = False
+    number: str | None = None
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):

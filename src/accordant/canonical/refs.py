@@ -21,6 +21,8 @@ class EntityKind(StrEnum):
     DISPUTE = "dispute"
     PAYOUT = "payout"
     BALANCE_MOVEMENT = "balance_movement"
+    LEDGER_DOCUMENT = "ledger_document"
+    RECEIVABLE = "receivable"
 
 
 class ExternalRef(msgspec.Struct, frozen=True, order=True):

@@ -171,8 +171,9 @@ def path_type(entity: EntityKind, path: str) -> PathType:
 
 def paths_of(entity: EntityKind) -> dict[str, FactType]:
     """Every path into an entity of this kind, maps written as ``metadata.KEY``, with what it finds."""
-    found = {}
-    for field in msgspec.structs.fields(_ENTITIES[entity]):
+    found: dict[str, FactType] = {}
+    holder = _ENTITIES.get(entity)
+    for field in () if holder is None else msgspec.structs.fields(holder):
         for path in (field.name, f"{field.name}.KEY"):
             try:
                 found[path] = path_type(entity, path).type

@@ -3,7 +3,7 @@
 It is computed only from entities and may be rebuilt from them at any time; `analytics.standing` does both.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
@@ -41,6 +41,16 @@ class OpenInvoice(msgspec.Struct, frozen=True, kw_only=True):
     subscription_id: str | None = None
 
 
+class ReceivableMark(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account owes by the word of one ERP; ``party`` is the ERP's name for the account."""
+
+    party: str
+    open: Money
+    overdue: Money
+    oldest_due_on: date | None = None
+    blocked: bool = False
+
+
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
     """An account's position.
 
@@ -60,6 +70,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     failed_payment_count: int = 0
     open_dispute_ids: tuple[str, ...] = ()
     method_mark: MethodMark | None = None
+    receivables: tuple[ReceivableMark, ...] = ()
     rebuild_due: bool = False
 
     @property

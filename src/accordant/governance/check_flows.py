@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from accordant.canonical.charter import Charter, FieldType, FlowPart, MappingPart, Phase, SyncMode
+from accordant.canonical.documents import DocumentKind
 from accordant.canonical.facts import FACTS, FactType
+from accordant.canonical.refs import EntityKind
 from accordant.governance.check_ownership import category_of
 from accordant.governance.financial import is_financial
 from accordant.governance.findings import Category, ConnectorFacts, Defect, Severity, place
@@ -127,7 +129,7 @@ def check_flows(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> I
 
 def _shared(charter: Charter) -> Iterator[Defect]:
     names: set[str] = set()
-    writers: dict[tuple[str, str, str], str] = {}
+    writers: dict[tuple[str, ...], str] = {}
     for index, flow in enumerate(charter.flows):
         if flow.name in names or not flow.name.strip():
             yield Defect(
@@ -141,9 +143,10 @@ def _shared(charter: Charter) -> Iterator[Defect]:
         mapping = charter.mapping_of(flow)
         contested: dict[str, list[str]] = {}
         for field in sorted(_write_set(flow, mapping)) if mapping is not None else ():
-            first = writers.setdefault((flow.target, flow.object, field), flow.name)
-            if first != flow.name:
-                contested.setdefault(first, []).append(field)
+            for records in _records_of(flow):
+                first = writers.setdefault((flow.target, *records, field), flow.name)
+                if first != flow.name and field not in contested.setdefault(first, []):
+                    contested[first].append(field)
         for first, fields in contested.items():
             yield Defect(
                 where=place("flows", index, "write_fields"),
@@ -151,6 +154,15 @@ def _shared(charter: Charter) -> Iterator[Defect]:
                 remedy="Let one flow write each field.",
                 flows=(flow.name, first),
             )
+
+
+def _records_of(flow: FlowPart) -> Iterator[tuple[str, ...]]:
+    """Which records of its target a flow writes: those of an object, or the ledger documents of a kind and source."""
+    if flow.entity is not EntityKind.LEDGER_DOCUMENT:
+        yield (flow.object,)
+        return
+    for document in flow.documents or DocumentKind:
+        yield (flow.source, document.value)
 
 
 def _route(where: str, flow: FlowPart, charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> Iterator[Defect]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from accordant.canonical.books import AccountRulePart, LegalEntityPart, Role
 from accordant.canonical.charter import Charter
+from accordant.canonical.refs import EntityKind
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
 from accordant.kernel.money import CurrencyUnknown, exponent_of
 
@@ -25,6 +26,7 @@ NEEDED = (
 def check_ledger(charter: Charter, _connectors: Mapping[str, ConnectorFacts]) -> Iterator[Defect]:
     """The books, where the charter has any."""
     part = charter.ledger
+    yield from _flows(charter)
     if part is None:
         return
     for system, owner in part.systems.items():
@@ -37,6 +39,19 @@ def check_ledger(charter: Charter, _connectors: Mapping[str, ConnectorFacts]) ->
             yield _defect(where, f"There is no legal entity {owner!r}.", f"Under ledger.legal_entities: {known}.")
     for name, entity in part.legal_entities.items():
         yield from _entity(name, entity)
+
+
+def _flows(charter: Charter) -> Iterator[Defect]:
+    """Ledger documents come of the books of a system whose bills are somebody's; nothing else is of a kind of them."""
+    booked = set() if charter.ledger is None else set(charter.ledger.systems)
+    for index, flow in enumerate(charter.flows):
+        if flow.entity is EntityKind.LEDGER_DOCUMENT:
+            if flow.source not in booked:
+                problem = f"{flow.name} carries ledger documents of {flow.source}, whose bills are in nobody's books."
+                yield _defect(place("flows", index, "source"), problem, "Name the system under ledger.systems.")
+        elif flow.documents:
+            problem = f"{flow.name} carries {flow.entity} and names kinds of ledger documents."
+            yield _defect(place("flows", index, "documents"), problem, "Remove `documents`, or carry ledger_document.")
 
 
 def _entity(name: str, entity: LegalEntityPart) -> Iterator[Defect]:

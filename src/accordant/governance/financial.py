@@ -24,6 +24,9 @@ _FINANCIAL_ACCOUNT_FACTS = frozenset(
         "days_to_first_payment",
         "discount",
         "customer_since",
+        "receivable_overdue_since",
+        "receivable_state",
+        "payment_risk",
     }
 )
 

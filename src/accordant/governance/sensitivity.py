@@ -41,10 +41,14 @@ _PERSONAL: dict[EntityKind, dict[str, Sensitivity]] = {
 _OPEN_TEXT: dict[EntityKind, frozenset[str]] = {
     EntityKind.ACCOUNT: frozenset(
         {"external_id", "parent", "country", "currency", "status", "plan_name", "billing_cycle",
-         "payment_method_status", "discount"}
+         "payment_method_status", "discount", "receivable_state", "payment_risk"}
     ),
     EntityKind.SUBSCRIPTION: frozenset(
         {"external_id", "account", "name", "status", "plan_name", "currency", "billing_cycle", "discount"}
+    ),
+    EntityKind.LEDGER_DOCUMENT: frozenset(
+        {"external_id", "kind", "rule", "number", "text", "legal_entity", "party", "currency", "books_currency",
+         "settles", "reverses", "reverses_kind", "lines", "state", "cause", "subject"}
     ),
 }  # fmt: skip
 

@@ -24,6 +24,8 @@ PREFIX_OF_KIND: dict[EntityKind, str] = {
     EntityKind.DISPUTE: "dsp",
     EntityKind.PAYOUT: "pyo",
     EntityKind.BALANCE_MOVEMENT: "bal",
+    EntityKind.LEDGER_DOCUMENT: "doc",
+    EntityKind.RECEIVABLE: "rcv",
 }
 
 

@@ -21,7 +21,14 @@ from accordant.ports.state import ObservationRecord, StoredEntity
 
 #: What else a change of these kinds moves: the standing of the account, and so its records.
 COUNTED = frozenset(
-    {EntityKind.ACCOUNT, EntityKind.SUBSCRIPTION, EntityKind.INVOICE, EntityKind.PAYMENT, EntityKind.DISPUTE}
+    {
+        EntityKind.ACCOUNT,
+        EntityKind.SUBSCRIPTION,
+        EntityKind.INVOICE,
+        EntityKind.PAYMENT,
+        EntityKind.DISPUTE,
+        EntityKind.RECEIVABLE,
+    }
 )
 
 

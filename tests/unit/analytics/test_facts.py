@@ -24,7 +24,7 @@ from accordant.canonical.entities import (
 )
 from accordant.canonical.facts import FACTS, Fact, FactType
 from accordant.canonical.refs import EntityKind
-from accordant.canonical.standing import MethodMark, OpenInvoice, PaymentMark, Standing
+from accordant.canonical.standing import MethodMark, OpenInvoice, PaymentMark, ReceivableMark, Standing
 from accordant.kernel.money import Money
 
 AS_OF = datetime(2026, 3, 11, 12, tzinfo=UTC)
@@ -110,6 +110,7 @@ def test_a_paying_account_fills_the_vocabulary() -> None:
         first_payment=paid(290, name="py_0"),
         failed_payment_count=2,
         open_invoices=(OpenInvoice(invoice_id="in_1", remaining=eur(70_00), due_at=days_ago(2), attempt_count=0),),
+        receivables=(ReceivableMark(party="17", open=eur(90_00), overdue=eur(70_00), oldest_due_on=date(2026, 3, 9)),),
     )
     facts = account_facts(account, standing, as_of=AS_OF)
     assert facts.problems == ()
@@ -134,6 +135,11 @@ def test_a_paying_account_fills_the_vocabulary() -> None:
         "lifetime_value": eur(4800_00),
         "discount": "20% off forever",
         "past_due_amount": eur(70_00),
+        "receivable_open": eur(90_00),
+        "receivable_overdue": eur(70_00),
+        "receivable_overdue_since": date(2026, 3, 9),
+        "receivable_state": "overdue",
+        "payment_risk": "watch",
         "customer_since": days_ago(290).date(),
         "deleted": False,
     }
@@ -174,6 +180,7 @@ def test_what_the_owner_never_said_is_absent_and_what_is_empty_is_none() -> None
         "last_payment_amount": None,
         "customer_since": None,
         "days_to_first_payment": None,
+        "payment_risk": "low",
     }
 
 

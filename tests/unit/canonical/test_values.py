@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from accordant.canonical.charter import FieldPart, FieldType, FlowPart, MappingPart, Phase
+from accordant.canonical.documents import DocumentKind, DocumentLine, LedgerDocument
 from accordant.canonical.entities import (
     Account,
     BalanceMovement,
@@ -21,6 +22,7 @@ from accordant.canonical.entities import (
     Payout,
     Price,
     Product,
+    Receivable,
     RecurringPrice,
     Refund,
     Subscription,
@@ -82,6 +84,22 @@ ENTITIES: tuple[Entity, ...] = (
     Dispute(external_id="dp_1", status="lost", amount=TEN, evidence_due_at=AT),
     Payout(external_id="po_1", status="paid", amount=TEN, arrives_on=date(2026, 3, 15)),
     BalanceMovement(external_id="txn_1", type="charge", amount=TEN, fee=Money(30, "EUR"), net=Money(9_70, "EUR")),
+    LedgerDocument(
+        external_id="jrn_1",
+        document=DocumentKind.INVOICE,
+        rule="invoice_issued",
+        number="F-1",
+        text="Invoice F-1",
+        legal_entity="Example GmbH",
+        posted_on=date(2027, 1, 1),
+        effective_on=date(2027, 1, 1),
+        total=TEN,
+        books_total=TEN,
+        lines=(DocumentLine(account="1200", debit="10.00", credit="0.00"),),
+        event="bev_1",
+        subject="billing:invoice/in_1",
+    ),
+    Receivable(external_id="17", open=TEN, overdue=TEN, oldest_due_on=date(2027, 1, 1)),
 )
 
 
@@ -166,5 +184,5 @@ def test_a_misspelt_setting_is_refused() -> None:
 
 
 def test_only_kinds_that_flow_out_have_facts_and_each_can_be_named() -> None:
-    assert set(FACTS) == {EntityKind.ACCOUNT, EntityKind.SUBSCRIPTION}
+    assert set(FACTS) == {EntityKind.ACCOUNT, EntityKind.SUBSCRIPTION, EntityKind.LEDGER_DOCUMENT}
     assert all("external_id" in vocabulary for vocabulary in FACTS.values())
