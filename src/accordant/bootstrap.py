@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-import structlog
-
 from accordant.canonical.charter import Audience, Charter, SystemPart
 from accordant.canonical.clearances import Clearance
 from accordant.charters import checked_rules, connector_facts, read_rules
@@ -22,11 +20,12 @@ from accordant.connectors.sdk.collector import SpanSender, wants_spans
 from accordant.governance.decide import Switches
 from accordant.governance.hearing import Hearing
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import AccordantError, ConfigurationError
+from accordant.kernel.errors import ConfigurationError
 from accordant.operations import pause as switching
 from accordant.operations.check_drift import DriftRound, check_drift
 from accordant.operations.clear import record_clearance
 from accordant.operations.compare_source import CUSTOMERS, SourceComparison, SourceScope, compare_source
+from accordant.operations.directory_office import DirectoryOffice
 from accordant.operations.epoch_watch import EpochWatch
 from accordant.operations.people_office import PeopleOffice
 from accordant.operations.phase_office import PhaseOffice
@@ -39,7 +38,7 @@ from accordant.operations.replan_all import replan_all
 from accordant.operations.restore import ConflictUnknown, Prospect, Restored, RestoreOrder, prospects, restore
 from accordant.operations.review_room import ReviewRoom
 from accordant.operations.scan_directory import Progress as ScanProgress
-from accordant.operations.scan_directory import ScanReport, scan_directory
+from accordant.operations.scan_directory import ScanReport
 from accordant.operations.send_alerts import send_alerts
 from accordant.operations.tell_movements import tell_movements
 from accordant.operations.turns import Turns
@@ -96,8 +95,6 @@ from accordant.store.vault import KeyDestroyed, Vault, read_wrapping_key
 _REREAD_PAUSE = timedelta(seconds=10)
 _REREADS_MAX = 200
 
-_log = structlog.get_logger("hub")
-
 
 def system_clock() -> datetime:
     """The real time, for the edges."""
@@ -150,6 +147,7 @@ class Hub:
         self.connections: dict[str, Connection] = {}
         self._webhook: AlertWebhook | None = None
         self._appoint()
+        self._appoint_registrars()
         self.epochs = self._watch_epochs()
         self._adopt(charter, environment)
 
@@ -205,7 +203,7 @@ class Hub:
         return FileMarker(self.settings.home / "dispatch-mark")
 
     def _appoint(self) -> None:
-        """Those who decide beside the rooms: when to decide again, what is granted, whose record it is."""
+        """Those who decide beside the rooms: when to decide again, what is granted, how a recovery goes."""
         self._turns = Turns(
             calendar=Calendar(self.database),
             grants=self.phases,
@@ -239,13 +237,6 @@ class Hub:
             folders=partial(folders_beside, self.settings.charter),
             version_of=partial(version_of, self.settings),
         )
-        self.review_room = ReviewRoom(
-            desk=SqlReviewDesk(self.database),
-            outbounds=self.outbounds,
-            rulebook=lambda: self.rulebook,
-            replan=lambda account_id: self.replan_accounts(account_ids=(account_id,)),
-            clock=self.clock,
-        )
         self.recovery = RecoveryRoom(
             SqlRecovery(self.database, self.inbox),
             self.state,
@@ -258,6 +249,25 @@ class Hub:
             rights=self.leases,
             shield=shielded,
             release=installed_release(),
+        )
+
+    def _appoint_registrars(self) -> None:
+        """Those who say whose record is whose: by what the targets hold, and by a person's word."""
+        self.directory_office = DirectoryOffice(
+            book=SqlDirectory(self.database),
+            marks=self.cursors,
+            outbounds=self.outbounds,
+            rulebook=lambda: self.rulebook,
+            unsettled=self.state.matches.unsettled,
+            replan=lambda account_ids: self.replan_accounts(account_ids=account_ids),
+            clock=self.clock,
+        )
+        self.review_room = ReviewRoom(
+            desk=SqlReviewDesk(self.database),
+            outbounds=self.outbounds,
+            rulebook=lambda: self.rulebook,
+            replan=lambda account_id: self.replan_accounts(account_ids=(account_id,)),
+            clock=self.clock,
         )
 
     def _adopt(self, charter: Charter, environment: Mapping[str, str]) -> None:
@@ -433,41 +443,12 @@ class Hub:
         )
 
     async def scan_directory(self, system: str, *, progress: ScanProgress | None = None) -> ScanReport:
-        """Read the records of a target, then look there for every account that has none yet.
-
-        Raises ConfigurationError where the charter does not look for anybody there, and as the target.
-        """
-        matcher = self.rulebook.matchers.get(system)
-        if matcher is None:
-            known = ", ".join(sorted(self.rulebook.matchers)) or "none, since the charter has no identity part"
-            raise ConfigurationError(
-                f"Nobody's record is looked for in {system!r}.", remedy=f"Targets that are searched: {known}."
-            )
-        report = await scan_directory(
-            spec=matcher.spec,
-            outbound=self.outbounds[system],
-            reader=matcher.ladder.reader,
-            book=SqlDirectory(self.database),
-            clock=self.clock,
-            progress=progress,
-        )
-        unsettled = await asyncio.to_thread(self.state.matches.unsettled, system, matcher.spec.object)
-        await asyncio.to_thread(partial(self.replan_accounts, account_ids=unsettled))
-        return report
+        """Read the records of a target and look there for its customers. Raises as `DirectoryOffice.scan`."""
+        return await self.directory_office.scan(system, progress=progress)
 
     async def scan_round(self) -> int:
-        """Read the targets whose records nobody has read whole; how many there were."""
-        directory, unread = SqlDirectory(self.database), []
-        for system, matcher in self.rulebook.matchers.items():
-            known = await asyncio.to_thread(directory.scan, system, matcher.spec.object)
-            if known is None or known.is_open:
-                unread.append(system)
-        for system in unread:
-            try:
-                await self.scan_directory(system)
-            except AccordantError as error:
-                _log.warning("the records of a target could not be read", target=system, problem=str(error))
-        return len(unread)
+        """See `DirectoryOffice.round`."""
+        return await self.directory_office.round()
 
     async def reconcile(
         self, flow: str, *, actor: str, progress: Progress | None = None, since: datetime | None = None

@@ -226,18 +226,18 @@ def _split(file: CaseFile, key_field: str) -> _Change | Declined:
             sentence=f"{file.subject.external_id} has no link in {file.place.system} that could be taken apart.",
             remedy="Decide its case, if it has an open one.",
         )
-    own = link.key == file.subject.external_id
+    own = file.subject.external_id
+    freed = (
+        f" The next write for {own} empties {key_field} of it, and gives back what stood there before the hub."
+        if link.key == own
+        else ""
+    )
     return _Change(
         state=ReviewState.REJECTED,
         link=None,
-        sentence=f"{link.target_id} is no longer taken for {file.subject.external_id}, and is not offered again.",
+        sentence=f"{link.target_id} is no longer taken for {own}, and is not offered again.{freed}",
         rejected=(link.target_id,),
         unlinked=tuple(one for one in file.written if one == link.target_id),
-        by_hand=f"In {file.place.system}, open {file.place.object} {link.target_id} and empty {key_field}, which holds "
-        f"{link.key}: until then nothing is written for this customer. Where the hub has asked about it meanwhile, "
-        "answer that question with `create` afterwards, or accept the right record."
-        if own
-        else None,
     )
 
 

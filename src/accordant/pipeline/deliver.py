@@ -15,6 +15,7 @@ import msgspec
 from accordant.canonical.charter import MappingPart
 from accordant.canonical.intents import (
     AlreadyApplied,
+    Applied,
     Compared,
     IntentState,
     RefusalClass,
@@ -59,7 +60,7 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     ``aside`` are the fields that were not written although they differ. ``seen`` is what was found out about where the
     record is; a write that it withholds is held, not tried again. ``remember`` is what came of the request that went
     out, where the target's class asks for that. ``is_final``: what became of a request can never be known here, so that
-    a person has to look.
+    a person has to look. ``freed`` is a record that was another's and no longer carries this one's key.
     """
 
     leased: LeasedIntent
@@ -74,6 +75,7 @@ class Delivered(msgspec.Struct, frozen=True, kw_only=True):
     seen: Recognized = AS_EXPECTED
     remember: Remembering | None = None
     is_final: bool = False
+    freed: str | None = None
 
 
 async def deliver(
@@ -164,9 +166,7 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
     ]
     # What is about to be overwritten is on disk before it is: no crash may lose the value that lost.
     await trip.keep([found for one in sifted for found in one.found(trip.now, trip.umpire)])
-    writes = {
-        one.leased.intent.id: view.write_of(one.leased, one.write, one.seen.address) for one in sifted if one.goes_out
-    }
+    writes = {one.leased.intent.id: _write_of(one, view) for one in sifted if one.goes_out}
     ours = await _claimed([one.leased for one in sifted if one.goes_out], view, trip)
     # Only now, since to prolong leases takes time: nothing is awaited between the policy's answer and the call.
     gate = trip.open_gate()
@@ -181,11 +181,16 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
             )
         elif leased.intent.id not in ours:
             continue
-        elif (stop := gate(leased, frozenset(one.write))) is not None:
+        elif (stop := gate(leased, one.changing)) is not None:
             done.append(_by_class(one.stopped(stop), view))
         else:
             to_write.append((one, writes[leased.intent.id]))
     return done + [_by_class(one, view) for one in await _write(to_write, trip)]
+
+
+def _write_of(one: "_Sifted", view: View) -> RecordWrite:
+    write = view.write_of(one.leased, one.write, one.seen.frees or one.seen.address)
+    return msgspec.structs.replace(write, frees=one.seen.frees is not None)
 
 
 async def _claimed(going: list[LeasedIntent], view: View, trip: _Trip) -> frozenset[str]:
@@ -233,8 +238,17 @@ class _Sifted(msgspec.Struct, frozen=True):
         """Whether it is to be written, if it may be."""
         return self.outcome is None and self.seen.withheld is None
 
+    @property
+    def changing(self) -> frozenset[str]:
+        """The fields policy is asked about. What takes a record's key away may do so only if all may be written."""
+        return frozenset(self.write if self.seen.frees is None else self.leased.intent.fields)
+
     def delivered(self, outcome: WriteOutcome, request_id: str | None = None) -> Delivered:
-        """What came of it."""
+        """What came of it. That another's record was freed is no outcome of this one, which is written next."""
+        freed = self.seen.frees
+        if freed is not None and isinstance(outcome, Applied):
+            said = f"{freed} is another's and no longer carries {self.leased.intent.key}; this record comes next."
+            return Delivered(leased=self.leased, outcome=None, before=self.before, stopped=said, freed=freed)
         return Delivered(
             leased=self.leased,
             outcome=outcome,
@@ -288,6 +302,8 @@ def _sift(leased: LeasedIntent, held: CurrentRecord | None, seen: Recognized, tr
     differing = _differing(desired, before)
     if leased.shadow:
         return _Sifted(leased, before, Compared(tuple(sorted(differing))), seen=seen)
+    if before is not None and seen.frees is not None:
+        return _Sifted(leased, before, None, _given_back(leased, before, seen.given_back, trip), seen=seen)
     if before is None or seen.address is not None or seen.withheld is not None:
         # A record that we did not write last holds nothing of ours to contest; it lacks our key at least.
         return _Sifted(leased, before, None, differing, seen=seen)
@@ -314,6 +330,19 @@ def _sift(leased: LeasedIntent, held: CurrentRecord | None, seen: Recognized, tr
     return _Sifted(leased, before, yielded, contested.write, contested, seen)
 
 
+def _given_back(
+    leased: LeasedIntent, held: CurrentRecord, first: Mapping[str, WireValue], trip: _Trip
+) -> dict[str, WireValue]:
+    """What the record held before us, of the fields that still hold what we last wrote and nobody has changed since."""
+    ours = {name: mark.value for name, mark in leased.known.marks.items() if name in trip.spec.fields and name in first}
+    spelled = respelled(trip.spec, trip.outbound, ours)
+    return {
+        name: first[name]
+        for name in sorted(ours)
+        if held.fields.get(name) in (ours[name], spelled.get(name)) and first[name] != held.fields.get(name)
+    }
+
+
 def respelled(spec: ObjectSpec, outbound: Outbound, values: Mapping[str, WireValue]) -> Mapping[str, WireValue]:
     """Values as the target gives them back: 1200 and 1200.00 are one amount where the target says so."""
     mapped = {name: value for name, value in values.items() if name in spec.fields}
@@ -331,7 +360,7 @@ async def _write(to_write: list[tuple[_Sifted, RecordWrite]], trip: _Trip) -> li
     def ask_again() -> None:
         """The call may have waited long for its turn: policy is asked once more, as it is when that has come."""
         gate = trip.open_gate()
-        asked = ((one.leased, gate(one.leased, frozenset(one.write))) for one, _ in to_write)
+        asked = ((one.leased, gate(one.leased, one.changing)) for one, _ in to_write)
         stops.update((leased.intent.id, stop) for leased, stop in asked if stop is not None)
         if stops:
             raise WriteForbidden(f"{len(stops)} of {len(to_write)} records of one call may no longer be written.")

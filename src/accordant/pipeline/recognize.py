@@ -13,7 +13,7 @@ from typing import assert_never
 import msgspec
 
 from accordant.canonical.charter import IdentityPart, RecordAttribute
-from accordant.canonical.intents import WriteIntent
+from accordant.canonical.intents import WireValue, WriteIntent
 from accordant.canonical.matching import (
     Candidate,
     Considered,
@@ -45,7 +45,8 @@ class Recognized(msgspec.Struct, frozen=True, kw_only=True):
 
     ``address`` is set where it must be written by its id, since it does not carry our key; ``before`` is then what it
     holds. ``withheld`` says why nothing may be written, ``case`` is the new question behind that, where there is one.
-    ``relink`` is what the crosswalk has to learn.
+    ``relink`` is what the crosswalk has to learn. ``frees`` is a record that carries our key although a person said
+    that it is another's: the key is taken off it first. ``given_back`` is what it held before we ever wrote into it.
     """
 
     address: str | None = None
@@ -53,6 +54,8 @@ class Recognized(msgspec.Struct, frozen=True, kw_only=True):
     relink: Relink | None = None
     withheld: str | None = None
     case: ReviewCase | None = None
+    frees: str | None = None
+    given_back: dict[str, WireValue] = {}
 
 
 AS_EXPECTED = Recognized()
@@ -118,7 +121,7 @@ class Recognizer:
             elif record is None:
                 fresh.append((intent, kept))
             elif record.target_id in kept.rejected:
-                found[intent.id] = await asyncio.to_thread(self._refused, intent, record.target_id)
+                found[intent.id] = await self._another_s(intent, record.target_id, outbound)
             elif kept.target_id not in (None, record.target_id):
                 found[intent.id] = await asyncio.to_thread(self._elsewhere, intent, kept, record.target_id)
         if lost:
@@ -132,6 +135,17 @@ class Recognizer:
         """A question about one customer, with what the write waits for."""
         subject = self._memory.subjects({intent.entity.id}, reference_key=None)[intent.entity.id]
         return _asked(_case(intent, subject, why, candidates, charter=self._charter, now=self._clock()))
+
+    async def _another_s(self, intent: WriteIntent, record_id: str, outbound: Outbound) -> Recognized:
+        """A person said that the record which carries our key is another's: give it back, and then go on without it.
+
+        Where the target cannot be asked at once what became of a write, a person does it: nobody could tell that one
+        from the write of the record itself.
+        """
+        if outbound.protocol(intent.object).is_remembered:
+            return await asyncio.to_thread(self._refused, intent, record_id)
+        recall = partial(self._memory.found_there, intent.target, intent.object, intent.key, record_id)
+        return Recognized(frees=record_id, given_back=await asyncio.to_thread(recall))
 
     def _refused(self, intent: WriteIntent, record_id: str) -> Recognized:
         why = (

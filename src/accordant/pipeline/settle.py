@@ -122,8 +122,19 @@ def _untried(delivered: Delivered, pause: Pause, now: datetime) -> Verdict:
         return _cancel(delivered, now)
     if delivered.seen.withheld is not None:
         return _withhold(delivered, delivered.seen.withheld, now)
+    if delivered.freed is not None:
+        return _freed(delivered, delivered.freed, now)
     due_at = now + pause(1, delivered.wait_s)
     return Verdict(leased=delivered.leased, state=_waiting_state(delivered), due_at=due_at, reason=delivered.stopped)
+
+
+def _freed(delivered: Delivered, record_id: str, now: datetime) -> Verdict:
+    """The record of another no longer carries this one's key; where this one's is, is asked anew at once."""
+    why, intent = delivered.stopped, delivered.leased.intent
+    entry = msgspec.structs.replace(
+        _unsent(delivered, "archive.key.freed", why, now), subject=f"{intent.target}:{intent.object}/{record_id}"
+    )
+    return Verdict(leased=delivered.leased, state=IntentState.PENDING, due_at=now, reason=why, audit=entry)
 
 
 def _cancel(delivered: Delivered, now: datetime) -> Verdict:

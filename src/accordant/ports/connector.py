@@ -158,12 +158,14 @@ class RecordWrite(msgspec.Struct, frozen=True, kw_only=True):
 
     ``fields`` holds only what must change; ``idempotency_key`` goes along where the target takes one. ``target_id``
     addresses a record that is there and does not carry ``key`` yet: the key is set on it, and nothing is created.
+    ``frees``: that record carries ``key`` and is not to any longer, so the key is taken off it.
     """
 
     key: str
     fields: dict[str, WireValue]
     idempotency_key: str
     target_id: str | None = None
+    frees: bool = False
 
 
 class WriteResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from accordant.canonical.intents import WireValue
 from accordant.canonical.matching import Candidate, RecordLink, ReviewCase, ReviewState, Subject
 from accordant.canonical.review import ReviewDecision
 from accordant.ports.audit import AuditEntry
@@ -110,6 +111,10 @@ class LinkMemory(Protocol):
 
     def candidates(self, system: str, object_name: str, target_ids: Collection[str]) -> dict[str, Candidate]:
         """What is known of records of the target, by their id."""
+        ...
+
+    def found_there(self, system: str, object_name: str, key: str, target_id: str) -> dict[str, WireValue]:
+        """What a record held before the first write under this key; nothing where that write made it."""
         ...
 
     def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:

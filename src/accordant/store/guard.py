@@ -42,7 +42,7 @@ GOVERNED: dict[str, Rule] = {
     "entity": Rule(each=_STATES, by_subject=True),
     "standing": Rule(each=_STATES),
     "crosswalk": Rule(each=(*_STATES, "registry.link.", "archive.write."), act=_REVIEWED),
-    "desired_record": Rule(each=("desk.",), by_subject=True),
+    "desired_record": Rule(each=("desk.",), act=("review.",), by_subject=True),
     "write_intent": Rule(each=("desk.intent.", "archive.write."), act=("review.", "operations.letter.")),
     "write_receipt": Rule(each=("archive.write.",)),
     "confirmed_record": Rule(each=("archive.write.",)),

@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, and_, select, update
 
+from accordant.canonical.intents import Applied, WireValue, WriteReceipt
 from accordant.canonical.matching import Candidate, RecordLink, ReviewCase, ReviewState, Subject
 from accordant.canonical.review import Relink
 from accordant.ports.audit import AuditEntry
@@ -19,11 +20,19 @@ from accordant.store.directory import SqlDirectory
 from accordant.store.engine import Database
 from accordant.store.review import put_cases
 from accordant.store.review_desk import put_crosswalk, subjects, written_records
-from accordant.store.schema import confirmed_record, match_rejection, record_link, review_case
+from accordant.store.schema import (
+    confirmed_record,
+    match_rejection,
+    record_link,
+    review_case,
+    write_intent,
+    write_receipt,
+)
 
 #: Who links without a person.
 _BY_ITSELF = "accordant"
 _LINK_DECODER = msgspec.json.Decoder(RecordLink)
+_RECEIPT_DECODER = msgspec.json.Decoder(WriteReceipt)
 _CASE_DECODER = msgspec.json.Decoder(ReviewCase)
 
 
@@ -80,6 +89,23 @@ class SqlLinkMemory:
     def candidates(self, system: str, object_name: str, target_ids: Collection[str]) -> dict[str, Candidate]:
         """See the port."""
         return self._directory.records(system, object_name, target_ids)
+
+    def found_there(self, system: str, object_name: str, key: str, target_id: str) -> dict[str, WireValue]:
+        """See the port."""
+        query = (
+            select(write_receipt.c.body)
+            .join(write_intent, write_intent.c.id == write_receipt.c.intent_id)
+            .where(
+                write_intent.c.record == f"{system}:{object_name}/{key}", write_receipt.c.outcome == Applied.__name__
+            )
+            .order_by(write_intent.c.revision, write_receipt.c.attempt)
+        )
+        with self._database.read() as connection:
+            for body in connection.execute(query).scalars():
+                receipt = _RECEIPT_DECODER.decode(body)
+                if isinstance(receipt.outcome, Applied) and receipt.outcome.target_id == target_id:
+                    return dict(receipt.before or {})
+        return {}
 
     def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:
         """See the port."""

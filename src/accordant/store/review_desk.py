@@ -14,7 +14,7 @@ from accordant.canonical.entities import Account, decode_entity
 from accordant.canonical.intents import IntentState, WriteIntent
 from accordant.canonical.matching import Candidate, RecordLink, ReviewState, Subject, review_case_id
 from accordant.canonical.refs import EntityKind, ExternalRef
-from accordant.canonical.review import ReviewDecision
+from accordant.canonical.review import ReviewAction, ReviewDecision
 from accordant.identity.subject import subject_of
 from accordant.kernel.clock import to_micros
 from accordant.ports.directory import FANOUT_MAX
@@ -28,6 +28,7 @@ from accordant.store.owed import owe
 from accordant.store.review import SqlReviews, drop_link, put_links, put_rejection
 from accordant.store.schema import (
     crosswalk,
+    desired_record,
     directory_key,
     directory_record,
     entity,
@@ -45,6 +46,8 @@ _CROSSWALK = ("ref", "system", "object_type", "external_id", "kind", "entity_id"
 #: Keys looked at in one search for duplicates.
 GROUPS_MAX = 100_000
 _HELD_HERE = "Its customer's record has to be decided about first."
+#: No record's input has this digest, so that the next plan writes it.
+_NOT_YET = ""
 _ENCODER = msgspec.json.Encoder()
 _DECISION_DECODER = msgspec.json.Decoder(ReviewDecision)
 _CANDIDATE_DECODER = msgspec.json.Decoder(Candidate)
@@ -178,6 +181,7 @@ class SqlReviewDesk:
             _relink(connection, act, now)
             _rejections(connection, act, now)
             _lane(connection, act, now)
+            _write_anew(connection, act)
             owe(connection, _concerned(connection, act), now=now)
             audit.append(connection, [act.audit], now=now)
         return True
@@ -299,6 +303,23 @@ def _rejections(connection: Connection, act: ReviewAct, now: datetime) -> None:
                 match_rejection.c.target_id == target_id,
             )
         )
+
+
+def _write_anew(connection: Connection, act: ReviewAct) -> None:
+    """What the record of a parted customer should hold is the same as ever, but it is to be written elsewhere."""
+    before = act.decision.link_before
+    if act.decision.action not in {ReviewAction.SPLIT, ReviewAction.UNDO}:
+        return
+    keys = {one.key for one in (before, act.link) if one is not None}
+    connection.execute(
+        update(desired_record)
+        .where(
+            desired_record.c.target == act.place.system,
+            desired_record.c.object == act.place.object,
+            desired_record.c.key.in_(sorted(keys)),
+        )
+        .values(input_digest=_NOT_YET)
+    )
 
 
 def _lane(connection: Connection, act: ReviewAct, now: datetime) -> None:

@@ -32,6 +32,18 @@ async def test_a_record_of_sales_gets_the_key_and_no_second_one_is_made() -> Non
         assert (await org.outbound.read(ACCOUNT, ["cus_1"]))["cus_1"].target_id == known
 
 
+async def test_a_key_is_taken_off_a_record_that_is_anothers() -> None:
+    async with an_org() as org:
+        known = org.simulator.create("Account", Name="EXAMPLE-1", **{CUSTOMER: "cus_1"})
+        frees = msgspec.structs.replace(to(known, "cus_1", Name="EXAMPLE-0"), frees=True)
+        for _ in range(2):  # said twice it is the same
+            (done,) = await org.outbound.write(ACCOUNT, [frees])
+            assert done.outcome == Applied(target_id=known, created=False)
+        held = org.simulator.record("Account", known)
+        assert (held[CUSTOMER], held["Name"]) == (None, "EXAMPLE-0")
+        assert await org.outbound.read(ACCOUNT, ["cus_1"]) == {}
+
+
 async def test_records_named_by_id_and_by_key_go_in_calls_of_their_own() -> None:
     async with an_org() as org:
         one, two = (org.simulator.create("Account", Name=f"EXAMPLE-{n}") for n in (1, 2))

@@ -79,9 +79,49 @@ async def test_nothing_is_written_before_the_target_was_read(store_url: str, tmp
         await there.settle()
         assert there.writes() == 0
         assert await there.hub.scan_round() == 1
-        assert await there.hub.scan_round() == 0
         await there.deliver()
         assert len(accounts(there.salesforce)) == 1
+        written = there.writes()
+        there.clock.move(seconds=6)
+        assert await there.hub.scan_round() == 1, "a batch that had not heard of the scan may have committed after it"
+        assert await there.hub.scan_round() == 0
+        await there.settle()
+        assert there.writes() == written
+
+
+async def test_a_scan_whose_process_died_at_its_end_is_followed_by_the_next_one(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with an_installation(store_url, tmp_path) as there:
+        known = there.salesforce.create("Account", Name="Contoso", Website="contoso-x.com")
+        identify(there)
+        buyer = customer(there, "Contoso", "ap@contoso-x.com")
+        await there.settle()
+        office = there.hub.directory_office
+        with monkeypatch.context() as dying:
+            dying.setattr(office, "_replan", died)
+            with pytest.raises(Died):
+                await there.hub.scan_round()
+        scan = SqlDirectory(there.hub.database).scan("salesforce", "Account")
+        assert scan is not None
+        assert not scan.is_open
+        assert accounts(there.salesforce)[0].get(KEY) is None
+        # The next process looks at once: the same day, no further scan.
+        read = there.salesforce.rest.calls_used
+        there.clock.move(minutes=1)
+        assert await there.hub.scan_round() == 1
+        assert there.salesforce.rest.calls_used == read
+        await there.deliver()
+        assert [(one["Id"], one[KEY]) for one in accounts(there.salesforce)] == [(known, buyer)]
+        assert await there.hub.scan_round() == 0
+
+
+class Died(BaseException):
+    """The process is killed here."""
+
+
+def died(_: object) -> None:
+    raise Died
 
 
 async def test_doubt_holds_the_writes_and_asks_once(store_url: str, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from accordant.store.review_desk import SqlReviewDesk
 from accordant.store.schema import audit_entry, crosswalk, write_intent
 from accordant.views.trouble import trouble
 from tests.integration.operations.kit import KEY, MRR, Installation, an_installation
+from tests.integration.operations.test_identity import customer as a_customer
 
 WHO = "sales@example.com"
 
@@ -218,3 +219,49 @@ async def test_a_paying_customer_whose_record_is_gone_is_a_red_flag(store_url: s
         await decided(one, ReviewAction.CREATE, paying)
         after = trouble(one.hub.database, now=one.clock())
         assert (after.counts.orphans, [group for group in after.groups if group.kind == "orphan"]) == (0, [])
+
+
+async def test_a_record_that_is_anothers_is_given_back_and_the_customer_gets_its_own(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_installation(store_url, tmp_path, more="identity: {}\n") as one:
+        theirs = one.salesforce.create("Account", Name="Wingtip", Website="wingtip-x.com", **{MRR: "7.00"})
+        await one.hub.scan_directory("salesforce")
+        buyer = a_customer(one, "Wingtip GmbH", "ap@wingtip-x.com")
+        await one.settle()
+        held = one.salesforce.record("Account", theirs)
+        assert (held["Name"], held[MRR], held[KEY]) == ("Wingtip GmbH", 100, buyer)
+        # What somebody at the target changed since is theirs.
+        one.salesforce.org.records["Account"][theirs].values["Billing_Status__c"] = "ask legal"
+        one.clock.move(seconds=1)
+        answer = await decided(one, ReviewAction.SPLIT, buyer)
+        assert answer.by_hand is None
+        assert f"empties {KEY} of it" in answer.sentence
+        await one.deliver()
+
+        back, own = one.salesforce.record("Account", theirs), one.salesforce.record("Account", buyer)
+        assert (back["Name"], back[MRR], back.get(KEY)) == ("Wingtip", 7, None)
+        assert (back["Billing_Status__c"], back.get("Billing_Plan__c")) == ("ask legal", None)
+        assert (own["Id"] != theirs, own["Name"], own[MRR]) == (True, "Wingtip GmbH", 100)
+        assert (trail(one, "review.link.split"), trail(one, "archive.key.freed"), waiting(one)) == (1, 1, [])
+        written = one.writes()
+        one.hub.replan_accounts()
+        await one.settle()
+        assert one.writes() == written
+
+
+async def test_no_key_is_taken_off_while_writes_are_stopped(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path, more="identity: {}\n") as one:
+        await one.hub.scan_directory("salesforce")
+        (buyer,) = one.sell(1)
+        await one.settle()
+        was = record_id(one, buyer)
+        one.hub.pause("system:salesforce", "ada", "We look at it.")
+        await decided(one, ReviewAction.SPLIT, buyer)
+        await one.deliver()
+        assert (record_id(one, buyer), one.salesforce.count("Account")) == (was, 1)
+        one.hub.resume("system:salesforce", "ada")
+        one.clock.move(minutes=1)
+        await one.deliver()
+        assert record_id(one, buyer) != was
+        assert one.salesforce.record("Account", was).get(KEY) is None

@@ -190,10 +190,10 @@ def test_a_link_nobody_asked_about_can_be_taken_apart() -> None:
     act, said = done(order(ReviewAction.SPLIT), a_file(state=None, link=a_link("001"), written=("001", "000")))
     assert (act.expected, act.state, act.link) == (None, ReviewState.REJECTED, None)
     assert (act.decision.rejected, act.decision.unlinked) == (("001",), ("001",))
-    assert said.by_hand is not None
-    assert "empty the key field, which holds cus_1" in said.by_hand
+    assert "The next write for cus_1 empties the key field of it" in said.sentence
     shared, told = done(order(ReviewAction.SPLIT), a_file(state=None, link=a_link("001", key="cus_9")))
     assert (shared.link, told.by_hand) == (None, None)
+    assert "empties" not in told.sentence
 
 
 def test_what_was_decided_is_not_decided_again() -> None:

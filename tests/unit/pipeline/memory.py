@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from accordant.canonical.intents import WireValue
 from accordant.canonical.matching import Candidate, Subject
 from accordant.ports.outbox import LeasedIntent, Remembering, SentRequest
 from accordant.ports.review import Remembered
@@ -21,6 +22,7 @@ class Memory:
     waiting: dict[str, str] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
     emails: dict[str, str] = field(default_factory=dict)
+    first: dict[str, dict[str, WireValue]] = field(default_factory=dict)
 
     def remember(self, system: str, object_name: str, account_ids: Collection[str]) -> dict[str, Remembered]:
         assert system == "crm"
@@ -47,6 +49,9 @@ class Memory:
 
     def candidates(self, system: str, object_name: str, target_ids: Collection[str]) -> dict[str, Candidate]:
         return {one: self.directory[one] for one in target_ids if one in self.directory}
+
+    def found_there(self, system: str, object_name: str, key: str, target_id: str) -> dict[str, WireValue]:
+        return self.first.get(target_id, {})
 
     def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:
         return frozenset(self.written & set(target_ids))

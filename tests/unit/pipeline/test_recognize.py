@@ -10,6 +10,7 @@ from accordant.canonical.refs import ExternalRef
 from accordant.canonical.targets import CurrentRecord, Whereabouts, object_spec
 from accordant.identity.ladder import Ladder
 from accordant.pipeline.recognize import Recognized, Recognizer, Search
+from accordant.ports.connector import DestinationClass, WriteProtocol
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased
 from tests.unit.pipeline.memory import Memory
 
@@ -150,8 +151,21 @@ async def test_while_a_question_is_open_the_whole_lane_waits() -> None:
         assert found["cus_1"] == Recognized(withheld="Which of two?")
 
 
-async def test_a_key_on_a_record_that_was_rejected_is_a_question() -> None:
+async def test_a_key_on_a_record_that_was_rejected_is_taken_off_it() -> None:
     target = LedgerTarget(records={"cus_1": CurrentRecord(target_id="001", fields={})})
+    memory = Memory(rejected={"acc_cus_1": frozenset({"001"})}, first={"001": {"Name": "Before us"}})
+    assert await one_lost(target, memory) == Recognized(frees="001", given_back={"Name": "Before us"})
+
+
+class SearchedTarget(LedgerTarget):
+    """One whose search lags behind its writes."""
+
+    def protocol(self, object_name: str) -> WriteProtocol:
+        return WriteProtocol(destination_class=DestinationClass.SEARCH_ONLY)
+
+
+async def test_where_nobody_can_tell_what_became_of_a_write_a_person_takes_it_off() -> None:
+    target = SearchedTarget(records={"cus_1": CurrentRecord(target_id="001", fields={})})
     found = await one_lost(target, Memory(rejected={"acc_cus_1": frozenset({"001"})}))
     assert found.case is not None
     assert found.withheld == found.case.why

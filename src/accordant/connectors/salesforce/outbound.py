@@ -268,7 +268,7 @@ class SalesforceOutbound:
                 row[soql.relationship(name)] = {soql.lookup_key(name, field): sent}
             else:
                 row[name] = sent
-        row[spec.key_field] = record.key
+        row[spec.key_field] = None if record.frees else record.key
         if record.target_id is not None:
             row["id"] = record.target_id
         return row
