@@ -196,6 +196,7 @@ class Hub:
             outbounds=self.outbounds,
             rulebook=lambda: self.rulebook,
             clock=self.clock,
+            lease_clock=self.lease_clock,
         )
 
     def _open_marker(self) -> Marker:
@@ -209,7 +210,7 @@ class Hub:
             grants=self.phases,
             owed=self.owed,
             rights=self.leases,
-            replan=lambda repair: self.replan_accounts(repair=repair),
+            replan=lambda repair, *, whole: self.replan_accounts(repair=repair, whole=whole),
             replan_some=lambda ids: self.replan_accounts(account_ids=ids),
             shield=shielded,
             clock=self.clock,
@@ -407,7 +408,7 @@ class Hub:
         found = await check_drift(charter=self.charter, outbounds=self.outbounds, book=self.shapes, now=self.clock())
         self._learn_shapes()
         for one in found.cured:
-            await asyncio.to_thread(partial(self.replan_accounts, repair=one.records))
+            await asyncio.to_thread(partial(self.replan_accounts, repair=one.records, whole=True))
         return found
 
     def _recognizer(self, target: str, *, search: bool = True) -> Recognizer:
@@ -434,12 +435,24 @@ class Hub:
         return await send_alerts(self.alerts, self._webhook, company=self.charter.company, now=self.clock())
 
     def replan_accounts(
-        self, *, repair: frozenset[str] = frozenset(), account_ids: tuple[str, ...] | None = None
+        self,
+        *,
+        repair: frozenset[str] = frozenset(),
+        account_ids: tuple[str, ...] | None = None,
+        whole: bool = False,
     ) -> int:
-        """Decide again for all accounts, or for these, batch by batch; how many were looked at."""
+        """Decide again for all accounts, or for these, batch by batch; how many were looked at. With ``whole`` also for
+        subscriptions that ended long ago.
+        """
         ids = self.state.account_ids() if account_ids is None else account_ids
         return replan_all(
-            ids, rulebook=lambda: self.rulebook, state=self.state, clock=self.clock, owed=self.owed, repair=repair
+            ids,
+            rulebook=lambda: self.rulebook,
+            state=self.state,
+            clock=self.clock,
+            owed=self.owed,
+            repair=repair,
+            whole=whole,
         )
 
     async def scan_directory(self, system: str, *, progress: ScanProgress | None = None) -> ScanReport:
@@ -517,7 +530,7 @@ class Hub:
             run_id=run_id,
             book=self.book,
             state=self.state,
-            replan=lambda accounts, refs: self.replan_accounts(account_ids=accounts, repair=refs),
+            replan=lambda accounts, refs: self.replan_accounts(account_ids=accounts, repair=refs, whole=True),
             actor=actor,
             now=self.clock(),
         )
@@ -566,7 +579,7 @@ class Hub:
         if not self.shelf.remember(self.charter, now=self.clock(), actor=actor):
             return False
         self.state.commit(Changes(audit=self.phase_office.exemptions()), now=self.clock())
-        self.replan_accounts()
+        self.replan_accounts(whole=True)
         return True
 
     async def close(self) -> None:

@@ -47,7 +47,7 @@ def counted(hub: Hub, monkeypatch: pytest.MonkeyPatch, *, fails: bool = False) -
     """The days on which this hub decided everything; with ``fails`` it comes to grief each time."""
     days: list[date] = []
 
-    def replan(repair: frozenset[str] = frozenset()) -> int:
+    def replan(repair: frozenset[str] = frozenset(), *, whole: bool = False) -> int:
         days.append(hub.clock().date())
         if fails:
             raise InvariantBroken("The example fails.")

@@ -38,13 +38,18 @@ class EpochWatch:
         outbounds: Mapping[str, Outbound],
         rulebook: Callable[[], Rulebook],
         clock: Clock,
+        lease_clock: Clock,
     ) -> None:
+        """``lease_clock`` is what waits are counted by: no step of ``clock`` moves it (`store/lease_time.py`)."""
         self._book = book
         self._marker = marker
         self._outbounds = outbounds
         self._rulebook = rulebook
         self._clock = clock
+        self._lease_clock = lease_clock
         self._noted: Mark | None = None
+        #: The open epoch that this process knows, and since when.
+        self._met: tuple[int, datetime] | None = None
 
     async def look(self) -> Epoch:
         """The epoch, asked before anything is dispatched; while it is open, nothing may be. Compares if it can.
@@ -79,8 +84,10 @@ class EpochWatch:
             self._noted = noted
             return epoch
         _log.error("the store was put back from a backup; nothing is written until the targets were compared")
+        self._met = None
         epoch = self._begin("accordant", _NOTICED)
-        self._note(mark)
+        # What has begun counts the mark on, so that the same copy put back a second time is behind the note again.
+        self._keep()
         return epoch
 
     def _keep(self) -> None:
@@ -99,13 +106,18 @@ class EpochWatch:
         )
 
     async def _reconcile(self, epoch: Epoch) -> Epoch:
-        """Compare what is open with what targets hold, once everything that went out must have come to light."""
-        now = self._clock()
-        noticed_at = epoch.noticed_at or now
-        intents = await asyncio.to_thread(self._book.open_intents)
+        """Compare what is open with what targets hold, once everything that went out must have come to light.
+
+        How long ago that was is counted from when this process met the epoch: the watch that it was noticed by may be
+        another one's, or wrong.
+        """
+        now, known_at = self._clock(), self._lease_clock()
+        if self._met is None or self._met[0] != epoch.number:
+            self._met = epoch.number, known_at
         settles = [outbound.protocol(object_name).settles_after for object_name, outbound in self._written()]
-        if settles and now < noticed_at + max(settles):
+        if settles and known_at - self._met[1] < max(settles):
             return epoch
+        intents = await asyncio.to_thread(self._book.open_intents)
         counts: Counter[str] = Counter()
         try:
             for flow in sorted({intent.flow for intent in intents}):

@@ -29,8 +29,16 @@ _OWED_AT_ONCE = 500
 
 _log = structlog.get_logger("hub")
 
-#: Decides for all accounts again, those records planned anew even if they should hold the same; how many accounts.
-Replan = Callable[[frozenset[str]], int]
+
+class Replan(Protocol):
+    """Decides for all accounts again."""
+
+    def __call__(self, repair: frozenset[str], *, whole: bool) -> int:
+        """How many accounts. Records in ``repair`` are planned anew even if they should hold the same; with ``whole``
+        those of subscriptions that ended long ago are decided too.
+        """
+        ...
+
 
 #: Decides again for these accounts; how many.
 ReplanSome = Callable[[tuple[str, ...]], int]
@@ -129,7 +137,7 @@ class Turns:
         if self._day == today:
             return
         if self._calendar.planned_on() == today or self._decide_alone(
-            _DAY_TURN, self._open_day, lambda: self._calendar.mark(today, now=self._clock())
+            _DAY_TURN, self._open_day, lambda: self._calendar.mark(today, now=self._clock()), whole=False
         ):
             self._day = today
 
@@ -150,6 +158,7 @@ class Turns:
             _GRANTS_TURN,
             lambda: self._grants.given_up(flow.name for flow in charter.flows),
             lambda: self._grants.mark_planned(newest, now=self._clock()),
+            whole=True,
         ):
             self._granted = newest
 
@@ -171,12 +180,14 @@ class Turns:
             _log.error("what is owed to some customers could not be decided", accounts=len(due), problem=outcome)
         self._rights.release(_OWED_TURN, token=token)
 
-    def _decide_alone(self, turn: str, repair: Callable[[], frozenset[str]], mark: Callable[[], None]) -> bool:
+    def _decide_alone(
+        self, turn: str, repair: Callable[[], frozenset[str]], mark: Callable[[], None], *, whole: bool
+    ) -> bool:
         """Let one worker decide again for all accounts; False while another one does."""
         token = self._rights.try_acquire(turn, ttl=_TURN_LEASE, now=self._clock())
         if token is None:
             return False
-        outcome = self._shield(lambda: self._replan(repair()))
+        outcome = self._shield(lambda: self._replan(repair(), whole=whole))
         if isinstance(outcome, str):
             # Events must go on all the same; the next start of the process tries again.
             _log.error("not everything could be decided again", turn=turn, problem=outcome)

@@ -37,7 +37,9 @@ class Mark(msgspec.Struct, frozen=True, order=True):
 
 
 class EpochBook(Protocol):
-    """Obligations: the mark grows with every claim that takes something up; an epoch is never removed."""
+    """Obligations: the mark grows with every claim that takes something up and with every epoch that begins; an epoch
+    is never removed.
+    """
 
     def current(self) -> tuple[Epoch, Mark]:
         """The epoch this store is in, and its mark."""

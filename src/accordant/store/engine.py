@@ -96,13 +96,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A read transaction: one snapshot on SQLite, one view a statement on PostgreSQL. Raises StoreUnavailable."""
-        with _translated(), self._alone.connect() as connection:
+        with translated(), self._alone.connect() as connection:
             yield connection
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A transaction that only reads, for what is too much for one answer. Raises StoreUnavailable."""
-        with _translated(), self.engine.connect() as connection:
+        with translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -131,7 +131,7 @@ class Database:
                 yield connection
             return
         # The count comes after the fact here: a governed table in this place is a defect that no test can miss.
-        with _translated(), self._alone.connect() as connection, guarded(connection):
+        with translated(), self._alone.connect() as connection, guarded(connection):
             yield connection
 
     @contextmanager
@@ -142,7 +142,7 @@ class Database:
 
     @contextmanager
     def _begun(self, *, waits_for_disk: bool) -> Iterator[Connection]:
-        with _translated():
+        with translated():
             if self._writers is None:
                 with self.engine.begin() as connection:
                     if not waits_for_disk:
@@ -173,7 +173,8 @@ def _unsynced(connection: Connection) -> Iterator[None]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """What the driver says of a store that is away, in our words. Raises StoreUnavailable."""
     try:
         yield
     except PendingRollbackError as error:

@@ -21,6 +21,7 @@ from accordant.ports.epochs import NEVER_RESTORED, Epoch, Mark
 from accordant.store import audit
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
+from accordant.store.guard import bookkeeping
 from accordant.store.schema import hub_fact, restore_epoch, write_intent
 
 _MARK = "dispatch mark"
@@ -66,6 +67,8 @@ class SqlEpochBook:
             connection.execute(
                 restore_epoch.insert().values(declared_by=declared_by, reason=reason, noticed_at=to_micros(entry.at))
             )
+            with bookkeeping(connection):
+                mark_on(connection, to_micros(entry.at))
             raise_alert(connection, kind="store.restored", subject="store", body=reason, at=entry.at)
             audit.append(connection, [entry], now=entry.at)
             return _newest(connection)

@@ -7,11 +7,12 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import Connection
 
-from accordant.store.engine import Database
+from accordant.kernel.errors import InvariantBroken
+from accordant.store.engine import Database, translated
 from accordant.store.migrate import migrate
 
 
@@ -26,10 +27,37 @@ class Moment(StrEnum):
 class MemoryDatabase(Database):
     """A database that says at each moment of a writing transaction what it is about to do.
 
-    ``at_moment`` may raise: before the commit everything is rolled back, after it everything stays.
+    ``at_moment`` may raise: before the commit everything is rolled back, after it everything stays. Once it is held,
+    all of it is one connection of one thread, and one transaction that is thrown away in the end: a commit is the
+    release of a savepoint, and to begin anew costs neither tables nor prepared statements.
     """
 
     at_moment: Callable[[Moment], None] | None = None
+    _held: Connection | None = None
+    _is_writing = False
+
+    def hold(self) -> sqlite3.Connection:
+        """From now on there is this connection only; no transaction may be open."""
+        self._held = self.engine.connect()
+        self._held.begin()
+        return cast("sqlite3.Connection", self._held.connection.driver_connection)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """See ``Database.read``. Raises InvariantBroken within a write: elsewhere it would see another state."""
+        if self._held is None:
+            with super().read() as connection:
+                yield connection
+            return
+        if self._is_writing:
+            raise InvariantBroken("A read was begun within a write transaction of the same step.")
+        yield self._held
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """See ``Database.snapshot``: nobody else writes meanwhile."""
+        with self.read() as connection:
+            yield connection
 
     @contextmanager
     def write(self, *, survives_power_loss: bool = True) -> Iterator[Connection]:
@@ -39,6 +67,32 @@ class MemoryDatabase(Database):
             yield connection
             self._tell(Moment.BEFORE_COMMIT)
         self._tell(Moment.AFTER_COMMIT)
+
+    @contextmanager
+    def _begun(self, *, waits_for_disk: bool) -> Iterator[Connection]:
+        held = self._held
+        if held is None:
+            with super()._begun(waits_for_disk=waits_for_disk) as connection:
+                yield connection
+            return
+        raw: Any = held.connection.driver_connection
+        raw.execute("SAVEPOINT step")
+        self._is_writing = True
+        try:
+            with translated():
+                yield held
+        except BaseException:
+            raw.execute("ROLLBACK TO step")
+            raise
+        finally:
+            self._is_writing = False
+            raw.execute("RELEASE step")
+
+    def close(self) -> None:
+        """See ``Database.close``."""
+        if self._held is not None:
+            self._held.close()
+        super().close()
 
     def _tell(self, moment: Moment) -> None:
         if self.at_moment is not None:
@@ -80,25 +134,40 @@ class MemoryStore:
     def __init__(self, name: str) -> None:
         place = f"file:accordant-{name}?mode=memory&cache=shared"
         # A store in memory is there for as long as somebody holds it open.
-        self._holder = sqlite3.connect(place, uri=True)
+        keeper = sqlite3.connect(place, uri=True)
         self.url = f"sqlite:///{place}&uri=true"
         self.database = MemoryDatabase(self.url)
         migrate(self.database)
-        self._empty = self.backup()
+        self._empty = sqlite3.connect(":memory:")
+        keeper.backup(self._empty)
+        self._holder = self.database.hold()
+        keeper.close()
+        self._is_put_back = False
 
     def backup(self) -> Backup:
-        """A copy of everything that is committed now."""
+        """A copy of everything that is committed now; no transaction may be open."""
         copy = sqlite3.connect(":memory:")
-        self._holder.backup(copy)
+        copy.deserialize(self._holder.serialize())
         return Backup(copy)
 
     def restore(self, backup: Backup) -> None:
         """Hold again what was held then; no transaction may be open."""
-        backup.copy.backup(self._holder)
+        self._put_back(backup.copy)
+        self._is_put_back = True
 
     def clear(self) -> None:
         """Hold nothing but empty tables."""
-        self.restore(self._empty)
+        if self._is_put_back:
+            self._put_back(self._empty)
+            self._is_put_back = False
+            return
+        self._holder.execute("ROLLBACK")
+        self._holder.execute("BEGIN")
+
+    def _put_back(self, copy: sqlite3.Connection) -> None:
+        self._holder.execute("ROLLBACK")
+        copy.backup(self._holder)
+        self._holder.execute("BEGIN")
 
     def look(self, micros: int) -> AtWork:
         """What there is to do at a moment, in microseconds, without asking the application."""
@@ -113,12 +182,11 @@ class MemoryStore:
 
     def progress(self) -> tuple[int, ...]:
         """Changes with everything that a worker does to the events in its lanes."""
-        query = "SELECT count(settled_at), ifnull(sum(settled_at), 0), sum(attempts) FROM inbox_work"
+        query = "SELECT count(settled_at), ifnull(sum(settled_at), 0), ifnull(sum(attempts), 0) FROM inbox_work"
         found: tuple[int, ...] = self._holder.execute(query).fetchone()
         return found
 
     def close(self) -> None:
         """Let go of everything."""
         self.database.close()
-        self._empty.copy.close()
-        self._holder.close()
+        self._empty.close()
