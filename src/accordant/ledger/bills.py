@@ -3,18 +3,20 @@
 Minor units of the bill's currency. Changed only by `draft.py`, one event after the other.
 """
 
+from collections.abc import Iterator
 from datetime import date
 from fractions import Fraction
 
 import msgspec
 
+from accordant.canonical.books import Role
 from accordant.canonical.entities import Invoice
 from accordant.canonical.refs import ExternalRef
 from accordant.kernel.money import round_half_up, split_minor
 from accordant.ledger.compose import Books
 from accordant.ledger.entries import JournalEntry
 from accordant.ledger.exchange import Movement
-from accordant.ledger.patterns import Share, share_of
+from accordant.ledger.patterns import Leg, Share, share_of
 from accordant.ledger.schedule import RevenueSchedule, cut, earned_before
 
 
@@ -29,8 +31,8 @@ class Disputed(msgspec.Struct, frozen=True, kw_only=True):
 class Bill(msgspec.Struct, kw_only=True):
     """What is known of one posted bill.
 
-    ``owed_back`` is what a credit note left us owing to the customer; ``movements`` is what its receivable did, in both
-    currencies; ``deferred`` is what it deferred, in both.
+    ``booked_on`` is the day it happened, whatever period took it. ``owed_back`` is what a credit note left us owing to
+    the customer; ``movements`` is what its receivable did, in both currencies.
     """
 
     ref: ExternalRef
@@ -40,19 +42,18 @@ class Bill(msgspec.Struct, kw_only=True):
     tax: int
     open_minor: int
     issued: JournalEntry
+    booked_on: date
+    due_on: date
     schedules: list[RevenueSchedule]
     owed_back: int = 0
     disputed: dict[str, Disputed] = {}
     movements: list[Movement] = []
-    deferred: tuple[int, int] = (0, 0)
+    is_void: bool = False
 
-    def in_books(self, earned_minor: int) -> int:
-        """What an earned amount comes to in the currency of the books, at the rate it was billed at.
-
-        Of a running total, so that all of it comes to exactly what was deferred.
-        """
-        billed, booked = self.deferred
-        return round_half_up(Fraction(booked * earned_minor, billed)) if billed else earned_minor
+    @property
+    def open_books_minor(self) -> int:
+        """What is open, in the currency of the books."""
+        return 0 if self.is_void else sum(one.books_minor for one in self.movements)
 
     def settle(self, original_minor: int, books_minor: int) -> None:
         """So much less is owed: in the bill's currency, and in that of the books."""
@@ -78,6 +79,29 @@ class Bill(msgspec.Struct, kw_only=True):
             return None
         return share_of(net, recognised=earned, deferred=deferred, tax_minor=tax)
 
+    def by_product(self, legs: list[Leg], day: date) -> list[Leg]:
+        """Legs that take revenue back, each split over what was sold: what is deferred as it is left on ``day``, what
+        was earned as it was earned until then.
+        """
+        earned = [earned_before(one, day) for one in self.schedules]
+        left = [one.minor - done for one, done in zip(self.schedules, earned, strict=True)]
+        weights = {Role.DEFERRED_REVENUE: left, Role.CONTRA_REVENUE: earned, Role.REVENUE: left}
+        found: list[Leg] = []
+        for leg in legs:
+            found.extend(self._split(leg, [max(one, 0) for one in weights.get(leg.use.role, ())]))
+        return found
+
+    def _split(self, leg: Leg, weights: list[int]) -> Iterator[Leg]:
+        products = list(dict.fromkeys(one.product for one in self.schedules))
+        if not leg.minor or not sum(weights) or products == [None]:
+            yield leg
+            return
+        sums = dict.fromkeys(products, 0)
+        for one, part in zip(self.schedules, split_minor(leg.minor, weights), strict=True):
+            sums[one.product] += part
+        for product, minor in sums.items():
+            yield msgspec.structs.replace(leg, minor=minor, use=msgspec.structs.replace(leg.use, product=product))
+
     def shrink(self, unearned_minor: int, day: date) -> None:
         """Earn that much less from ``day`` on, each line in proportion to what it has left."""
         left = [one.minor - earned_before(one, day) for one in self.schedules]
@@ -95,6 +119,7 @@ class Bill(msgspec.Struct, kw_only=True):
     def stop(self, day: date) -> None:
         """Take back what was earned and earn nothing more: the bill is void."""
         self.open_minor = 0
+        self.is_void = True
         self.schedules = [
             cut(one, day, remaining_minor=-earned_before(one, day), at_once=True) for one in self.schedules
         ]

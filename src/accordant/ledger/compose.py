@@ -11,18 +11,25 @@ import msgspec
 
 from accordant.kernel.money import Money, split_minor
 from accordant.ledger.chart import Chart, LedgerAccount, RowMissing
-from accordant.ledger.entries import Cause, JournalEntry, Posting, entry
+from accordant.ledger.entries import Cause, JournalEntry, Papers, Posting, entry
 from accordant.ledger.exchange import Rate, converted
 from accordant.ledger.patterns import Leg
 from accordant.ledger.periods import Period, PeriodRefused, posting_day
 
+#: More minor units than this no column holds, in neither database and in no ERP.
+AMOUNT_MAX = 2**63 - 1
+
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """One reason why something is not posted. ``check`` names the step of the gate, ``remedy`` what to do."""
+    """One reason why something is not posted. ``check`` names the step of the gate, ``remedy`` what to do.
+
+    ``waits_for`` is the object (``system:type/id``) with whose arrival it is looked at again by itself.
+    """
 
     check: str
     reason: str
     remedy: str
+    waits_for: str | None = None
 
     def __str__(self) -> str:
         return f"{self.reason} {self.remedy}".rstrip()
@@ -33,6 +40,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     ``source_minor`` is the total the source system states; the first ``total_legs`` of the pattern have to come to it.
     ``rate`` is needed where ``currency`` is not that of the books; ``original_currency`` is that of legs' originals.
+    ``number``, ``due_on`` and ``settles`` are kept with the entry (`entries.JournalEntry`).
     """
 
     legs: tuple[Leg, ...]
@@ -45,6 +53,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     rate: Rate | None = None
     total_legs: int = 1
     original_currency: str | None = None
+    number: str | None = None
+    due_on: date | None = None
+    settles: str | None = None
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,6 +82,8 @@ def compose(request: Request, books: Books, *, recorded_at: datetime) -> Journal
         return tuple(refusals)
     found = {use: account for use, account in accounts.items() if isinstance(account, LedgerAccount)}
     amounts = _in_books(legs, request, books.chart.currency)
+    if sum(map(abs, amounts)) > AMOUNT_MAX:
+        return (_too_much(request.cause.subject),)
     if not any(amounts):
         return (_nothing(f"{request.cause.subject} is less than one minor unit of {books.chart.currency}."),)
     return entry(
@@ -84,6 +97,7 @@ def compose(request: Request, books: Books, *, recorded_at: datetime) -> Journal
             Posting(
                 account=found[leg.use].code,
                 amount=Money(minor, books.chart.currency),
+                role=leg.use.role,
                 original=_original(leg, request),
                 party=request.party if leg.party else None,
                 dimensions=_dimensions(leg),
@@ -91,6 +105,7 @@ def compose(request: Request, books: Books, *, recorded_at: datetime) -> Journal
             for leg, minor in zip(legs, amounts, strict=True)
             if minor
         ],
+        papers=Papers(number=request.number, due_on=request.due_on, party=request.party, settles=request.settles),
     )
 
 
@@ -115,6 +130,14 @@ def _totals(request: Request, legs: Sequence[Leg]) -> list[Refusal]:
             )
         ]
     return [] if legs else [_nothing(f"{request.cause.subject} moves no money.")]
+
+
+def _too_much(subject: str) -> Refusal:
+    return Refusal(
+        check="amount",
+        reason=f"{subject} moves more minor units than a ledger can hold.",
+        remedy="Compare it with its source: an amount of this size is a mistake there.",
+    )
 
 
 def _nothing(reason: str) -> Refusal:

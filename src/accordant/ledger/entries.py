@@ -9,6 +9,7 @@ from datetime import date, datetime
 
 import msgspec
 
+from accordant.canonical.books import Role
 from accordant.kernel.errors import InvariantBroken
 from accordant.kernel.ids import derived_id
 from accordant.kernel.money import Money
@@ -19,11 +20,12 @@ class Posting(msgspec.Struct, frozen=True, kw_only=True):
 
     ``original`` is the amount in the currency of the deal, with the same sign, where that is not the entity's own.
     ``party`` is the customer whose subledger the amount belongs to, ``dimensions`` what reports cut by (product,
-    region, cost center).
+    region, cost center), ``role`` what the amount is to the rules.
     """
 
     account: str
     amount: Money
+    role: Role | None = None
     original: Money | None = None
     party: str | None = None
     dimensions: dict[str, str] = {}
@@ -58,12 +60,26 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     rule_version: int = 1
 
 
+class Papers(msgspec.Struct, frozen=True, kw_only=True):
+    """What an entry's document is known by outside the books: see `JournalEntry`."""
+
+    number: str | None = None
+    due_on: date | None = None
+    party: str | None = None
+    settles: str | None = None
+
+
+NO_PAPERS = Papers()
+
+
 class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     """Postings of one legal entity that sum to zero.
 
     ``posted_on`` is the day in the books, ``effective_on`` the day it happened: they differ when it came after its
-    period was closed. ``reverses`` names the entry this one cancels. Raises InvariantBroken when the postings do not
-    balance, hold two currencies, or are fewer than two.
+    period was closed. ``reverses`` names the entry this one cancels. ``number`` is the source's own for the document
+    behind it, ``due_on`` when that is to be paid, ``party`` whose it is, and ``settles`` names the entry of the bill
+    that this one pays or lowers. Raises InvariantBroken when the postings do not balance, hold two currencies, or are
+    fewer than two.
     """
 
     id: str
@@ -75,6 +91,10 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
     postings: tuple[Posting, ...]
     recorded_at: datetime
     reverses: str | None = None
+    number: str | None = None
+    due_on: date | None = None
+    party: str | None = None
+    settles: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.postings) < 2:
@@ -111,6 +131,7 @@ def entry(
     text: str,
     postings: Iterable[Posting],
     recorded_at: datetime,
+    papers: Papers = NO_PAPERS,
 ) -> JournalEntry:
     """An entry with its derived id. Raises InvariantBroken when it does not balance."""
     return JournalEntry(
@@ -122,14 +143,26 @@ def entry(
         text=text,
         postings=tuple(postings),
         recorded_at=recorded_at,
+        number=papers.number,
+        due_on=papers.due_on,
+        party=papers.party,
+        settles=papers.settles,
     )
 
 
-def reverse(original: JournalEntry, *, posted_on: date, event: str, text: str, recorded_at: datetime) -> JournalEntry:
+def reverse(
+    original: JournalEntry,
+    *,
+    posted_on: date,
+    event: str,
+    text: str,
+    recorded_at: datetime,
+    effective_on: date | None = None,
+) -> JournalEntry:
     """The entry that cancels ``original``: the same postings the other way round. Nothing posted is ever edited.
 
-    ``event`` is the business event that called for it. Raises InvariantBroken when ``original`` is a reversal itself:
-    what was cancelled by mistake is posted anew.
+    ``event`` is the business event that called for it, ``effective_on`` its day where that is not ``posted_on``.
+    Raises InvariantBroken when ``original`` is a reversal itself: what was cancelled by mistake is posted anew.
     """
     if original.reverses is not None:
         raise InvariantBroken(f"The entry {original.id} is a reversal; post the original again instead.")
@@ -138,12 +171,14 @@ def reverse(original: JournalEntry, *, posted_on: date, event: str, text: str, r
         id=entry_id(original.legal_entity, cause),
         legal_entity=original.legal_entity,
         posted_on=posted_on,
-        effective_on=posted_on,
+        effective_on=effective_on or posted_on,
         cause=cause,
         text=text,
         postings=tuple(_opposite(posting) for posting in original.postings),
         recorded_at=recorded_at,
         reverses=original.id,
+        number=original.number,
+        party=original.party,
     )
 
 

@@ -33,7 +33,8 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 class RevenueSchedule(msgspec.Struct, frozen=True, kw_only=True):
     """How one billed line is earned: spans one after the other. ``zone`` decides which day an instant falls on.
 
-    ``line`` names the billed line it came from.
+    ``line`` names the billed line it came from, ``product`` what was sold by it; ``billed_minor`` is what it was billed
+    at and ``booked_minor`` what that was in the currency of the books.
     """
 
     line: str
@@ -41,6 +42,9 @@ class RevenueSchedule(msgspec.Struct, frozen=True, kw_only=True):
     spans: tuple[Span, ...]
     grain: Grain = Grain.DAY
     zone: tzinfo = UTC
+    product: str | None = None
+    billed_minor: int = 0
+    booked_minor: int = 0
 
     @property
     def minor(self) -> int:
@@ -82,6 +86,17 @@ def earned_before(schedule: RevenueSchedule, day: date) -> int:
 def earned_within(schedule: RevenueSchedule, first_on: date, after_on: date) -> int:
     """What is earned from ``first_on`` until, not including, ``after_on``."""
     return earned_before(schedule, after_on) - earned_before(schedule, first_on)
+
+
+def in_books(schedule: RevenueSchedule, earned_minor: int) -> int:
+    """What an earned amount comes to in the currency of the books, at the rate it was billed at.
+
+    Deferred revenue is not money: it keeps its rate (ASC 830-10-45-18). Of a running total, so that all of it comes to
+    exactly what was deferred.
+    """
+    if schedule.billed_minor == schedule.booked_minor:
+        return earned_minor
+    return round_half_up(Fraction(schedule.booked_minor * earned_minor, schedule.billed_minor))
 
 
 def lines(schedule: RevenueSchedule) -> tuple[ScheduleLine, ...]:

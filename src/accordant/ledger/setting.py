@@ -1,6 +1,6 @@
 """The charter's ledger part as the rules use it: charts, periods, and whose books a system's bills belong in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, tzinfo
 
 import msgspec
@@ -27,9 +27,18 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     recorded_at: datetime
 
 
-def setting_of(part: LedgerPart, *, zone: tzinfo, years: range, rate_of: RateOf, recorded_at: datetime) -> Setting:
-    """The setting for the fiscal years that start in ``years``."""
-    books = {name: books_of(name, entity, years) for name, entity in part.legal_entities.items()}
+def setting_of(
+    part: LedgerPart,
+    *,
+    zone: tzinfo,
+    years: range,
+    rate_of: RateOf,
+    recorded_at: datetime,
+    kept: Iterable[Period] = (),
+) -> Setting:
+    """The setting for the fiscal years that start in ``years``; ``kept`` are periods that people closed or opened."""
+    known = tuple(kept)
+    books = {name: books_of(name, entity, years, known) for name, entity in part.legal_entities.items()}
     return Setting(
         books={system: books[entity] for system, entity in part.systems.items()},
         tax_codes={system: part.legal_entities[entity].tax_code for system, entity in part.systems.items()},
@@ -41,10 +50,13 @@ def setting_of(part: LedgerPart, *, zone: tzinfo, years: range, rate_of: RateOf,
     )
 
 
-def books_of(name: str, entity: LegalEntityPart, years: range) -> Books:
-    """The chart and the periods of one company; periods that end by ``closed_before`` are closed."""
+def books_of(name: str, entity: LegalEntityPart, years: range, kept: Iterable[Period] = ()) -> Books:
+    """The chart and the periods of one company: those of ``kept`` as they are, of the others those that end by
+    ``closed_before`` closed.
+    """
+    decided = {period.starts_on: period for period in kept if period.legal_entity == name}
     periods = [
-        _closed(period, entity.closed_before)
+        decided.get(period.starts_on) or _closed(period, entity.closed_before)
         for year in years
         for period in months(name, year=year, starts_month=entity.year_starts_month)
     ]

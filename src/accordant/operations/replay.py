@@ -295,6 +295,7 @@ def only_new(changes: Changes, aside: frozenset[int]) -> Changes:
         flags=changes.flags,
         audit=[entry for entry in changes.audit if not entry.kind.startswith("interpreter.")],
         matches=changes.matches,
+        books=changes.books,
         uses=changes.uses,
         renamed=changes.renamed,
     )
@@ -316,6 +317,7 @@ def _says_anything(changes: Changes) -> bool:
             changes.stands,
             changes.lifted,
             changes.flags,
+            changes.books.postings,
             changes.audit,
         )
     )

@@ -5,12 +5,16 @@ if no record had been decided yet, so that a plan lays down every record. Next: 
 """
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
+from accordant.canonical.events import BusinessEvent
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.kernel.errors import InvariantBroken
+from accordant.ledger.exchange import Rate
+from accordant.ledger.periods import Period
+from accordant.ports.books import Bookshelf, Dossiers, KeptPosting
 from accordant.ports.matching import MatchBook
 from accordant.ports.state import (
     Changes,
@@ -29,6 +33,11 @@ class _Overlay:
 
     def __init__(self, beneath: State) -> None:
         self._beneath = beneath
+
+    @property
+    def books(self) -> Bookshelf:
+        """See the port."""
+        return self._beneath.books
 
     @property
     def matches(self) -> MatchBook:
@@ -88,6 +97,30 @@ class _Overlay:
         return self._beneath.clearances(account_ids)
 
 
+class _ScratchBooks:
+    """`ports.books.Bookshelf` of a rehearsal."""
+
+    def __init__(self, own: Bookshelf, *, live: Bookshelf) -> None:
+        self._own = own
+        self._live = live
+
+    def dossiers(self, bills: Iterable[str], events: Iterable[str]) -> Dossiers:
+        """See the port."""
+        return self._own.dossiers(bills, events)
+
+    def held(self, root_ids: Iterable[str]) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
+        """See the port."""
+        return self._own.held(root_ids)
+
+    def periods(self) -> tuple[Period, ...]:
+        """See the port: those of the live books."""
+        return self._live.periods()
+
+    def rate_of(self, of: str, in_: str, day: date) -> Rate | None:
+        """See the port."""
+        return self._live.rate_of(of, in_, day)
+
+
 class ScratchState(_Overlay):
     """`ports.state.State` on an empty store of its own. What persons decided is read from the live state."""
 
@@ -100,6 +133,11 @@ class ScratchState(_Overlay):
     def matches(self) -> MatchBook:
         """See the port: whose record it is was decided once, and is not decided again."""
         return self._live.matches
+
+    @property
+    def books(self) -> Bookshelf:
+        """See the port: a rehearsal posts into books of its own, and what people closed is closed there too."""
+        return _ScratchBooks(self._beneath.books, live=self._live.books)
 
     def links(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, EntityRef]:
         """See the port. What the live crosswalk knows is entered here, so that names find it too."""

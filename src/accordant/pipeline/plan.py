@@ -10,9 +10,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from accordant.analytics.combine import combine
+from accordant.analytics.documents import document_facts
 from accordant.analytics.facts import Facts, account_facts, subscription_facts
 from accordant.canonical.charter import Automation, Charter, FlowPart, MappingPart, Phase, Winner, identity_systems
 from accordant.canonical.conflicts import Stand
+from accordant.canonical.documents import STEP_OF_DOCUMENT
 from accordant.canonical.entities import Account, Product, Subscription
 from accordant.canonical.intents import STEP_OF_KIND, WireValue, plan_intent
 from accordant.canonical.red_flag_kinds import RedFlagKind
@@ -36,9 +38,11 @@ from accordant.governance.hearing import Hearing
 from accordant.governance.ownership import OwnershipMatrix
 from accordant.governance.phases import Tier, cap_of
 from accordant.kernel.hashing import fingerprint
+from accordant.kernel.ids import EntityId
 from accordant.mapping.difference import difference
 from accordant.mapping.fitting import fit
 from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, translate
+from accordant.pipeline.bookkeep import Ledger
 from accordant.pipeline.contest import Umpire
 from accordant.pipeline.match import Matcher, Seated, Seats, Waiting, seat_accounts
 from accordant.pipeline.stands import Stood, with_stands
@@ -63,7 +67,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
     """A charter made ready for the desk.
 
-    ``routes`` is keyed by (source system, kind of entity), ``matchers`` by target.
+    ``routes`` is keyed by (source system, kind of entity), ``matchers`` by target; ``ledger`` is None without books.
     """
 
     charter: Charter
@@ -71,6 +75,7 @@ class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
     routes: dict[tuple[str, EntityKind], tuple[Route, ...]]
     zone: ZoneInfo
     matchers: dict[str, Matcher] = {}
+    ledger: Ledger | None = None
 
     @property
     def withheld(self) -> dict[str, frozenset[str]]:
@@ -132,6 +137,7 @@ def write_rulebook(
         routes=routes,
         zone=zone,
         matchers=_matchers(charter, routes),
+        ledger=None if charter.ledger is None else Ledger(part=charter.ledger, zone=zone, charter=charter.version),
     )
 
 
@@ -173,6 +179,7 @@ class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts
     ref: str
     cause: int | None
+    step: int
     members: tuple[str, ...] = ()
 
 
@@ -198,6 +205,7 @@ def plan(
     seats = seat_accounts([stored for stored, _ in accounts], bench, rulebook.matchers)
     bench.load_named(_names_needed(accounts, seats, bench))
     wanted = [record for stored, cause in accounts for record in _wanted(stored, cause, seats, bench, rulebook)]
+    wanted += _documents(bench, rulebook)
     refs = [record.ref for record in wanted]
     bench.load_desired(refs)
     bench.load_stands(refs)
@@ -261,6 +269,19 @@ def _wanted(
             yield _record(route, entity.ref, account_id, told, subscription, cause=cause)
 
 
+def _documents(bench: Workbench, rulebook: Rulebook) -> Iterator[_Wanted]:
+    """The records of what was posted: each document by the flow that carries its kind."""
+    for laid in bench.documents:
+        document = laid.document
+        entity = EntityRef(EntityKind.LEDGER_DOCUMENT, EntityId(document.external_id))
+        for route in rulebook.routes.get((laid.system, EntityKind.LEDGER_DOCUMENT), ()):
+            if route.flow.documents and document.document not in route.flow.documents:
+                continue
+            facts = Facts(document_facts(document))
+            record = _record(route, entity, laid.root_id, facts, None, cause=laid.cause)
+            yield msgspec.structs.replace(record, step=STEP_OF_DOCUMENT[document.document])
+
+
 def _shared_record(route: Route, seat: Seated, bench: Workbench, zone: ZoneInfo, *, cause: int | None) -> _Wanted:
     """The record of several accounts: what the first of them is called, and what they all add up to."""
     known = [stored for name in seat.members if (stored := bench.entity(name)) is not None]
@@ -309,12 +330,25 @@ def _product_names(subscriptions: Iterable[Subscription], system: str, bench: Wo
 
 
 def _record(
-    route: Route, entity: EntityRef, account_id: str, facts: Facts, state: Account | Subscription, *, cause: int | None
+    route: Route,
+    entity: EntityRef,
+    account_id: str,
+    facts: Facts,
+    state: Account | Subscription | None,
+    *,
+    cause: int | None,
 ) -> _Wanted:
     translation = translate(facts.values, route.compiled, state)
     ref = f"{route.flow.target}:{route.flow.object}/{translation.key}"
     return _Wanted(
-        route=route, entity=entity, account_id=account_id, translation=translation, facts=facts, ref=ref, cause=cause
+        route=route,
+        entity=entity,
+        account_id=account_id,
+        translation=translation,
+        facts=facts,
+        ref=ref,
+        cause=cause,
+        step=STEP_OF_KIND.get(entity.kind, 0),
     )
 
 
@@ -476,7 +510,7 @@ def _lay_intent(
         key=wanted.key,
         entity=record.entity,
         lane=wanted.lane,
-        step=STEP_OF_KIND[record.entity.kind],
+        step=record.step,
         fields=fields,
         changes=changes,
         cause=record.cause,

@@ -12,6 +12,7 @@ from accordant.canonical.observations import Interpreted, Parked, Quarantined
 from accordant.canonical.red_flags import stop_of_flag
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.governance.decide import Switches
+from accordant.pipeline.bookkeep import bookkeep
 from accordant.pipeline.flagging import raise_flags
 from accordant.pipeline.interpret import Understood, interpret
 from accordant.pipeline.listen import Listener
@@ -51,6 +52,7 @@ def process(
     bench.rebuild_standings()
     if asleep is not None:
         bench.doubted.clear()
+    bookkeep(bench, rulebook.ledger, state.books)
     raised = raise_flags(bench, rulebook.charter.red_flags, events, state)
     policy = state.policy()
     stops = [*policy.flag_stops, *(stop_of_flag(flag) for flag in raised)]

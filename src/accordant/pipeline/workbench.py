@@ -11,6 +11,7 @@ import msgspec
 from accordant.analytics.standing import advance, rebuild
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
+from accordant.canonical.documents import LedgerDocument
 from accordant.canonical.entities import Account, Entity, Product, Subscription
 from accordant.canonical.observations import Standpoint
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
@@ -20,6 +21,15 @@ from accordant.ports.audit import AuditEntry
 from accordant.ports.state import Changes, DesiredRecord, Link, ProductUse, State, StoredEntity, StoredStanding
 
 ACTOR = "accordant"
+
+
+class LaidDocument(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger document to be sent: ``system`` is the one whose books it comes of, ``root_id`` names its lane."""
+
+    document: LedgerDocument
+    system: str
+    root_id: str
+    cause: int | None
 
 
 class Workbench:
@@ -35,6 +45,8 @@ class Workbench:
         self.doubted: set[str] = set()
         #: What changed in this batch, each state before with the one after: red flags are looked for in it.
         self.advances: list[tuple[StoredEntity | None, StoredEntity]] = []
+        #: What was posted in this batch, or is to be told again.
+        self.documents: list[LaidDocument] = []
         self._state = state
         self._links: dict[ExternalRef, EntityRef] = {}
         self._entities: dict[str, StoredEntity] = {}

@@ -18,6 +18,7 @@ from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
 from accordant.kernel.errors import TransientError
 from accordant.ports.audit import AuditEntry
+from accordant.ports.books import BookChanges, Bookshelf
 from accordant.ports.flags import FlagWord
 from accordant.ports.inbox import WorkState
 from accordant.ports.matching import MatchBook, MatchChanges
@@ -167,6 +168,7 @@ class Changes(msgspec.Struct, kw_only=True):
     flag_words: list[FlagWord] = []
     audit: list[AuditEntry] = []
     matches: MatchChanges = msgspec.field(default_factory=MatchChanges)
+    books: BookChanges = msgspec.field(default_factory=BookChanges)
     uses: list[ProductUse] = []
     renamed: list[str] = []
 
@@ -177,6 +179,11 @@ class State(Protocol):
     @property
     def matches(self) -> MatchBook:
         """What was decided about whose record an account is."""
+        ...
+
+    @property
+    def books(self) -> Bookshelf:
+        """What the books hold."""
         ...
 
     def links(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, EntityRef]:

@@ -18,6 +18,15 @@ from sqlalchemy import (
 )
 
 from accordant.store.schema_base import Serial, metadata
+from accordant.store.schema_books import (
+    accounting_period,
+    journal_entry,
+    journal_line,
+    ledger_bill,
+    posting,
+    recognition,
+    revenue_schedule,
+)
 from accordant.store.schema_dispatch import product_use, restore_epoch, sent_request
 from accordant.store.schema_flags import flag_decision, red_flag
 from accordant.store.schema_governing import (
@@ -51,6 +60,7 @@ from accordant.store.schema_recovery import error_pattern, redrive_waiver, repla
 
 __all__ = [
     "APPEND_ONLY",
+    "accounting_period",
     "adopted_endpoint",
     "clearance",
     "conflict",
@@ -65,14 +75,19 @@ __all__ = [
     "flag_decision",
     "incident",
     "incident_moment",
+    "journal_entry",
+    "journal_line",
     "lag_incident",
+    "ledger_bill",
     "match_rejection",
     "metadata",
     "owed_decision",
     "person",
     "phase_grant",
     "phase_proposal",
+    "posting",
     "product_use",
+    "recognition",
     "record_link",
     "red_flag",
     "redrive_waiver",
@@ -80,6 +95,7 @@ __all__ = [
     "rehearsal_run",
     "replay_job",
     "restore_epoch",
+    "revenue_schedule",
     "review_case",
     "review_decision",
     "scheduled_job",
@@ -495,4 +511,7 @@ APPEND_ONLY: tuple[Table, ...] = (
     redrive_waiver,
     incident_moment,
     flag_decision,
+    journal_entry,
+    journal_line,
+    recognition,
 )

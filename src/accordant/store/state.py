@@ -28,6 +28,7 @@ from accordant.ports.state import (
 )
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
+from accordant.store.books import SqlBookshelf, commit_books
 from accordant.store.clearances import read_clearances
 from accordant.store.conflicts import change_stands, decode_marks, keep_decisions, read_stands
 from accordant.store.engine import Database
@@ -103,6 +104,7 @@ class SqlState:
         self._database = database
         self._guard = guard
         self._matches = SqlReviews(database)
+        self._books = SqlBookshelf(database)
 
     def under(self, guard: Guard) -> "SqlState":
         """The same state for one round: its commits ask ``guard`` first, which may refuse them."""
@@ -112,6 +114,11 @@ class SqlState:
     def matches(self) -> SqlReviews:
         """See the port."""
         return self._matches
+
+    @property
+    def books(self) -> SqlBookshelf:
+        """See the port."""
+        return self._books
 
     def links(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, EntityRef]:
         """See the port."""
@@ -231,6 +238,7 @@ class SqlState:
             _commit_entities(connection, changes, micros)
             _commit_history(connection, changes, micros)
             replaced = _commit_plans(connection, changes, now)
+            commit_books(connection, changes.books, now=now)
             keep_decisions(connection, changes.decisions)
             keep_flags(connection, changes.flags)
             keep_words(connection, changes.flag_words)

@@ -1,15 +1,8 @@
-"""The books that the stored history would make under the charter in force: read, composed, and shown. Nothing is kept.
+"""The books that the stored history would make under the charter in force: read, composed, shown. Nothing is kept."""
 
-Rates are those of the European Central Bank as far as they ship with their library; a day without one takes the last
-known before it, a day after the last one is told as missing.
-"""
-
-from datetime import date, datetime, timedelta
-from decimal import Decimal
-from functools import lru_cache
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
-from currency_converter import CurrencyConverter, RateNotFoundError
 from sqlalchemy import Connection, select
 
 from accordant.canonical.charter import Charter
@@ -19,9 +12,9 @@ from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.canonical.upcasters import read_business_event
 from accordant.kernel.errors import ConfigurationError
 from accordant.ledger.draft import Draft, History, draft
-from accordant.ledger.exchange import Rate
 from accordant.ledger.setting import setting_of
 from accordant.store.engine import Database
+from accordant.store.rates import rate_of
 from accordant.store.schema import business_event, entity
 
 _KINDS = (
@@ -32,8 +25,6 @@ _KINDS = (
     EntityKind.DISPUTE,
     EntityKind.PRICE,
 )
-#: How long a published rate stands in for days without one: banks are closed for five days at the most.
-_RATE_DAYS_MAX = 7
 
 
 class LedgerMissing(ConfigurationError):
@@ -61,30 +52,9 @@ def _history(connection: Connection) -> History:
         select(entity.c.ref, entity.c.state).where(entity.c.kind.in_([kind.value for kind in _KINDS]))
     )
     objects: dict[ExternalRef, Entity] = {ExternalRef.parse(row.ref): decode_entity(row.state) for row in rows}
-    products = {
-        price.external_id: price.product_id
-        for price in objects.values()
-        if isinstance(price, Price) and price.product_id is not None
-    }
+    products = {price.external_id: price.product_id for price in objects.values() if isinstance(price, Price)}
     return History(events=tuple(_read(body) for body in events), objects=objects, products=products)
 
 
 def _read(body: bytes) -> BusinessEvent:
     return read_business_event(body)
-
-
-def rate_of(of: str, in_: str, day: date) -> Rate | None:
-    """The reference rate of a day, or of the last banking day before it. None beyond the data."""
-    for back in range(_RATE_DAYS_MAX):
-        published = day - timedelta(days=back)
-        try:
-            rate = _central_bank().convert(1, of, in_, published)
-        except (RateNotFoundError, ValueError):
-            continue
-        return Rate(of=of, in_=in_, rate=f"{Decimal(rate):f}", source="European Central Bank", published_on=published)
-    return None
-
-
-@lru_cache(maxsize=1)
-def _central_bank() -> CurrencyConverter:
-    return CurrencyConverter(decimal=True)

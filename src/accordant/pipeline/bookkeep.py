@@ -1,0 +1,329 @@
+"""Room 6, the books: what a batch's events mean in debits and credits, posted or held with every reason.
+
+All events of a bill are read again in the order in which they happened, so that whatever arrived late, twice or before
+its parent comes to the same books. Next: `pipeline/plan.py` tells the ERP.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from accordant.canonical.books import LedgerPart
+from accordant.canonical.entities import CreditNote, Dispute, Entity, Invoice, Payment, Price, Refund
+from accordant.canonical.events import BusinessEvent
+from accordant.canonical.refs import EntityKind, ExternalRef
+from accordant.kernel.hashing import fingerprint
+from accordant.kernel.money import Money
+from accordant.ledger.bills import Bill
+from accordant.ledger.documents import document_of
+from accordant.ledger.entries import JournalEntry
+from accordant.ledger.post import MEANING, Outcome, Posted, Reader, bill_of, in_order
+from accordant.ledger.schedule import RevenueSchedule
+from accordant.ledger.setting import Setting, setting_of
+from accordant.pipeline.workbench import LaidDocument, Workbench
+from accordant.ports.books import (
+    BillState,
+    Bookshelf,
+    Dossiers,
+    KeptBill,
+    KeptEntry,
+    KeptPosting,
+    KeptSchedule,
+    PostingState,
+)
+
+#: What an event that is held may wait for: with its arrival the account's held events are looked at again.
+_AWAITED = (Invoice, Payment, Refund, CreditNote, Dispute)
+
+
+class Ledger(msgspec.Struct, frozen=True, kw_only=True):
+    """The books of a charter: its ledger part, the company's zone, and the charter's version."""
+
+    part: LedgerPart
+    zone: ZoneInfo
+    charter: str
+
+
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """A business event with the inbox event that told it; None where it was told before this batch."""
+
+    event: BusinessEvent
+    cause: int | None
+
+
+def bookkeep(bench: Workbench, ledger: Ledger | None, shelf: Bookshelf) -> None:
+    """Post what this batch's events mean, and what waited for one of its objects. Without books nothing is done."""
+    if ledger is None:
+        return
+    fresh: dict[str, Told] = {
+        event.id: Told(event=event, cause=seq)
+        for seq, _, event in bench.changes.business_events
+        if event.type in MEANING and event.subject.system in ledger.part.systems
+    }
+    moved = {after.root_id for _, after in bench.advances if isinstance(after.entity, _AWAITED)}
+    if fresh or moved:
+        held = shelf.held(moved) if moved else ()
+        waiting: dict[str, Told] = {event.id: Told(event=event, cause=kept.cause) for kept, event in held}
+        post_events(bench, waiting | fresh, ledger, shelf)
+
+
+def post_events(bench: Workbench, told: Mapping[str, Told], ledger: Ledger, shelf: Bookshelf) -> None:
+    """Lay on the bench what these events come to, together with everything else that is known of their bills."""
+    if not told:
+        return
+    found = _Objects(bench)
+    found.load(one.event for one in told.values())
+    bills = {str(bill) for one in told.values() if (bill := found.bill_of(one.event)) is not None}
+    dossiers = shelf.dossiers(bills, told)
+    events = {name: one.event for name, one in told.items()} | dossiers.events
+    found.load(events.values())
+    reader = Reader(
+        _setting(events.values(), ledger, shelf, bench.now),
+        found.objects,
+        products=found.products(),
+        posted=_posted(dossiers),
+    )
+    outcomes = [outcome for event in in_order(tuple(events.values())) if (outcome := reader.take(event)) is not None]
+    desk = _Desk(bench, ledger, dossiers, found, told)
+    for outcome in outcomes:
+        desk.lay_outcome(outcome)
+    for posted in reader.bills.values():
+        desk.lay_bill(posted)
+
+
+def _posted(dossiers: Dossiers) -> dict[str, Posted]:
+    return {
+        name: Posted(entry=dossiers.entries[kept.entry_id], asked=kept.asked)
+        for name, kept in dossiers.postings.items()
+        if kept.entry_id is not None
+    }
+
+
+def _setting(events: Iterable[BusinessEvent], ledger: Ledger, shelf: Bookshelf, now: datetime) -> Setting:
+    first = min(event.occurred_at for event in events)
+    return setting_of(
+        ledger.part,
+        zone=ledger.zone,
+        years=range(first.astimezone(ledger.zone).year - 1, now.astimezone(ledger.zone).year + 2),
+        rate_of=shelf.rate_of,
+        recorded_at=now,
+        kept=shelf.periods(),
+    )
+
+
+class _Objects:
+    """The objects that events are about, as this batch sees them: the bill behind a refund, the payment between."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self.objects: dict[ExternalRef, Entity] = {}
+        self._bench = bench
+        self._payments: dict[tuple[str, str], Payment] = {}
+        self._systems: set[str] = set()
+
+    def load(self, events: Iterable[BusinessEvent]) -> None:
+        """Fetch everything there is: in three reads, whatever their number."""
+        asked = [event for event in events if event.subject not in self.objects]
+        subjects = {event.subject for event in asked}
+        self._systems |= {ref.system for ref in subjects}
+        bench = self._bench
+        bench.load_links(subjects - bench.links.keys())
+        bench.load_entities(link.id for ref in subjects if (link := bench.links.get(ref)) is not None)
+        for ref in subjects:
+            link = bench.links.get(ref)
+            stored = None if link is None else bench.entity(link.id)
+            if stored is not None:
+                self._take(ref, stored.entity)
+        self._load_named(EntityKind.PAYMENT, _payments_named(self.objects))
+        bills = {(event.subject.system, bill.id) for event in asked if (bill := self.bill_of(event)) is not None}
+        self._load_named(EntityKind.INVOICE, bills)
+        self._load_named(EntityKind.PRICE, _prices_named(self.objects))
+
+    def bill_of(self, event: BusinessEvent) -> ExternalRef | None:
+        """The bill an event is about, as far as anybody knows."""
+        return bill_of(event, self.objects, self._payments)
+
+    def root_of(self, event: BusinessEvent) -> str:
+        """The account whose lane the event's document takes; what belongs to none stands by itself."""
+        for ref in (event.subject, event.root):
+            link = self._bench.links.get(ref)
+            stored = None if link is None else self._bench.entity(link.id)
+            if stored is not None:
+                return stored.root_id
+        return str(event.root)
+
+    def products(self) -> dict[str, str | None]:
+        """What each price sells."""
+        return {one.external_id: one.product_id for one in self.objects.values() if isinstance(one, Price)}
+
+    def _take(self, ref: ExternalRef, entity: Entity) -> None:
+        self.objects[ref] = entity
+        if isinstance(entity, Payment):
+            self._payments[ref.system, entity.external_id] = entity
+
+    def _load_named(self, kind: EntityKind, names: Iterable[tuple[str, str]]) -> None:
+        wanted = {(system, kind, name) for system, name in names}
+        self._bench.load_named(wanted)
+        for name in wanted:
+            stored = self._bench.named(*name)
+            if stored is not None:
+                self._take(stored.source, stored.entity)
+
+
+def _payments_named(objects: Mapping[ExternalRef, Entity]) -> set[tuple[str, str]]:
+    return {
+        (ref.system, one.payment_id)
+        for ref, one in objects.items()
+        if isinstance(one, Refund | Dispute) and one.payment_id is not None
+    }
+
+
+def _prices_named(objects: Mapping[ExternalRef, Entity]) -> set[tuple[str, str]]:
+    return {
+        (ref.system, line.price_id)
+        for ref, one in objects.items()
+        if isinstance(one, Invoice)
+        for line in one.lines
+        if line.price_id is not None
+    }
+
+
+class _Desk:
+    """Lays outcomes on the bench where they differ from what the books hold."""
+
+    def __init__(
+        self, bench: Workbench, ledger: Ledger, dossiers: Dossiers, found: _Objects, told: Mapping[str, Told]
+    ) -> None:
+        self._bench = bench
+        self._ledger = ledger
+        self._dossiers = dossiers
+        self._found = found
+        self._told = told
+        self._books = bench.changes.books
+        self._entries = dict(dossiers.entries)
+
+    def lay_outcome(self, outcome: Outcome) -> None:
+        """The entries that are new, and what the event came to where that changed."""
+        event = outcome.event
+        old = self._dossiers.postings.get(event.id)
+        root_id = self._found.root_of(event) if old is None else old.root_id
+        cause = old.cause if old is not None else self._told[event.id].cause
+        for entry in outcome.fresh:
+            self._entries[entry.id] = entry
+            self._books.entries.append(
+                KeptEntry(
+                    entry=entry,
+                    root_id=root_id,
+                    bill=None if outcome.bill is None else str(outcome.bill),
+                    charter=self._ledger.charter,
+                    cause=cause,
+                )
+            )
+            self._tell_entry(entry, cause)
+            self._lay_document(entry, root_id, event.subject.system, cause)
+        if outcome.entry is None and not outcome.refusals and old is None:
+            return
+        kept = KeptPosting(
+            event=event.id,
+            version=1 if old is None else old.version + 1,
+            state=PostingState.HELD if outcome.entry is None and outcome.refusals else PostingState.POSTED,
+            type=event.type.value,
+            subject=str(event.subject),
+            root_id=root_id,
+            bill=None if outcome.bill is None else str(outcome.bill),
+            happened_on=outcome.happened_on,
+            entry_id=None if outcome.entry is None else outcome.entry.id,
+            asked=outcome.asked,
+            refusals=outcome.refusals,
+            charter=self._ledger.charter if old is None or outcome.fresh else old.charter,
+            cause=cause,
+        )
+        if old is not None and kept == msgspec.structs.replace(old, version=kept.version):
+            return
+        if not outcome.fresh:
+            self._tell_posting(kept)
+        self._books.postings.append(kept)
+
+    def lay_bill(self, bill: Bill) -> None:
+        """What is left of a bill and how it is earned, where that changed."""
+        ref = str(bill.ref)
+        old = self._dossiers.bills.get(ref)
+        issued = bill.issued
+        kept = KeptBill(
+            ref=ref,
+            version=1 if old is None else old.version + 1,
+            state=BillState.VOID if bill.is_void else BillState.OPEN if bill.open_minor > 0 else BillState.SETTLED,
+            legal_entity=issued.legal_entity,
+            root_id=self._dossiers.postings[issued.cause.event].root_id
+            if issued.cause.event in self._dossiers.postings
+            else self._found.root_of(self._told[issued.cause.event].event),
+            party=issued.party,
+            number=issued.number,
+            currency=bill.currency,
+            books_currency=issued.currency,
+            total_minor=bill.total,
+            open_minor=bill.open_minor,
+            open_books_minor=bill.open_books_minor,
+            booked_on=bill.booked_on,
+            due_on=bill.due_on,
+            entry_id=issued.id,
+        )
+        if old is None or kept != msgspec.structs.replace(old, version=kept.version):
+            self._books.bills.append(kept)
+        for schedule in bill.schedules:
+            self._lay_schedule(bill, kept, schedule)
+
+    def _lay_schedule(self, bill: Bill, kept: KeptBill, schedule: RevenueSchedule) -> None:
+        name = f"{bill.ref.system}:{schedule.line}"
+        one = msgspec.structs.replace(schedule, line=name)
+        old = self._dossiers.schedules.get(name)
+        if not one.spans or (old is not None and _same(old.schedule, one)):
+            return
+        first = min(span.starts_at for span in one.spans).astimezone(one.zone).date()
+        self._books.schedules.append(
+            KeptSchedule(
+                id=name,
+                version=1 if old is None else old.version + 1,
+                legal_entity=kept.legal_entity,
+                bill=kept.ref,
+                books_currency=kept.books_currency,
+                booked_on=bill.booked_on,
+                schedule=one,
+                recognised_minor=0 if old is None else old.recognised_minor,
+                recognised_books_minor=0 if old is None else old.recognised_books_minor,
+                # Looked at anew from its first day: what was recognised is known, only the difference is posted.
+                next_on=first,
+            )
+        )
+
+    def _lay_document(self, entry: JournalEntry, root_id: str, system: str, cause: int | None) -> None:
+        cancelled = None if entry.reverses is None else self._entries[entry.reverses]
+        document = document_of(entry, cancelled)
+        self._bench.documents.append(LaidDocument(document=document, system=system, root_id=root_id, cause=cause))
+
+    def _tell_entry(self, entry: JournalEntry, cause: int | None) -> None:
+        self._bench.note(
+            "books.entry.reversed" if entry.reverses is not None else "books.entry.posted",
+            entry.id,
+            cause,
+            {
+                "event": entry.cause.event,
+                "subject": entry.cause.subject,
+                "rule": entry.cause.rule,
+                "posted_on": entry.posted_on.isoformat(),
+                "total": str(Money(entry.total_minor, entry.currency)),
+                "digest": fingerprint(msgspec.to_builtins(entry)),
+                "charter": self._ledger.charter,
+            },
+        )
+
+    def _tell_posting(self, kept: KeptPosting) -> None:
+        reasons = [str(one) for one in kept.refusals]
+        kind = "books.posting.held" if kept.state is PostingState.HELD else "books.posting.noted"
+        self._bench.note(kind, kept.event, kept.cause, {"subject": kept.subject, "reasons": reasons})
+
+
+def _same(old: RevenueSchedule, new: RevenueSchedule) -> bool:
+    """Whether both are earned alike: instants are compared as instants, whatever zone they are written in."""
+    return all(getattr(old, name) == getattr(new, name) for name in ("spans", "product", "booked_minor", "grain"))

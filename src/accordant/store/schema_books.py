@@ -1,0 +1,164 @@
+"""The tables of the books: entries with their lines, what each event came to, bills, schedules, periods.
+
+Days are text as in 2027-01-31, so that they sort; amounts are minor units. Names as in `schema.py`, which gives them
+out with the others. Next: `books.py`.
+"""
+
+from sqlalchemy import BigInteger, Column, Index, Integer, LargeBinary, PrimaryKeyConstraint, Table, Text, text
+
+from accordant.store.schema_base import metadata
+
+journal_entry = Table(
+    "journal_entry",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("legal_entity", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("posted_on", Text, nullable=False),
+    Column("effective_on", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("bill", Text),
+    Column("root_id", Text, nullable=False),
+    Column("reverses", Text),
+    Column("charter", Text, nullable=False),
+    Column("cause", BigInteger),
+    Column("body", LargeBinary, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+)
+Index("ix_journal_entry_posted", journal_entry.c.legal_entity, journal_entry.c.posted_on, journal_entry.c.id)
+Index("ix_journal_entry_event", journal_entry.c.event)
+Index("ix_journal_entry_root", journal_entry.c.root_id)
+
+journal_line = Table(
+    "journal_line",
+    metadata,
+    Column("entry_id", Text, nullable=False),
+    Column("line", Integer, nullable=False),
+    Column("legal_entity", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("posted_on", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("amount_minor", BigInteger, nullable=False),
+    Column("original_currency", Text),
+    Column("original_minor", BigInteger),
+    Column("role", Text),
+    Column("party", Text),
+    Column("product", Text),
+    PrimaryKeyConstraint("entry_id", "line"),
+)
+Index("ix_journal_line_account", journal_line.c.legal_entity, journal_line.c.account, journal_line.c.posted_on)
+
+posting = Table(
+    "posting",
+    metadata,
+    Column("event", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("root_id", Text, nullable=False),
+    Column("bill", Text),
+    Column("happened_on", Text, nullable=False),
+    Column("entry_id", Text),
+    Column("asked", Text, nullable=False),
+    Column("reasons", LargeBinary, nullable=False),
+    Column("charter", Text, nullable=False),
+    Column("cause", BigInteger),
+    Column("updated_at", BigInteger, nullable=False),
+)
+Index("ix_posting_bill", posting.c.bill)
+_HELD = "state = 'held'"
+Index("ix_posting_held", posting.c.root_id, postgresql_where=text(_HELD), sqlite_where=text(_HELD))
+
+ledger_bill = Table(
+    "ledger_bill",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("legal_entity", Text, nullable=False),
+    Column("root_id", Text, nullable=False),
+    Column("party", Text),
+    Column("number", Text),
+    Column("currency", Text, nullable=False),
+    Column("books_currency", Text, nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("open_minor", BigInteger, nullable=False),
+    Column("open_books_minor", BigInteger, nullable=False),
+    Column("booked_on", Text, nullable=False),
+    Column("due_on", Text, nullable=False),
+    Column("entry_id", Text, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+_OPEN = "state = 'open'"
+Index(
+    "ix_ledger_bill_open",
+    ledger_bill.c.legal_entity,
+    ledger_bill.c.due_on,
+    postgresql_where=text(_OPEN),
+    sqlite_where=text(_OPEN),
+)
+Index("ix_ledger_bill_root", ledger_bill.c.root_id)
+
+revenue_schedule = Table(
+    "revenue_schedule",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("legal_entity", Text, nullable=False),
+    Column("bill", Text, nullable=False),
+    Column("product", Text),
+    Column("currency", Text, nullable=False),
+    Column("books_currency", Text, nullable=False),
+    Column("booked_on", Text, nullable=False),
+    Column("starts_on", Text, nullable=False),
+    Column("ends_on", Text, nullable=False),
+    Column("minor", BigInteger, nullable=False),
+    Column("billed_minor", BigInteger, nullable=False),
+    Column("booked_minor", BigInteger, nullable=False),
+    Column("grain", Text, nullable=False),
+    Column("zone", Text, nullable=False),
+    Column("spans", LargeBinary, nullable=False),
+    Column("recognised_minor", BigInteger, nullable=False),
+    Column("recognised_books_minor", BigInteger, nullable=False),
+    Column("next_on", Text),
+    Column("updated_at", BigInteger, nullable=False),
+)
+Index("ix_revenue_schedule_bill", revenue_schedule.c.bill)
+_DUE = "next_on IS NOT NULL"
+Index(
+    "ix_revenue_schedule_next",
+    revenue_schedule.c.legal_entity,
+    revenue_schedule.c.next_on,
+    postgresql_where=text(_DUE),
+    sqlite_where=text(_DUE),
+)
+
+recognition = Table(
+    "recognition",
+    metadata,
+    Column("schedule_id", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("month_on", Text, nullable=False),
+    Column("minor", BigInteger, nullable=False),
+    Column("books_minor", BigInteger, nullable=False),
+    Column("entry_id", Text, nullable=False),
+    PrimaryKeyConstraint("schedule_id", "version"),
+)
+Index("ix_recognition_entry", recognition.c.entry_id)
+
+accounting_period = Table(
+    "accounting_period",
+    metadata,
+    Column("legal_entity", Text, nullable=False),
+    Column("starts_on", Text, nullable=False),
+    Column("ends_on", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("closed_by", Text),
+    Column("reopen_asked_by", Text),
+    Column("reopened_by", Text),
+    Column("updated_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("legal_entity", "starts_on"),
+)
