@@ -62,12 +62,19 @@ class Pool:
         self._free: list[Kept] = []
 
     @contextmanager
-    def lend(self, label: str) -> Iterator[str]:
-        """The address of a database with every table, without a row, whose numbers begin at 1."""
+    def lend(self, label: str, *, durable: bool = False) -> Iterator[str]:
+        """The address of a database with every table, without a row, whose numbers begin at 1.
+
+        ``durable``: its commits wait for the disk, as a server demands of its store.
+        """
         kept = self._free.pop() if self._free else self._make(label)
+        if durable:
+            set_forgetful(kept.url, forgetful=False)
         try:
             yield kept.url
         finally:
+            if durable:
+                set_forgetful(kept.url, forgetful=True)
             if is_emptied(kept):
                 self._free.append(kept)
             else:
@@ -82,12 +89,18 @@ class Pool:
         url = create(self._server, label)
         with closing(Database(url)) as database:
             migrate(database)
+        set_forgetful(url, forgetful=True)
         with psycopg.connect(url, autocommit=True) as connection:
-            name = sql.Identifier(connection.info.dbname)
-            # What a power cut would take from a test's database is of no use to anybody.
-            connection.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(name))
             tables = tuple(row[0] for row in connection.execute(_TABLES))
             return Kept(url, tables, shape_of(connection))
+
+
+def set_forgetful(url: str, *, forgetful: bool) -> None:
+    """Whether sessions that begin from now on wait for the disk: what a power cut takes from a test is of no use."""
+    order = "SET synchronous_commit = off" if forgetful else "RESET synchronous_commit"
+    with psycopg.connect(url, autocommit=True) as connection:
+        name = sql.Identifier(connection.info.dbname)
+        connection.execute(sql.SQL("ALTER DATABASE {} {}").format(name, sql.SQL(order)))
 
 
 def is_emptied(kept: Kept) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -145,6 +147,30 @@ async def test_the_figures_say_what_happened_and_name_nobody(watched: Watched) -
         customer = json.loads(event.body)["data"]["object"]
         for personal in (customer["email"], customer["name"], customer["id"], event.id):
             assert personal not in everything
+
+
+async def test_prometheus_own_checker_takes_the_figures(watched: Watched) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian's package prometheus has it)")
+    await watched.deliver(_customers(2))
+    async with watched.client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}) as answer:
+        text = await answer.read()
+    checked = await asyncio.to_thread(
+        subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True, check=False
+    )
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
+
+
+async def test_a_collector_that_stays_away_takes_nobody_out_of_service(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traces are looked at by people; whether deliveries are taken must not hang on whoever keeps them."""
+    loops = {loop.name: loop for loop in watched.server._tasks}
+    monkeypatch.setattr(loops["spans"], "failures", 50)
+    assert watched.server.health(None).status == "ok"
+    monkeypatch.setattr(loops["courier-salesforce"], "failures", 50)
+    assert watched.server.health(None).problems == ("courier-salesforce failed 50 times in a row.",)
 
 
 async def test_the_figures_are_for_those_who_have_the_token(watched: Watched) -> None:

@@ -8,10 +8,32 @@ from pathlib import Path
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from accordant.kernel.money import Money
+from accordant.views.load import Load
+from accordant.views.overview import FlowLag
+from accordant.views.status import TroubleCounts
+from accordant.web.exposition import Live, exposition
 
 ROOT = Path(__file__).parents[2]
 _EXPOSITION = (ROOT / "src/accordant/web/exposition.py").read_text(encoding="utf-8")
 _FIGURE = re.compile(r"\baccordant_[a-z_]+\b")
+
+
+_FLOW = FlowLag(
+    flow="accounts", source="stripe", target="crm", object="Account", phase="live", expected_lag_s=60,
+    incident_lag_s=900, settled=1, lag_p50_s=1.0, lag_p95_s=2.0, waiting=1, oldest_wait_s=3.0,
+)  # fmt: skip
+#: One of everything, so that every figure has its labels.
+LOAD = Load(
+    events={"received": 1}, oldest_event_s=1.0, writes={("crm", "pending"): 1}, oldest_write_s={"crm": 1.0},
+    trouble=TroubleCounts(), flows=(_FLOW,), customers=1, worth=(Money(1, "EUR"),), unsent_alerts=0,
+)  # fmt: skip
+LIVE = Live(
+    deliveries={("stripe", "new"): 1}, writes={("accounts", "crm", "Applied"): 1}, commits=1, committed=1,
+    breakers={"crm": 0}, loops={"rooms": 0}, store_write_s=0.001,
+)  # fmt: skip
 
 
 def _known() -> set[str]:
@@ -28,6 +50,39 @@ def test_every_figure_that_is_named_exists(path: str) -> None:
     named = set(_FIGURE.findall((ROOT / path).read_text(encoding="utf-8")))
     assert named
     assert named <= _known()
+
+
+def _labels() -> dict[str, set[str]]:
+    """The labels each figure has, by asking the exposition itself for one of each."""
+    text = exposition(LOAD, LIVE).decode()
+    return {
+        sample.name: set(sample.labels) for family in text_string_to_metric_families(text) for sample in family.samples
+    }
+
+
+def _queries() -> list[str]:
+    """Everything Prometheus is asked: by the panels, by what a panel's visitor may choose, and by the alerts."""
+    board = json.loads((ROOT / "deploy/grafana/accordant.json").read_text(encoding="utf-8"))
+    rules = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+    asked = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
+    return [*asked, *(rule["expr"] for rule in rules)]
+
+
+def test_every_query_names_labels_that_its_figures_have() -> None:
+    labels = _labels()
+    assert labels.keys() == _known()
+    queries = _queries()
+    assert len(queries) > 20
+    # Whether a process answers at all is Prometheus' own figure.
+    for query in (one for one in queries if not one.startswith("up{")):
+        figures = set(_FIGURE.findall(query))
+        assert figures, query
+        assert figures <= labels.keys(), query
+        known = set().union(*(labels[name] for name in figures)) | {"job", "instance"}
+        chosen = re.findall(r"[{,]\s*([a-z_]+)\s*(?:=|!)", query)
+        grouped = re.findall(r"\b(?:by|without|on|ignoring)\s*\(([^)]+)\)", query)
+        asked = {*chosen, *(name.strip() for group in grouped for name in group.split(","))}
+        assert asked <= known, query
 
 
 def test_every_figure_is_explained() -> None:

@@ -56,6 +56,10 @@ class Observed(Protocol):
         """Make one small commit. Raises TransientError when the store cannot."""
         ...
 
+    def doubt(self) -> str | None:
+        """Why a commit of the store could be gone after a power cut. Raises TransientError when it cannot be asked."""
+        ...
+
 
 class Observer:
     """Answers the paths above for one process. ``is_open``: only this machine can reach the port."""
@@ -89,9 +93,10 @@ class Observer:
     def _ready(self) -> Health:
         try:
             self._timed_probe()
+            # Somebody may have turned it off since the start, which refuses it.
+            return self._observed.health(self._observed.doubt())
         except TransientError as error:
             return self._observed.health(error.message)
-        return self._observed.health(None)
 
     def _timed_probe(self) -> float:
         began = time.perf_counter()

@@ -21,6 +21,7 @@ from accordant.runtime.group_commit import GroupCommit
 from accordant.runtime.worker import AsyncLoop, Loop
 from accordant.settings import EVERYTHING, Role
 from accordant.store.bell import bell_of
+from accordant.store.durability import forgetful, refuse_forgetful
 from accordant.store.lanes import BEAT
 from accordant.views.load import Load, load
 from accordant.web.app import Front
@@ -46,6 +47,9 @@ _DRAIN_S = 20.0
 _HOUSE_TTL = timedelta(seconds=24)
 #: Failures in a row after which a loop counts as standing still.
 LOOP_FAILURES_MAX = 5
+#: Loops without which every delivery is taken and every write is made: that they stand still is a figure, not a reason
+#: to send the traffic elsewhere.
+_ASIDE = frozenset({"spans"})
 
 _log = structlog.get_logger("server")
 
@@ -114,8 +118,12 @@ class HubServer:
         self._listeners: list[Listener] = []
 
     async def start(self) -> None:
-        """Listen, and begin to work. Raises ConfigurationError where everybody on the network could act."""
+        """Listen, and begin to work.
+
+        Raises: ConfigurationError where everybody on the network could act, or where a commit is not on the disk.
+        """
         await asyncio.to_thread(self._refuse_an_open_console)
+        await asyncio.to_thread(refuse_forgetful, self.hub.database)
         await asyncio.to_thread(self.hub.enforce_charter)
         if Role.WORKER in self.roles:
             self._heart.start()
@@ -251,7 +259,9 @@ class HubServer:
         """See `web.observe.Observed`."""
         loops = self.live({}, 0.0).loops
         standing = [
-            f"{name} failed {count} times in a row." for name, count in loops.items() if count >= LOOP_FAILURES_MAX
+            f"{name} failed {count} times in a row."
+            for name, count in loops.items()
+            if count >= LOOP_FAILURES_MAX and name not in _ASIDE
         ]
         problems = (*([problem] if problem else []), *standing)
         return Health(
@@ -285,6 +295,11 @@ class HubServer:
     def probe(self) -> None:
         """See `web.observe.Observed`."""
         self.hub.cursors.move("probe", 0, now=self.hub.clock())
+
+    def doubt(self) -> str | None:
+        """See `web.observe.Observed`."""
+        found = forgetful(self.hub.database)
+        return None if found is None else f"{found} {found.remedy}"
 
 
 async def serve(hub: Hub, *, host: str, port: int, ready: Callable[[HubServer], None]) -> None:

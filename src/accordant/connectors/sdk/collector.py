@@ -3,6 +3,7 @@
 Off, and free, while no endpoint is set. The libraries are an extra: ``pip install 'accordant[tracing]'``.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib import import_module
@@ -15,12 +16,35 @@ from accordant.kernel.errors import ConfigurationError, TransientError
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _SCOPE = "accordant"
+#: Under this name the library tells each of its tries, with a trace where it met something it did not expect.
+_LIBRARY = "opentelemetry"
 
 
 def wants_spans(environment: Mapping[str, str]) -> bool:
     """Whether a collector is configured."""
     is_off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
     return not is_off and any(environment.get(name) for name in _ENDPOINTS)
+
+
+class _Overheard(logging.Handler):
+    """Keeps what the library last complained of: one line of ours says it, instead of several of its own."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._said = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the error that a record names, else its words; its last record only says that there were several."""
+        named = record.args if isinstance(record.args, tuple) else ()
+        errors = [one for one in (*named, record.exc_info and record.exc_info[1]) if isinstance(one, Exception)]
+        said = str(errors[0] if errors else record.getMessage()).strip().partition("\n")[0]
+        if errors or not self._said:
+            self._said = said
+
+    def taken(self) -> str:
+        """The last complaint, once."""
+        said, self._said = self._said, ""
+        return said
 
 
 class SpanSender:
@@ -42,6 +66,9 @@ class SpanSender:
         self._scope = import_module("opentelemetry.sdk.util.instrumentation").InstrumentationScope(_SCOPE)
         if not environment.get("OTEL_SERVICE_NAME"):
             self._resource = self._resource.merge(self._sdk.Resource({"service.name": _SCOPE}))
+        self._overheard = _Overheard()
+        log = logging.getLogger(_LIBRARY)
+        log.handlers, log.propagate = [self._overheard], False
         exporter = import_module("opentelemetry.exporter.otlp.proto.http.trace_exporter")
         self._exporter = exporter.OTLPSpanExporter()
 
@@ -54,8 +81,10 @@ class SpanSender:
         """Send them all, or raise TransientError: then they are sent again, with the same ids."""
         if not spans:
             return
+        self._overheard.taken()
         if self._exporter.export([self._readable(span) for span in spans]) is not self._result.SUCCESS:
-            raise TransientError("The collector for traces did not take the spans.", retry_after_s=5.0)
+            why = self._overheard.taken() or "it gave no reason"
+            raise TransientError(f"The collector for traces did not take the spans: {why}", retry_after_s=5.0)
 
     def close(self) -> None:
         """Close the connection."""
