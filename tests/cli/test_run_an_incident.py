@@ -67,6 +67,17 @@ async def test_the_page_on_incidents_is_true(tmp_path: Path, repository: Path, t
         )
 
 
+async def test_one_that_was_opened_by_mistake_is_cancelled(tmp_path: Path, terminal: Terminal) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
+        terminal.use(one.settings)
+        assert (await terminal.ask("incident", "cancel", "--because", "none", "--as", "Ada")).code == 2
+        assert (await terminal.ask("incident", "open", "False alarm", "--as", "Ada")).code == 0
+        said = await terminal.ask("incident", "cancel", "--because", "It was a drill.", "--as", "Ada")
+        assert (said.code, "goes on" in said.out) == (0, True), said
+        assert one.hub.state.switches() == frozenset()
+        assert (await terminal.ask("incident", "status")).code == 0
+
+
 async def test_what_is_in_the_way_is_said_and_nothing_is_skipped(tmp_path: Path, terminal: Terminal) -> None:
     async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
         await an_outage(one)

@@ -180,15 +180,17 @@ class Site:
 
     async def ready(self, timeout_s: float = 60.0) -> float:
         """Wait until the door says that it can work; the seconds that took."""
-        began = time.monotonic()
+        began, said = time.monotonic(), "nothing"
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as client:
             while time.monotonic() - began < timeout_s:
                 with suppress(aiohttp.ClientError, TimeoutError):
                     async with client.get(f"http://{HOST}:{self.port}/health/ready") as answer:
                         if answer.status == 200:
                             return time.monotonic() - began
+                        said = await answer.text()
                 await asyncio.sleep(0.1)
-        raise AssertionError(f"the hub was not ready within {timeout_s} s")
+        tails = "\n".join(one.tail() for one in self.processes.values())
+        raise AssertionError(f"the hub was not ready within {timeout_s} s: it said {said}; its log ends:\n{tails}")
 
     # -- life ------------------------------------------------------------------------------------------------------
 

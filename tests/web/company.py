@@ -58,6 +58,7 @@ from accordant.operations.rehearsal_desk import RehearsalDesk
 from accordant.operations.replay import ReplayCount
 from accordant.operations.restore import ConflictClosed, Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
+from accordant.operations.settle_letter import Finding
 from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import Found
@@ -223,6 +224,12 @@ class ConsoleDesk:
                 .values(state="pending")
             )
         return Redriven(intents=tuple(ids[: done.rowcount]))
+
+    def settle(self, letter: str, finding: Finding) -> Redriven | None:
+        raise RejectedError(f"{letter} can be asked for.")
+
+    def is_unaskable(self, target: str, object_name: str) -> bool:
+        return False
 
     def count_replay(self, order: ReplayOrder) -> ReplayCount:
         return ReplayCount(classes=())

@@ -24,7 +24,7 @@ from tests.web.company import ConsoleDesk, browse, open_store
 TOKEN = "a-long-random-console-token"
 KEY = b"a key of the test's own, 32 bytes"
 HERE = {"origin": "http://testserver.local"}
-MUTATIONS = ("/trouble/retry", "/flows/pause", "/flows/resume", "/sign-in", "/sign-out")
+MUTATIONS = ("/trouble/retry", "/trouble/settle", "/flows/pause", "/flows/resume", "/sign-in", "/sign-out")
 
 
 @pytest.fixture

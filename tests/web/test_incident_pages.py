@@ -60,6 +60,34 @@ async def test_an_incident_is_led_from_its_page(tmp_path: Path) -> None:
             assert guest.get("/incident/inc_nothing").status_code == 404
 
 
+async def test_one_that_was_opened_by_mistake_is_cancelled_from_its_page(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
+        one.sell(1)
+        await one.settle()
+        caretaker = Caretaker(one.hub)
+        with browsing(one) as guest:
+            assert send(guest, "cancel", because="Never open.")[0] == 409
+            assert send(guest, "open", title="False alarm", since="")[0] == 303
+            assert 'action="/incident/cancel"' in guest.get("/incident").text
+            assert send(guest, "cancel", because=" ")[0] == 409
+            assert send(guest, "cancel", because="A <test> of the siren.")[0] == 303
+            page = guest.get("/incident?told=cancelled").text
+            assert "goes on" in page
+            assert "cancelled" in page
+            name = re.findall(r"/incident/(inc_\w+)", page)[0]
+            past = guest.get(f"/incident/{name}").text
+            assert "A &lt;test&gt; of the siren." in past
+            assert "every record matched" not in past
+            assert past.count('<li class="done"') == 0
+            assert send(guest, "open", title="A real one", since="")[0] == 303
+            for _ in range(2):
+                one.clock.move(minutes=1)
+                assert send(guest, "advance")[0] == 303
+                assert await caretaker.incident_round()
+            assert 'action="/incident/cancel"' not in guest.get("/incident").text
+            assert send(guest, "cancel", because="Too late.")[0] == 409
+
+
 async def test_a_target_that_is_away_is_said_and_asked_again(tmp_path: Path) -> None:
     async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
         one.sell(1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from accordant.views.incident import IncidentReport, RailStep
 
 incident_app = App(
-    name="incident", help="Recover step by step after an incident: open, status, advance, close, export."
+    name="incident", help="Recover step by step after an incident: open, status, advance, close, cancel, export."
 )
 
 _MARKS = {"done": "done", "here": "here", "ahead": ""}
@@ -30,6 +30,7 @@ _MARKS = {"done": "done", "here": "here", "ahead": ""}
 @asynccontextmanager
 async def _room(common: Common) -> "AsyncIterator[tuple[IncidentRoom, Database]]":
     from accordant.operations.incident_room import IncidentRoom
+    from accordant.runtime.renewal import renewed
     from accordant.store.incidents import SqlIncidentBook
     from accordant.web.lookout import Lookout
 
@@ -39,7 +40,7 @@ async def _room(common: Common) -> "AsyncIterator[tuple[IncidentRoom, Database]]
         async def sweep(system: str) -> object:
             return await lookout.sweep(system, actor="incident") if system in lookout.systems else None
 
-        yield IncidentRoom(hub, SqlIncidentBook(hub.database), sweep=sweep), hub.database
+        yield IncidentRoom(hub, SqlIncidentBook(hub.database), sweep=sweep, renewed=renewed), hub.database
 
 
 @incident_app.command(name="open")
@@ -99,6 +100,27 @@ async def _move(common: Common, actor: str, *, closing: bool) -> int:
             standing = await act(actor=actor, tell=lambda _what, done, total: meter(done, total))
         _tell(common, database, standing)
         return 0 if standing.moved else 1
+
+
+@incident_app.command
+def cancel(
+    *,
+    because: Annotated[str, Parameter(help="Why it was a mistake.")],
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """End an incident that was opened by mistake, and release what it stopped: only before records were worked on."""
+    return asyncio.run(_cancel(common, because, person(who, common=common)))
+
+
+async def _cancel(common: Common, because: str, actor: str) -> int:
+    async with _room(common) as (room, _):
+        ended = room.cancel(actor=actor, because=because)
+    if common.json:
+        emit({"incident": ended})
+    else:
+        say(f"{ended.title}: cancelled. What it had stopped goes on.")
+    return 0
 
 
 @incident_app.command

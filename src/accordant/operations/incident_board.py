@@ -19,8 +19,10 @@ from accordant.orchestration.incident import (
     Incident,
     Measured,
     Moment,
+    NotYet,
     RecoveryStep,
     Stop,
+    cancel,
     exit_of,
     open_incident,
     released_at,
@@ -29,7 +31,7 @@ from accordant.orchestration.incident import (
 )
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.audit import AuditEntry
-from accordant.ports.incident import IncidentBook, NoIncident
+from accordant.ports.incident import IncidentBook, IncidentMoved, NoIncident
 from accordant.ports.state import State
 from accordant.ports.switches import Switchboard
 
@@ -120,6 +122,28 @@ class IncidentBoard:
         self.book.keep(asked, [moment_of(incident, actor, "asked", told, now)], entry_of(asked, "asked", actor, now))
         return asked
 
+    def cancel(self, *, actor: str, because: str) -> Incident:
+        """End an incident that was opened by mistake, and release what it stopped.
+
+        Raises NoIncident, IncidentMoved, RejectedError without a name or a reason and where the recovery has begun.
+        """
+        incident, now = self.current(), self._clock()
+        named(actor, because)
+        ended = cancel(incident, because=because.strip(), now=now)
+        if isinstance(ended, NotYet):
+            raise RejectedError(" ".join(ended.exit.obstacles), remedy="Go on with `accordant incident advance`.")
+        # Released before it is kept: a crash in between leaves an incident whose stops are thrown again, never stops
+        # that belong to nobody.
+        self.move_switches(ended, actor)
+        moment = moment_of(incident, actor, "cancelled", f"Opened by mistake: {ended.cancelled_because}", now)
+        try:
+            self.book.keep(ended, [moment], entry_of(ended, "cancelled", actor, now))
+        except IncidentMoved:
+            self.move_switches(self.current(), actor)
+            raise
+        self.move_switches(ended, actor)
+        return ended
+
     def with_live(self, incident: Incident, measured: Measured) -> Measured:
         """What can be counted at any moment: switches, and writes that left before the stop."""
         thrown = self._state.switches()
@@ -195,6 +219,7 @@ def summary_of(measured: Measured) -> str:
 
 def entry_of(incident: Incident, what: str, actor: str, now: datetime, measured: Measured | None = None) -> AuditEntry:
     body: dict[str, str | int | bool | list[str] | None] = {
+        "because": incident.cancelled_because,
         "title": incident.title,
         "step": None if incident.step is None else incident.step.value,
         "version": incident.version,

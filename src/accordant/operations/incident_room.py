@@ -5,6 +5,7 @@ from by asking again. Next: `incident_work.py`, what is done at each step.
 """
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Protocol
@@ -29,8 +30,9 @@ from accordant.ports.incident import IncidentBook, IncidentMoved
 from accordant.ports.switches import Switchboard
 
 _RIGHT = "incident"
-#: How long one process may work on a step before another may begin it anew; nothing is done twice by that.
-_WORK_LEASE = timedelta(minutes=5)
+#: How long after its last sign of life a process that works on a step is taken for gone, and another begins it anew;
+#: nothing is done twice by that.
+WORK_LEASE = timedelta(minutes=5)
 
 #: Says whether a step may be left: to the next one, or to the end.
 Leave = Callable[..., Incident | NotYet]
@@ -54,6 +56,14 @@ class Rights(Protocol):
         ...
 
 
+class Renewed(Protocol):
+    """Renews a right, again and again, while something is done under it."""
+
+    def __call__(self, renew: Callable[[], object], /, *, ttl: timedelta) -> AbstractAsyncContextManager[None]:
+        """A block at whose end it is renewed no more."""
+        ...
+
+
 class IncidentHub(RecoveryHub, Protocol):
     """The hub, as far as an incident needs it beside the work on its steps."""
 
@@ -68,7 +78,15 @@ class IncidentHub(RecoveryHub, Protocol):
 class IncidentRoom(IncidentBoard):
     """The incidents of one hub, with the hands to work on them. ``sweep`` fetches missed events of a system, if any."""
 
-    def __init__(self, hub: IncidentHub, book: IncidentBook, *, sweep: SweepOne | None = None) -> None:
+    def __init__(
+        self,
+        hub: IncidentHub,
+        book: IncidentBook,
+        *,
+        renewed: Renewed,
+        sweep: SweepOne | None = None,
+        lease: timedelta = WORK_LEASE,
+    ) -> None:
         super().__init__(
             book,
             hub.state,
@@ -79,6 +97,8 @@ class IncidentRoom(IncidentBoard):
         )
         self._hub = hub
         self._sweep = sweep
+        self._renewed = renewed
+        self._lease = lease
 
     async def advance(self, *, actor: str, tell: Tell = tell_nobody) -> Standing:
         """Work on the step, then go on to the next where its exit holds.
@@ -119,11 +139,17 @@ class IncidentRoom(IncidentBoard):
 
     async def _alone(self, act: Callable[[], Awaitable[Standing]]) -> Standing:
         leases = self._hub.leases
-        token = await off_loop(partial(leases.try_acquire, _RIGHT, ttl=_WORK_LEASE, now=self._clock()))
+
+        def take() -> int | None:
+            return leases.try_acquire(_RIGHT, ttl=self._lease, now=self._clock())
+
+        token = await off_loop(take)
         if token is None:
             raise IncidentBusy
         try:
-            return await act()
+            # A step may take hours: a lease that ran out meanwhile would have another process begin it anew.
+            async with self._renewed(take, ttl=self._lease):
+                return await act()
         finally:
             await off_loop(partial(leases.release, _RIGHT, token=token))
 

@@ -17,6 +17,7 @@ from accordant.operations.patterns import LetterGroup, describe_pattern, find_le
 from accordant.operations.redrive import Redriven, RedrivePlan, Terms, plan_redrive, redrive, waive_window
 from accordant.operations.redrive_checks import Installed, RedriveOrder
 from accordant.operations.replay import Progress, ReplayCount, Rights, Stage, begin_replay, count_replay, resume_replay
+from accordant.operations.settle_letter import Finding, settle_letter
 from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.work import Shield
 from accordant.ports.connector import DestinationClass, Inbound, Outbound
@@ -104,6 +105,22 @@ class RecoveryRoom:
             switches=self._switches(),
             now=self._clock(),
         )
+
+    def settle(self, letter: str, finding: Finding) -> Redriven | None:
+        """Store what a person found of a write whose target cannot be asked. Raises as ``settle_letter``."""
+        return settle_letter(
+            letter,
+            finding,
+            terms=self._terms(),
+            letters=self.letters,
+            courier=self._rulebook().charter.courier,
+            redrive=lambda order: self.redrive([letter], order),
+            now=self._clock(),
+        )
+
+    def is_unaskable(self, target: str, object_name: str) -> bool:
+        """Whether nobody but a person can say what became of a write to these objects."""
+        return self._offers(target, object_name) is DestinationClass.NOTHING
 
     def waive(self, ids: Sequence[str], *, actor: str, reason: str) -> tuple[str, ...]:
         """Let somebody else redrive letters that are past their provider's window. Raises RejectedError."""

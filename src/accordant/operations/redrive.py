@@ -94,11 +94,14 @@ def plan_redrive(
         if name not in intents and (name not in seqs or f"event/{seqs[name]}" not in events)
     ]
     waivers = letters.waivers([*intents, *events])
+    answered = letters.answered({intent.record for intent in intents.values()})
     ask_gates = gate_asker(state, lambda: now)
     ready: list[DeadIntent] = []
     for intent in intents.values():
         reason = _too_old(intent.id, intent.said_by, intent.said_at, waivers, actor=actor, terms=terms, now=now)
-        reason = reason or _obstacle(intent, rulebook, terms, switches, ask_gates)
+        reason = reason or _obstacle(
+            intent, rulebook, terms, switches, ask_gates, is_answered=intent.record in answered
+        )
         if reason is None:
             ready.append(intent)
         else:
@@ -213,13 +216,19 @@ def _too_old(
 
 
 def _obstacle(
-    intent: DeadIntent, rulebook: Rulebook, terms: Terms, switches: Switches, ask_gates: AskGates
+    intent: DeadIntent,
+    rulebook: Rulebook,
+    terms: Terms,
+    switches: Switches,
+    ask_gates: AskGates,
+    *,
+    is_answered: bool,
 ) -> str | None:
     """Why this write may not be put back now."""
     route = rulebook.route(intent.flow)
     if route is None:
         return f"The charter has no flow named {intent.flow} any more."
-    twice = write_objection(intent.target, terms.offers(intent.target, intent.object))
+    twice = write_objection(intent.target, terms.offers(intent.target, intent.object), is_answered=is_answered)
     if twice is not None:
         return twice
     verdicts = ask_gates(route.rules.gates, intent.account_id)

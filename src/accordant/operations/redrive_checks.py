@@ -77,10 +77,18 @@ def fix_objection(fix: str, installed: Installed) -> str | None:
     return None
 
 
-def write_objection(target: str, offers: DestinationClass | None) -> str | None:
-    """Why a write to this target may not be repeated (check 2): it has to offer something against writing twice."""
-    if offers in {None, DestinationClass.NOTHING}:
-        return f"{target} offers nothing against writing twice; write this record there by hand."
+def write_objection(target: str, offers: DestinationClass | None, *, is_answered: bool) -> str | None:
+    """Why a write to this target may not be repeated (check 2): it has to offer something against writing twice.
+
+    ``is_answered``: of the record's last request it is known what became of it, by an answer or by a person's word.
+    """
+    if offers is None:
+        return f"{target} is not there to be written; put its system back into the charter first."
+    if offers is DestinationClass.NOTHING and not is_answered:
+        return (
+            f"{target} offers nothing against writing twice and cannot be asked what became of the write: look there, "
+            "then say what you found (accordant settle)."
+        )
     return None
 
 

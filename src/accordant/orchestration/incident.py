@@ -120,6 +120,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """One incident. ``since`` is from when on events may have been missed or lost; ``step`` is None once it is closed.
 
     ``entered_at`` is when its step began, ``measured`` what was found last. ``version`` counts its states from 1.
+    ``cancelled_because`` is why it ended without a recovery: it had been opened by mistake.
     """
 
     id: str
@@ -134,6 +135,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     measured: Measured | None = None
     asked: Asked | None = None
     closed_at: datetime | None = None
+    cancelled_because: str | None = None
 
 
 class Moment(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,6 +276,17 @@ def close(incident: Incident, measured: Measured, *, now: datetime) -> Incident 
     if not found.is_met:
         return NotYet(exit=found)
     return msgspec.structs.replace(_at(incident, None, now), closed_at=now)
+
+
+def cancel(incident: Incident, *, because: str, now: datetime) -> Incident | NotYet:
+    """The incident ended as one that was opened by mistake; what is in the way once records were worked on.
+
+    Up to there nothing was done but to stop: ending it skips no step of a recovery that had begun.
+    """
+    if incident.step is None or incident.step.compares:
+        told = "It has gone past the stops, so it is left step by step: records that match end it, no word does."
+        return NotYet(exit=Exit(figure=None, of="steps left", is_met=False, obstacles=(told,)))
+    return msgspec.structs.replace(_at(incident, None, now), closed_at=now, cancelled_because=because)
 
 
 def with_measured(incident: Incident, measured: Measured) -> Incident:

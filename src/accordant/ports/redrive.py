@@ -7,6 +7,7 @@ from typing import Protocol
 import msgspec
 
 from accordant.ports.audit import AuditEntry
+from accordant.ports.outbox import LeasedIntent, Verdict
 
 
 class DeadIntent(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,4 +97,22 @@ class DeadLetters(Protocol):
 
     def waive(self, waivers: Sequence[WindowWaiver], entries: Sequence[AuditEntry]) -> None:
         """Keep waivers with their lines of the trail."""
+        ...
+
+    def lend(self, letter: str) -> LeasedIntent | None:
+        """A dead write as a courier would hold it, for whoever knows what became of it; None when it is not dead."""
+        ...
+
+    def close(self, verdict: Verdict, *, now: datetime) -> bool:
+        """Store the verdict on a dead write that was lent, as `Outbox.settle` would, and open its lane where no other
+        dead letter keeps it closed. False, and nothing is changed, when it is not dead any more.
+        """
+        ...
+
+    def note_absent(self, letter: DeadIntent, entries: Sequence[AuditEntry], *, now: datetime) -> None:
+        """Remember that no request for this record is open: what went out last did not arrive."""
+        ...
+
+    def answered(self, records: Iterable[str]) -> frozenset[str]:
+        """Those of these records (``target:object/key``) of whose last request it is known what became of it."""
         ...

@@ -6,7 +6,6 @@ made up for once. A job that failed is tried again after a pause, until its tick
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 from typing import Protocol
 
@@ -16,6 +15,7 @@ from accordant.kernel.clock import Clock
 from accordant.kernel.errors import TransientError
 from accordant.kernel.ticks import last_tick
 from accordant.ports.jobs import JobBook
+from accordant.runtime.renewal import renewed
 from accordant.runtime.worker import Failed, guarded
 
 #: A lease that nobody renews is free after this; a running job renews it three times as often.
@@ -84,11 +84,8 @@ async def _run(job: Job, tick: datetime, *, book: JobBook, leases: JobLeases, cl
     assert before is not None  # noqa: S101  it was due, so it is known
     started = msgspec.structs.replace(before, started_at=clock(), finished_at=None, outcome=None, told=None)
     await asyncio.to_thread(book.keep, started)
-    renewing = asyncio.create_task(_renew(job, leases, clock))
-    try:
+    async with renewed(lambda: leases.acquire(f"job/{job.name}", ttl=LEASE, now=clock()), ttl=LEASE):
         answer = await guarded(job.run)
-    finally:
-        renewing.cancel()
     failed = isinstance(answer, Failed)
     state = msgspec.structs.replace(
         started,
@@ -98,10 +95,3 @@ async def _run(job: Job, tick: datetime, *, book: JobBook, leases: JobLeases, cl
         told=answer.reason if isinstance(answer, Failed) else answer,
     )
     await asyncio.to_thread(book.keep, state)
-
-
-async def _renew(job: Job, leases: JobLeases, clock: Clock) -> None:
-    while True:
-        await asyncio.sleep(LEASE.total_seconds() / 3)
-        with suppress(TransientError):  # the next renewal comes before the lease ends
-            await asyncio.to_thread(leases.acquire, f"job/{job.name}", ttl=LEASE, now=clock())

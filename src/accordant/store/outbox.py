@@ -143,9 +143,7 @@ class SqlOutbox:
             if done != len(verdicts):
                 problem = "leases were taken over before their answers came."
                 raise LeaseLost(f"{len(verdicts) - done} of {len(verdicts)} {problem}")
-            _keep_receipts(connection, verdicts)
-            _remember(connection, verdicts)
-            _confirm(connection, verdicts)
+            keep_outcome(connection, verdicts)
             keep_relinks(connection, [verdict.relink for verdict in verdicts if verdict.relink is not None], now)
             keep_questions(connection, [verdict.case for verdict in verdicts if verdict.case is not None], now)
             for verdict in verdicts:
@@ -171,6 +169,13 @@ class SqlOutbox:
             kept = [_sent_row(one) for name, one in requests.items() if name in ours]
             bulk.upsert(connection, sent_request, _SENT, kept)
         return ours
+
+
+def keep_outcome(connection: Connection, verdicts: Sequence[Verdict]) -> None:
+    """What came of writes: their receipts, what is remembered of their requests, what the target holds now."""
+    _keep_receipts(connection, verdicts)
+    _remember(connection, verdicts)
+    _confirm(connection, verdicts)
 
 
 def _request_of(row: bulk.Row) -> SentRequest:

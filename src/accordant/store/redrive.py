@@ -15,10 +15,14 @@ from accordant.canonical.intents import IntentState, WriteIntent
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.audit import AuditEntry
 from accordant.ports.inbox import WorkState
+from accordant.ports.outbox import LeasedIntent, Verdict
 from accordant.ports.redrive import DeadIntent, StuckEvent, WindowWaiver
 from accordant.store import audit, bulk
+from accordant.store.conflicts import fields_known
 from accordant.store.engine import Database
+from accordant.store.outbox import keep_outcome
 from accordant.store.schema import inbox_event, inbox_work, parked_lane, write_intent, write_receipt
+from accordant.store.schema_dispatch import sent_request
 from accordant.store.schema_recovery import redrive_waiver
 
 _INTENT = (
@@ -88,12 +92,7 @@ class SqlDeadLetters:
                     )
                 )
             _to_the_head(connection, intents, now)
-            lanes = {intent.lane for intent in intents}
-            dead = select(write_intent.c.lane).where(
-                write_intent.c.lane.in_(lanes), write_intent.c.state == IntentState.DEAD.value
-            )
-            closed = frozenset(connection.execute(dead).scalars())
-            _open(connection, lanes - closed, "outbound")
+            closed = _open_outbound(connection, {intent.lane for intent in intents})
             audit.append(connection, entries, now=now)
         return closed
 
@@ -137,6 +136,85 @@ class SqlDeadLetters:
         with self._database.write() as connection:
             bulk.insert(connection, redrive_waiver, _WAIVER, rows)
             audit.append(connection, entries, now=max(one.granted_at for one in waivers))
+
+    def lend(self, letter: str) -> LeasedIntent | None:
+        """See the port."""
+        with self._database.read() as connection:
+            return lend(connection, letter)
+
+    def close(self, verdict: Verdict, *, now: datetime) -> bool:
+        """See the port."""
+        with self._database.write() as connection:
+            return close(connection, verdict, now)
+
+    def note_absent(self, letter: DeadIntent, entries: Sequence[AuditEntry], *, now: datetime) -> None:
+        """See the port."""
+        with self._database.write() as connection:
+            note_absent(connection, letter, now)
+            audit.append(connection, entries, now=now)
+
+    def answered(self, records: Iterable[str]) -> frozenset[str]:
+        """See the port."""
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, sent_request, ("record", "answered_at"), "record", records)
+        return frozenset(record for record, answered_at in rows if answered_at is not None)
+
+
+# -- letters of which a person knows what became of them -------------------------------------------------------------
+
+
+def lend(connection: Connection, letter: str) -> LeasedIntent | None:
+    """A dead write as a courier would hold it; see the port."""
+    columns = ("id", "body", "shadow", "attempts", "record", "revision", "lease_token", "state")
+    rows = bulk.select_by_keys(connection, write_intent, columns, "id", [letter])
+    if not rows or rows[0][-1] != IntentState.DEAD.value:
+        return None
+    _, body, shadow, attempts, record, revision, token, _ = rows[0]
+    known = fields_known(connection, {record: revision}).get(record)
+    held = LeasedIntent(
+        intent=_DECODER.decode(body),
+        shadow=bool(shadow),
+        attempt=attempts + 1,
+        was=IntentState.UNCERTAIN,
+        token=token or 0,
+    )
+    return held if known is None else msgspec.structs.replace(held, known=known)
+
+
+def close(connection: Connection, verdict: Verdict, now: datetime) -> bool:
+    """See the port. The state is compared in the statement that changes it."""
+    leased = verdict.leased
+    done = connection.execute(
+        update(write_intent)
+        .where(write_intent.c.id == leased.intent.id, write_intent.c.state == IntentState.DEAD.value)
+        .values(state=verdict.state.value, reason=verdict.reason, attempts=leased.attempt, settled_at=to_micros(now))
+    )
+    if not done.rowcount:
+        return False
+    keep_outcome(connection, [verdict])
+    _open_outbound(connection, {leased.intent.lane})
+    audit.append(connection, [*verdict.told, *([verdict.audit] if verdict.audit is not None else [])], now=now)
+    return True
+
+
+def note_absent(connection: Connection, letter: DeadIntent, now: datetime) -> None:
+    """See the port. What is known of the record's own id at the target stays."""
+    micros = to_micros(now)
+    said = update(sent_request).where(sent_request.c.record == letter.record).values(answered_at=micros)
+    if not connection.execute(said).rowcount:
+        columns = ("record", "intent_id", "idempotency_key", "fingerprint", "generation", "first_sent_at", "sent_at")
+        row = (letter.record, letter.id, f"absent-{letter.id}", "", 0, micros, micros, micros)
+        bulk.insert(connection, sent_request, (*columns, "answered_at"), [row])
+
+
+def _open_outbound(connection: Connection, lanes: set[str]) -> frozenset[str]:
+    """Open lanes of writes; those that dead letters keep closed come back."""
+    dead = select(write_intent.c.lane).where(
+        write_intent.c.lane.in_(lanes), write_intent.c.state == IntentState.DEAD.value
+    )
+    closed = frozenset(connection.execute(dead).scalars())
+    _open(connection, lanes - closed, "outbound")
+    return closed
 
 
 def _open(connection: Connection, lanes: Iterable[str], direction: str) -> None:

@@ -73,13 +73,14 @@ class IncidentBanner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PastIncident(msgspec.Struct, frozen=True, kw_only=True):
-    """One incident of the list. ``closed_at`` is None while it is open."""
+    """One incident of the list. ``closed_at`` is None while it is open; ``is_cancelled``: it was opened by mistake."""
 
     id: str
     title: str
     opened_by: str
     opened_at: datetime
     closed_at: datetime | None
+    is_cancelled: bool = False
 
 
 class IncidentReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +105,8 @@ def report(database: Database, incident_id: str, exit_now: Exit | None = None) -
 
 def rail(found: Incident, moments: Sequence[Moment], exit_now: Exit | None) -> tuple[RailStep, ...]:
     """The seven steps in their order, each as far as it came."""
-    place = len(STEPS) if found.step is None else found.step.place
+    ended = len(STEPS) if found.cancelled_because is None else 0
+    place = ended if found.step is None else found.step.place
     left = {moment.step: moment for moment in moments if moment.kind == "left"}
     began = {moment.step: moment for moment in moments if moment.kind in {"opened", "advanced"}}
     steps = []
@@ -118,7 +120,7 @@ def rail(found: Incident, moments: Sequence[Moment], exit_now: Exit | None) -> t
                 step=step,
                 title=title,
                 promise=promise,
-                state="done" if step.place < place else "here" if is_here else "ahead",
+                state="done" if done is not None or step.place < place else "here" if is_here else "ahead",
                 began_at=None if start is None else start.at,
                 left_at=None if done is None else done.at,
                 left_by=None if done is None else done.actor,
@@ -149,7 +151,12 @@ def past_incidents(database: Database) -> tuple[PastIncident, ...]:
         found = [_INCIDENTS.decode(state) for state in connection.execute(query).scalars()]
     return tuple(
         PastIncident(
-            id=one.id, title=one.title, opened_by=one.opened_by, opened_at=one.opened_at, closed_at=one.closed_at
+            id=one.id,
+            title=one.title,
+            opened_by=one.opened_by,
+            opened_at=one.opened_at,
+            closed_at=one.closed_at,
+            is_cancelled=one.cancelled_because is not None,
         )
         for one in found
     )

@@ -17,6 +17,7 @@ from accordant.operations.silence import told_of_silence
 from accordant.operations.sweep import SweepReport, told_of_sweep
 from accordant.operations.watch_lag import LagRound, watch_lag
 from accordant.pipeline.dispatch import resting_flows
+from accordant.runtime.renewal import renewed
 from accordant.runtime.schedule import Job, run_due
 from accordant.store.checkpoints import export_checkpoint, read_signer
 from accordant.store.incidents import SqlIncidentBook
@@ -51,7 +52,7 @@ class Caretaker:
         self._book = SqlJobBook(hub.database)
         self._lag = SqlLagBook(hub.database)
         self._lookout = Lookout(hub)
-        self._incidents = IncidentRoom(hub, SqlIncidentBook(hub.database), sweep=self._sweep_one)
+        self._incidents = IncidentRoom(hub, SqlIncidentBook(hub.database), sweep=self._sweep_one, renewed=renewed)
 
     async def duty_round(self) -> int:
         """Run every duty whose time has come; how many ran."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,9 @@ from accordant.operations.incident_board import Standing
 from accordant.operations.incident_room import IncidentRoom
 from accordant.orchestration.incident import STEPS, RecoveryStep
 from accordant.ports.incident import IncidentOpen, NoIncident
+from accordant.runtime.renewal import renewed
 from accordant.store.incidents import SqlIncidentBook
+from accordant.store.leases import Leases
 from tests.integration.operations.kit import MRR, Installation, an_installation
 from tests.integration.operations.test_red_flags import CHARTER, WHY, desk, flags, seen, unsourced
 
@@ -23,7 +27,7 @@ MESSAGES = "class:customer_facing"
 
 
 def room_of(one: Installation) -> IncidentRoom:
-    return IncidentRoom(one.hub, SqlIncidentBook(one.hub.database))
+    return IncidentRoom(one.hub, SqlIncidentBook(one.hub.database), renewed=renewed)
 
 
 async def a_company(one: Installation, count: int = 2) -> list[str]:
@@ -110,6 +114,83 @@ async def test_a_switch_of_somebody_else_stays_thrown(tmp_path: Path) -> None:
         room.open(title="Slow CRM", actor="Ada")
         await walk(room, one)
         assert one.hub.state.switches() == {MESSAGES}
+
+
+async def test_one_that_was_opened_by_mistake_is_cancelled_and_releases_its_own_stops(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        await a_company(one)
+        one.hub.pause(MESSAGES, "Bo", "Our own reason.")
+        room = room_of(one)
+        opened = room.open(title="False alarm", actor="Ada")
+        assert NONESSENTIAL not in one.hub.state.switches()
+        one.clock.move(minutes=1)
+        assert (await room.advance(actor="Ada")).moved
+        assert NONESSENTIAL in one.hub.state.switches()
+        for actor, because in ((" ", "a reason"), ("Ada", " ")):
+            with pytest.raises(RejectedError, match="named person"):
+                room.cancel(actor=actor, because=because)
+        ended = room.cancel(actor="Bo", because="The CRM was never away.")
+        assert one.hub.state.switches() == {MESSAGES}
+        assert (room.standing(), ended.closed_at is None, ended.step) == (None, False, None)
+        assert [moment.kind for moment in room.book.timeline(opened.id)][-1] == "cancelled"
+        with pytest.raises(NoIncident):
+            room.cancel(actor="Bo", because="Again.")
+        room.open(title="Now it is", actor="Ada")
+
+
+async def test_a_recovery_that_has_begun_is_not_ended_by_a_word(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
+        await a_company(one)
+        room = room_of(one)
+        room.open(title="Slow CRM", actor="Ada")
+        for _ in range(2):
+            one.clock.move(minutes=1)
+            assert (await room.advance(actor="Ada")).moved
+        stopped = one.hub.state.switches()
+        with pytest.raises(RejectedError, match="left step by step"):
+            room.cancel(actor="Ada", because="We are in a hurry.")
+        assert (one.hub.state.switches(), room.standing() is None) == (stopped, False)
+
+
+async def test_a_crash_while_it_is_cancelled_leaves_no_stop_that_belongs_to_nobody(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
+        await a_company(one)
+        died: set[tuple[str, str, str]] = set()
+        book = SqlIncidentBook(one.hub.database)
+        room_of(one).open(title="False alarm", actor="Ada")
+        while book.current() is not None:
+            with suppress(Crash):
+                fragile = IncidentRoom(Fragile(one.hub, str, died), Fragile(book, str, died), renewed=renewed)
+                fragile.cancel(actor="Ada", because="The CRM was never away.")
+        assert {name for _, name, _ in died} >= {"keep", "release"}
+        assert one.hub.state.switches() == frozenset()
+
+
+async def test_a_step_that_takes_long_keeps_its_lease(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour passes while owner and hub are compared: nobody else may begin the step meanwhile."""
+    lease = timedelta(seconds=0.3)
+    async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
+        await a_company(one)
+        room = IncidentRoom(one.hub, SqlIncidentBook(one.hub.database), lease=lease, renewed=renewed)
+        other = Leases(one.hub.database, "other", clock=one.hub.lease_clock)
+        compare, tried = one.hub.compare_source, []
+
+        async def slowly(*given: Any, **named: Any) -> Any:
+            for _ in range(3):
+                one.clock.at += lease * 0.9
+                await asyncio.sleep(lease.total_seconds())
+                tried.append(other.try_acquire("incident", ttl=lease, now=one.clock()))
+            return await compare(*given, **named)
+
+        monkeypatch.setattr(one.hub, "compare_source", slowly)
+        room.open(title="Slow CRM", actor="Ada")
+        for _ in range(3):
+            one.clock.move(minutes=1)
+            assert (await room.advance(actor="Ada")).moved
+        assert tried
+        assert set(tried) == {None}
 
 
 async def test_a_server_holds_the_stops_and_does_what_the_page_asked_for(store_url: str, tmp_path: Path) -> None:
@@ -202,7 +283,7 @@ async def test_a_crash_at_every_boundary_of_every_step_is_gone_on_from(store_url
             return "" if current is None or current.step is None else current.step.value
 
         def fresh() -> IncidentRoom:
-            return IncidentRoom(Fragile(one.hub, step, died), Fragile(book, step, died))
+            return IncidentRoom(Fragile(one.hub, step, died), Fragile(book, step, died), renewed=renewed)
 
         opened = ""
         for _ in range(400):

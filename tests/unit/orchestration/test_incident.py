@@ -20,6 +20,7 @@ from accordant.orchestration.incident import (
     RecoveryStep,
     Stop,
     Walked,
+    cancel,
     close,
     exit_of,
     open_incident,
@@ -142,6 +143,17 @@ def test_only_the_last_step_is_closed(step: RecoveryStep) -> None:
     outcome = close(incident, clean(incident, T0), now=T0)
     assert isinstance(outcome, NotYet)
     assert "none can be left out" in outcome.exit.obstacles[0]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_only_before_records_are_worked_on_an_incident_is_cancelled(step: RecoveryStep) -> None:
+    found = cancel(msgspec.structs.replace(opened(), step=step), because="by mistake", now=T0)
+    if step in {RecoveryStep.STOP_OUTBOUND, RecoveryStep.FREEZE_NONESSENTIAL}:
+        assert isinstance(found, Incident)
+        assert (found.step, found.closed_at, found.cancelled_because) == (None, T0, "by mistake")
+        assert isinstance(cancel(found, because="again", now=T0), NotYet)
+    else:
+        assert isinstance(found, NotYet)
 
 
 def test_what_is_stopped_at_which_step_and_what_is_released() -> None:

@@ -15,6 +15,7 @@ from accordant.kernel.hashing import fingerprint
 from accordant.operations.redrive_checks import RedriveOrder
 from accordant.views.trouble import TroubleItem, lanes_behind, trouble
 from accordant.web.console.frame import Answer, Console, Problem, Visitor, address, as_file
+from accordant.web.console.settle_pages import is_unaskable
 from accordant.web.console.threads import in_thread
 
 REASON_LENGTH_MAX = 300
@@ -28,6 +29,8 @@ def trouble_page(
     kind: FromQuery[str] = "",
     told: FromQuery[int] = 0,
     kept: FromQuery[int] = 0,
+    *,
+    settled: FromQuery[int] = 0,
 ) -> Answer:
     """What needs a person?"""
     seen = trouble(console.hub.database, now=console.hub.clock(), zone=console.zone)
@@ -43,7 +46,11 @@ def trouble_page(
     file = as_file(request, value, name="trouble", header=header, rows=rows)
     if file is not None:
         return file
-    return console.page(request, "trouble.html", seen=seen, groups=groups, kind=kind, told=told, kept=kept)
+    unaskable = frozenset(group.key for group in groups if is_unaskable(console, group))
+    return console.page(
+        request, "trouble.html", seen=seen, groups=groups, kind=kind, told=told, kept=kept, settled=settled,
+        unaskable=unaskable,
+    )  # fmt: skip
 
 
 #: What a redrive has to be told.

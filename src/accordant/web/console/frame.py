@@ -32,6 +32,7 @@ from accordant.operations.rehearsal_desk import RehearsalDesk
 from accordant.operations.replay import ReplayCount
 from accordant.operations.restore import Prospect, Restored, RestoreOrder
 from accordant.operations.review_room import ReviewRoom
+from accordant.operations.settle_letter import Finding
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.replay import ReplayJob, ReplayOrder
 from accordant.store.engine import Database
@@ -63,6 +64,12 @@ class Recovery(Protocol):
 
     def redrive(self, ids: Sequence[str], order: RedriveOrder) -> Redriven:
         """Put dead letters back at the head of their lanes. Raises RejectedError with what is missing."""
+
+    def settle(self, letter: str, finding: Finding) -> Redriven | None:
+        """Keep what a person found of a write whose target cannot be asked. Raises RejectedError."""
+
+    def is_unaskable(self, target: str, object_name: str) -> bool:
+        """Whether only a person can say what became of a write to these objects."""
 
     def count_replay(self, order: ReplayOrder) -> ReplayCount:
         """How many events a replay would walk."""

@@ -20,6 +20,7 @@ from accordant.web.console.threads import in_thread
 
 _TOLD = {
     "opened": "Opened. Every automation stands still; intake goes on.",
+    "cancelled": "Cancelled. What it had stopped goes on.",
     "asked": "Asked. A running hub does the work now; load the page again to see what it found.",
 }
 _HEADER = ("at", "actor", "step", "kind", "text")
@@ -86,7 +87,7 @@ def _file(request: Visitor, found: IncidentReport | None) -> Answer | None:
 
 @post("/incident/{act:str}")
 async def act_on_incident(request: Visitor, console: NamedDependency[Console], act: FromPath[str]) -> Answer | Redirect:
-    """Open one, have its step worked on, or have it closed."""
+    """Open one, have its step worked on, have it closed, or end one that was opened by mistake."""
     fields = await console.checked_form(request)
     try:
         told = await asyncio.to_thread(_carry_out, console, act, fields, console.actor(request))
@@ -104,8 +105,11 @@ def _carry_out(console: Console, act: str, fields: dict[str, str], actor: str) -
         case "advance" | "close":
             incidents.ask(actor=actor, closing=act == "close")
             return "asked"
+        case "cancel":
+            incidents.cancel(actor=actor, because=fields.get("because", ""))
+            return "cancelled"
         case _:
-            raise Problem(404, "No such step", "An incident is opened, worked on or closed.", "Go back to its page.")
+            raise Problem(404, "No such step", "An incident is opened, worked on or ended.", "Go back to its page.")
 
 
 def _since(text: str) -> datetime | None:

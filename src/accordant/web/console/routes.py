@@ -15,6 +15,7 @@ from accordant.web.console import (
     rehearsal_pages,
     replay_pages,
     review_pages,
+    settle_pages,
 )
 from accordant.web.console.frame import Console, ConsoleHub
 
@@ -37,6 +38,8 @@ def console_application(hub: ConsoleHub) -> Litestar:
             actions.trouble_page,
             actions.confirm_retry,
             actions.retry,
+            settle_pages.settle_page,
+            settle_pages.settle_letter,
             actions.confirm_pause,
             actions.pause,
             actions.confirm_resume,
