@@ -72,7 +72,8 @@ class Loop:
 
     def wake(self) -> None:
         """There may be work: look now."""
-        self._wake.set()
+        if not self._wake.is_set():  # to set it takes a lock, and a crowd wakes the loop thousands of times a second
+            self._wake.set()
 
     def stop(self, timeout_s: float) -> None:
         """Finish the running step, then end."""

@@ -11,16 +11,19 @@ from collections.abc import Callable
 from typing import Protocol
 
 import psycopg
-from sqlalchemy import PoolProxiedConnection, make_url, text
+from sqlalchemy import PoolProxiedConnection, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from accordant.store.engine import Database, StoreUnavailable
 
 _CHANNEL = "accordant_bell"
+_RING = f"NOTIFY {_CHANNEL}"
 #: A crowd of rings is one: nobody need look more often than this.
 _REST_S = 0.01
 #: How often the commits of others are counted on SQLite.
 _COUNT_S = 0.02
+
+_Line = psycopg.Connection[tuple[object, ...]]
 
 
 class Bell(Protocol):
@@ -86,15 +89,27 @@ class _NotifyBell:
     """NOTIFY on one channel, outside the transactions that store the work: inside, it would make them wait in line."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
         self._url = make_url(database.engine.url).set(drivername="postgresql").render_as_string(hide_password=False)
         self._closed = threading.Event()
-        self._ear: psycopg.Connection[tuple[object, ...]] | None = None
+        self._ear: _Line | None = None
+        #: Who rings and who listens are two threads, so they have a connection each.
+        self._hand: _Line | None = None
 
     def ring(self) -> None:
-        with self._database.read() as connection:
-            connection.execute(text(f"NOTIFY {_CHANNEL}"))
+        try:
+            if self._hand is None:
+                # A ring that a power cut takes back is one that nobody is left to hear: it need not wait for the disk.
+                self._hand = self._connect("-c synchronous_commit=off")
+            self._hand.execute(_RING)
+        except psycopg.Error as error:
+            hand, self._hand = self._hand, None
+            if hand is not None:
+                hand.close()
+            raise _away(error) from error
         self._closed.wait(_REST_S)
+
+    def _connect(self, options: str = "") -> _Line:
+        return psycopg.connect(self._url, autocommit=True, application_name="accordant bell", options=options)
 
     def wait(self, timeout_s: float) -> bool:
         return _translated(lambda: self._listen(timeout_s))
@@ -103,7 +118,7 @@ class _NotifyBell:
         fresh = self._ear is None
         try:
             if self._ear is None:
-                self._ear = psycopg.connect(self._url, autocommit=True, application_name="accordant bell")
+                self._ear = self._connect()
                 self._ear.execute(f"LISTEN {_CHANNEL}")
             heard = any(True for _ in self._ear.notifies(timeout=timeout_s, stop_after=1))
         except psycopg.Error:
@@ -120,11 +135,17 @@ class _NotifyBell:
     def close(self) -> None:
         self._closed.set()
         self._hang_up()
+        if self._hand is not None:
+            self._hand.close()
 
 
 def _translated(step: Callable[[], bool]) -> bool:
     try:
         return step()
     except (psycopg.Error, sqlite3.Error, SQLAlchemyError) as error:
-        reason = str(error).strip().splitlines()
-        raise StoreUnavailable(f"The store went away: {reason[0] if reason else 'no reason given'}") from error
+        raise _away(error) from error
+
+
+def _away(error: Exception) -> StoreUnavailable:
+    reason = str(error).strip().splitlines()
+    return StoreUnavailable(f"The store went away: {reason[0] if reason else 'no reason given'}")

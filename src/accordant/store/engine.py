@@ -23,6 +23,13 @@ _POOL_SIZE = 10
 #: States of PostgreSQL that pass and that its driver does not count among the operational ones: it takes no writes
 #: just now (a standby, or made read-only), or it ends our connection because it stops.
 _PASSING = frozenset({"25006", "57P01", "57P02", "57P03"})
+#: How every connection to PostgreSQL is opened. A plan made for the empty table of the first day would be kept while
+#: the table grows to millions.
+POSTGRES_SESSION: dict[str, Any] = {
+    "prepare_threshold": 2,
+    "application_name": "accordant",
+    "options": "-c plan_cache_mode=force_custom_plan",
+}
 #: Prepared statements of one SQLite connection: `bulk` has up to 66 sizes of each of its inserts.
 _STATEMENTS_KEPT = 1024
 
@@ -121,20 +128,6 @@ class Database:
                 yield connection
 
     @contextmanager
-    def write_at_once(self) -> Iterator[Connection]:
-        """A write of free tables in one statement: on PostgreSQL it is a transaction by itself, in one round trip.
-
-        Raises as ``write``.
-        """
-        if self.is_sqlite:
-            with self.write() as connection:
-                yield connection
-            return
-        # The count comes after the fact here: a governed table in this place is a defect that no test can miss.
-        with translated(), self._alone.connect() as connection, guarded(connection):
-            yield connection
-
-    @contextmanager
     def write_unaudited(self) -> Iterator[Connection]:
         """A write transaction that nobody counts: for the making of tables and of what measurements and tests read."""
         with self._begun(waits_for_disk=True) as connection:
@@ -231,14 +224,4 @@ def _open_sqlite(url: str) -> Engine:
 
 def _open_postgres(url: str) -> Engine:
     address = make_url(url).set(drivername="postgresql+psycopg")
-    return create_engine(
-        address,
-        pool_size=_POOL_SIZE,
-        pool_pre_ping=False,
-        connect_args={
-            "prepare_threshold": 2,
-            "application_name": "accordant",
-            # A plan made for the empty table of the first day would be kept while the table grows to millions.
-            "options": "-c plan_cache_mode=force_custom_plan",
-        },
-    )
+    return create_engine(address, pool_size=_POOL_SIZE, pool_pre_ping=False, connect_args=POSTGRES_SESSION)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import takewhile
 
+import msgspec
 from msgspec import structs
 from sqlalchemy import Connection, bindparam, func, select, text, update
 from sqlalchemy.exc import IntegrityError
@@ -33,32 +34,32 @@ CLAIMS_MAX = 5
 SUSPECT_CLAIMS = 3
 _ACCEPTS_MAX = 5
 
-_SEQ = ("seq",)
 _EVENT = (
     "connection", "external_id", "event_type", "lane", "occurred_at", "received_at", "digest", "key_id", "body",
 )  # fmt: skip
-_WORK = ("connection", "lane", "partition", "state", "attempts", "due_at")
+_WORK = ("seq", "connection", "lane", "partition", "state", "attempts", "due_at")
 #: Both rows of each event in one statement, and so in one round trip: numbers are drawn in order of arrival, and used
-#: twice. Two processes that store the same events in the same order wait for each other; in two orders they deadlock.
-_BOTH_ON_POSTGRES = """
+#: twice. What is text or a number comes as one JSON text, the sealed bodies as one value of bytes: an array for every
+#: column took the sender twice as long. Two processes that store the same events in the same order wait for each
+#: other; in two orders they deadlock.
+INSERT_ON_POSTGRES = """
 WITH fresh AS (
-    SELECT nextval('inbox_event_seq_seq') AS seq, given.*
-    FROM unnest(
-        %b::text[], %b::text[], %b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bytea[], %b::text[],
-        %b::bytea[], %b::integer[], %b::text[], %b::integer[], %b::bigint[]
-    ) AS given(
-        connection, external_id, event_type, lane, occurred_at, received_at, digest, key_id, body,
-        "partition", state, attempts, due_at
+    SELECT nextval('inbox_event_seq_seq') AS seq, given.*, substring(%b::bytea FROM given.start FOR given.size) AS body
+    FROM json_to_recordset(%s::json) AS given(
+        connection text, external_id text, event_type text, lane text, occurred_at bigint, received_at bigint,
+        digest text, key_id text, "partition" integer, start integer, size integer
     )
 ), kept AS (
     INSERT INTO inbox_event (
         seq, connection, external_id, event_type, lane, occurred_at, received_at, digest, key_id, body
     )
-    SELECT seq, connection, external_id, event_type, lane, occurred_at, received_at, digest, key_id, body FROM fresh
+    SELECT
+        seq, connection, external_id, event_type, lane, occurred_at, received_at, decode(digest, 'hex'), key_id, body
+    FROM fresh
     ORDER BY connection, external_id
 )
 INSERT INTO inbox_work (seq, connection, lane, "partition", state, attempts, due_at)
-SELECT seq, connection, lane, "partition", state, attempts, due_at FROM fresh
+SELECT seq, connection, lane, "partition", 'received', 0, received_at FROM fresh
 """
 _DELIVERY = ("connection", "external_id", "outcome", "received_at")
 _TWIN = ("connection", "external_id", "digest", "received_at", "key_id", "body")
@@ -115,20 +116,32 @@ class SqlInbox:
             return ()
         arrivals = [_storable(arrival) for arrival in arrivals]
         key_id = self._vault.current_key(arrivals[0].received_at)
-        sealed = self._vault.seal_many(key_id, [(_frame(arrival), _context_of(arrival)) for arrival in arrivals])
+        sealed = self._seal(arrivals, key_id)
         with suppress(IntegrityError):
             # The usual group is all new: stored without a look. One known event makes it fail whole, and we look.
-            is_delivered = all(arrival.proof is Proof.SIGNED for arrival in arrivals)
-            with self._database.write_at_once() if is_delivered else self._database.write() as connection:
-                _store_new(connection, list(zip(arrivals, sealed, strict=True)), key_id)
-                if not is_delivered:
-                    _note_fetched(connection, arrivals)
+            with self._database.write() as connection:
+                _store_new(connection, arrivals, sealed, key_id)
+                _note_fetched(connection, arrivals)
             return (Reception.NEW,) * len(arrivals)
         for _ in range(_ACCEPTS_MAX):
             # Another process may store one of these events between our look and our insert: look again.
             with suppress(IntegrityError):
                 return self._accept(arrivals, sealed, key_id)
         raise ConcurrentChange("Other processes keep storing the same deliveries.", retry_after_s=1.0)
+
+    def for_postgres(self, arrivals: Sequence[Arrival]) -> tuple[bytes, str] | None:
+        """What ``INSERT_ON_POSTGRES`` needs to store a group of deliveries that are all new.
+
+        None where the store would have to be asked first: the key that seals them is not at hand.
+        """
+        key_id = self._vault.key_at_hand(arrivals[0].received_at)
+        if key_id is None:
+            return None
+        arrivals = [_storable(arrival) for arrival in arrivals]
+        return _for_postgres(_event_rows(arrivals, self._seal(arrivals, key_id), key_id))
+
+    def _seal(self, arrivals: Sequence[Arrival], key_id: str) -> list[bytes]:
+        return self._vault.seal_many(key_id, [(_frame(arrival), _context_of(arrival)) for arrival in arrivals])
 
     def _accept(self, arrivals: Sequence[Arrival], sealed: list[bytes], key_id: str) -> tuple[Reception, ...]:
         with self._database.write() as connection:
@@ -145,8 +158,9 @@ class SqlInbox:
                 else:
                     is_same = held == arrival.digest or _is_respelled(connection, arrival)
                     verdicts.append(Reception.REPEAT if is_same else Reception.CONFLICT)
-            _store_new(connection, [(arrivals[index], sealed[index]) for index in fresh], key_id)
-            _note_fetched(connection, [arrivals[index] for index in fresh])
+            new = [arrivals[index] for index in fresh]
+            _store_new(connection, new, [sealed[index] for index in fresh], key_id)
+            _note_fetched(connection, new)
             _record_others(connection, arrivals, sealed, verdicts, key_id, reuses_max=self._reuses_max())
         return tuple(verdicts)
 
@@ -320,39 +334,62 @@ def _digests(connection: Connection, arrivals: Sequence[Arrival]) -> dict[tuple[
     return found
 
 
-def _store_new(connection: Connection, fresh: list[tuple[Arrival, bytes]], key_id: str) -> None:
+def _store_new(connection: Connection, fresh: Sequence[Arrival], sealed: Sequence[bytes], key_id: str) -> None:
     """Insert new events with their work rows. Raises IntegrityError when one of them is stored already."""
     if not fresh:
         return
-    events = [_event_row(arrival, body, key_id) for arrival, body in fresh]
-    work = [_work_row(event) for event in events]
+    events = _event_rows(fresh, sealed, key_id)
     if connection.dialect.name == "sqlite":
         first = bulk.insert_numbered(connection, inbox_event, _EVENT, events)
-        numbered = [(first + index, *row) for index, row in enumerate(work)]
-        bulk.insert(connection, inbox_work, _SEQ + _WORK, numbered)
+        work = [_work_row(first + index, event) for index, event in enumerate(events)]
+        bulk.insert(connection, inbox_work, _WORK, work)
         return
-    both = [(*event, *row[2:]) for event, row in zip(events, work, strict=True)]
-    connection.exec_driver_sql(_BOTH_ON_POSTGRES, tuple(list(column) for column in zip(*both, strict=True)))
+    connection.exec_driver_sql(INSERT_ON_POSTGRES, _for_postgres(events))
 
 
-def _event_row(arrival: Arrival, body: bytes, key_id: str) -> bulk.Row:
-    envelope = arrival.envelope
-    return (
-        arrival.connection,
-        envelope.external_id,
-        envelope.event_type,
-        f"{arrival.connection}:{envelope.lane}",
-        to_micros(envelope.occurred_at),
-        to_micros(arrival.received_at),
-        arrival.digest,
-        key_id,
-        body,
-    )
+def _event_rows(arrivals: Sequence[Arrival], sealed: Sequence[bytes], key_id: str) -> list[bulk.Row]:
+    return [
+        (
+            arrival.connection,
+            envelope.external_id,
+            envelope.event_type,
+            f"{arrival.connection}:{envelope.lane}",
+            to_micros(envelope.occurred_at),
+            to_micros(arrival.received_at),
+            arrival.digest,
+            key_id,
+            body,
+        )
+        for arrival, body in zip(arrivals, sealed, strict=True)
+        for envelope in (arrival.envelope,)
+    ]
 
 
-def _work_row(event: bulk.Row) -> bulk.Row:
+def _work_row(seq: int, event: bulk.Row) -> bulk.Row:
     connection, _, _, lane, _, received_at, *_ = event
-    return (connection, lane, partition_of(lane, PARTITIONS), WorkState.RECEIVED.value, 0, received_at)
+    return (seq, connection, lane, partition_of(lane, PARTITIONS), WorkState.RECEIVED.value, 0, received_at)
+
+
+def _for_postgres(events: Sequence[bulk.Row]) -> tuple[bytes, str]:
+    given, start = [], 1  # SQL counts bytes from one
+    for connection, external_id, event_type, lane, occurred_at, received_at, digest, key_id, body in events:
+        given.append(
+            {
+                "connection": connection,
+                "external_id": external_id,
+                "event_type": event_type,
+                "lane": lane,
+                "occurred_at": occurred_at,
+                "received_at": received_at,
+                "digest": digest.hex(),
+                "key_id": key_id,
+                "partition": partition_of(lane, PARTITIONS),
+                "start": start,
+                "size": len(body),
+            }
+        )
+        start += len(body)
+    return b"".join([event[-1] for event in events]), msgspec.json.encode(given).decode()
 
 
 def _note_fetched(connection: Connection, arrivals: Sequence[Arrival]) -> None:

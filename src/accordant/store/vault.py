@@ -67,6 +67,11 @@ class Vault:
                 self._current[subject] = self._find_or_make(subject, now)
             return self._current[subject]
 
+    def key_at_hand(self, now: datetime) -> str | None:
+        """The id of the key that seals today where it needs no question to the store, or None."""
+        key_id = self._current.get(f"installation/{now:%Y-%m}")
+        return key_id if key_id in self._opened else None
+
     def seal(self, key_id: str, data: bytes, context: str) -> bytes:
         """Compress and seal ``data``; ``context`` names the row it belongs to and must be given again to open it."""
         return self.seal_many(key_id, [(data, context)])[0]

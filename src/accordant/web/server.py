@@ -22,6 +22,7 @@ from accordant.runtime.worker import AsyncLoop, Loop
 from accordant.settings import EVERYTHING, Role
 from accordant.store.bell import bell_of
 from accordant.store.durability import forgetful, refuse_forgetful
+from accordant.store.intake import intake_of
 from accordant.store.lanes import BEAT
 from accordant.views.load import Load, load
 from accordant.web.app import Front
@@ -35,8 +36,6 @@ from accordant.web.webhooks import Door
 
 #: Deliveries that may wait for the store at once; beyond it the door says 503, long before memory is a question.
 WAITING_MAX = 4096
-#: Groups stored at once where the store has several writers: one is on its way to the disk while the next gathers.
-_POSTGRES_HANDS = 2
 _IDLE_S = 0.5
 _RARELY_S = 2.0
 _BY_THE_CLOCK_S = 15.0
@@ -75,12 +74,9 @@ class HubServer:
         self.metrics_port = metrics_port
         self.host = host
         self.port = port
-        self._loop = asyncio.get_running_loop()
-        self._intake: GroupCommit[Arrival, Reception] = GroupCommit(
-            hub.inbox.accept,
-            waiting_max=WAITING_MAX,
-            loop=self._loop,
-            hands=1 if hub.database.is_sqlite else _POSTGRES_HANDS,
+        self._intake = intake_of(hub.database, hub.inbox)
+        self._arrivals: GroupCommit[Arrival, Reception] = GroupCommit(
+            self._intake.accept, waiting_max=WAITING_MAX, hands=self._intake.lines
         )
         self._couriers = {
             target: AsyncLoop(f"courier-{target}", partial(self._deliver, target), idle_s=_IDLE_S)
@@ -102,7 +98,7 @@ class HubServer:
         self._bell_loops: tuple[Loop, ...] = ()
         if roles != EVERYTHING:
             self._bell_loops = (self._ringing,) if roles == {Role.DOOR} else (self._ringing, self._hearing)
-        self.door = Door(lambda: hub.connections, self._intake.hand_in, hub.clock, self._tell_rooms)
+        self.door = Door(lambda: hub.connections, self._arrivals.hand_in, hub.clock, self._tell_rooms)
         self._rehearsals = AsyncLoop("rehearsals", Rehearser(hub, hub.given_environment).round, idle_s=_RARELY_S)
         self._tasks = [*self._couriers.values(), self._reread, self._alerts, self._scan, self._duties, self._lag]
         self._tasks += [self._incident, self._rehearsals]
@@ -134,7 +130,6 @@ class HubServer:
         for bell_loop in self._bell_loops:
             bell_loop.start()
         if Role.DOOR in self.roles:
-            self._intake.start()
             front = Front(observer=self._observer, door=self.door, console=console_application(self.hub))
             await self._listen(front, self.port)
         if self.metrics_port is not None:
@@ -158,7 +153,8 @@ class HubServer:
         """Stop taking deliveries, store what was taken in, let running rounds end, give the lanes back."""
         await asyncio.gather(*(listener.stop(_DRAIN_S) for listener in self._listeners))
         if Role.DOOR in self.roles:
-            await asyncio.to_thread(self._intake.stop)
+            await self._arrivals.stop()
+            await self._intake.close()
         await asyncio.to_thread(self._rooms.stop, _DRAIN_S)
         await asyncio.to_thread(self._heart.stop, _DRAIN_S)
         for bell_loop in self._bell_loops:
@@ -284,8 +280,8 @@ class HubServer:
         return Live(
             deliveries=dict(self.door.answers),
             writes=dict(writes),
-            commits=self._intake.commits,
-            committed=self._intake.committed,
+            commits=self._arrivals.commits,
+            committed=self._arrivals.committed,
             breakers={target: breaker.failures for target, breaker in self.hub.breakers.items()},
             loops={loop.name: loop.failures for loop in (self._rooms, self._heart, *self._bell_loops)}
             | {task.name: task.failures for task in self._tasks},

@@ -23,7 +23,10 @@ class Disk:
         self.error: Exception | None = None
         self.forgets = 0
 
-    def store(self, items: Sequence[int]) -> Sequence[str]:
+    async def store(self, items: Sequence[int]) -> Sequence[str]:
+        return await asyncio.to_thread(self._store, items)
+
+    def _store(self, items: Sequence[int]) -> Sequence[str]:
         self.entered.release()
         assert self.free.wait(_WAIT_S)
         if self.error is not None:
@@ -36,9 +39,7 @@ class Disk:
 
 
 def _start(disk: Disk, *, waiting_max: int = 10_000) -> GroupCommit[int, str]:
-    commit = GroupCommit(disk.store, waiting_max=waiting_max, loop=asyncio.get_running_loop())
-    commit.start()
-    return commit
+    return GroupCommit(disk.store, waiting_max=waiting_max)
 
 
 async def _submit(commit: GroupCommit[int, str], item: int) -> str:
@@ -57,10 +58,6 @@ async def _submit(commit: GroupCommit[int, str], item: int) -> str:
     return await future
 
 
-async def _stop(commit: GroupCommit[int, str]) -> None:
-    await asyncio.to_thread(commit.stop)
-
-
 async def _until_waiting(count: int, tasks: Sequence[asyncio.Task[str]]) -> None:
     """Let the tasks run until each has handed its item over."""
     for _ in range(count + 1):
@@ -72,7 +69,7 @@ async def test_everybody_gets_the_answer_to_their_own_item() -> None:
     disk = Disk()
     commit = _start(disk)
     answers = await asyncio.gather(*(_submit(commit, item) for item in range(2000)))
-    await _stop(commit)
+    await commit.stop()
     assert answers == [f"stored {item}" for item in range(2000)]
     assert [item for group in disk.groups for item in group] == list(range(2000))
     assert max(map(len, disk.groups)) <= GROUP_MAX
@@ -88,7 +85,7 @@ async def test_what_comes_during_a_commit_shares_the_next() -> None:
     await _until_waiting(1, others)
     disk.free.set()
     await asyncio.gather(first, *others)
-    await _stop(commit)
+    await commit.stop()
     assert [len(group) for group in disk.groups] == [1, GROUP_MAX, 2]
 
 
@@ -104,7 +101,7 @@ async def test_an_error_reaches_everybody_of_the_group_and_nobody_after_it() -> 
     assert [str(result) for result in results] == ["disk full"] * 5
     disk.error = None
     assert await _submit(commit, 9) == "stored 9"
-    await _stop(commit)
+    await commit.stop()
 
 
 async def test_a_store_that_forgets_an_answer_leaves_nobody_waiting() -> None:
@@ -113,7 +110,7 @@ async def test_a_store_that_forgets_an_answer_leaves_nobody_waiting() -> None:
     commit = _start(disk)
     with pytest.raises(InvariantBroken, match="answered 0 of 1"):
         await asyncio.wait_for(_submit(commit, 1), _WAIT_S)
-    await _stop(commit)
+    await commit.stop()
 
 
 async def test_more_than_the_bound_is_turned_away_at_once() -> None:
@@ -130,7 +127,7 @@ async def test_more_than_the_bound_is_turned_away_at_once() -> None:
     disk.free.set()
     assert await asyncio.gather(first, *waiting) == ["stored 0", "stored 1", "stored 2", "stored 3"]
     assert await _submit(commit, 5) == "stored 5"
-    await _stop(commit)
+    await commit.stop()
 
 
 async def test_stopping_stores_what_waits_and_takes_nothing_new() -> None:
@@ -141,11 +138,8 @@ async def test_stopping_stores_what_waits_and_takes_nothing_new() -> None:
     await disk.wait_until_entered()
     waiting = [asyncio.create_task(_submit(commit, item)) for item in (1, 2)]
     await _until_waiting(1, waiting)
-    stopping = asyncio.create_task(asyncio.to_thread(commit.stop))
-    for _ in range(10_000):
-        if commit._stopping:
-            break
-        await asyncio.sleep(0.001)
+    stopping = asyncio.create_task(commit.stop())
+    await asyncio.sleep(0)
     with pytest.raises(Stopping):
         await _submit(commit, 3)
     disk.free.set()
@@ -165,7 +159,7 @@ async def test_a_caller_who_leaves_disturbs_nobody() -> None:
         await waiting[1]
     disk.free.set()
     assert list(await asyncio.gather(waiting[0], waiting[2])) == ["stored 0", "stored 2"]
-    await _stop(commit)
+    await commit.stop()
     # What the caller brought is stored all the same: it had been handed over.
     assert [item for group in disk.groups for item in group] == [0, 1, 2]
 
@@ -186,7 +180,7 @@ async def test_one_who_cannot_take_the_answer_keeps_it_from_nobody_else() -> Non
     commit.hand_in(1, cannot)
     commit.hand_in(2, told.append)
     disk.free.set()
-    await _stop(commit)
+    await commit.stop()
     for _ in range(3):
         await asyncio.sleep(0)
     assert told == ["stored 0", "stored 2"]
@@ -195,14 +189,13 @@ async def test_one_who_cannot_take_the_answer_keeps_it_from_nobody_else() -> Non
 
 async def test_an_idle_commit_stops_at_once() -> None:
     commit = _start(Disk())
-    await asyncio.wait_for(_stop(commit), _WAIT_S)
+    await asyncio.wait_for(commit.stop(), _WAIT_S)
 
 
 async def test_with_two_hands_one_group_is_stored_while_the_next_one_waits_for_the_disk() -> None:
     disk = Disk()
     disk.free.clear()
-    commit = GroupCommit(disk.store, waiting_max=10_000, loop=asyncio.get_running_loop(), hands=2)
-    commit.start()
+    commit = GroupCommit(disk.store, waiting_max=10_000, hands=2)
     first = asyncio.create_task(_submit(commit, 1))
     await disk.wait_until_entered()
     second = asyncio.create_task(_submit(commit, 2))
@@ -210,6 +203,6 @@ async def test_with_two_hands_one_group_is_stored_while_the_next_one_waits_for_t
     disk.free.set()
     assert [await first, await second] == ["stored 1", "stored 2"]
     answers = await asyncio.gather(*(_submit(commit, item) for item in range(2000)))
-    await _stop(commit)
+    await commit.stop()
     assert answers == [f"stored {item}" for item in range(2000)]
     assert sorted(item for group in disk.groups for item in group) == sorted([1, 2, *range(2000)])
