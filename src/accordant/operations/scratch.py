@@ -14,7 +14,7 @@ from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.kernel.errors import InvariantBroken
 from accordant.ledger.exchange import Rate
 from accordant.ledger.periods import Period
-from accordant.ports.books import Bookshelf, Dossiers, KeptEntry, KeptPosting
+from accordant.ports.books import Bookshelf, Dossiers, KeptPosting
 from accordant.ports.matching import MatchBook
 from accordant.ports.state import (
     Changes,
@@ -111,10 +111,6 @@ class _ScratchBooks:
     def held(self, root_ids: Iterable[str]) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
         """See the port."""
         return self._own.held(root_ids)
-
-    def kept_entries(self, ids: Iterable[str]) -> tuple[KeptEntry, ...]:
-        """See the port."""
-        return self._own.kept_entries(ids)
 
     def periods(self) -> tuple[Period, ...]:
         """See the port: those of the live books."""

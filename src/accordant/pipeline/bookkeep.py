@@ -93,18 +93,6 @@ def post_events(bench: Workbench, told: Mapping[str, Told], ledger: Ledger, shel
         desk.lay_bill(posted)
 
 
-def recall_documents(bench: Workbench, kept: Iterable[KeptEntry], shelf: Bookshelf) -> None:
-    """Lay the documents of entries on the bench again: for an ERP that was told nothing of them, or lost them."""
-    entries = tuple(kept)
-    cancelled = shelf.kept_entries({one.entry.reverses for one in entries if one.entry.reverses is not None})
-    by_id = {one.entry.id: one.entry for one in cancelled}
-    for one in entries:
-        document = document_of(one.entry, by_id.get(one.entry.reverses or ""))
-        system = ExternalRef.parse(one.entry.cause.subject).system
-        laid = LaidDocument(document=document, system=system, root_id=one.root_id, cause=one.cause)
-        bench.documents.append(laid)
-
-
 def _posted(dossiers: Dossiers) -> dict[str, Posted]:
     return {
         name: Posted(entry=dossiers.entries[kept.entry_id], asked=kept.asked)
@@ -304,9 +292,8 @@ class _Desk:
                 schedule=one,
                 recognised_minor=0 if old is None else old.recognised_minor,
                 recognised_books_minor=0 if old is None else old.recognised_books_minor,
-                # Looked at anew from its first day: what was recognised is known, only the difference is posted. What
-                # was earned before it was billed is recognised with the bill.
-                next_on=max(first, bill.booked_on),
+                # Looked at anew from its first day: what was recognised is known, only the difference is posted.
+                next_on=first,
             )
         )
 

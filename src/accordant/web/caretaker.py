@@ -124,8 +124,6 @@ class Caretaker:
                 return await self._sweep()
             case Work.SILENCE:
                 return await self._listen()
-            case Work.BOOKS:
-                return await asyncio.to_thread(self._keep_books)
 
     async def _reconcile(self, flow: str, *, whole: bool) -> str:
         """Compare; what is found is told, since nobody looks at a night's run by himself."""
@@ -145,10 +143,6 @@ class Caretaker:
         unasked = "".join(f" Not asked: {name}. {reason}" for name, reason in found.unasked.items())
         told = f"{count:,} things of the targets do not fit the mapping." if count else "The targets fit the mapping."
         return told + unasked
-
-    def _keep_books(self) -> str:
-        done = self._hub.bookkeeper.catch_up()
-        return f"{done.posted:,} of {done.tried:,} held events are posted; {done.read:,} of the past were read."
 
     async def _sweep(self) -> str:
         """Every system that lists its events; one that cannot be asked does not keep the others from it."""
