@@ -17,6 +17,7 @@ class Work(StrEnum):
     CHECKPOINT = "checkpoint"
     SWEEP = "sweep"
     SILENCE = "silence"
+    MOVEMENTS = "movements"
 
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,7 @@ def duties(charter: Charter) -> tuple[Duty, ...]:
             (Work.CHECKPOINT, times.checkpoint),
             (Work.SWEEP, times.sweep),
             (Work.SILENCE, times.silence),
+            (Work.MOVEMENTS, times.movements),
         )
         if schedule is not None
     ]

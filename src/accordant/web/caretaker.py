@@ -124,6 +124,8 @@ class Caretaker:
                 return await self._sweep()
             case Work.SILENCE:
                 return await self._listen()
+            case Work.MOVEMENTS:
+                return await asyncio.to_thread(self._count_movements)
 
     async def _reconcile(self, flow: str, *, whole: bool) -> str:
         """Compare; what is found is told, since nobody looks at a night's run by himself."""
@@ -170,6 +172,10 @@ class Caretaker:
             found = await self._lookout.listen(system)
             told.append(told_of_silence(system, found))
         return " ".join(told) or "No system lists its events, so none can be asked."
+
+    def _count_movements(self) -> str:
+        found = self._hub.movement_round()
+        return f"{found.counted:,} customers counted; of {found.moved:,} the recurring revenue had moved."
 
     def _checkpoint(self) -> str:
         """Sign where the trail ends, in a file beside the store, for whoever carries it to another machine."""
