@@ -25,7 +25,6 @@ from accordant.operations import pause as switching
 from accordant.operations.check_drift import DriftRound, check_drift
 from accordant.operations.clear import record_clearance
 from accordant.operations.compare_source import CUSTOMERS, SourceComparison, SourceScope, compare_source
-from accordant.operations.count_movements import MovementRound, count_movements
 from accordant.operations.directory_office import DirectoryOffice
 from accordant.operations.epoch_watch import EpochWatch
 from accordant.operations.people_office import PeopleOffice
@@ -79,7 +78,6 @@ from accordant.store.lease_time import LeaseTime
 from accordant.store.leases import Leases, anybody
 from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
-from accordant.store.movements import SqlMovementBook
 from accordant.store.outbox import SqlOutbox
 from accordant.store.owed import SqlOwedBook
 from accordant.store.people import SqlPeople
@@ -421,17 +419,6 @@ class Hub:
     def _open_gate(self) -> Gate:
         asked = gate_asker(self.state, self.clock)
         return partial(stop_of, rulebook=self.rulebook, hearing=Hearing(self.switches()), ask_gates=asked)
-
-    def movement_round(self) -> MovementRound:
-        """Count how recurring revenue moved where something was told of it. Raises TransientError without a store."""
-        return count_movements(
-            book=SqlMovementBook(self.database),
-            marks=self.cursors,
-            past=SqlHistory(self.database, self.inbox),
-            connectors=self.inbounds,
-            clock=self.clock,
-            zone=self.rulebook.zone,
-        )
 
     async def reread_round(self) -> int:
         """Ask the owners of objects in doubt; how many events waited for an answer."""

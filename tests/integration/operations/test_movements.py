@@ -11,6 +11,7 @@ import pytest
 from accordant.analytics.movements import MovementKind
 from accordant.canonical.refs import ExternalRef
 from accordant.operations.count_movements import MovementRound
+from accordant.web.caretaker import Caretaker
 from tests.integration.operations.kit import MRR, Installation, an_installation
 from tests.integration.operations.test_identity import Died, died
 from tests.integration.operations.test_identity import customer as a_customer
@@ -60,7 +61,7 @@ async def told(one: Installation) -> None:
     await one.settle()
     one.clock.move(hours=1)
     one.stripe.advance(3600)
-    one.hub.movement_round()
+    Caretaker(one.hub).movement_round()
     one.clock.move(seconds=10)
     await one.settle()
 
@@ -84,7 +85,7 @@ async def test_a_record_tells_how_revenue_moved_after_the_hourly_count(store_url
         # Nothing moved since: nothing is counted, decided or written.
         written = one.writes()
         await told(one)
-        assert one.hub.movement_round() == MovementRound(counted=0, moved=0)
+        assert Caretaker(one.hub).movement_round() == MovementRound(counted=0, moved=0)
         assert one.writes() == written
 
 
@@ -137,8 +138,8 @@ async def test_a_count_that_breaks_off_counts_the_same_again(
         with monkeypatch.context() as dying:
             dying.setattr(one.hub.cursors, "move", died)
             with pytest.raises(Died):
-                one.hub.movement_round()
-        assert one.hub.movement_round() == MovementRound(counted=1, moved=0)
+                Caretaker(one.hub).movement_round()
+        assert Caretaker(one.hub).movement_round() == MovementRound(counted=1, moved=0)
         one.clock.move(seconds=10)
         await one.settle()
         assert history(one, customer) == ["new +100.00 USD"]

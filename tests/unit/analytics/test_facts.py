@@ -89,16 +89,25 @@ def told(*subscriptions: Subscription, account: Account = ACCOUNT, **more: Any) 
 # -- the whole vocabulary --------------------------------------------------------------------------------------------
 
 
+EXAMPLE = Account(
+    external_id="cus_1",
+    name="Example AG",
+    email="pay@example.com",
+    country="DE",
+    currency="EUR",
+    created_at=days_ago(300),
+    has_payment_method=True,
+)
+GROWN = MovedRevenue(
+    latest=(
+        Movement(at=days_ago(20), kind=MovementKind.EXPANSION, before=eur(900_00), after=eur(960_00)),
+        Movement(at=days_ago(290), kind=MovementKind.NEW, before=eur(0), after=eur(900_00)),
+    ),
+    expanded=(eur(60_00),),
+)
+
+
 def test_a_paying_account_fills_the_vocabulary() -> None:
-    account = Account(
-        external_id="cus_1",
-        name="Example AG",
-        email="pay@example.com",
-        country="DE",
-        currency="EUR",
-        created_at=days_ago(300),
-        has_payment_method=True,
-    )
     standing = Standing(
         subscriptions=(
             a_subscription(
@@ -113,14 +122,7 @@ def test_a_paying_account_fills_the_vocabulary() -> None:
         open_invoices=(OpenInvoice(invoice_id="in_1", remaining=eur(70_00), due_at=days_ago(2), attempt_count=0),),
         receivables=(ReceivableMark(party="17", open=eur(90_00), overdue=eur(70_00), oldest_due_on=date(2026, 3, 9)),),
     )
-    moved = MovedRevenue(
-        latest=(
-            Movement(at=days_ago(20), kind=MovementKind.EXPANSION, before=eur(900_00), after=eur(960_00)),
-            Movement(at=days_ago(290), kind=MovementKind.NEW, before=eur(0), after=eur(900_00)),
-        ),
-        expanded=(eur(60_00),),
-    )
-    facts = account_facts(account, standing, as_of=AS_OF, moved=moved)
+    facts = account_facts(EXAMPLE, standing, as_of=AS_OF, moved=GROWN)
     assert facts.problems == ()
     assert facts.values == {
         "external_id": "cus_1",
