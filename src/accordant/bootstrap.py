@@ -22,6 +22,7 @@ from accordant.governance.hearing import Hearing
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError
 from accordant.operations import pause as switching
+from accordant.operations.bookkeeper import Bookkeeper
 from accordant.operations.check_drift import DriftRound, check_drift
 from accordant.operations.clear import record_clearance
 from accordant.operations.compare_source import CUSTOMERS, SourceComparison, SourceScope, compare_source
@@ -76,6 +77,7 @@ from accordant.store.inbox import SqlInbox
 from accordant.store.lanes import SqlLanes
 from accordant.store.lease_time import LeaseTime
 from accordant.store.leases import Leases, anybody
+from accordant.store.ledger_desk import SqlLedgerDesk
 from accordant.store.link_memory import SqlLinkMemory
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
@@ -215,6 +217,8 @@ class Hub:
             shield=shielded,
             clock=self.clock,
         )
+        desk, rulebook = SqlLedgerDesk(self.database), lambda: self.rulebook
+        self.bookkeeper = Bookkeeper(desk, self.state, self.cursors, rulebook=rulebook, clock=self.clock)
         self.movements = partial(tell_movements, past=SqlHistory(self.database, self.inbox), connectors=self.inbounds)
         self.phase_office = PhaseOffice(
             self.phases,
@@ -223,7 +227,7 @@ class Hub:
             self.clock,
             tiers=registry.tiers_of,
             facts=connector_facts,
-            people=self.people,
+            proved=lambda: self.people.is_configured,
         )
         self.rehearsals = RehearsalDesk(
             SqlRehearsalBook(self.database),

@@ -45,6 +45,7 @@ ledger:
         - {role: revenue, account: "4000"}
 """
 DAY = 86_400
+COMPANY = "Example GmbH"
 #: `books` reads the past, so the commands name the last day themselves.
 UNTIL = ("--until", "2030-12-31")
 
@@ -104,19 +105,44 @@ async def test_half_a_year_balances_and_a_missing_row_is_named(terminal: Termina
         said = await terminal.ask("books", "draft", *UNTIL)
         assert "debits and credits balance" in said.out
         journal = tmp_path / "books.csv"
-        assert (await terminal.ask("books", "export", str(journal), "--format", "csv", *UNTIL)).code == 0
+        assert (await terminal.ask("books", "export", str(journal), "--format", "csv", "--draft", *UNTIL)).code == 0
         rules = [row["rule"] for row in csv.DictReader(journal.read_text().splitlines())]
         assert {"invoice_issued", "payment_applied", "refunded", "revenue_recognised"} < set(rules)
         judged_by_beancount(await terminal.ask("books", "export", str(tmp_path / "b.beancount"), "--format",
-                                               "beancount", *UNTIL), tmp_path / "b.beancount")  # fmt: skip
+                                               "beancount", "--draft", *UNTIL), tmp_path / "b.beancount")  # fmt: skip
         judged_by_hledger(await terminal.ask("books", "export", str(tmp_path / "b.journal"), "--format",
-                                             "hledger", *UNTIL), tmp_path / "b.journal")  # fmt: skip
+                                             "hledger", "--draft", *UNTIL), tmp_path / "b.journal")  # fmt: skip
 
+        await the_kept_books_say_the_same(one, terminal, tmp_path)
         write_ledger(tmp_path, LEDGER.replace('        - {role: deferred_revenue, account: "2400"}\n', ""))
         one.hub.shelf.remember(checked_charter(one.settings), now=one.clock())
         said = await terminal.ask("books", "draft", *UNTIL)
         assert said.code == 1
         assert "has no row for deferred_revenue" in " ".join(said.out.split())
+
+
+async def the_kept_books_say_the_same(one: Installation, terminal: Terminal, tmp_path: Path) -> None:
+    """The past is posted, the first month recognised, closed and opened again by two, and the judges read it."""
+    said = await terminal.ask("books", "held", "--try")
+    assert said.code == 0, said.out
+    assert "Everything that means something to the books is posted." in said.out
+    said = await terminal.ask("books", "trial-balance", "--json")
+    assert (said.code, set(said.json["off"].values())) == (0, {0})
+    said = await terminal.ask("books", "journal", "--limit", "1", "--json")
+    (row,) = said.json["entries"]
+    said = await terminal.ask("books", "journal", row["entry"]["id"])
+    assert row["entry"]["cause"]["event"] in said.out
+    month = min(day["posted_on"] for day in (e["entry"] for e in (
+        await terminal.ask("books", "journal", "--limit", "1000", "--json")).json["entries"]))[:7]  # fmt: skip
+    assert (await terminal.ask("books", "close", COMPANY, month)).code == 2
+    assert (await terminal.ask("books", "recognise", COMPANY, month)).code == 0
+    assert (await terminal.ask("books", "recognise", COMPANY, "2027-13")).code == 2
+    assert (await terminal.ask("books", "recognise", "Nobody", month)).code == 2
+    for name in ("beancount", "hledger"):
+        path = tmp_path / f"kept.{name}"
+        said = await terminal.ask("books", "export", str(path), "--format", name)
+        judge = judged_by_beancount if name == "beancount" else judged_by_hledger
+        judge(said, path)
 
 
 def judged_by_beancount(said: Any, path: Path) -> None:

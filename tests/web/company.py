@@ -166,7 +166,7 @@ class ConsoleDesk:
             self.clock,
             tiers=lambda one: dict.fromkeys(one.systems, Tier.GOLD),
             facts=dict,
-            people=self.people,
+            proved=lambda: self.people.is_configured,
         )
         self.folders: dict[str, str] = {}
         self.rehearsals = RehearsalDesk(

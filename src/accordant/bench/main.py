@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from accordant.bench import runs, why
+from accordant.bench import ledger, runs, why
 from accordant.bench.charter import charter
 from accordant.bench.figures import Figure, Run, figure
 from accordant.bench.match import match
@@ -47,6 +47,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         target="p99 of the others under 10 % higher while 1 % of the customers is refused",
     ),
     "charter": Benchmark(run=charter, unit="ms", n=50, target="50 flows and 2,000 field rules under 1,000 ms"),
+    "ledger": Benchmark(
+        run=ledger.ledger, unit="entries/s", n=60_000, target="at least 5,000 composed and stored on PostgreSQL"
+    ),
+    "recognise": Benchmark(
+        run=ledger.recognise, unit="s", n=1_000_000, target="a month of 1,000,000 schedule lines under 60 s"
+    ),
     "rehearse": Benchmark(run=rehearse, unit="events/s", n=30_000, target="at least 5,000 on either store"),
 }
 

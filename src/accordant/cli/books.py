@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from accordant.ledger.draft import Draft
 
 books_app = App(
-    name="books", help="The books: what events mean in debits and credits. Drafts only; nothing is posted yet."
+    name="books",
+    help="The books as they are kept: journal, trial balance, what is held, month ends; and what a history would post.",
 )
 
 
@@ -82,15 +83,16 @@ def export(
     /,
     *,
     format_: Annotated[LedgerFormat, Parameter(name="--format", help="beancount, hledger or csv.")],
+    draft_: Annotated[bool, Parameter(name="--draft", negative=(), help="What history would post, instead.")] = False,
     until: _Until = None,
     common: Common = COMMON,
 ) -> int:
-    """Write the draft's entries as text that other ledgers read."""
+    """Write the entries of the books as text that other ledgers read: those that are posted, or those of the draft."""
     from accordant.ledger.export import beancount, csv_lines, hledger
     from accordant.ledger.setting import chart_of
 
-    made, charter = _draft(common, until)
-    assert charter.ledger is not None  # noqa: S101  the draft has refused a charter without one
+    made, charter = _draft(common, until) if draft_ else _posted(common, until)
+    assert charter.ledger is not None  # noqa: S101  both have refused a charter without one
     charts = [chart_of(name, entity) for name, entity in charter.ledger.legal_entities.items()]
     opened = min((entry.posted_on for entry in made.entries), default=datetime.now(UTC).date())
     match format_:
@@ -186,6 +188,20 @@ def _draft(common: Common, until: date | None) -> "tuple[Draft, Charter]":
                 "This store has worked under no charter yet.", remedy="Run `accordant serve` once."
             )
         return draft_books(database, charter, before_on=before_on, now=now), charter
+
+
+def _posted(common: Common, until: date | None) -> "tuple[Draft, Charter]":
+    """The whole ledger as it is kept, or up to a day, in the form of a draft of which everything was posted."""
+    from accordant.ledger.draft import Draft
+    from accordant.views.books import LedgerMissing
+    from accordant.views.journal import every_entry
+
+    with opened_store(common) as database:
+        charter = charter_in_force(database)
+        if charter is None or charter.ledger is None:
+            raise LedgerMissing
+        entries = tuple(one for one in every_entry(database) if until is None or one.posted_on <= until)
+    return Draft(entries=entries, unposted=(), schedules=()), charter
 
 
 def _account_names(charter: "Charter") -> dict[tuple[str, str], str]:

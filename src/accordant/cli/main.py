@@ -33,8 +33,8 @@ from accordant.cli import (
     trying,
     why,
 )
-from accordant.cli.books import books_app
 from accordant.cli.identity import identity_app
+from accordant.cli.ledger import books_app
 from accordant.cli.render import err
 from accordant.kernel.errors import (
     AccordantError,

@@ -87,6 +87,11 @@ _COLUMN = {
 }
 
 
+def column_of(rule: str) -> str:
+    """Which column of the roll-forward the entries of a rule belong to; what no rule explains is ``fx``."""
+    return _COLUMN.get(rule, "fx")
+
+
 def roll_forward(entries: Sequence[JournalEntry], *, account: str, first_on: date, after_on: date) -> RollForward:
     """Deferred revenue from ``first_on`` until, not including, ``after_on``, from the postings on its account.
 
@@ -104,7 +109,7 @@ def roll_forward(entries: Sequence[JournalEntry], *, account: str, first_on: dat
             opening += minor
             continue
         rule = one.cause.rule if one.reverses is None else rules.get(one.reverses, "")
-        column = _COLUMN.get(rule, "fx")
+        column = column_of(rule)
         columns[column] += minor if column in {"billings", "fx"} else -minor
     return RollForward(opening=opening, **columns)
 

@@ -81,6 +81,8 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     def account_for(self, use: Use, day: date) -> LedgerAccount | RowMissing:
         """The account for one use on one day. Of the rows that hold, the one that names most of the use decides."""
         fitting = [rule for rule in self.rules if rule.role is use.role and rule.holds_on(day) and _fits(rule, use)]
+        if len(fitting) == 1 and (only := self.accounts.get(fitting[0].account)) is not None and only.is_open:
+            return only
         if not fitting:
             return RowMissing(legal_entity=self.legal_entity, use=use, day=day)
         best = max(fitting, key=_specificity)

@@ -117,6 +117,14 @@ class JournalEntry(msgspec.Struct, frozen=True, kw_only=True):
         return sum(posting.debit_minor for posting in self.postings)
 
 
+_ENCODER = msgspec.json.Encoder(order="sorted")
+
+
+def encode_entry(one: JournalEntry) -> bytes:
+    """Canonical JSON of an entry: what is kept of it, and what the trail holds the digest of."""
+    return _ENCODER.encode(one)
+
+
 def entry_id(legal_entity: str, cause: Cause) -> str:
     """The id of the entry that ``cause`` makes in the books of ``legal_entity``: the same cause, the same entry."""
     return derived_id("jrn", legal_entity, cause.event, cause.rule, str(cause.rule_version))

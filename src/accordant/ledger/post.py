@@ -13,7 +13,7 @@ from accordant.canonical.books import Role
 from accordant.canonical.entities import CreditNote, Dispute, Entity, Invoice, Payment, Refund
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import ExternalRef
-from accordant.kernel.hashing import fingerprint
+from accordant.kernel.hashing import digest
 from accordant.kernel.money import split_minor
 from accordant.ledger import patterns
 from accordant.ledger.bills import Bill, Disputed, net_lines
@@ -127,8 +127,8 @@ class _Ask(msgspec.Struct, kw_only=True):
     @property
     def asked(self) -> str:
         """The fingerprint of what is asked: the amounts by what they are. Accounts may be called otherwise since."""
-        legs = [[leg.use.role.value, leg.minor, leg.original] for leg in self.legs if leg.minor]
-        return fingerprint([self.rule, self.currency, legs])
+        legs = [f"{leg.use.role.value} {leg.minor} {leg.original}" for leg in self.legs if leg.minor]
+        return digest("\n".join([self.rule, self.currency, *legs]).encode()).hex()
 
     @property
     def total(self) -> int:

@@ -14,11 +14,11 @@ from accordant.canonical.books import LedgerPart
 from accordant.canonical.entities import CreditNote, Dispute, Entity, Invoice, Payment, Price, Refund
 from accordant.canonical.events import BusinessEvent
 from accordant.canonical.refs import EntityKind, ExternalRef
-from accordant.kernel.hashing import fingerprint
+from accordant.kernel.hashing import digest
 from accordant.kernel.money import Money
 from accordant.ledger.bills import Bill
 from accordant.ledger.documents import document_of
-from accordant.ledger.entries import JournalEntry
+from accordant.ledger.entries import JournalEntry, encode_entry
 from accordant.ledger.post import MEANING, Outcome, Posted, Reader, bill_of, in_order
 from accordant.ledger.schedule import RevenueSchedule
 from accordant.ledger.setting import Setting, setting_of
@@ -39,11 +39,15 @@ _AWAITED = (Invoice, Payment, Refund, CreditNote, Dispute)
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
-    """The books of a charter: its ledger part, the company's zone, and the charter's version."""
+    """The books of a charter: its ledger part, the company's zone, and the charter's version.
+
+    ``is_told`` says whether some flow carries their documents to an ERP.
+    """
 
     part: LedgerPart
     zone: ZoneInfo
     charter: str
+    is_told: bool = False
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +95,18 @@ def post_events(bench: Workbench, told: Mapping[str, Told], ledger: Ledger, shel
         desk.lay_outcome(outcome)
     for posted in reader.bills.values():
         desk.lay_bill(posted)
+
+
+def recall_documents(bench: Workbench, kept: Iterable[KeptEntry], shelf: Bookshelf) -> None:
+    """Lay the documents of entries on the bench again: for an ERP that was told nothing of them, or lost them."""
+    entries = tuple(kept)
+    cancelled = shelf.kept_entries({one.entry.reverses for one in entries if one.entry.reverses is not None})
+    by_id = {one.entry.id: one.entry for one in cancelled}
+    for one in entries:
+        document = document_of(one.entry, by_id.get(one.entry.reverses or ""))
+        system = ExternalRef.parse(one.entry.cause.subject).system
+        laid = LaidDocument(document=document, system=system, root_id=one.root_id, cause=one.cause)
+        bench.documents.append(laid)
 
 
 def _posted(dossiers: Dossiers) -> dict[str, Posted]:
@@ -221,7 +237,8 @@ class _Desk:
                 )
             )
             self._tell_entry(entry, cause)
-            self._lay_document(entry, root_id, event.subject.system, cause)
+            if self._ledger.is_told:
+                self._lay_document(entry, root_id, event.subject.system, cause)
         if outcome.entry is None and not outcome.refusals and old is None:
             return
         kept = KeptPosting(
@@ -292,8 +309,9 @@ class _Desk:
                 schedule=one,
                 recognised_minor=0 if old is None else old.recognised_minor,
                 recognised_books_minor=0 if old is None else old.recognised_books_minor,
-                # Looked at anew from its first day: what was recognised is known, only the difference is posted.
-                next_on=first,
+                # Looked at anew from its first day: what was recognised is known, only the difference is posted. What
+                # was earned before it was billed is recognised with the bill.
+                next_on=max(first, bill.booked_on),
             )
         )
 
@@ -313,7 +331,7 @@ class _Desk:
                 "rule": entry.cause.rule,
                 "posted_on": entry.posted_on.isoformat(),
                 "total": str(Money(entry.total_minor, entry.currency)),
-                "digest": fingerprint(msgspec.to_builtins(entry)),
+                "digest": digest(encode_entry(entry)).hex(),
                 "charter": self._ledger.charter,
             },
         )

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from accordant.canonical.conflicts import Stand
 from accordant.governance.decide import Switches
+from accordant.pipeline.bookkeep import recall_documents
 from accordant.pipeline.plan import Rulebook, plan
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.state import Changes, State
@@ -36,6 +37,9 @@ def replan(
     bench.load_standings(ids)
     bench.load_whole(whole)
     bench.touched.update(dict.fromkeys(ids))
+    if rulebook.ledger is not None and repair:
+        names = {record.rpartition("/")[2] for record in repair}
+        recall_documents(bench, state.books.kept_entries(names), state.books)
     for stand in stands:
         bench.put_stand(stand)
     policy = state.policy()

@@ -112,6 +112,16 @@ class KeptRecognition(msgspec.Struct, frozen=True, kw_only=True):
     entry_id: str
 
 
+class ScheduleAdvance(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a schedule is recognised from now on; ``version`` is its next one, the other names as in the schedule."""
+
+    id: str
+    version: int
+    recognised_minor: int
+    recognised_books_minor: int
+    next_on: date | None
+
+
 class BookChanges(msgspec.Struct, kw_only=True):
     """What a batch adds to the books, all with the next version of what it replaces."""
 
@@ -120,6 +130,7 @@ class BookChanges(msgspec.Struct, kw_only=True):
     bills: list[KeptBill] = []
     schedules: list[KeptSchedule] = []
     recognitions: list[KeptRecognition] = []
+    advances: list[ScheduleAdvance] = []
 
 
 class Dossiers(NamedTuple):
@@ -141,6 +152,10 @@ class Bookshelf(Protocol):
 
     def held(self, root_ids: Iterable[str]) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
         """The held postings of these accounts, each with its event."""
+        ...
+
+    def kept_entries(self, ids: Iterable[str]) -> tuple[KeptEntry, ...]:
+        """Entries by id, in no order; names of none are left out."""
         ...
 
     def periods(self) -> tuple[Period, ...]:

@@ -15,7 +15,7 @@ from accordant.canonical.events import BusinessEvent
 from accordant.canonical.upcasters import read_business_event
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ledger.compose import Refusal
-from accordant.ledger.entries import JournalEntry
+from accordant.ledger.entries import JournalEntry, encode_entry
 from accordant.ledger.exchange import Rate
 from accordant.ledger.periods import Period, PeriodState
 from accordant.ledger.schedule import RevenueSchedule, Span
@@ -29,6 +29,7 @@ from accordant.ports.books import (
     KeptRecognition,
     KeptSchedule,
     PostingState,
+    ScheduleAdvance,
 )
 from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk, rates
@@ -44,7 +45,7 @@ from accordant.store.schema import (
     revenue_schedule,
 )
 
-_ENTRY = (
+ENTRY = (
     "id", "legal_entity", "currency", "posted_on", "effective_on", "rule", "event", "subject", "bill", "root_id",
     "reverses", "charter", "cause", "body", "recorded_at",
 )  # fmt: skip
@@ -52,7 +53,7 @@ _LINE = (
     "entry_id", "line", "legal_entity", "account", "posted_on", "currency", "amount_minor", "original_currency",
     "original_minor", "role", "party", "product",
 )  # fmt: skip
-_POSTING = (
+POSTING = (
     "event", "version", "state", "type", "subject", "root_id", "bill", "happened_on", "entry_id", "asked", "reasons",
     "charter", "cause", "updated_at",
 )  # fmt: skip
@@ -60,7 +61,7 @@ _BILL = (
     "ref", "version", "state", "legal_entity", "root_id", "party", "number", "currency", "books_currency",
     "total_minor", "open_minor", "open_books_minor", "booked_on", "due_on", "entry_id", "updated_at",
 )  # fmt: skip
-_SCHEDULE = (
+SCHEDULE = (
     "id", "version", "legal_entity", "bill", "product", "currency", "books_currency", "booked_on", "starts_on",
     "ends_on", "minor", "billed_minor", "booked_minor", "grain", "zone", "spans", "recognised_minor",
     "recognised_books_minor", "next_on", "updated_at",
@@ -82,14 +83,14 @@ class SqlBookshelf:
         """See the port."""
         names = list(bills)
         with self._database.read() as connection:
-            rows = bulk.select_by_keys(connection, posting, _POSTING, "bill", names)
+            rows = bulk.select_by_keys(connection, posting, POSTING, "bill", names)
             known = {row[0] for row in rows}
-            rows += bulk.select_by_keys(connection, posting, _POSTING, "event", set(events) - known)
-            postings = {row[0]: _read_posting(row) for row in rows}
+            rows += bulk.select_by_keys(connection, posting, POSTING, "event", set(events) - known)
+            postings = {row[0]: read_posting(row) for row in rows}
             told = _events(connection, postings)
             entries = read_entries(connection, [one.entry_id for one in postings.values() if one.entry_id is not None])
             kept = bulk.select_by_keys(connection, ledger_bill, _BILL, "ref", names)
-            schedules = bulk.select_by_keys(connection, revenue_schedule, _SCHEDULE, "bill", names)
+            schedules = bulk.select_by_keys(connection, revenue_schedule, SCHEDULE, "bill", names)
         return Dossiers(
             postings=postings,
             events=told,
@@ -102,9 +103,16 @@ class SqlBookshelf:
         """See the port."""
         place = ("state", PostingState.HELD.value)
         with self._database.read() as connection:
-            rows = bulk.select_by_keys(connection, posting, _POSTING, "root_id", root_ids, where=place)
+            rows = bulk.select_by_keys(connection, posting, POSTING, "root_id", root_ids, where=place)
             told = _events(connection, (row[0] for row in rows))
-        return tuple((_read_posting(row), told[row[0]]) for row in rows)
+        return tuple((read_posting(row), told[row[0]]) for row in rows)
+
+    def kept_entries(self, ids: Iterable[str]) -> tuple[KeptEntry, ...]:
+        """See the port."""
+        with self._database.read() as connection:
+            return tuple(
+                read_kept_entry(row) for row in bulk.select_by_keys(connection, journal_entry, ENTRY, "id", ids)
+            )
 
     def periods(self) -> tuple[Period, ...]:
         """See the port."""
@@ -122,17 +130,51 @@ def commit_books(connection: Connection, changes: BookChanges, *, now: datetime)
     if changes.entries:
         _guard_periods(connection, changes.entries)
     for table, columns, rows in (
-        (posting, _POSTING, [_posting_row(one, micros) for one in changes.postings]),
+        (posting, POSTING, [_posting_row(one, micros) for one in changes.postings]),
         (ledger_bill, _BILL, [_bill_row(one, micros) for one in changes.bills]),
-        (revenue_schedule, _SCHEDULE, [_schedule_row(one, micros) for one in changes.schedules]),
+        (revenue_schedule, SCHEDULE, [_schedule_row(one, micros) for one in changes.schedules]),
     ):
         bulk.upsert(connection, table, columns, rows, only_if_version_follows=True)
     # Lines first: with its entry a line can no longer be added, and the entry is weighed against them.
     bulk.insert(connection, journal_line, _LINE, [row for one in changes.entries for row in _line_rows(one.entry)])
     entries = [_entry_row(one, micros) for one in changes.entries]
-    if bulk.insert_new(connection, journal_entry, _ENTRY, entries) != len(entries):
+    if bulk.insert_new(connection, journal_entry, ENTRY, entries) != len(entries):
         raise ConcurrentChange("Another worker posted one of these entries meanwhile.")
     bulk.insert(connection, recognition, _RECOGNITION, [_recognition_row(one) for one in changes.recognitions])
+    _advance_schedules(connection, changes.advances, micros)
+
+
+def _advance_schedules(connection: Connection, advances: Sequence[ScheduleAdvance], micros: int) -> None:
+    """Say how far schedules are recognised; the rest of them stays as it is."""
+    rows = [
+        (
+            one.recognised_minor,
+            one.recognised_books_minor,
+            None if one.next_on is None else one.next_on.isoformat(),
+            one.version,
+            micros,
+            one.id,
+        )
+        for one in advances
+    ]
+    if not rows:
+        return
+    if connection.dialect.name == "sqlite":
+        sql = (
+            "UPDATE revenue_schedule SET recognised_minor = ?1, recognised_books_minor = ?2, next_on = ?3, "
+            "version = ?4, updated_at = ?5 WHERE id = ?6 AND version = ?4 - 1"
+        )
+        done = connection.exec_driver_sql(sql, rows).rowcount
+    else:
+        sql = (
+            "UPDATE revenue_schedule SET recognised_minor = s.minor, recognised_books_minor = s.books, "
+            "next_on = s.next_on, version = s.version, updated_at = s.at FROM unnest(%b::bigint[], %b::bigint[], "
+            "%b::text[], %b::integer[], %b::bigint[], %b::text[]) AS s(minor, books, next_on, version, at, id) "
+            "WHERE revenue_schedule.id = s.id AND revenue_schedule.version = s.version - 1"
+        )
+        done = connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*rows, strict=True))).rowcount
+    if done != len(rows):
+        raise ConcurrentChange(f"{len(rows) - done} of {len(rows)} schedules changed meanwhile.")
 
 
 #: Who posts takes it for reading, who closes for writing: nothing is posted into a period that is being closed.
@@ -181,12 +223,25 @@ def read_refusals(reasons: bytes) -> tuple[Refusal, ...]:
     return _REFUSALS.decode(reasons)
 
 
+def read_kept_entry(row: bulk.Row) -> KeptEntry:
+    """The entry in a row of the columns ``id`` to ``recorded_at``."""
+    fields = dict(zip(ENTRY, row, strict=True))
+    return KeptEntry(
+        entry=read_entry(fields["body"]),
+        root_id=fields["root_id"],
+        bill=fields["bill"],
+        charter=fields["charter"],
+        cause=fields["cause"],
+    )
+
+
 def _events(connection: Connection, ids: Iterable[str]) -> dict[str, BusinessEvent]:
     rows = bulk.select_by_keys(connection, business_event, ("id", "body"), "id", ids)
     return {name: read_business_event(body) for name, body in rows}
 
 
-def _read_posting(row: bulk.Row) -> KeptPosting:
+def read_posting(row: bulk.Row) -> KeptPosting:
+    """What an event came to, in a row of the columns ``event`` to ``updated_at``."""
     event, version, state, kind, subject, root_id, bill, happened_on, entry_id, asked, reasons, charter, cause, _ = row
     return KeptPosting(
         event=event,
@@ -240,7 +295,7 @@ def _entry_row(kept: KeptEntry, micros: int) -> bulk.Row:
         entry.reverses,
         kept.charter,
         kept.cause,
-        _ENCODER.encode(entry),
+        encode_entry(entry),
         micros,
     )
 

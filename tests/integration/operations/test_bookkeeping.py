@@ -12,11 +12,18 @@ import pytest
 from sqlalchemy import Executable, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
+from accordant.bootstrap import checked_charter
 from accordant.ledger.balances import trial_balance
+from accordant.ledger.periods import PeriodState
+from accordant.ledger.schedule import earned_before
+from accordant.operations import bookkeeper
+from accordant.operations.bookkeeper import PeriodKept, next_month
+from accordant.store.books import read_schedule
 from accordant.store.engine import Database
 from accordant.store.guard import UnauditedChange
-from accordant.store.schema import journal_entry, journal_line, ledger_bill
+from accordant.store.schema import journal_entry, journal_line, ledger_bill, recognition, revenue_schedule
 from accordant.views.books import draft_books
+from accordant.views.journal import held_postings, roll_forward
 from tests.integration.operations.bookkit import LEDGER, balances, entries, held, live_half_a_year
 from tests.integration.operations.kit import Installation, an_installation
 
@@ -111,3 +118,162 @@ def change(database: Database, statement: Executable, lines: Sequence[dict[str, 
         if lines:
             connection.execute(insert(journal_line), lines)
         connection.execute(statement)
+
+
+# -- month ends ------------------------------------------------------------------------------------------------------
+
+COMPANY = "Example GmbH"
+
+
+def months(one: Installation) -> list[date]:
+    """The months in which anything was posted, and the two after them."""
+    days = [date.fromisoformat(row.posted_on) for row in entries(one.hub.database)]
+    found, month_on = [], min(days).replace(day=1)
+    while month_on <= max(days):
+        found.append(month_on)
+        month_on = next_month(month_on)
+    return [*found, month_on, next_month(month_on)]
+
+
+async def test_month_by_month_the_books_close_and_what_is_deferred_rolls_forward(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_installation(store_url, tmp_path, more=LEDGER) as one:
+        live_half_a_year(one)
+        one.take_in()
+        one.process()
+        keeper, database = one.hub.bookkeeper, one.hub.database
+        closing = 0
+        with pytest.raises(PeriodKept, match="not recognised"):
+            keeper.close(COMPANY, months(one)[0], by="Ann")
+        for month_on in months(one):
+            assert keeper.recognise(COMPANY, month_on).refusals == ()
+            again = keeper.recognise(COMPANY, month_on)
+            assert (again.lines, again.entries) == (0, 0)
+            moved = roll_forward(database, legal_entity=COMPANY, first_on=month_on, after_on=next_month(month_on))
+            assert (moved.opening, moved.fx) == (closing, 0)
+            closing = moved.closing
+            assert closing == remaining(database, next_month(month_on))
+            if month_on == months(one)[0]:
+                earlier = [period for period in keeper.periods(COMPANY) if period.starts_on < month_on]
+                for period in earlier:
+                    keeper.close(COMPANY, period.starts_on, by="Ann")
+            keeper.close(COMPANY, month_on, by="Ann")
+        assert closing == 0
+        made = draft_books(database, one.hub.charter, before_on=BEFORE, now=one.clock())
+        whole = {row.account: row.balance_minor for row in trial_balance(made.entries) if row.balance_minor}
+        assert balances(database) == whole
+
+
+def remaining(database: Database, day: date) -> int:
+    """What all schedules booked before a day have still to earn on it."""
+    with database.read() as connection:
+        rows = [read_schedule(tuple(row)) for row in connection.execute(select(revenue_schedule))]
+    return sum(one.schedule.minor - earned_before(one.schedule, day) for one in rows if one.booked_on < day)
+
+
+class Stopped(Exception):
+    """The process died here."""
+
+
+async def test_a_run_that_dies_anywhere_is_gone_on_with_and_recognises_nothing_twice(
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with an_installation(store_url, tmp_path, more=LEDGER) as one:
+        one.sell(9)
+        one.take_in()
+        one.process()
+        month_on = months(one)[0]
+        monkeypatch.setattr(bookkeeper, "_LINES", 2)
+        commit, left = one.hub.state.commit, [3]
+
+        def dies(*given: Any, **named: Any) -> None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Stopped
+            commit(*given, **named)
+
+        monkeypatch.setattr(one.hub.state, "commit", dies)
+        with pytest.raises(Stopped):
+            one.hub.bookkeeper.recognise(COMPANY, month_on)
+        monkeypatch.setattr(one.hub.state, "commit", commit)
+        partly = sum(1 for row in entries(one.hub.database) if row.rule == "revenue_recognised")
+        assert partly == 3
+        assert sum(balances(one.hub.database).values()) == 0
+        rest = one.hub.bookkeeper.recognise(COMPANY, month_on)
+        assert rest.lines == 9 - 6
+        earned = balances(one.hub.database)["4000"]
+        with one.hub.database.read() as connection:
+            rows = connection.execute(select(recognition.c.schedule_id, recognition.c.books_minor)).all()
+        assert len({row.schedule_id for row in rows}) == len(rows) == 9
+        assert sum(row.books_minor for row in rows) == -earned
+
+
+async def test_a_closed_month_takes_nothing_and_two_people_open_it(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path, more=LEDGER) as one:
+        one.sell(1)
+        said = list(one.events())
+        paid = [
+            event for event in said if b'"invoice_payment.paid"' in event.body() or b"charge.succeeded" in event.body()
+        ]
+        assert paid
+        late = {id(event) for event in paid}
+        one.hub.inbox.accept([one.arrival(event.body()) for event in said if id(event) not in late])
+        one.process()
+        keeper, (first, *_) = one.hub.bookkeeper, months(one)
+        keeper.recognise(COMPANY, first)
+        for period in keeper.periods(COMPANY):
+            if period.starts_on <= first:
+                keeper.close(COMPANY, period.starts_on, by="Ann")
+        one.hub.inbox.accept([one.arrival(event.body()) for event in paid])
+        one.process()
+        (payment,) = (row for row in entries(one.hub.database) if row.rule == "payment_applied")
+        assert date.fromisoformat(payment.effective_on).replace(day=1) == first
+        assert date.fromisoformat(payment.posted_on) == next_month(first)
+        with pytest.raises(PeriodKept, match="closed already"):
+            keeper.close(COMPANY, first, by="Bob")
+        assert keeper.reopen(COMPANY, first, by="Ann").state is PeriodState.CLOSED
+        assert keeper.reopen(COMPANY, first, by="Ann").state is PeriodState.CLOSED
+        opened = keeper.reopen(COMPANY, first, by="Bob")
+        assert (opened.state, opened.reopened_by) == (PeriodState.OPEN, ("Ann", "Bob"))
+        with pytest.raises(PeriodKept, match="is open"):
+            keeper.reopen(COMPANY, first, by="Bob")
+
+
+async def test_a_missing_row_holds_the_event_and_the_charter_that_has_it_posts_it(
+    store_url: str, tmp_path: Path
+) -> None:
+    row = '        - {role: deferred_revenue, account: "2400"}\n'
+    async with an_installation(store_url, tmp_path, more=LEDGER.replace(row, "")) as one:
+        live_half_a_year(one)
+        one.take_in()
+        one.process()
+        waiting = held(one.hub.database)
+        assert waiting
+        count, told = held_postings(one.hub.database, limit=1000)
+        assert count == len(told) == len(waiting)
+        reasons = {refusal.check for posting in told for refusal in posting.reasons}
+        assert reasons == {"ledger_mapping", "source"}
+        assert all(refusal.remedy for posting in told for refusal in posting.reasons)
+        assert one.hub.bookkeeper.catch_up().posted == 0
+        (tmp_path / "charter" / "more.yaml").write_text(LEDGER, encoding="utf-8")
+        one.hub.charter = checked_charter(one.settings)
+        one.hub.rulebook = one.hub._write_rulebook(one.hub.charter)
+        assert one.hub.bookkeeper.catch_up().posted >= len(waiting)
+        assert held(one.hub.database) == []
+        assert balances(one.hub.database) == drafted(one)
+
+
+async def test_what_happened_before_there_were_books_is_read_once(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        live_half_a_year(one)
+        one.take_in()
+        one.process()
+        assert entries(one.hub.database) == []
+        (tmp_path / "charter" / "more.yaml").write_text(LEDGER, encoding="utf-8")
+        one.hub.charter = checked_charter(one.settings)
+        one.hub.rulebook = one.hub._write_rulebook(one.hub.charter)
+        assert one.hub.bookkeeper.catch_up().read > 0
+        assert balances(one.hub.database) == drafted(one)
+        again = one.hub.bookkeeper.catch_up()
+        assert (again.read, again.told, again.posted) == (0, 0, 0)

@@ -202,7 +202,11 @@ _SQLITE = (
 _POSTGRESQL = (
     """
     CREATE FUNCTION accordant_line_closed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        IF EXISTS (SELECT FROM fresh JOIN journal_entry ON journal_entry.id = fresh.entry_id) THEN
+        -- Looked up one by one: a join would read the whole journal, which nobody has counted yet.
+        IF EXISTS (
+            SELECT FROM (SELECT DISTINCT entry_id FROM fresh) AS named
+            WHERE (SELECT count(*) FROM journal_entry WHERE journal_entry.id = named.entry_id) > 0
+        ) THEN
             RAISE EXCEPTION 'The entry is in the books already: it takes no further line.'
                 USING ERRCODE = 'check_violation';
         END IF;
@@ -212,8 +216,10 @@ _POSTGRESQL = (
     """
     CREATE FUNCTION accordant_entry_balanced() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF EXISTS (
-            SELECT FROM fresh LEFT JOIN journal_line ON journal_line.entry_id = fresh.id
-            GROUP BY fresh.id HAVING count(journal_line.line) < 2 OR sum(journal_line.amount_minor) <> 0
+            SELECT FROM fresh
+            WHERE (
+                SELECT count(*) < 2 OR sum(amount_minor) <> 0 FROM journal_line WHERE journal_line.entry_id = fresh.id
+            )
         ) THEN
             RAISE EXCEPTION 'An entry has two lines or more, which sum to zero.' USING ERRCODE = 'check_violation';
         END IF;

@@ -6,9 +6,11 @@ No style attributes (the page's policy forbids them): colours come from the styl
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+import msgspec
 from markupsafe import Markup
 
 _WIDTH, _HEIGHT, _BASE = 600, 72, 66
+_STEP_HEIGHT = 200
 
 
 def bars(points: Sequence[tuple[datetime, int]], *, title: str, unit: str) -> Markup:
@@ -38,6 +40,56 @@ def bars(points: Sequence[tuple[datetime, int]], *, title: str, unit: str) -> Ma
         '<rect width="2" height="4" class="hatch"/></pattern></defs>'
         '{bars}<line class="zero" x1="0" y1="{base}" x2="{w}" y2="{base}"/></svg>'
     ).format(w=_WIDTH, h=_HEIGHT, base=_BASE, title=title, desc=described, bars=Markup("").join(drawn))
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """One column: it reaches from ``begins`` to ``ends``; one that ``stands`` begins at the zero line."""
+
+    label: str
+    begins: int
+    ends: int
+    told: str
+    stands: bool = False
+
+
+def steps(columns: Sequence[Step], *, name: str, title: str, described: str) -> Markup:
+    """Columns side by side over one zero line, each beginning where the one before ended unless it stands by itself.
+
+    ``name`` tells the pictures of one page apart. The labels are text of the picture and scale with it.
+    """
+    low = min([0, *(min(one.begins, one.ends) for one in columns)])
+    high = max([0, *(max(one.begins, one.ends) for one in columns)])
+    span, room = max(high - low, 1), _STEP_HEIGHT - 36
+    width = _WIDTH / max(1, len(columns))
+
+    def at(value: int) -> float:
+        return 6 + room * (high - value) / span
+
+    drawn = []
+    for index, one in enumerate(columns):
+        upper, lower = at(max(one.begins, one.ends)), at(min(one.begins, one.ends))
+        kind = "bar" if one.stands else "bar gain" if one.ends >= one.begins else "bar loss"
+        drawn.append(
+            Markup(
+                '<rect class="{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"><title>{}</title></rect>'
+                '<text class="tick" x="{:.2f}" y="{:.2f}" text-anchor="middle">{}</text>'
+            ).format(
+                kind,
+                index * width + width * 0.15,
+                upper,
+                width * 0.7,
+                max(lower - upper, 1.5 if one.begins != one.ends else 0),
+                one.told,
+                (index + 0.5) * width,
+                _STEP_HEIGHT - 10,
+                one.label,
+            )
+        )
+    return Markup(
+        '<svg class="chart steps" viewBox="0 0 {w} {h}" role="img" aria-labelledby="{n}-t {n}-d">'
+        '<title id="{n}-t">{title}</title><desc id="{n}-d">{desc}</desc>'
+        '{bars}<line class="zero" x1="0" y1="{zero:.2f}" x2="{w}" y2="{zero:.2f}"/></svg>'
+    ).format(w=_WIDTH, h=_STEP_HEIGHT, n=name, title=title, desc=described, bars=Markup("").join(drawn), zero=at(0))
 
 
 def share(part: int, whole: int, *, label: str) -> Markup:

@@ -5,6 +5,7 @@ from litestar.di import Provide
 
 from accordant.web.console import (
     actions,
+    book_pages,
     charter_pages,
     conflict_pages,
     entrance,
@@ -64,6 +65,10 @@ def console_application(hub: ConsoleHub) -> Litestar:
             incident_pages.incident_page,
             incident_pages.past_incident_page,
             incident_pages.act_on_incident,
+            book_pages.books_page,
+            book_pages.journal_page,
+            book_pages.revenue_page,
+            book_pages.receivables_page,
             charter_pages.charter_page,
             charter_pages.artifact_page,
             entrance.static_file,

@@ -154,6 +154,11 @@ def money(amount: Money) -> str:
     return str(amount).replace("-", _MINUS)
 
 
+def minor(amount_minor: int, currency: str) -> str:
+    """Minor units with their currency, as ``money``."""
+    return money(Money(amount_minor, currency))
+
+
 def moneys(amounts: Iterable[Money]) -> str:
     """Amounts of several currencies, none summed over currencies; nothing at all is a plain zero."""
     return " + ".join(money(amount) for amount in amounts) or "0"

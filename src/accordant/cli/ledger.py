@@ -1,0 +1,215 @@
+"""Commands about the books that are kept: what was posted, what is held, and the end of a month."""
+
+import asyncio
+import re
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from accordant.cli.books import books_app as books_app  # noqa: PLC0414  given on with what is added here
+from accordant.cli.operate import Who
+from accordant.cli.options import COMMON, Common, charter_in_force, opened_hub, opened_store, person
+from accordant.cli.render import emit, say, shown, table
+from accordant.kernel.errors import ConfigurationError
+from accordant.kernel.money import Money
+
+if TYPE_CHECKING:
+    from accordant.ledger.periods import Period
+    from accordant.views.journal import JournalRow
+
+Company = Annotated[str, Parameter(help="The legal entity, as in the charter.")]
+Month = Annotated[str, Parameter(help="The month, as in 2027-01.")]
+_Until = Annotated[date | None, Parameter(help="The last day that counts; all of them if it is left out.")]
+_Only = Annotated[str | None, Parameter(name="--company", help="One legal entity; all of them if it is left out.")]
+
+
+@books_app.command
+def journal(
+    entry: Annotated[str | None, Parameter(help="One entry, by its id; the latest if it is left out.")] = None,
+    /,
+    *,
+    company: _Only = None,
+    account: Annotated[str | None, Parameter(help="Only entries that touch this account.")] = None,
+    bill: Annotated[str | None, Parameter(help="Only entries of this bill, as in billing:invoice/in_1.")] = None,
+    limit: Annotated[int, Parameter(help="How many at most.")] = 20,
+    common: Common = COMMON,
+) -> int:
+    """Entries with their lines, the event behind each, and what became of it at the ERP. Exit code 1 without any."""
+    from accordant.views.journal import read_journal
+
+    with opened_store(common) as database:
+        rows = read_journal(database, legal_entity=company, account=account, bill=bill, entry=entry, limit=limit)
+    if common.json:
+        emit({"entries": rows})
+        return 0 if rows else 1
+    for row in rows:
+        _tell_entry(row)
+    if not rows:
+        say("No such entry is in the books.")
+    return 0 if rows else 1
+
+
+def _tell_entry(row: "JournalRow") -> None:
+    entry = row.entry
+    late = "" if entry.posted_on == entry.effective_on else f", for {entry.effective_on}"
+    table(
+        f"{entry.text} ({entry.legal_entity}, {entry.posted_on}{late})",
+        ("Account", "Debit", "Credit", "For", "Party"),
+        (
+            (
+                line.account,
+                shown(Money(line.debit_minor, entry.currency)) if line.debit_minor else "",
+                shown(Money(line.credit_minor, entry.currency)) if line.credit_minor else "",
+                "" if line.role is None else line.role.value.replace("_", " "),
+                line.party or "",
+            )
+            for line in entry.postings
+        ),
+        right=("Debit", "Credit"),
+        whole=("Account",),
+    )
+    say(f"{entry.id}: {entry.cause.rule} of {entry.cause.subject}, event {entry.cause.event}.")
+    for sent in row.sent:
+        why = f": {sent.reason}" if sent.reason else ""
+        say(f"{sent.target} {sent.object}: {sent.state.value}{why}" + (f", {sent.target_id}" if sent.target_id else ""))
+
+
+@books_app.command(name="trial-balance")
+def trial_balance(*, company: _Only = None, until: _Until = None, common: Common = COMMON) -> int:
+    """Debits and credits of each account as they are posted. Exit code 1 when they do not balance."""
+    from accordant.views.journal import trial_balance as read
+
+    before_on = None if until is None else until + timedelta(days=1)
+    with opened_store(common) as database:
+        rows = read(database, legal_entity=company, before_on=before_on)
+        charter = charter_in_force(database)
+    off: dict[str, int] = {}
+    for row in rows:
+        off[row.legal_entity] = off.get(row.legal_entity, 0) + row.balance_minor
+    if common.json:
+        emit({"trial_balance": rows, "off": off})
+        return 1 if any(off.values()) else 0
+    parts = {} if charter is None or charter.ledger is None else charter.ledger.legal_entities
+    names = {(name, code): one.name for name, part in parts.items() for code, one in part.accounts.items()}
+    table(
+        "Trial balance",
+        ("Legal entity", "Account", "Name", "Debit", "Credit", "Balance"),
+        (
+            (
+                row.legal_entity,
+                row.account,
+                names.get((row.legal_entity, row.account), ""),
+                *(shown(Money(one, row.currency)) for one in (row.debit_minor, row.credit_minor, row.balance_minor)),
+            )
+            for row in rows
+        ),
+        right=("Debit", "Credit", "Balance"),
+        whole=("Account",),
+    )
+    say("Debits and credits do NOT balance." if any(off.values()) else "Debits and credits balance.")
+    return 1 if any(off.values()) else 0
+
+
+@books_app.command
+def held(
+    *,
+    try_now: Annotated[bool, Parameter(name="--try", negative=(), help="Post what can be posted now first.")] = False,
+    limit: Annotated[int, Parameter(help="How many at most.")] = 20,
+    common: Common = COMMON,
+) -> int:
+    """What is not in the books, why, and what to do. Exit code 1 when anything is."""
+    if try_now:
+        asyncio.run(_try_now(common))
+    from accordant.views.journal import held_postings
+
+    with opened_store(common) as database:
+        count, rows = held_postings(database, limit=limit)
+    if common.json:
+        emit({"held": count, "postings": rows})
+        return 1 if count else 0
+    table(
+        f"{shown(count)} events are held",
+        ("Day", "Event", "Of", "Why, and what to do"),
+        ((row.happened_on, row.type, row.subject, " ".join(map(str, row.reasons))) for row in rows),
+        whole=("Day",),
+    )
+    if not count:
+        say("Everything that means something to the books is posted.")
+    return 1 if count else 0
+
+
+async def _try_now(common: Common) -> None:
+    async with opened_hub(common) as hub:
+        done = await asyncio.to_thread(hub.bookkeeper.catch_up)
+    say(
+        f"{shown(done.posted)} of {shown(done.tried)} held events are posted; {shown(done.read)} of the past were read."
+    )
+
+
+@books_app.command
+def recognise(company: Company, month: Month, /, *, common: Common = COMMON) -> int:
+    """Recognise what is earned by the end of a month; run again, it goes on where it stopped.
+
+    Exit code 1 when a row is missing for it.
+    """
+    return asyncio.run(_recognise(common, company, _month(month)))
+
+
+async def _recognise(common: Common, company: str, month_on: date) -> int:
+    async with opened_hub(common) as hub:
+        done = await asyncio.to_thread(hub.bookkeeper.recognise, company, month_on)
+    if common.json:
+        emit(done)
+    else:
+        worth = ", ".join(shown(Money(minor, currency)) for currency, minor in done.minor.items())
+        say(f"{shown(done.lines)} lines were looked at: {worth} in {shown(done.entries)} entries.")
+        for refusal in done.refusals:
+            say(str(refusal))
+    return 1 if done.refusals else 0
+
+
+@books_app.command
+def close(company: Company, month: Month, /, *, who: Who = None, common: Common = COMMON) -> int:
+    """Close a month: nothing is posted into it any more, what comes late goes into the next that is open."""
+    return asyncio.run(_close(common, company, _month(month), person(who, common=common)))
+
+
+async def _close(common: Common, company: str, month_on: date, by: str) -> int:
+    async with opened_hub(common) as hub:
+        period = await asyncio.to_thread(hub.bookkeeper.close, company, month_on, by=by)
+    _tell_period(period, common, f"{period.starts_on:%Y-%m} of {company} is closed, by {by}.")
+    return 0
+
+
+@books_app.command
+def reopen(company: Company, month: Month, /, *, who: Who = None, common: Common = COMMON) -> int:
+    """Open a closed month again. It takes two people: the first asks, the second opens."""
+    return asyncio.run(_reopen(common, company, _month(month), person(who, common=common)))
+
+
+async def _reopen(common: Common, company: str, month_on: date, by: str) -> int:
+    async with opened_hub(common) as hub:
+        period = await asyncio.to_thread(hub.bookkeeper.reopen, company, month_on, by=by)
+    opened = period.state.value == "open"
+    told = (
+        f"is open again, by {' and '.join(period.reopened_by)}" if opened else f"waits for a second person after {by}"
+    )
+    _tell_period(period, common, f"{period.starts_on:%Y-%m} of {company} {told}.")
+    return 0
+
+
+def _tell_period(period: "Period", common: Common, text: str) -> None:
+    if common.json:
+        emit(period)
+    else:
+        say(text)
+
+
+def _month(text: str) -> date:
+    if re.fullmatch(r"\d{4}-\d{2}", text):
+        try:
+            return date.fromisoformat(f"{text}-01")
+        except ValueError:
+            pass
+    raise ConfigurationError(f"{text!r} is no month.", remedy="Write it as in 2027-01.")

@@ -1,0 +1,287 @@
+"""Keeps the books beside the rooms: what happened before there were any, what is held, month ends, closing and opening.
+
+Everything is a number of small commits that each stand by themselves: what was interrupted is simply begun again.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from functools import partial
+from typing import Protocol
+
+import msgspec
+
+from accordant.canonical.books import LegalEntityPart
+from accordant.governance.decide import Switches
+from accordant.kernel.clock import Clock
+from accordant.kernel.errors import RejectedError
+from accordant.ledger.compose import Books, Refusal
+from accordant.ledger.periods import Period, PeriodRefused, close, reopen
+from accordant.ledger.setting import books_of
+from accordant.operations.recognise import Batch, recognise_batch
+from accordant.pipeline.bookkeep import Ledger, Told, post_events, recall_documents
+from accordant.pipeline.plan import Rulebook, plan
+from accordant.pipeline.workbench import Workbench
+from accordant.ports.audit import AuditEntry
+from accordant.ports.books import KeptEntry, KeptSchedule
+from accordant.ports.ledger_desk import LedgerDesk, PeriodChange
+from accordant.ports.state import ConcurrentChange, State
+
+_BATCH = 500
+_LINES = 20_000
+_TRIES = 5
+_MARK = "books"
+
+
+class BooksMissing(RejectedError):
+    """The charter in force has no ledger part, or not this legal entity or period."""
+
+    remedy = "Name one of the charter's `ledger.legal_entities`, and a month of a fiscal year near today."
+
+
+class PeriodKept(RejectedError):
+    """A period stays as it is."""
+
+
+class Marks(Protocol):
+    """Remembers a number by name."""
+
+    def read(self, name: str) -> int | None:
+        """The number, or None before the first."""
+        ...
+
+    def move(self, name: str, position: int, *, now: datetime) -> None:
+        """From now on it is this."""
+        ...
+
+
+class CaughtUp(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round came to: events of the past that were read, held ones that were looked at, how many of them were
+    posted, and documents that were told again.
+    """
+
+    read: int
+    tried: int
+    posted: int
+    told: int
+
+
+class Recognised(msgspec.Struct, frozen=True, kw_only=True):
+    """What a month end came to: schedule lines, entries, minor units by currency of the books; why it stopped."""
+
+    lines: int
+    entries: int
+    minor: dict[str, int]
+    refusals: tuple[Refusal, ...] = ()
+
+
+class _Month(msgspec.Struct, kw_only=True):
+    """Some schedules to recognise, and what each try of it made."""
+
+    legal_entity: str
+    month_on: date
+    due: tuple[KeptSchedule, ...]
+    made: list[Batch] = []
+
+
+class Bookkeeper:
+    """See the module."""
+
+    def __init__(
+        self,
+        desk: LedgerDesk,
+        state: State,
+        marks: Marks,
+        *,
+        rulebook: Callable[[], Rulebook],
+        clock: Clock,
+    ) -> None:
+        self._desk = desk
+        self._state = state
+        self._marks = marks
+        self._rulebook = rulebook
+        self._clock = clock
+
+    # -- what waits ---------------------------------------------------------------------------------------------------
+
+    def catch_up(self) -> CaughtUp:
+        """Post what can be posted now; under a charter not seen before also read all of the past once.
+
+        Raises ConcurrentChange when workers keep changing the same bills.
+        """
+        rulebook = self._rulebook()
+        if rulebook.ledger is None:
+            return CaughtUp(read=0, tried=0, posted=0, told=0)
+        version = int(rulebook.version, 16)
+        is_new = self._marks.read(_MARK) != version
+        read = self._read_past(rulebook.ledger) if is_new else 0
+        told = self._tell_again() if is_new else 0
+        tried, posted = self._try_held()
+        if is_new:
+            self._marks.move(_MARK, version, now=self._clock())
+        return CaughtUp(read=read, tried=tried, posted=posted, told=told)
+
+    def _read_past(self, ledger: Ledger) -> int:
+        after, count = "", 0
+        while found := self._desk.unread(ledger.part.systems, after=after, limit=_BATCH):
+            after = found[-1][0].id
+            count += len(found)
+            told: dict[str, Told] = {event.id: Told(event=event, cause=seq) for event, seq in found}
+            self._commit(partial(self._post, told))
+        return count
+
+    def _try_held(self) -> tuple[int, int]:
+        after, tried, posted = "", 0, 0
+        while found := self._desk.all_held(after=after, limit=_BATCH):
+            after = found[-1][0].event
+            tried += len(found)
+            told: dict[str, Told] = {event.id: Told(event=event, cause=kept.cause) for kept, event in found}
+            posted += self._commit(partial(self._post, told))
+        return tried, posted
+
+    def _tell_again(self) -> int:
+        """An ERP that a new charter brings in is told everything that is in the books; the others learn nothing new."""
+        after, count = "", 0
+        while found := self._desk.entries(after=after, limit=_BATCH):
+            after = found[-1].entry.id
+            count += len(found)
+            self._commit(partial(self._recall, found))
+        return count
+
+    def _recall(self, found: tuple[KeptEntry, ...], bench: Workbench, _rulebook: Rulebook) -> None:
+        recall_documents(bench, found, self._state.books)
+
+    def _post(self, told: dict[str, Told], bench: Workbench, rulebook: Rulebook) -> None:
+        if rulebook.ledger is not None:
+            post_events(bench, told, rulebook.ledger, self._state.books)
+
+    def _commit(self, lay: Callable[[Workbench, Rulebook], object]) -> int:
+        """Lay something on a bench, plan what follows and store both; how many entries it made. Who is second begins
+        anew.
+        """
+        for attempt in range(_TRIES):
+            rulebook = self._rulebook()
+            bench = Workbench(self._state, self._clock())
+            lay(bench, rulebook)
+            plan(bench, rulebook, Switches.thrown(*self._state.policy()))
+            changes = bench.collect()
+            if not (changes.audit or changes.desired):
+                return 0
+            try:
+                self._state.commit(changes, now=self._clock())
+            except ConcurrentChange:
+                if attempt == _TRIES - 1:
+                    raise
+            else:
+                return len(changes.books.entries)
+        raise AssertionError("unreachable")
+
+    # -- month ends ---------------------------------------------------------------------------------------------------
+
+    def recognise(self, legal_entity: str, month_on: date) -> Recognised:
+        """Recognise everything that is earned by the end of a month and was not yet, from whatever month it is.
+
+        Stopped anywhere, it goes on where it was when it is run again. Raises BooksMissing.
+        """
+        part = self._part(legal_entity)
+        ends_on = next_month(month_on)
+        lines, entries, sums = 0, 0, {part.currency: 0}
+        while due := self._desk.due(legal_entity, before_on=ends_on, limit=_LINES):
+            month = _Month(legal_entity=legal_entity, month_on=month_on, due=due)
+            done = self._commit(partial(self._lay_month, month))
+            made = month.made[-1]
+            if made.refusals:
+                return Recognised(lines=lines, entries=entries, minor=sums, refusals=made.refusals)
+            sums[part.currency] += made.minor
+            lines += len(due)
+            entries += done
+        return Recognised(lines=lines, entries=entries, minor=sums)
+
+    def _lay_month(self, month: "_Month", bench: Workbench, rulebook: Rulebook) -> None:
+        books = self._books(month.legal_entity)
+        month.made.append(recognise_batch(bench, month.due, books, month_on=month.month_on, rulebook=rulebook))
+
+    # -- periods ------------------------------------------------------------------------------------------------------
+
+    def periods(self, legal_entity: str) -> tuple[Period, ...]:
+        """The periods of a company around today, in order. Raises BooksMissing."""
+        return tuple(sorted(self._books(legal_entity).periods, key=lambda one: one.starts_on))
+
+    def close(self, legal_entity: str, month_on: date, *, by: str) -> Period:
+        """Close a period for good. Raises PeriodKept with what is still open in it, BooksMissing."""
+        ledger, period = self._ledger(), self._period(legal_entity, month_on)
+        systems = [system for system, owner in ledger.part.systems.items() if owner == legal_entity]
+        ends = self._desk.open_ends(legal_entity, systems, before_on=period.ends_on)
+        if ends.held:
+            raise PeriodKept(
+                f"{ends.held} events from before {period.ends_on} are not in the books.",
+                remedy="`accordant books held` says why and what to do.",
+            )
+        if ends.unrecognised:
+            raise PeriodKept(
+                f"Revenue of {ends.unrecognised} lines from before {period.ends_on} is not recognised.",
+                remedy="Run `accordant books recognise` for the month.",
+            )
+        closed = _decided(close(self.periods(legal_entity), period, by=by))
+        self._keep(PeriodChange(was=period, becomes=closed), "books.period.closed", by)
+        return closed
+
+    def reopen(self, legal_entity: str, month_on: date, *, by: str) -> Period:
+        """Ask for a closed period to be opened again; the second person who asks opens it. Raises as ``close``."""
+        period = self._period(legal_entity, month_on)
+        first = self._desk.reopen_asked_by(legal_entity, period.starts_on)
+        opened = reopen(self.periods(legal_entity), period, by=[one for one in (first, by) if one is not None])
+        if isinstance(opened, PeriodRefused):
+            # Refused for nothing else than that only one person has asked: his word is kept for the second.
+            _decided(reopen(self.periods(legal_entity), period, by=[by, f"not {by}"]))
+            self._keep(PeriodChange(was=period, becomes=period, asked_by=by), "books.period.reopen_asked", by)
+            return period
+        self._keep(PeriodChange(was=period, becomes=opened), "books.period.reopened", by)
+        return opened
+
+    def _keep(self, change: PeriodChange, kind: str, by: str) -> None:
+        period, now = change.becomes, self._clock()
+        subject = f"{period.legal_entity}/{period.starts_on:%Y-%m}"
+        told = AuditEntry(
+            kind=kind, actor=by, subject=subject, cause=None, at=now, body={"people": list(period.reopened_by) or [by]}
+        )
+        self._desk.keep_period(change, told, now=now)
+
+    def _period(self, legal_entity: str, month_on: date) -> Period:
+        for period in self.periods(legal_entity):
+            if period.holds(month_on):
+                return period
+        raise BooksMissing(f"{legal_entity} has no period with {month_on}.")
+
+    def _books(self, legal_entity: str) -> Books:
+        part, today = self._part(legal_entity), self._clock().date()
+        kept: Sequence[Period] = self._state.books.periods()
+        first = min([one.starts_on.year for one in kept] + [today.year - 2])
+        return books_of(legal_entity, part, range(first, today.year + 2), kept)
+
+    def _part(self, legal_entity: str) -> LegalEntityPart:
+        part = self._ledger().part.legal_entities.get(legal_entity)
+        if part is None:
+            raise BooksMissing(f"There is no legal entity {legal_entity!r}.")
+        return part
+
+    def _ledger(self) -> Ledger:
+        ledger = self._rulebook().ledger
+        if ledger is None:
+            raise BooksMissing
+        return ledger
+
+    @property
+    def legal_entities(self) -> Iterable[str]:
+        """The companies whose books are kept. Raises BooksMissing."""
+        return self._ledger().part.legal_entities
+
+
+def next_month(month_on: date) -> date:
+    """The first day of the month after that of a day."""
+    return date(month_on.year + month_on.month // 12, month_on.month % 12 + 1, 1)
+
+
+def _decided(period: Period | PeriodRefused) -> Period:
+    if isinstance(period, PeriodRefused):
+        raise PeriodKept(period.reason, remedy=period.remedy)
+    return period

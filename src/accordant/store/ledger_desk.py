@@ -1,0 +1,130 @@
+"""What is unread, held, due and closed, on SQL: for those who keep the books by the clock or by hand."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+
+from sqlalchemy import and_, func, or_, select
+
+from accordant.canonical.events import BusinessEvent
+from accordant.canonical.upcasters import read_business_event
+from accordant.kernel.clock import to_micros
+from accordant.ledger.post import MEANING
+from accordant.ports.audit import AuditEntry
+from accordant.ports.books import KeptEntry, KeptPosting, KeptSchedule
+from accordant.ports.ledger_desk import OpenEnds, PeriodChange
+from accordant.ports.state import ConcurrentChange
+from accordant.store import audit, bulk
+from accordant.store.books import (
+    ENTRY,
+    PERIOD_LOCK,
+    POSTING,
+    SCHEDULE,
+    read_kept_entry,
+    read_periods,
+    read_posting,
+    read_schedule,
+)
+from accordant.store.engine import Database
+from accordant.store.schema import accounting_period, business_event, journal_entry, posting, revenue_schedule
+
+_PERIOD = ("legal_entity", "starts_on", "ends_on", "state", "closed_by", "reopen_asked_by", "reopened_by", "updated_at")
+
+
+class SqlLedgerDesk:
+    """`ports.ledger_desk.LedgerDesk` on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def unread(self, systems: Iterable[str], *, after: str, limit: int) -> tuple[tuple[BusinessEvent, int], ...]:
+        """See the port."""
+        wanted = set(systems)
+        query = (
+            select(business_event.c.body, business_event.c.seq)
+            .outerjoin(posting, posting.c.event == business_event.c.id)
+            .where(business_event.c.id > after, posting.c.event.is_(None))
+            .where(business_event.c.type.in_(sorted(kind.value for kind in MEANING)))
+            .order_by(business_event.c.id)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            found = [(read_business_event(row.body), int(row.seq)) for row in connection.execute(query)]
+        return tuple((event, seq) for event, seq in found if event.subject.system in wanted)
+
+    def all_held(self, *, after: str, limit: int) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
+        """See the port."""
+        query = (
+            select(*(posting.c[name] for name in POSTING), business_event.c.body)
+            .join(business_event, business_event.c.id == posting.c.event)
+            .where(posting.c.state == "held", posting.c.event > after)
+            .order_by(posting.c.event)
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            rows = [tuple(row) for row in connection.execute(query)]
+        return tuple((read_posting(row[:-1]), read_business_event(row[-1])) for row in rows)
+
+    def entries(self, *, after: str, limit: int) -> tuple[KeptEntry, ...]:
+        """See the port."""
+        columns = [journal_entry.c[name] for name in ENTRY]
+        query = select(*columns).where(journal_entry.c.id > after).order_by(journal_entry.c.id).limit(limit)
+        with self._database.read() as connection:
+            return tuple(read_kept_entry(tuple(row)) for row in connection.execute(query))
+
+    def due(self, legal_entity: str, *, before_on: date, limit: int) -> tuple[KeptSchedule, ...]:
+        """See the port."""
+        query = (
+            select(*(revenue_schedule.c[name] for name in SCHEDULE))
+            .where(revenue_schedule.c.legal_entity == legal_entity)
+            .where(revenue_schedule.c.next_on.is_not(None), revenue_schedule.c.next_on < before_on.isoformat())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return tuple(read_schedule(tuple(row)) for row in connection.execute(query))
+
+    def open_ends(self, legal_entity: str, systems: Iterable[str], *, before_on: date) -> OpenEnds:
+        """See the port."""
+        day = before_on.isoformat()
+        of_systems = or_(*(posting.c.subject.startswith(f"{name}:", autoescape=True) for name in systems))
+        held = select(func.count()).where(and_(posting.c.state == "held", posting.c.happened_on < day, of_systems))
+        due = select(func.count()).where(
+            revenue_schedule.c.legal_entity == legal_entity,
+            revenue_schedule.c.next_on.is_not(None),
+            revenue_schedule.c.next_on < day,
+        )
+        with self._database.read() as connection:
+            return OpenEnds(
+                held=connection.execute(held).scalar_one(), unrecognised=connection.execute(due).scalar_one()
+            )
+
+    def reopen_asked_by(self, legal_entity: str, starts_on: date) -> str | None:
+        """See the port."""
+        query = select(accounting_period.c.reopen_asked_by).where(
+            accounting_period.c.legal_entity == legal_entity, accounting_period.c.starts_on == starts_on.isoformat()
+        )
+        with self._database.read() as connection:
+            return connection.execute(query).scalar()
+
+    def keep_period(self, change: PeriodChange, told: AuditEntry, *, now: datetime) -> None:
+        """See the port."""
+        was, becomes = change.was, change.becomes
+        row = (
+            becomes.legal_entity,
+            becomes.starts_on.isoformat(),
+            becomes.ends_on.isoformat(),
+            becomes.state.value,
+            becomes.closed_by,
+            change.asked_by,
+            "\n".join(becomes.reopened_by) or None,
+            to_micros(now),
+        )
+        with self._database.write() as connection:
+            if not self._database.is_sqlite:
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (PERIOD_LOCK,))
+            kept = {(one.legal_entity, one.starts_on): one for one in read_periods(connection)}
+            held = kept.get((was.legal_entity, was.starts_on))
+            # One that nobody decided about is as the charter says, which has not changed meanwhile.
+            if held is not None and held.state is not was.state:
+                raise ConcurrentChange(f"The period from {was.starts_on} was closed or opened meanwhile.")
+            bulk.upsert(connection, accounting_period, _PERIOD, [row])
+            audit.append(connection, [told], now=now)

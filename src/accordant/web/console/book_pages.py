@@ -1,0 +1,236 @@
+"""What do the books say? Trial balance and what is held, the journal, deferred revenue, and who owes."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+
+from litestar import get
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+
+from accordant.kernel.money import Money
+from accordant.ledger.balances import RollForward, aging
+from accordant.views.journal import HeldPosting, held_postings, open_bills, read_journal, trial_balance
+from accordant.views.revenue import BookedMonth, RolledMonth, booked_months, rolled_months
+from accordant.web.console import words
+from accordant.web.console.charts import Step, share, steps
+from accordant.web.console.frame import Answer, Console, Problem, Visitor, as_file
+from accordant.web.console.threads import in_thread
+
+_MONTHS = 12
+_COLUMNS = ("opening", "billings", "recognised", "credits", "write_offs", "fx", "closing")
+
+
+def _company(console: Console, asked: str) -> str | None:
+    """The legal entity a page is about; None where the charter keeps no books. Raises Problem for an unknown one."""
+    ledger = console.hub.charter.ledger
+    if ledger is None or not ledger.legal_entities:
+        return None
+    if not asked:
+        return next(iter(ledger.legal_entities))
+    if asked not in ledger.legal_entities:
+        known = ", ".join(ledger.legal_entities)
+        raise Problem(404, "Not found", f"There is no legal entity {asked!r}.", f"The charter has: {known}.")
+    return asked
+
+
+def _currency(console: Console, company: str) -> str:
+    ledger = console.hub.charter.ledger
+    assert ledger is not None  # noqa: S101  the company was found in it
+    return ledger.legal_entities[company].currency
+
+
+def _companies(console: Console) -> Sequence[str]:
+    ledger = console.hub.charter.ledger
+    return () if ledger is None else tuple(ledger.legal_entities)
+
+
+@get(["/books", "/books.json", "/books.csv"])
+@in_thread
+def books_page(request: Visitor, console: NamedDependency[Console]) -> Answer:
+    """Do the books balance, and what is not in them?"""
+    hub = console.hub
+    rows = trial_balance(hub.database)
+    count, held = held_postings(hub.database)
+    header = ("legal_entity", "account", "currency", "debit_minor", "credit_minor", "balance_minor")
+    cells = (
+        (one.legal_entity, one.account, one.currency, one.debit_minor, one.credit_minor, one.balance_minor)
+        for one in rows
+    )
+    whole = {"trial_balance": rows, "held": count, "postings": held}
+    file = as_file(request, whole, name="trial-balance", header=header, rows=cells)
+    if file is not None:
+        return file
+    ledger = hub.charter.ledger
+    parts = {} if ledger is None else ledger.legal_entities
+    names = {(name, code): one.name for name, part in parts.items() for code, one in part.accounts.items()}
+    return console.page(
+        request, "books.html", rows=rows, names=names, count=count, reasons=_reasons(held), kept=ledger is not None
+    )
+
+
+def _reasons(held: Sequence[HeldPosting]) -> list[tuple[str, list[HeldPosting]]]:
+    """Held events by what keeps them out: one missing row is usually the reason for many."""
+    found: dict[str, list[HeldPosting]] = {}
+    for one in held:
+        for reason in one.reasons:
+            found.setdefault(str(reason), []).append(one)
+    return sorted(found.items(), key=lambda row: -len(row[1]))
+
+
+@get(["/books/journal", "/books/journal.json", "/books/journal.csv"])
+@in_thread
+def journal_page(
+    request: Visitor,
+    console: NamedDependency[Console],
+    *,
+    company: FromQuery[str] = "",
+    account: FromQuery[str] = "",
+    bill: FromQuery[str] = "",
+    entry: FromQuery[str] = "",
+) -> Answer:
+    """What was posted, why, and what the ERP said to it?"""
+    rows = read_journal(
+        console.hub.database,
+        legal_entity=company or None,
+        account=account or None,
+        bill=bill or None,
+        entry=entry or None,
+    )
+    header = ("entry", "posted_on", "effective_on", "legal_entity", "rule", "subject", "event", "account", "currency",
+              "amount_minor", "party")  # fmt: skip
+    cells = (
+        (
+            one.entry.id,
+            one.entry.posted_on,
+            one.entry.effective_on,
+            one.entry.legal_entity,
+            one.entry.cause.rule,
+            one.entry.cause.subject,
+            one.entry.cause.event,
+            line.account,
+            line.amount.currency,
+            line.amount.amount_minor,
+            line.party,
+        )
+        for one in rows
+        for line in one.entry.postings
+    )
+    file = as_file(request, {"entries": rows}, name="journal", header=header, rows=cells)
+    if file is not None:
+        return file
+    asked = {"company": company, "account": account, "bill": bill, "entry": entry}
+    return console.page(request, "journal.html", rows=rows, asked=asked, companies=_companies(console))
+
+
+@get(["/books/revenue", "/books/revenue.json", "/books/revenue.csv"])
+@in_thread
+def revenue_page(request: Visitor, console: NamedDependency[Console], company: FromQuery[str] = "") -> Answer:
+    """How did deferred revenue roll forward, and when is what was billed recognised?"""
+    name, hub = _company(console, company), console.hub
+    rolled: tuple[RolledMonth, ...] = ()
+    booked: tuple[BookedMonth, ...] = ()
+    if name is not None:
+        today = hub.clock().astimezone(hub.rulebook.zone).date()
+        rolled = rolled_months(hub.database, legal_entity=name, months=_last_months(today))
+        booked = booked_months(hub.database, legal_entity=name)
+    header = ("month", *_COLUMNS)
+    cells = ((f"{one.month_on:%Y-%m}", *_figures(one.moved)) for one in rolled)
+    file = as_file(request, {"rolled": rolled, "booked": booked}, name="revenue", header=header, rows=cells)
+    if file is not None:
+        return file
+    currency = "EUR" if name is None else _currency(console, name)
+    shown = [one for one in rolled if any(_figures(one.moved))]
+    months = sorted({month for one in booked for month in one.recognised})
+    return console.page(
+        request,
+        "revenue.html",
+        company=name,
+        companies=_companies(console),
+        currency=currency,
+        rolled=shown,
+        picture=_bridge(shown, currency) if shown else None,
+        booked=booked,
+        months=months,
+        share=share,
+    )
+
+
+def _last_months(today: date) -> list[date]:
+    found = [today.replace(day=1)]
+    while len(found) < _MONTHS:
+        found.append((found[-1] - timedelta(days=1)).replace(day=1))
+    return found[::-1]
+
+
+def _figures(moved: RollForward) -> tuple[int, ...]:
+    return (*(getattr(moved, column) for column in _COLUMNS[:-1]), moved.closing)
+
+
+def _bridge(rolled: Sequence[RolledMonth], currency: str) -> str:
+    """Opening to closing over all shown months, step by step."""
+    total = {column: sum(getattr(one.moved, column) for one in rolled) for column in _COLUMNS[1:-1]}
+    level = rolled[0].moved.opening
+    columns = [_step("opening", 0, level, currency, stands=True)]
+    for column, sign in (("billings", 1), ("recognised", -1), ("credits", -1), ("write_offs", -1), ("fx", 1)):
+        columns.append(_step(column.replace("_", "-"), level, level + sign * total[column], currency))
+        level += sign * total[column]
+    columns.append(_step("closing", 0, level, currency, stands=True))
+    first, last = rolled[0].month_on, rolled[-1].month_on
+    closing = words.money(Money(level, currency))
+    return steps(
+        columns,
+        name="bridge",
+        title="Deferred revenue from opening to closing",
+        described=f"From {first:%B %Y} to {last:%B %Y}: {closing} are deferred at the end.",
+    )
+
+
+def _step(label: str, begins: int, ends: int, currency: str, *, stands: bool = False) -> Step:
+    told = f"{label}: {words.money(Money(ends - begins, currency))}"
+    return Step(label=label, begins=begins, ends=ends, told=told, stands=stands)
+
+
+@get(["/books/receivables", "/books/receivables.json", "/books/receivables.csv"])
+@in_thread
+def receivables_page(request: Visitor, console: NamedDependency[Console], company: FromQuery[str] = "") -> Answer:
+    """Who owes what, and since when?"""
+    name, hub = _company(console, company), console.hub
+    bills = () if name is None else open_bills(hub.database, legal_entity=name)
+    today = hub.clock().astimezone(hub.rulebook.zone).date()
+    buckets = aging((one.bill for one in bills), as_of_on=today)
+    header = ("bill", "number", "party", "issued_on", "due_on", "open_minor", "currency")
+    cells = (
+        (
+            one.bill.bill,
+            one.number,
+            one.bill.party,
+            one.bill.issued_on,
+            one.bill.due_on,
+            one.bill.open_minor,
+            one.currency,
+        )
+        for one in bills
+    )
+    file = as_file(request, {"aging": buckets, "bills": bills}, name="receivables", header=header, rows=cells)
+    if file is not None:
+        return file
+    currency = "EUR" if name is None else _currency(console, name)
+    return console.page(
+        request,
+        "receivables.html",
+        company=name,
+        companies=_companies(console),
+        currency=currency,
+        bills=bills,
+        buckets=buckets,
+        total=sum(buckets.values()),
+        picture=_ages(buckets, currency) if bills else None,
+        today=today,
+    )
+
+
+def _ages(buckets: dict[str, int], currency: str) -> str:
+    worth = words.money(Money(sum(buckets.values()), currency))
+    columns = [_step(name, 0, minor, currency, stands=True) for name, minor in buckets.items()]
+    described = f"{worth} are open, by days overdue."
+    return steps(columns, name="ages", title="Open receivables by days overdue", described=described)

@@ -1,0 +1,72 @@
+"""The pages of the books: they say what the tables hold, empty and filled, as a page, as JSON and as CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from accordant.web.console.routes import console_application
+from tests.integration.operations.bookkit import LEDGER, live_half_a_year
+from tests.integration.operations.kit import Installation, an_installation
+
+PAGES = ("/books", "/books/journal", "/books/revenue", "/books/receivables")
+
+
+@contextmanager
+def visitor(one: Installation) -> Iterator[TestClient[Litestar]]:
+    with TestClient(console_application(one.hub), base_url="http://127.0.0.1") as client:
+        yield client
+
+
+async def test_without_books_each_page_says_what_to_do(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
+        with visitor(one) as client:
+            for page in PAGES:
+                answer = client.get(page)
+                assert answer.status_code == 200, answer.text
+                assert 'class="empty"' in answer.text
+            assert "Add <code>ledger</code>" in client.get("/books").text
+
+
+async def test_the_pages_show_the_books(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=LEDGER) as one:
+        live_half_a_year(one)
+        said = list(one.events())
+        # One payment is still on its way: a bill is open, and its customer is late.
+        last = max(index for index, event in enumerate(said) if b'"charge.succeeded"' in event.body())
+        paid = [event for event in said[last:] if b'"invoice' in event.body() or b'"charge' in event.body()]
+        kept = [event for event in said if event not in paid]
+        one.hub.inbox.accept([one.arrival(event.body()) for event in kept])
+        one.process()
+        one.clock.move(days=200)
+        one.hub.bookkeeper.recognise("Example GmbH", date(2024, 1, 1))
+        with visitor(one) as client:
+            whole = client.get("/books.json").json()
+            assert sum(row["debit_minor"] - row["credit_minor"] for row in whole["trial_balance"]) == 0
+            rows = list(csv.DictReader(client.get("/books.csv").text.splitlines()))
+            assert [row["account"] for row in rows] == [row["account"] for row in whole["trial_balance"]]
+            page = client.get("/books").text
+            assert all(f"<code>{row['account']}</code>" in page for row in rows)
+
+            entries = client.get("/books/journal.json").json()["entries"]
+            first = entries[0]["entry"]["id"]
+            assert first in client.get(f"/books/journal?entry={first}").text
+            only = client.get("/books/journal.json?account=2200").json()["entries"]
+            assert all(any(line["account"] == "2200" for line in row["entry"]["postings"]) for row in only)
+            assert "No entry fits." in client.get("/books/journal?account=none").text
+
+            rolled = client.get("/books/revenue.json").json()
+            for before, after in zip(rolled["rolled"], rolled["rolled"][1:], strict=False):
+                assert after["moved"]["opening"] == before["closing"]
+            assert client.get("/books/revenue").status_code == 200
+            assert client.get("/books/revenue?company=Nobody").status_code == 404
+
+            owed = client.get("/books/receivables.json").json()
+            assert sum(owed["aging"].values()) == sum(row["bill"]["open_minor"] for row in owed["bills"]) > 0
+            assert owed["bills"][0]["number"] in client.get("/books/receivables").text
