@@ -227,7 +227,7 @@ class Hub:
             self.clock,
             tiers=registry.tiers_of,
             facts=connector_facts,
-            proved=lambda: self.people.is_configured,
+            people=self.people,
         )
         self.rehearsals = RehearsalDesk(
             SqlRehearsalBook(self.database),

@@ -166,7 +166,7 @@ class ConsoleDesk:
             self.clock,
             tiers=lambda one: dict.fromkeys(one.systems, Tier.GOLD),
             facts=dict,
-            proved=lambda: self.people.is_configured,
+            people=self.people,
         )
         self.folders: dict[str, str] = {}
         self.rehearsals = RehearsalDesk(

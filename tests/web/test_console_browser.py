@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from sqlalchemy import select
 from uvicorn import Config, Server
 
 from accordant.canonical.rehearsal import RehearsalOrder, RehearsalProgress, RehearsalTicket
 from accordant.kernel.ids import derived_id
+from accordant.store.schema import conflict
 from accordant.web.console.routes import console_application
 from tests.web.company import ConsoleDesk, open_conflict, open_store, seed_company
 from tests.web.test_rehearsal_pages import held
+from tests.web.test_review_pages import a_question
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -36,7 +39,7 @@ FILLED_PAGES = (
     "/", "/customers", f"/customers/{BETA}", "/events/4", "/events/9", "/shadow", "/trouble",
     "/why?ref=salesforce:Account/cus_beta&field=MRR__c", "/flows/pause?flow=accounts",
     "/why?ref=stripe:customer/cus_beta", "/why?ref=salesforce:Account/001NOBODY",
-    "/conflicts", "/phases", "/phases/accounts", "/rehearsals", "/rehearsals/reh_1", "/rehearsals/reh_runs",
+    "/conflicts", "/phases", "/phases/accounts", "/rehearsals", "/rehearsals/reh_1", "/rehearsals/reh_runs", "/review",
 )  # fmt: skip
 
 #: Contrast of every visible text against the nearest opaque background, as WCAG 2.2 counts it (1.4.3).
@@ -69,7 +72,8 @@ CONTRAST = """() => {
 class Served:
     """A console on a port of its own, in a thread."""
 
-    def __init__(self, desk: ConsoleDesk) -> None:
+    def __init__(self, desk: ConsoleDesk, deep: tuple[str, ...] = ()) -> None:
+        self.deep = deep
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -101,6 +105,14 @@ class Served:
         await self._server.serve()
 
 
+def _deep_pages(desk: ConsoleDesk) -> tuple[str, ...]:
+    """A question to people and a conflict, each on its own page."""
+    case = a_question(desk.database)
+    with desk.database.read() as connection:
+        found = connection.execute(select(conflict.c.id)).scalars().first()
+    return f"/review/{case}", f"/conflicts/{found}"
+
+
 def _rehearse(desk: ConsoleDesk) -> None:
     """One rehearsal with a result, one that runs."""
     desk.folders = {"charter-next": "bbbbbbbbbbbb"}
@@ -125,7 +137,7 @@ def consoles(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ser
             seed_company(desk.database, desk)
             open_conflict(desk.database, account_id=BETA)
             _rehearse(desk)
-        served[name] = Served(desk)
+        served[name] = Served(desk, _deep_pages(desk) if name == "filled" else ())
         served[name].start()
     yield served
     for one in served.values():
@@ -166,7 +178,7 @@ def test_every_page_fits_reads_well_and_asks_nobody_else(
     consoles: dict[str, Served], browser: Browser, kind: str, width: int, scheme: str
 ) -> None:
     page, errors = open_page(browser, width, scheme)
-    for path in FILLED_PAGES if kind == "filled" else EMPTY_PAGES:
+    for path in (*FILLED_PAGES, *consoles[kind].deep) if kind == "filled" else EMPTY_PAGES:
         page.goto(consoles[kind].url + path)
         too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert too_wide <= 0, path

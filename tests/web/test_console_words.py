@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -11,7 +12,13 @@ from accordant.governance.sensitivity import lens
 from accordant.kernel.money import Money
 from accordant.web.console import charts, words
 from accordant.web.console.masks import readable_body
+from accordant.web.console.trail_words import trail_name
+from accordant.web.console.words import event_name
+from tests.tidy.source import PACKAGE
 
+KIND = re.compile(
+    r'"((?:registry|court|desk|archive|review|operations|compliance|phases|interpreter|charter)\.[a-z_]+\.[a-z_]+)"'
+)
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 
@@ -122,3 +129,12 @@ def test_a_chart_says_its_figures_and_hatches_the_open_minute() -> None:
     assert "style=" not in svg
     empty = charts.bars([], title="t", unit="writes")
     assert 'class="zero"' in empty
+
+
+def test_every_kind_the_code_tells_has_its_words() -> None:
+    told = set()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        told |= set(KIND.findall(path.read_text(encoding="utf-8")))
+    assert len(told) > 40
+    assert {kind for kind in told if trail_name(kind) == event_name(kind)} == set()
+    assert trail_name("registry.invoice.advanced") == "Registry invoice advanced"

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from accordant.analytics.movements import MovedRevenue
 from accordant.analytics.mrr import (
     MRR_1,
     MrrPolicy,
@@ -20,7 +21,7 @@ from accordant.analytics.mrr import (
 )
 from accordant.analytics.receivables import payment_risk, receivable_facts
 from accordant.analytics.standing import is_over
-from accordant.analytics.wording import cycle_text, discount_text
+from accordant.analytics.wording import cycle_text, discount_text, movement_text
 from accordant.canonical.entities import Account, Subscription
 from accordant.canonical.facts import Fact
 from accordant.canonical.standing import OpenInvoice, Standing
@@ -73,6 +74,7 @@ def account_facts(
     product_names: Mapping[str, str] = _NO_NAMES,
     policy: MrrPolicy = MRR_1,
     zone: tzinfo = UTC,
+    moved: MovedRevenue | None = None,
 ) -> Facts:
     """The facts of an account at one moment; the standing is taken to be complete. Days end in ``zone``.
 
@@ -93,6 +95,9 @@ def account_facts(
     receivable_*         what the ERP says is owed, what of it is late, and since when; unknown without its word
     payment_risk         low, watch or high (`analytics/receivables.py`)
     customer_since       the day of the first payment; None before it
+    last_movement...     how MRR moved last, when, and by how much (below zero: lost); None before it ever did
+    movement_history     the latest movements, newest first, as in "2026-02-03 expansion +200.00 EUR"
+    expansion_total      what all expansions of a month's revenue added
     ==================== ==============================================================================================
 
     Money facts are in the account's currency: its own, else the only one it has. Raises: CurrencyUnknown.
@@ -117,7 +122,8 @@ def account_facts(
     if currency is None:
         return Facts(values)
     values["currency"] = currency
-    return Facts(values, _tell_money(values, standing, currency, as_of=as_of, policy=policy, zone=zone))
+    problems = _tell_money(values, standing, currency, as_of=as_of, policy=policy, zone=zone)
+    return Facts(values, (*problems, *_tell_moved(values, moved, currency, zone)))
 
 
 def subscription_facts(
@@ -322,6 +328,31 @@ def _tell_money(
         tell("receivable_overdue", (one.overdue for one in standing.receivables))
     if standing.last_payment is not None:
         tell("last_payment_amount", (standing.last_payment.amount,))
+    return tuple(problems)
+
+
+def _tell_moved(
+    values: dict[str, Fact], moved: MovedRevenue | None, currency: str, zone: tzinfo
+) -> tuple[FactProblem, ...]:
+    """How recurring revenue moved; unknown until its history was counted (`operations/count_movements.py`)."""
+    if moved is None:
+        return ()
+    last = moved.latest[0] if moved.latest else None
+    values["movement_history"] = movement_text(moved.latest, zone) or None
+    values["last_movement"] = None if last is None else last.kind.value
+    values["last_movement_on"] = None if last is None else _day(last.at, zone)
+    problems = []
+    if last is None:
+        values["last_movement_amount"] = None
+    elif last.after.currency == currency:
+        values["last_movement_amount"] = last.difference
+    else:
+        problems.append(FactProblem("last_movement_amount", _foreign(last.after.currency, currency)))
+    foreign = next((one.currency for one in moved.expanded if one.currency != currency), None)
+    if foreign is None:
+        values["expansion_total"] = sum(moved.expanded, start=Money.zero(currency))
+    else:
+        problems.append(FactProblem("expansion_total", _foreign(foreign, currency)))
     return tuple(problems)
 
 

@@ -14,6 +14,9 @@ from accordant.analytics.mrr import MRR_1, MrrPolicy, period_end, subscription_m
 from accordant.canonical.entities import Subscription
 from accordant.kernel.money import Money
 
+#: Movements that are kept beside an account; all of them are in its stored events.
+LATEST_MAX = 6
+
 
 class MovementKind(StrEnum):
     """What a change of recurring revenue is: by what it was before and what it is after."""
@@ -45,6 +48,39 @@ class Movement(msgspec.Struct, frozen=True, kw_only=True):
     def difference(self) -> Money:
         """How much it moved: below zero for what was lost."""
         return Money(self.after.amount_minor - self.before.amount_minor, self.after.currency)
+
+
+class MovedRevenue(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is kept of an account's movements: the latest, newest first, and what expansions added, per currency.
+
+    ``next_at`` is when the calendar alone may move it again, as far as its owner has said.
+    """
+
+    latest: tuple[Movement, ...] = ()
+    expanded: tuple[Money, ...] = ()
+    next_at: datetime | None = None
+
+
+def sum_up(states: Iterable[StatedSubscription], *, as_of: datetime, zone: tzinfo = UTC) -> MovedRevenue:
+    """What is kept of the movements up to ``as_of``."""
+    told = list(states)
+    moved = movements(told, as_of=as_of, zone=zone)
+    later = (moment for one in told for moment in _moments(one) if moment > as_of)
+    return MovedRevenue(
+        latest=moved[: -LATEST_MAX - 1 : -1], expanded=expanded(moved), next_at=min(later, default=None)
+    )
+
+
+def together(parts: Iterable[MovedRevenue]) -> MovedRevenue:
+    """What several customers of one record moved, each by itself: the latest of all, and all expansions."""
+    known = list(parts)
+    moved = sorted((one for part in known for one in part.latest), key=lambda one: (one.at, one.kind, one.after))
+    nexts = [one.next_at for one in known if one.next_at is not None]
+    return MovedRevenue(
+        latest=tuple(moved[: -LATEST_MAX - 1 : -1]),
+        expanded=_added(money for one in known for money in one.expanded),
+        next_at=min(nexts, default=None),
+    )
 
 
 def movements(
@@ -81,11 +117,13 @@ def movements(
 
 def expanded(moved: Iterable[Movement]) -> tuple[Money, ...]:
     """What expansions added in all, one amount per currency."""
+    return _added(one.difference for one in moved if one.kind is MovementKind.EXPANSION)
+
+
+def _added(amounts: Iterable[Money]) -> tuple[Money, ...]:
     sums: dict[str, int] = {}
-    for one in moved:
-        if one.kind is MovementKind.EXPANSION:
-            currency = one.after.currency
-            sums[currency] = sums.get(currency, 0) + one.difference.amount_minor
+    for money in amounts:
+        sums[money.currency] = sums.get(money.currency, 0) + money.amount_minor
     return tuple(Money(sums[currency], currency) for currency in sorted(sums))
 
 

@@ -6,6 +6,7 @@ Pure and in English; amounts and days come out the same everywhere.
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, tzinfo
 
+from accordant.analytics.movements import Movement
 from accordant.canonical.entities import Discount
 from accordant.canonical.facts import Fact
 from accordant.kernel.money import Money
@@ -61,6 +62,15 @@ def cycle_text(interval: str, count: int) -> str:
 def discount_text(discounts: Iterable[Discount]) -> str:
     """Discounts as one text, each once: "20% off forever, 10.00 EUR off until 2026-03-01". Empty without any."""
     return ", ".join(dict.fromkeys(_one_discount(discount) for discount in discounts))
+
+
+def movement_text(latest: Iterable[Movement], zone: tzinfo) -> str:
+    """Movements as one text: "2026-02-03 expansion +200.00 EUR; 2026-01-03 new +100.00 EUR". Days end in ``zone``."""
+    return "; ".join(
+        f"{one.at.astimezone(zone).date().isoformat()} {one.kind.value} "
+        f"{'+' if one.difference.amount_minor > 0 else ''}{one.difference}"
+        for one in latest
+    )
 
 
 def _one_discount(discount: Discount) -> str:

@@ -251,8 +251,8 @@ class SchedulesPart(_Part, frozen=True, kw_only=True):
 
     ``reconcile`` compares what changed since the last comparison, ``reconcile_whole`` every record of each flow.
     ``checkpoint`` verifies the trail up to its head and notes the head. ``sweep`` fetches events that were never
-    delivered; ``silence`` asks after types of event that are delivered less often than usual. ``books`` posts what was
-    held and can be posted now.
+    delivered; ``silence`` asks after types of event that are delivered less often than usual. ``movements`` counts
+    how recurring revenue moved, for whoever has it mapped. ``books`` posts what was held and can be posted now.
     """
 
     reconcile: str | None = "0 3 * * mon-sat"
@@ -261,6 +261,7 @@ class SchedulesPart(_Part, frozen=True, kw_only=True):
     checkpoint: str | None = "30 5 * * *"
     sweep: str | None = "*/15 * * * *"
     silence: str | None = "20 * * * *"
+    movements: str | None = "40 * * * *"
     books: str | None = "*/5 * * * *"
 
 

@@ -137,12 +137,16 @@ class Turn(msgspec.Struct, frozen=True, array_like=True):
 
 
 class FieldMark(msgspec.Struct, frozen=True, array_like=True):
-    """What we last wrote into one field and the target confirmed. ``turns`` are its latest values, oldest first."""
+    """What we last wrote into one field and the target confirmed. ``turns`` are its latest values, oldest first.
+
+    ``returns`` are those of our turns that went back to a value of before, remembered longer than what lay between.
+    """
 
     value: WireValue
     revision: int
     at: datetime
     turns: tuple[Turn, ...] = ()
+    returns: tuple[Turn, ...] = ()
 
 
 class ConflictState(StrEnum):

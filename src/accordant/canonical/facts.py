@@ -23,6 +23,11 @@ class FactType(StrEnum):
     INSTANT = "instant"
 
 
+#: Facts of an account that are counted out of its whole past, and not at once.
+MOVEMENT_FACTS = frozenset(
+    {"last_movement", "last_movement_on", "last_movement_amount", "movement_history", "expansion_total"}
+)
+
 #: Canonical field -> type, per kind of entity that flows out. `accordant check` refuses a mapping that names another.
 FACTS: dict[EntityKind, dict[str, FactType]] = {
     EntityKind.ACCOUNT: {
@@ -53,6 +58,11 @@ FACTS: dict[EntityKind, dict[str, FactType]] = {
         "receivable_state": FactType.TEXT,
         "payment_risk": FactType.TEXT,
         "customer_since": FactType.DAY,
+        "last_movement": FactType.TEXT,
+        "last_movement_on": FactType.DAY,
+        "last_movement_amount": FactType.MONEY,
+        "movement_history": FactType.TEXT,
+        "expansion_total": FactType.MONEY,
         "deleted": FactType.FLAG,
     },
     EntityKind.SUBSCRIPTION: {

@@ -23,7 +23,8 @@ class PersonRole(StrEnum):
 class Person(msgspec.Struct, frozen=True, kw_only=True):
     """A named person with a token. ``id`` is the public part of the token; the secret part is kept as a digest only.
 
-    ``added_by`` is the person, or the unverified name, that handed the token out.
+    ``added_by`` is the person, or the unverified name, that handed the token out. ``needs_second``: it opens nothing
+    until another person, ``vouched_by``, has said that its holder is who they are said to be.
     """
 
     id: str
@@ -35,16 +36,29 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     revoked_at: datetime | None = None
     revoked_by: str | None = None
     last_used_at: datetime | None = None
+    needs_second: bool = False
+    vouched_by: str | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether nobody has vouched for them who has to."""
+        return self.needs_second and self.vouched_by is None
+
+    def is_held(self, now: datetime) -> bool:
+        """Whether the token is theirs at ``now``, whatever it opens."""
+        return self.revoked_at is None and now < self.expires_at
 
     def is_active(self, now: datetime) -> bool:
         """Whether the token opens anything at ``now``."""
-        return self.revoked_at is None and now < self.expires_at
+        return self.is_held(now) and not self.is_waiting
 
     def state(self, now: datetime) -> str:
-        """active, expired or revoked."""
+        """active, waiting (for somebody to vouch), expired or revoked."""
         if self.revoked_at is not None:
             return "revoked"
-        return "active" if now < self.expires_at else "expired"
+        if now >= self.expires_at:
+            return "expired"
+        return "waiting" if self.is_waiting else "active"
 
 
 def unverified(name: str) -> str:

@@ -1,4 +1,7 @@
-"""`accordant people`: who has a token, for what, until when. A token is shown once and kept as a digest."""
+"""`accordant people`: who has a token, for what, until when, and who vouched for them.
+
+A token is shown once and kept as a digest.
+"""
 
 from datetime import timedelta
 from typing import Annotated
@@ -9,9 +12,9 @@ from accordant.canonical.people import Person, PersonRole
 from accordant.cli.operate import Because
 from accordant.cli.options import COMMON, TOKEN_VARIABLE, Common, opened_store, people_office, person, token_holder
 from accordant.cli.render import emit, say, table
-from accordant.governance.access import LIFE_DEFAULT, Act
+from accordant.governance.access import LIFE_DEFAULT, AccessRefused, Act
 
-people_app = App(name="people", help="Who has a token: add, list, revoke.")
+people_app = App(name="people", help="Who has a token: add, vouch, list, revoke.")
 
 Glass = Annotated[
     str, Parameter(name="--break-glass", help="Why it goes without an admin's token; for one day, with an alarm.")
@@ -41,7 +44,8 @@ def add(
         emit({"person": one, "token": token})
         return 0
     say(
-        f"{one.name} is {_roles(one)} until {one.expires_at:%Y-%m-%d %H:%M} UTC.",
+        f"{one.name} is {_roles(one)} until {one.expires_at:%Y-%m-%d %H:%M} UTC."
+        + (" The token opens nothing until another approver or admin has vouched." if one.is_waiting else ""),
         "This is the token. It is shown this once; only its digest is kept:",
         "",
         f"  {token}",
@@ -78,13 +82,35 @@ def list_people(*, common: Common = COMMON) -> int:
                 one.state(now),
                 f"{one.expires_at:%Y-%m-%d}",
                 "never" if one.last_used_at is None else f"{one.last_used_at:%Y-%m-%d}",
-                one.added_by,
+                one.added_by if one.vouched_by is None else f"{one.added_by}, vouched for by {one.vouched_by}",
                 one.id,
             )
             for one in found
         ),
         whole=("Id",),
     )
+    return 0
+
+
+@people_app.command
+def vouch(
+    who: Annotated[str, Parameter(help="The person's name, or the id that `accordant people list` shows.")],
+    /,
+    *,
+    common: Common = COMMON,
+) -> int:
+    """Say that somebody with a new token is a person of their own. Another approver or admin does, with their token."""
+    voucher = token_holder(common)
+    if voucher is None:
+        raise AccessRefused(
+            "Who vouches for somebody proves who they are.", remedy=f"Set {TOKEN_VARIABLE} to your own token."
+        )
+    with opened_store(common) as database:
+        one = people_office(database).vouch(who, voucher=voucher)
+    if common.json:
+        emit({"person": one.id, "name": one.name, "vouched_by": one.vouched_by})
+    else:
+        say(f"{one.name}'s token opens what {_roles(one)} may do, until {one.expires_at:%Y-%m-%d %H:%M} UTC.")
     return 0
 
 

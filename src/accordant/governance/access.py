@@ -36,6 +36,8 @@ MAY: dict[PersonRole, frozenset[Act]] = {
     PersonRole.APPROVER: frozenset({Act.LOOK, Act.STOP, Act.APPROVE}),
     PersonRole.ADMIN: frozenset({Act.LOOK, Act.STOP, Act.ADMIT}),
 }
+#: Whose word counts for others: a token like this, handed out beside others, takes two persons.
+_WEIGHTY = frozenset({PersonRole.ADMIN, PersonRole.APPROVER})
 _NEVER_TOGETHER = frozenset({PersonRole.ADMIN, PersonRole.APPROVER})
 
 
@@ -108,3 +110,37 @@ def check_admission(
     demand(admin, Act.ADMIT)
     if same_person(admin.name, bare_name(name)):
         raise AccessRefused("Nobody hands a token to themselves.", remedy="Ask another admin.")
+
+
+def needs_second(roles: frozenset[PersonRole], *, admin: Person | None, held: Sequence[Person]) -> bool:
+    """Whether a token with these roles, handed out by ``admin``, waits until another person vouches for its holder.
+
+    Only where there is somebody to ask. The machine, which gives the first ones, and broken glass ask nobody.
+    """
+    others = (one for one in held if admin is not None and one.id != admin.id and one.roles & _WEIGHTY)
+    return bool(roles & _WEIGHTY) and any(others)
+
+
+def check_voucher(voucher: Person, person: Person, *, now: datetime) -> None:
+    """Whether ``voucher`` may say that ``person`` is somebody else than who handed them the token.
+
+    Raises: AccessRefused, RejectedError.
+    """
+    if not voucher.is_active(now) or not voucher.roles & _WEIGHTY:
+        raise AccessRefused(
+            f"{voucher.name} may not vouch for anybody.", remedy="Ask an approver or an admin with an active token."
+        )
+    if same_person(voucher.name, person.added_by) or voucher.id == person.id:
+        raise AccessRefused(
+            f"{person.name} has the token from {person.added_by}, and it takes another person to vouch for them.",
+            remedy="Ask another approver or admin.",
+        )
+    if not person.is_waiting or not person.is_held(now):
+        raise RejectedError(f"Nobody has to vouch for {person.name}: the token is {person.state(now)}.")
+
+
+def one_hand(requester: Person | None, approver: Person | None) -> str | None:
+    """Who alone stands behind both of two persons, so that they may be one: one hand gave both tokens, unvouched."""
+    if requester is None or approver is None or not same_person(requester.added_by, approver.added_by):
+        return None
+    return approver.added_by if approver.vouched_by is None and requester.vouched_by is None else None

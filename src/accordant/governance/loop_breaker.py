@@ -3,6 +3,7 @@
 Two automations that overwrite each other would otherwise do so for ever. Pure: it looks at a field's latest turns.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -16,6 +17,8 @@ RETURNS_MAX = 5
 SPAN = timedelta(hours=1)
 #: Turns that are remembered: twice as many as trip it, and the two ends.
 TURNS_MAX = 2 * RETURNS_MAX + 4
+#: Returns that are remembered, to whatever value: other turns in between must not hide them.
+_REMEMBERED_MAX = 16 * (RETURNS_MAX + 1)
 
 
 class Trip(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +66,15 @@ def advance(
             turns.append(turn)
     # One value without a change behind it is what almost every field has: the mark itself says as much.
     kept = tuple(turns[-TURNS_MAX:]) if len(turns) > 1 else ()
-    return FieldMark(value=value, revision=revision, at=at, turns=kept)
+    returns = [turn for turn in mark.returns if turn.at > turned_at - SPAN]
+    if _is_return(turns, value):
+        returns.append(turns[-1])
+    return FieldMark(value=value, revision=revision, at=at, turns=kept, returns=tuple(returns[-_REMEMBERED_MAX:]))
+
+
+def _is_return(turns: Sequence[Turn], value: WireValue) -> bool:
+    """Whether the last turn is ours and goes back to the value before the last."""
+    return len(turns) > 2 and turns[-1].ours and turns[-1].value == value == turns[-3].value
 
 
 def tripped(
@@ -85,18 +96,15 @@ def tripped(
     for turn in (Turn(held, turned_at, ours=False), Turn(value, turned_at, ours=True)):
         if not turns or turns[-1].value != turn.value:
             turns.append(turn)
-    returns = [
-        turns[place]
-        for place in range(2, len(turns))
-        if turns[place].value == value and turns[place - 2].value == value and turns[place].ours
-    ]
-    # The last of them is the one that is asked about.
-    if len(returns) <= RETURNS_MAX:
+    if not _is_return(turns, value):
+        return None
+    returns = [turn for turn in mark.returns if turn.value == value and turn.at > since]
+    if len(returns) < RETURNS_MAX:
         return None
     return Trip(
         value=value,
         other=held,
-        returns=len(returns) - 1,
-        since_at=turns[0].at,
+        returns=len(returns),
+        since_at=min(turns[0].at, returns[0].at),
         turns=tuple(turns[:-1]),
     )

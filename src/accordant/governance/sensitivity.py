@@ -41,7 +41,8 @@ _PERSONAL: dict[EntityKind, dict[str, Sensitivity]] = {
 _OPEN_TEXT: dict[EntityKind, frozenset[str]] = {
     EntityKind.ACCOUNT: frozenset(
         {"external_id", "parent", "country", "currency", "status", "plan_name", "billing_cycle",
-         "payment_method_status", "discount", "receivable_state", "payment_risk"}
+         "payment_method_status", "discount", "receivable_state", "payment_risk", "last_movement",
+         "movement_history"}
     ),
     EntityKind.SUBSCRIPTION: frozenset(
         {"external_id", "account", "name", "status", "plan_name", "currency", "billing_cycle", "discount"}

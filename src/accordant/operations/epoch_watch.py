@@ -8,6 +8,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from threading import Lock
 
 import structlog
 
@@ -48,6 +49,9 @@ class EpochWatch:
         self._clock = clock
         self._lease_clock = lease_clock
         self._noted: Mark | None = None
+        # Each target has a courier of its own, and they ask at once: a mark that was read before another courier
+        # counted on looks like that of an earlier life once it is compared with the note of after.
+        self._one_at_a_time = Lock()
         #: The open epoch that this process knows, and since when.
         self._met: tuple[int, datetime] | None = None
 
@@ -73,8 +77,13 @@ class EpochWatch:
         return self._begin(actor.strip(), reason.strip())
 
     def _notice(self) -> Epoch:
-        epoch, mark = self._book.current()
+        with self._one_at_a_time:
+            return self._noticed()
+
+    def _noticed(self) -> Epoch:
+        # The note before the store: another process may count on, and note it, in between.
         noted = self._marker.read() if self._noted is None else self._noted
+        epoch, mark = self._book.current()
         if epoch.is_open:
             self._note(mark)
             return epoch
@@ -87,12 +96,12 @@ class EpochWatch:
         self._met = None
         epoch = self._begin("accordant", _NOTICED)
         # What has begun counts the mark on, so that the same copy put back a second time is behind the note again.
-        self._keep()
+        self._note(self._book.current()[1])
         return epoch
 
     def _keep(self) -> None:
-        _, mark = self._book.current()
-        self._note(mark)
+        with self._one_at_a_time:
+            self._note(self._book.current()[1])
 
     def _note(self, mark: Mark) -> None:
         if mark != self._noted:

@@ -12,8 +12,18 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from accordant.canonical.people import Person, PersonRole, same_person, unverified
-from accordant.governance.access import LIFE_OF_BROKEN_GLASS, AccessRefused, check_admission, check_new
+import msgspec
+
+from accordant.canonical.people import Person, PersonRole, bare_name, same_person, unverified
+from accordant.governance.access import (
+    LIFE_OF_BROKEN_GLASS,
+    AccessRefused,
+    check_admission,
+    check_new,
+    check_voucher,
+    needs_second,
+    one_hand,
+)
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError
 from accordant.ports.audit import AuditEntry
@@ -68,6 +78,11 @@ class PeopleOffice:
         kept = self._book.find(found.group(1)) if found else None
         given = hashlib.sha256(token.strip().encode("utf-8", "surrogatepass")).hexdigest()
         now = self._clock()
+        if kept is not None and hmac.compare_digest(given, kept[1]) and kept[0].is_held(now) and kept[0].is_waiting:
+            raise AccessRefused(
+                f"The token of {kept[0].name} opens nothing yet: nobody has vouched for its holder.",
+                remedy=f"Another approver or admin does: accordant people vouch {kept[0].name!r}.",
+            )
         if kept is None or not hmac.compare_digest(given, kept[1]) or not kept[0].is_active(now):
             raise AccessRefused(
                 "This token opens nothing here: it is wrong, or was revoked, or has run out.",
@@ -99,13 +114,15 @@ class PeopleOffice:
         now, held = self._clock(), self._active()
         check_admission(admin=admin, name=name, held=held, glass_broken=bool(glass.strip()), now=now)
         lasts = min(lasts, LIFE_OF_BROKEN_GLASS) if glass.strip() else lasts
-        check_new(name, roles, lasts, held=held)
+        check_new(name, roles, lasts, held=self._held())
+        waits = not glass.strip() and needs_second(roles, admin=admin, held=held)
         by = admin.name if admin is not None else unverified(actor)
         number = self._random(6).hex()
         secret = base64.urlsafe_b64encode(self._random(_SECRET_BYTES)).decode().rstrip("=")
         token = f"acd_{number}_{secret}"
         person = Person(
-            id=number, name=name.strip(), roles=roles, added_by=by, added_at=now, expires_at=now + lasts
+            id=number, name=name.strip(), roles=roles, added_by=by, added_at=now, expires_at=now + lasts,
+            needs_second=waits,
         )  # fmt: skip
         named = sorted(role.value for role in roles)
         entry = AuditEntry(
@@ -119,12 +136,14 @@ class PeopleOffice:
                 "roles": named,
                 "expires_at": person.expires_at.isoformat(),
                 "glass": glass.strip() or None,
+                "needs_second": waits,
             },
         )
         self._book.add(person, digest=hashlib.sha256(token.encode()).hexdigest(), entry=entry)
         self._changed(
             f"{by} gave {person.name} a token as {', '.join(named)}, until {person.expires_at:%Y-%m-%d %H:%M} UTC."
             + (f" The glass was broken: {glass.strip()}" if glass.strip() else "")
+            + (" It opens nothing until another approver or admin has vouched for them." if waits else "")
         )
         return person, token
 
@@ -134,11 +153,7 @@ class PeopleOffice:
         Raises: RejectedError, AccessRefused.
         """
         now, held = self._clock(), self._active()
-        person = next((one for one in held if one.id == who.strip() or same_person(one.name, who)), None)
-        if person is None:
-            raise RejectedError(
-                f"Nobody called {who.strip()[:80]!r} has an active token.", remedy="See accordant people list."
-            )
+        person = self._named(who)
         if admin is None or admin.id != person.id:
             check_admission(admin=admin, name="", held=held, glass_broken=bool(glass.strip()), now=now)
         by = admin.name if admin is not None else unverified(actor)
@@ -154,6 +169,56 @@ class PeopleOffice:
             raise RejectedError(f"The token of {person.name} was revoked already.")
         self._changed(f"{by} took the token of {person.name} back.")
         return person
+
+    def vouch(self, who: str, *, voucher: Person) -> Person:
+        """Say that a person who has a token is somebody else than who handed it out, so that it opens something.
+
+        Raises: RejectedError, AccessRefused.
+        """
+        now, person = self._clock(), self._named(who)
+        check_voucher(voucher, person, now=now)
+        entry = AuditEntry(
+            kind="people.vouched",
+            actor=voucher.name,
+            subject=f"person/{person.id}",
+            cause=None,
+            at=now,
+            body={"name": person.name, "added_by": person.added_by},
+        )
+        if not self._book.vouch(person.id, by=voucher.name, at=now, entry=entry):
+            raise RejectedError(f"Somebody has vouched for {person.name} already.")
+        self._changed(f"{voucher.name} vouched for {person.name}, who has a token from {person.added_by}.")
+        return msgspec.structs.replace(person, vouched_by=voucher.name)
+
+    def one_hand(self, requester: str, approver: str) -> str | None:
+        """Who alone stands behind two named persons, so that they may be one; None where two do, or nobody knows."""
+        newest = {bare_name(one.name): one for one in reversed(self.everybody())}
+        return one_hand(newest.get(bare_name(requester)), newest.get(bare_name(approver)))
+
+    def tell_one_hand(self, requester: str, approver: str, *, what: str) -> None:
+        """Tell the company where one person alone stands behind both: whoever hands out two tokens can hold two."""
+        hand = self.one_hand(requester, approver)
+        if hand is not None:
+            self._alarm(
+                kind="people.one_hand",
+                subject="One person stands behind a request and its approval",
+                body=f"{requester} asked for {what} and {approver} approved it, and both have their token from {hand} "
+                "alone. Let another approver or admin make sure that they are two persons.",
+                now=self._clock(),
+            )
+
+    def _named(self, who: str) -> Person:
+        """The holder of a token, waiting or not. Raises RejectedError."""
+        found = next((one for one in self._held() if one.id == who.strip() or same_person(one.name, who)), None)
+        if found is None:
+            raise RejectedError(
+                f"Nobody called {who.strip()[:80]!r} has an active token.", remedy="See accordant people list."
+            )
+        return found
+
+    def _held(self) -> list[Person]:
+        now = self._clock()
+        return [one for one in self._book.everybody() if one.is_held(now)]
 
     def _active(self) -> list[Person]:
         now = self._clock()

@@ -15,6 +15,7 @@ from accordant.governance.phases import Tier, cap_of, is_wider, next_phase
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError
 from accordant.operations import widen
+from accordant.operations.people_office import PeopleOffice
 from accordant.operations.widen import WideningDesk
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.audit import AuditEntry
@@ -33,7 +34,7 @@ class PhaseOffice:
         *,
         tiers: Callable[[Charter], Mapping[str, Tier]],
         facts: Callable[[], Mapping[str, ConnectorFacts]],
-        proved: Callable[[], bool],
+        people: PeopleOffice,
     ) -> None:
         self.book = book
         self._rulebook = rulebook
@@ -41,7 +42,7 @@ class PhaseOffice:
         self._clock = clock
         self._tiers = tiers
         self._facts = facts
-        self._proved = proved
+        self._people = people
 
     def desk(self, flow: str) -> WideningDesk:
         """What a widening of this flow is judged by. Raises ConfigurationError for one the charter does not have."""
@@ -60,7 +61,8 @@ class PhaseOffice:
             switches=self._switches(),
             book=self.book,
             now=self._clock(),
-            proved=self._proved(),
+            proved=self._people.is_configured,
+            one_hand=self._people.one_hand,
         )
 
     def standing(self) -> dict[str, Ceiling]:
@@ -90,7 +92,9 @@ class PhaseOffice:
 
     def approve(self, proposal: str, *, actor: str, reason: str) -> Grant:
         """Grant what another person requested. Raises WideningRefused and what `ports.phases` names."""
-        return widen.approve(self.desk, proposal, actor=actor, reason=reason, book=self.book)
+        grant = widen.approve(self.desk, proposal, actor=actor, reason=reason, book=self.book)
+        self._people.tell_one_hand(grant.requested_by, grant.granted_by, what=f"a wider phase of {grant.flow}")
+        return grant
 
     def narrow(self, flow: str, phase: Phase, *, actor: str, reason: str) -> Grant:
         """Take a flow back, at once. Raises WideningRefused."""

@@ -17,6 +17,7 @@ class Work(StrEnum):
     CHECKPOINT = "checkpoint"
     SWEEP = "sweep"
     SILENCE = "silence"
+    MOVEMENTS = "movements"
     BOOKS = "books"
 
 
@@ -50,6 +51,7 @@ def duties(charter: Charter) -> tuple[Duty, ...]:
             (Work.CHECKPOINT, times.checkpoint),
             (Work.SWEEP, times.sweep),
             (Work.SILENCE, times.silence),
+            (Work.MOVEMENTS, times.movements),
             (Work.BOOKS, None if charter.ledger is None else times.books),
         )
         if schedule is not None

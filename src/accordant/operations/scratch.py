@@ -7,6 +7,7 @@ if no record had been decided yet, so that a plan lays down every record. Next: 
 from collections.abc import Iterable
 from datetime import date, datetime
 
+from accordant.analytics.movements import MovedRevenue
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.events import BusinessEvent
@@ -96,6 +97,10 @@ class _Overlay:
         """See the port."""
         return self._beneath.clearances(account_ids)
 
+    def moved(self, account_ids: Iterable[str]) -> dict[str, MovedRevenue]:
+        """See the port."""
+        return self._beneath.moved(account_ids)
+
 
 class _ScratchBooks:
     """`ports.books.Bookshelf` of a rehearsal."""
@@ -178,6 +183,10 @@ class ScratchState(_Overlay):
     def clearances(self, account_ids: Iterable[str]) -> dict[str, dict[CheckKind, Clearance]]:
         """See the port: what compliance found counts in a rehearsal too."""
         return self._live.clearances(account_ids)
+
+    def moved(self, account_ids: Iterable[str]) -> dict[str, MovedRevenue]:
+        """See the port: what was counted over the whole history is the same in a rehearsal of a part of it."""
+        return self._live.moved(account_ids)
 
     def commit(self, changes: Changes, *, now: datetime) -> None:
         """See the port. What only the trail and the courier need is let go: nobody will be sent anything."""

@@ -31,6 +31,11 @@ def tell_movements(
     account_id: str, *, past: Past, connectors: Mapping[str, Inbound], as_of: datetime, zone: tzinfo
 ) -> tuple[Movement, ...]:
     """Every change of the account's recurring revenue, oldest first. Raises TransientError when the store cannot."""
+    return movements(stated_of(account_id, past=past, connectors=connectors), as_of=as_of, zone=zone)
+
+
+def stated_of(account_id: str, *, past: Past, connectors: Mapping[str, Inbound]) -> list[StatedSubscription]:
+    """All that its owner ever said of an account's subscriptions. Raises TransientError when the store cannot."""
     states: list[StatedSubscription] = []
     for event in past.of_subscriptions(account_id, limit=EVENTS_MAX):
         understood = interpret(event, connectors).interpretation
@@ -39,4 +44,4 @@ def tell_movements(
             for seen in (understood.observations if isinstance(understood, Interpreted) else ())
             if isinstance(seen.entity, Subscription)
         ]
-    return movements(states, as_of=as_of, zone=zone)
+    return states

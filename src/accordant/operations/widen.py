@@ -39,7 +39,8 @@ class WideningDesk(msgspec.Struct, frozen=True, kw_only=True):
     """What a widening is judged by: the charter, the flow as the court knows it, what is granted, and the moment.
 
     ``cap`` is the widest phase its connectors have earned, ``defects`` what the charter's check finds, ``proved`` that
-    people have tokens here, so that a typed name neither requests nor approves.
+    people have tokens here, so that a typed name neither requests nor approves. ``one_hand`` says who alone stands
+    behind two persons, where that is so.
     """
 
     charter: Charter
@@ -51,6 +52,7 @@ class WideningDesk(msgspec.Struct, frozen=True, kw_only=True):
     book: PhaseBook
     now: datetime
     proved: bool = False
+    one_hand: Callable[[str, str], str | None] = lambda _requester, _approver: None
 
     @property
     def in_force(self) -> Phase:
@@ -223,7 +225,10 @@ def approve(
         granted_at=desk.now,
         reason=reason.strip(),
     )
-    book.grant(grant, _entry("phases.flow.widened", grant, desk.in_force))
+    entry = _entry("phases.flow.widened", grant, desk.in_force)
+    if (hand := desk.one_hand(grant.requested_by, grant.granted_by)) is not None:
+        entry = msgspec.structs.replace(entry, body={**entry.body, "one_hand": hand})
+    book.grant(grant, entry)
     return grant
 
 

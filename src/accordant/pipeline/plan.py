@@ -12,10 +12,12 @@ import msgspec
 from accordant.analytics.combine import combine
 from accordant.analytics.documents import document_facts
 from accordant.analytics.facts import Facts, account_facts, subscription_facts
+from accordant.analytics.movements import together
 from accordant.canonical.charter import Automation, Charter, FlowPart, MappingPart, Phase, Winner, identity_systems
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.documents import STEP_OF_DOCUMENT
 from accordant.canonical.entities import Account, Product, Subscription
+from accordant.canonical.facts import MOVEMENT_FACTS
 from accordant.canonical.intents import STEP_OF_KIND, WireValue, plan_intent
 from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.canonical.refs import EntityKind, EntityRef
@@ -41,7 +43,7 @@ from accordant.kernel.hashing import fingerprint
 from accordant.kernel.ids import EntityId
 from accordant.mapping.difference import difference
 from accordant.mapping.fitting import fit
-from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, translate
+from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, said_of, translate
 from accordant.pipeline.bookkeep import Ledger
 from accordant.pipeline.contest import Umpire
 from accordant.pipeline.match import Matcher, Seated, Seats, Waiting, seat_accounts
@@ -54,6 +56,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """A flow made ready: its mapping and its rules compiled once per charter.
 
     ``withheld`` are the fields its target does not take today, each with the reason; ``mapping`` lacks them.
+    ``tells_movements``: some field is made of how recurring revenue moved.
     """
 
     flow: FlowPart
@@ -62,6 +65,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     rules: CompiledFlow
     withheld: dict[str, str]
     umpire: Umpire
+    tells_movements: bool
 
 
 class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,6 +132,7 @@ def write_rulebook(
             rules=rules,
             withheld=fitted.withheld,
             umpire=_umpire(charter, flow, rules),
+            tells_movements=any(fact in said_of(part) for part in mapping.fields.values() for fact in MOVEMENT_FACTS),
         )
         place = (flow.source, flow.entity)
         routes[place] = (*routes.get(place, ()), route)
@@ -213,6 +218,9 @@ def plan(
     bench.load_late(stored.ref.id for stored, _ in accounts)
     seats = seat_accounts([stored for stored, _ in accounts], bench, rulebook.matchers)
     bench.load_named(_names_needed(accounts, seats, bench))
+    if any(route.tells_movements for route in rulebook.all_routes):
+        sharing = {name for seat in seats.values() if isinstance(seat, Seated) for name in seat.members}
+        bench.load_moved({stored.ref.id for stored, _ in accounts} | sharing)
     wanted = [record for stored, cause in accounts for record in _wanted(stored, cause, seats, bench, rulebook)]
     wanted += _documents(bench, rulebook)
     refs = [record.ref for record in wanted]
@@ -252,7 +260,8 @@ def _wanted(
     subscriptions = _subscriptions(stored.ref.id, bench)
     names = _product_names(subscriptions, system, bench)
     if routes := rulebook.routes.get((system, EntityKind.ACCOUNT)):
-        facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=rulebook.zone)
+        moved = bench.moved(stored.ref.id)
+        facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=rulebook.zone, moved=moved)
         for route in routes:
             match seats.get((stored.ref.id, route.flow.target)):
                 case Waiting():
@@ -301,7 +310,9 @@ def _shared_record(route: Route, seat: Seated, bench: Workbench, zone: ZoneInfo,
     for stored in known:
         names |= _product_names(_subscriptions(stored.ref.id, bench), stored.source.system, bench)
     standing = combine(bench.standing(stored.ref.id) for stored in known)
-    facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=zone)
+    parts = [one for stored in known if (one := bench.moved(stored.ref.id)) is not None]
+    moved = together(parts) if len(parts) == len(known) else None
+    facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=zone, moved=moved)
     told = _below(_of_record(facts, "external_id", seat.key), seat)
     record = _record(route, first.ref, first.ref.id, told, account, cause=cause)
     return msgspec.structs.replace(record, members=seat.members)

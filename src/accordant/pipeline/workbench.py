@@ -8,6 +8,7 @@ from datetime import datetime
 
 import msgspec
 
+from accordant.analytics.movements import MovedRevenue
 from accordant.analytics.standing import advance, rebuild
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
@@ -52,6 +53,7 @@ class Workbench:
         self._entities: dict[str, StoredEntity] = {}
         self._standings: dict[str, StoredStanding] = {}
         self._clearances: dict[str, dict[CheckKind, Clearance]] = {}
+        self._moved_revenue: dict[str, MovedRevenue] = {}
         self._desired: dict[str, DesiredRecord] = {}
         self._named: dict[tuple[str, EntityKind, str], StoredEntity] = {}
         self._base_versions: dict[str, int] = {}
@@ -86,6 +88,14 @@ class Workbench:
     def clearances(self, account_id: str) -> dict[CheckKind, Clearance]:
         """The newest finding of each check of an account, among those that were loaded."""
         return self._clearances.get(account_id, {})
+
+    def load_moved(self, account_ids: Iterable[str]) -> None:
+        """Fetch how recurring revenue moved, once for the batch; asked only where a mapping tells it."""
+        self._moved_revenue.update(self._state.moved(account_ids))
+
+    def moved(self, account_id: str) -> MovedRevenue | None:
+        """How an account's recurring revenue moved; None where that was never counted, or is not asked for."""
+        return self._moved_revenue.get(account_id)
 
     def load_standings(self, account_ids: Iterable[str]) -> None:
         """Fetch standings, once for the batch."""

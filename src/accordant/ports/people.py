@@ -22,6 +22,10 @@ class PeopleBook(Protocol):
         """Keep a new person."""
         ...
 
+    def vouch(self, token_id: str, *, by: str, at: datetime, entry: AuditEntry) -> bool:
+        """Keep who vouched for a person; False when nobody had to, or somebody did already."""
+        ...
+
     def revoke(self, token_id: str, *, by: str, at: datetime, entry: AuditEntry) -> bool:
         """Take a token back; False when there is none or it was taken back already."""
         ...

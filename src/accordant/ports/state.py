@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from accordant.analytics.movements import MovedRevenue
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import ConflictDecision, FieldMark, Stand
 from accordant.canonical.entities import Entity
@@ -220,6 +221,10 @@ class State(Protocol):
 
     def clearances(self, account_ids: Iterable[str]) -> dict[str, dict[CheckKind, Clearance]]:
         """The newest finding of each compliance check, by account; accounts without any are left out."""
+        ...
+
+    def moved(self, account_ids: Iterable[str]) -> dict[str, MovedRevenue]:
+        """How the recurring revenue of these accounts moved, as it was last counted; those never counted are absent."""
         ...
 
     def commit(self, changes: Changes, *, now: datetime) -> None:

@@ -78,6 +78,7 @@ GOVERNED: dict[str, Rule] = {
     "recognition": Rule(act=("books.entry.",)),
     "accounting_period": Rule(each=("books.period.",)),
     "person": Rule(each=("people.",)),
+    "person_second": Rule(act=("people.",)),
     "charter_version": Rule(each=("charter.version.",)),
     "hub_fact": Rule(each=("charter.version.",)),
 }
@@ -108,6 +109,7 @@ FREE: dict[str, str] = {
     "replay_job": "How far a replay has come; that it was ordered and that it ended are lines.",
     "alert": "Mail that waits to be sent.",
     "lease": "Who works on what just now.",
+    "moved_revenue": "A figure counted out of stored events; what it changes at a target is a line.",
     "owed_decision": "Who is to be decided again; what for is a line, and so is what comes of it.",
     "scheduled_job": "When a job ran last.",
     "lag_incident": "A measurement that is late just now.",

@@ -99,10 +99,11 @@ class SqlOutbox:
             chosen = _newest(rows)
             kept = [(row, chosen[row.record]) for row in rows if row.revision == chosen[row.record].revision]
             replaced = _supersede(connection, rows, [row for row, _ in kept], now)
-            with bookkeeping(connection):
+            if kept:
                 leases = [(row.id, one.attempts + 1, (row.lease_token or 0) + 1) for row, one in kept]
-                _lease(connection, leases, to_micros(lease_until))
-                mark_on(connection, to_micros(lease_until))
+                with bookkeeping(connection):
+                    _lease(connection, leases, to_micros(lease_until))
+                    mark_on(connection, to_micros(lease_until))
             known = fields_known(connection, {row.record: row.revision for row, _ in kept})
             said = _said_at(connection, {row.cause for row, _ in kept if row.cause is not None})
             audit.append(connection, replaced, now=now)

@@ -11,9 +11,13 @@ from accordant.ports.audit import AuditEntry
 from accordant.store import audit, bulk
 from accordant.store.engine import Database
 from accordant.store.guard import bookkeeping
-from accordant.store.schema_people import person
+from accordant.store.schema_people import person, person_second
 
 _COLUMNS = ("id", "name", "roles", "digest", "added_by", "added_at", "expires_at")
+
+_PEOPLE = select(person, person_second.c.person_id, person_second.c.vouched_by).outerjoin(
+    person_second, person_second.c.person_id == person.c.id
+)
 
 
 class SqlPeople:
@@ -25,13 +29,13 @@ class SqlPeople:
     def everybody(self) -> tuple[Person, ...]:
         """See the port."""
         with self._database.read() as connection:
-            rows = connection.execute(select(person).order_by(person.c.added_at.desc(), person.c.id))
+            rows = connection.execute(_PEOPLE.order_by(person.c.added_at.desc(), person.c.id))
             return tuple(_person(row) for row in rows)
 
     def find(self, token_id: str) -> tuple[Person, str] | None:
         """See the port."""
         with self._database.read() as connection:
-            row = connection.execute(select(person).where(person.c.id == token_id)).one_or_none()
+            row = connection.execute(_PEOPLE.where(person.c.id == token_id)).one_or_none()
         return None if row is None else (_person(row), row.digest)
 
     def add(self, one: Person, *, digest: str, entry: AuditEntry) -> None:
@@ -40,7 +44,22 @@ class SqlPeople:
         row = (one.id, one.name, roles, digest, one.added_by, to_micros(one.added_at), to_micros(one.expires_at))
         with self._database.write() as connection:
             bulk.insert(connection, person, _COLUMNS, [row])
+            if one.needs_second:
+                bulk.insert(connection, person_second, ("person_id",), [(one.id,)])
             audit.append(connection, [entry], now=entry.at)
+
+    def vouch(self, token_id: str, *, by: str, at: datetime, entry: AuditEntry) -> bool:
+        """See the port."""
+        change = (
+            update(person_second)
+            .where(person_second.c.person_id == token_id, person_second.c.vouched_at.is_(None))
+            .values(vouched_by=by, vouched_at=to_micros(at))
+        )
+        with self._database.write() as connection:
+            if not connection.execute(change).rowcount:
+                return False
+            audit.append(connection, [entry], now=entry.at)
+        return True
 
     def revoke(self, token_id: str, *, by: str, at: datetime, entry: AuditEntry) -> bool:
         """See the port."""
@@ -72,4 +91,6 @@ def _person(row: Any) -> Person:  # noqa: ANN401  a row of the table
         revoked_at=None if row.revoked_at is None else from_micros(row.revoked_at),
         revoked_by=row.revoked_by,
         last_used_at=None if row.last_used_at is None else from_micros(row.last_used_at),
+        needs_second=row.person_id is not None,
+        vouched_by=row.vouched_by,
     )

@@ -55,7 +55,8 @@ from accordant.store.schema_matching import (
     review_decision,
 )
 from accordant.store.schema_missed import adopted_endpoint, event_rhythm
-from accordant.store.schema_people import person
+from accordant.store.schema_movements import moved_revenue
+from accordant.store.schema_people import person, person_second
 from accordant.store.schema_recovery import error_pattern, redrive_waiver, replay_job
 
 __all__ = [
@@ -81,8 +82,10 @@ __all__ = [
     "ledger_bill",
     "match_rejection",
     "metadata",
+    "moved_revenue",
     "owed_decision",
     "person",
+    "person_second",
     "phase_grant",
     "phase_proposal",
     "posting",

@@ -1,4 +1,4 @@
-"""The table of people: who has a token, for what, until when. Next: `people.py`."""
+"""The tables of people: who has a token, for what, until when, and who vouched for them. Next: `people.py`."""
 
 from sqlalchemy import BigInteger, Column, Table, Text
 
@@ -17,4 +17,13 @@ person = Table(
     Column("revoked_at", BigInteger),
     Column("revoked_by", Text),
     Column("last_used_at", BigInteger),
+)
+
+#: One row for each token that opens nothing until a second person has vouched for its holder.
+person_second = Table(
+    "person_second",
+    metadata,
+    Column("person_id", Text, primary_key=True),
+    Column("vouched_by", Text),
+    Column("vouched_at", BigInteger),
 )

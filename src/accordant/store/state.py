@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, Text, null, select, text, type_coerce, union_all, update
 
+from accordant.analytics.movements import MovedRevenue
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.entities import decode_entity, encode_entity
@@ -36,6 +37,7 @@ from accordant.store.flags import keep_flags, keep_words, known_flags, open_stop
 from accordant.store.grants import NEWEST, read_grants
 from accordant.store.guard import bookkeeping
 from accordant.store.leases import Guard, anybody
+from accordant.store.movements import read_moved
 from accordant.store.product_use import commit_product_uses
 from accordant.store.review import SqlReviews, commit_matches, guard_matches
 from accordant.store.schema import (
@@ -228,6 +230,11 @@ class SqlState:
         """See the port."""
         with self._database.read() as connection:
             return read_clearances(connection, account_ids)
+
+    def moved(self, account_ids: Iterable[str]) -> dict[str, MovedRevenue]:
+        """See the port."""
+        with self._database.read() as connection:
+            return read_moved(connection, account_ids)
 
     def commit(self, changes: Changes, *, now: datetime) -> None:
         """See the port. The audit comes last: it locks the head of the chain until the commit."""

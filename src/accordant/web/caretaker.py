@@ -11,6 +11,7 @@ import structlog
 
 from accordant.bootstrap import Hub
 from accordant.kernel.errors import AccordantError, TransientError
+from accordant.operations.count_movements import MovementRound, count_movements
 from accordant.operations.incident_room import IncidentRoom
 from accordant.operations.schedule import Duty, Work, duties, told_of
 from accordant.operations.silence import told_of_silence
@@ -20,10 +21,12 @@ from accordant.pipeline.dispatch import resting_flows
 from accordant.runtime.renewal import renewed
 from accordant.runtime.schedule import Job, run_due
 from accordant.store.checkpoints import export_checkpoint, read_signer
+from accordant.store.history import SqlHistory
 from accordant.store.incidents import SqlIncidentBook
 from accordant.store.jobs import SqlJobBook
 from accordant.store.lag import SqlLagBook
 from accordant.store.leases import LeaseTaken
+from accordant.store.movements import SqlMovementBook
 from accordant.store.waits import shorten_waits
 from accordant.views.spans import finished_lives, latest_event
 from accordant.web.lookout import Lookout
@@ -124,6 +127,8 @@ class Caretaker:
                 return await self._sweep()
             case Work.SILENCE:
                 return await self._listen()
+            case Work.MOVEMENTS:
+                return await asyncio.to_thread(self._count_movements)
             case Work.BOOKS:
                 return await asyncio.to_thread(self._keep_books)
 
@@ -176,6 +181,22 @@ class Caretaker:
             found = await self._lookout.listen(system)
             told.append(told_of_silence(system, found))
         return " ".join(told) or "No system lists its events, so none can be asked."
+
+    def movement_round(self) -> MovementRound:
+        """Count how recurring revenue moved where something was told of it. Raises TransientError without a store."""
+        hub = self._hub
+        return count_movements(
+            book=SqlMovementBook(hub.database),
+            marks=hub.cursors,
+            past=SqlHistory(hub.database, hub.inbox),
+            connectors=hub.inbounds,
+            clock=hub.clock,
+            zone=hub.rulebook.zone,
+        )
+
+    def _count_movements(self) -> str:
+        found = self.movement_round()
+        return f"{found.counted:,} customers counted; of {found.moved:,} the recurring revenue had moved."
 
     def _checkpoint(self) -> str:
         """Sign where the trail ends, in a file beside the store, for whoever carries it to another machine."""

@@ -51,6 +51,8 @@ ASKED_FOR = {
     "currency",
     "past_due_amount",
     "at_risk_mrr",
+    "movement_history",
+    "expansion_total",
 }
 # The words of canonical.entities.Subscription.status.
 SUBSCRIPTION_STATUSES = {

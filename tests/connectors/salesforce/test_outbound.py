@@ -54,6 +54,8 @@ EVERY_FIELD: dict[str, WireValue] = {
     "Billing_Currency__c": "EUR",
     "Billing_Past_Due_Amount__c": None,
     "Billing_Customer_Since__c": "2024-02-29",
+    "Billing_MRR_History__c": "2024-02-29 new +12.00 EUR",
+    "Billing_Expansion_Total__c": "0.00",
 }
 
 

@@ -120,7 +120,7 @@ class Died(BaseException):
     """The process is killed here."""
 
 
-def died(_: object) -> None:
+def died(*_: object, **_named: object) -> None:
     raise Died
 
 

@@ -172,3 +172,77 @@ async def test_where_people_have_tokens_a_typed_name_neither_requests_nor_approv
         anew, _ = office.request(ACCOUNTS, Phase.CONTROLLED, actor="Ada", reason=WHY)
         grant = office.approve(anew, actor="Bo", reason=WHY)
         assert (grant.requested_by, grant.granted_by) == ("Ada", "Bo")
+
+
+def test_an_admin_among_others_admits_no_approver_alone(
+    database: Database, office: PeopleOffice, clock: HandClock
+) -> None:
+    ruth, _ = office.add("Ruth", ADMIN, MONTH, admin=None, actor="root")
+    bo, _ = office.add("Bo", APPROVER, MONTH, admin=ruth, actor="")
+    assert not bo.is_waiting, "there was nobody else to ask"
+    for name, roles in (("Cy", APPROVER), ("Di", ADMIN)):
+        one, token = office.add(name, roles, MONTH, admin=ruth, actor="")
+        assert (one.state(clock()), one.is_active(clock())) == ("waiting", False)
+        with pytest.raises(AccessRefused, match="nobody has vouched"):
+            office.identify(token)
+        with pytest.raises(AccessRefused, match="it takes another person"):
+            office.vouch(name, voucher=ruth)
+        with pytest.raises(AccessRefused, match="may not vouch"):
+            office.vouch(name, voucher=one)
+        assert office.vouch(name, voucher=bo).vouched_by == "Bo"
+        clock.move(seconds=1)
+        assert office.identify(token).vouched_by == "Bo"
+        with pytest.raises(RejectedError, match="Nobody has to vouch"):
+            office.vouch(name, voucher=bo)
+    operator, _ = office.add("Ed", OPERATOR, MONTH, admin=ruth, actor="")
+    assert operator.is_active(clock()), "whose word binds nobody needs no second person"
+    with pytest.raises(AccessRefused, match="may not vouch"):
+        office.vouch("Cy", voucher=operator)
+    assert [kind for kind, _ in lines(database)].count("people.vouched") == 2
+    with database.read() as connection:
+        assert verify_chain(connection).faults == ()
+
+
+def test_who_waits_can_be_taken_back_and_never_admits(office: PeopleOffice, clock: HandClock) -> None:
+    ruth, _ = office.add("Ruth", ADMIN, MONTH, admin=None, actor="root")
+    office.add("Bo", APPROVER, MONTH, admin=ruth, actor="")
+    waiting, _ = office.add("Ruth Two", ADMIN, MONTH, admin=ruth, actor="")
+    with pytest.raises(AccessRefused, match="waiting"):
+        office.add("Mallory", APPROVER, MONTH, admin=waiting, actor="")
+    with pytest.raises(RejectedError, match="until"):
+        office.add("Ruth Two", VIEWER, MONTH, admin=ruth, actor="")
+    office.revoke("Ruth Two", admin=ruth, actor="", reason="A test.")
+    clock.move(seconds=1)
+    with pytest.raises(RejectedError, match="has an active token"):
+        office.revoke("Ruth Two", admin=ruth, actor="", reason="Again.")
+
+
+async def test_what_one_hand_asked_and_approved_is_told_and_kept(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path, more=GATE) as one:
+        hub = one.hub
+        hub.enforce_charter()
+        one.sell(2)
+        await one.settle()
+        await compared(one)
+        ruth, _ = hub.people.add("Ruth", ADMIN, MONTH, admin=None, actor="root")
+        hub.people.add("Ada", OPERATOR, MONTH, admin=ruth, actor="")
+        hub.people.add("Bo", APPROVER, MONTH, admin=ruth, actor="")
+        one.clock.move(seconds=1)
+        assert hub.people.one_hand("Ada", "Bo") == "Ruth"
+        proposal, _ = hub.phase_office.request(ACCOUNTS, Phase.CONTROLLED, actor="Ada", reason=WHY)
+        hub.phase_office.approve(proposal, actor="Bo", reason=WHY)
+        with hub.database.read() as connection:
+            body = connection.execute(
+                text("SELECT body FROM audit_entry WHERE kind = 'phases.flow.widened' ORDER BY position DESC")
+            ).scalars().first()  # fmt: skip
+        assert b'"one_hand":"Ruth"' in bytes(body or b"")
+        assert "people.one_hand" in [kind for _, kind, *_ in hub.alerts.due(now=one.clock(), limit=50)]
+
+        hub.people.revoke("Bo", admin=ruth, actor="", reason="Let us do it properly.")
+        hub.people.add("Cy", APPROVER, MONTH, admin=ruth, actor="")
+        hub.people.add("Bo", APPROVER, MONTH, admin=ruth, actor="")
+        one.clock.move(seconds=1)
+        cy = next(person for person in hub.people.everybody() if person.name == "Cy")
+        hub.people.vouch("Bo", voucher=cy)
+        one.clock.move(seconds=1)
+        assert hub.people.one_hand("Ada", "Bo") is None

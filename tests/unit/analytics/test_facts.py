@@ -12,6 +12,7 @@ from accordant.analytics.facts import (
     account_facts,
     subscription_facts,
 )
+from accordant.analytics.movements import MovedRevenue, Movement, MovementKind
 from accordant.analytics.standing import rebuild
 from accordant.analytics.wording import cycle_text, discount_text, sentence
 from accordant.canonical.entities import (
@@ -22,7 +23,7 @@ from accordant.canonical.entities import (
     Subscription,
     SubscriptionItem,
 )
-from accordant.canonical.facts import FACTS, Fact, FactType
+from accordant.canonical.facts import FACTS, MOVEMENT_FACTS, Fact, FactType
 from accordant.canonical.refs import EntityKind
 from accordant.canonical.standing import MethodMark, OpenInvoice, PaymentMark, ReceivableMark, Standing
 from accordant.kernel.money import Money
@@ -88,16 +89,25 @@ def told(*subscriptions: Subscription, account: Account = ACCOUNT, **more: Any) 
 # -- the whole vocabulary --------------------------------------------------------------------------------------------
 
 
+EXAMPLE = Account(
+    external_id="cus_1",
+    name="Example AG",
+    email="pay@example.com",
+    country="DE",
+    currency="EUR",
+    created_at=days_ago(300),
+    has_payment_method=True,
+)
+GROWN = MovedRevenue(
+    latest=(
+        Movement(at=days_ago(20), kind=MovementKind.EXPANSION, before=eur(900_00), after=eur(960_00)),
+        Movement(at=days_ago(290), kind=MovementKind.NEW, before=eur(0), after=eur(900_00)),
+    ),
+    expanded=(eur(60_00),),
+)
+
+
 def test_a_paying_account_fills_the_vocabulary() -> None:
-    account = Account(
-        external_id="cus_1",
-        name="Example AG",
-        email="pay@example.com",
-        country="DE",
-        currency="EUR",
-        created_at=days_ago(300),
-        has_payment_method=True,
-    )
     standing = Standing(
         subscriptions=(
             a_subscription(
@@ -112,7 +122,7 @@ def test_a_paying_account_fills_the_vocabulary() -> None:
         open_invoices=(OpenInvoice(invoice_id="in_1", remaining=eur(70_00), due_at=days_ago(2), attempt_count=0),),
         receivables=(ReceivableMark(party="17", open=eur(90_00), overdue=eur(70_00), oldest_due_on=date(2026, 3, 9)),),
     )
-    facts = account_facts(account, standing, as_of=AS_OF)
+    facts = account_facts(EXAMPLE, standing, as_of=AS_OF, moved=GROWN)
     assert facts.problems == ()
     assert facts.values == {
         "external_id": "cus_1",
@@ -141,10 +151,31 @@ def test_a_paying_account_fills_the_vocabulary() -> None:
         "receivable_state": "overdue",
         "payment_risk": "watch",
         "customer_since": days_ago(290).date(),
+        "last_movement": "expansion",
+        "last_movement_on": days_ago(20).date(),
+        "last_movement_amount": eur(60_00),
+        "movement_history": f"{days_ago(20).date()} expansion +60.00 EUR; {days_ago(290).date()} new +900.00 EUR",
+        "expansion_total": eur(60_00),
         "deleted": False,
     }
     # Whose customer stands below another's is no fact of its own: the registry adds it.
     assert facts.values.keys() == FACTS[EntityKind.ACCOUNT].keys() - {"parent"}
+
+
+def test_how_revenue_moved_is_unknown_until_it_was_counted_and_never_in_another_currency() -> None:
+    account = Account(external_id="cus_1", currency="EUR")
+    uncounted = account_facts(account, Standing(), as_of=AS_OF)
+    assert uncounted.values.keys().isdisjoint(MOVEMENT_FACTS)
+    still = account_facts(account, Standing(), as_of=AS_OF, moved=MovedRevenue())
+    assert {fact: still.values[fact] for fact in MOVEMENT_FACTS} == {
+        **dict.fromkeys(MOVEMENT_FACTS, None),
+        "expansion_total": eur(0),
+    }
+    dollars = Movement(at=AS_OF, kind=MovementKind.CHURN, before=Money(5, "USD"), after=Money(0, "USD"))
+    foreign = MovedRevenue(latest=(dollars,), expanded=(Money(5, "USD"),))
+    told = account_facts(account, Standing(), as_of=AS_OF, moved=foreign)
+    assert [problem.fact for problem in told.problems] == ["last_movement_amount", "expansion_total"]
+    assert told.values["movement_history"] == f"{AS_OF.date()} churn -0.05 USD"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from accordant.canonical.conflicts import FieldMark
@@ -93,6 +93,7 @@ def test_new_values_are_never_a_loop_and_memory_is_bounded(steps: list[tuple[int
 
 
 @given(st.lists(st.tuples(st.sampled_from("ABC"), st.sampled_from("ABC"), st.integers(1, 900)), max_size=80))
+@example([("A", "A", 1), *[("B", "A", 1)] * 5, ("C", "B", 1), ("C", "A", 1), ("B", "A", 1)])
 def test_no_hour_ever_sees_more_than_the_allowed_returns(steps: list[tuple[str, str, int]]) -> None:
     """Counted by an oracle of its own: what was written, and what it was written over."""
     field = Field()

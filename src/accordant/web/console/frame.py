@@ -50,6 +50,7 @@ from accordant.web.console.security import (
     is_host_allowed,
     is_same_origin,
 )
+from accordant.web.console.trail_words import trail_name
 
 Visitor = Request[Any, Any, Any]
 Answer = Response[Any]
@@ -388,6 +389,7 @@ def _environment() -> jinja2.Environment:
         "day": words.day,
         "tone": words.tone,
         "event_name": words.event_name,
+        "trail_name": trail_name,
         "plural": words.plural,
         "outcome": words.outcome_sentence,
     }

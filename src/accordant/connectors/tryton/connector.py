@@ -1,0 +1,120 @@
+"""The Tryton connector put together: settings of a connection to its outbound half, and the shipped mapping.
+Guarantees that a wrong setting is named with its remedy before anything is called, and that no message holds a secret.
+Next: outbound.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+import msgspec
+import yaml
+
+from accordant.canonical.charter import CustomerModel, MappingPart, SeveralCustomers
+from accordant.connectors.sdk.addresses import AddressForbidden, AddressPolicy
+from accordant.connectors.sdk.http import HttpClient, Recorder, Timeouts
+from accordant.connectors.sdk.manifest import load_manifest
+from accordant.connectors.tryton.documents import Journals
+from accordant.connectors.tryton.outbound import TrytonOutbound
+from accordant.connectors.tryton.rpc import Rpc, Session
+from accordant.kernel.clock import Clock
+from accordant.kernel.errors import ConfigurationError, InvariantBroken
+
+RATE_PER_S = 20
+LOGINS_PER_S = 1
+_TIMEOUTS = Timeouts()
+_PUBLIC_ONLY = AddressPolicy()
+_PACKAGE = "accordant.connectors.tryton"
+_REQUIRED = {
+    "url": "Give the address of the Tryton server, https://tryton.example.com.",
+    "database": "Give the name of the database on that server.",
+    "user": "Give the login of the hub's own user in Tryton.",
+    "password": "Give the password of that user, by reference.",
+}
+_JOURNALS = {"journal_revenue": "REV", "journal_cash": "CASH", "journal_general": "MISC"}
+
+
+def outbound(
+    settings: Mapping[str, str],
+    clock: Clock,
+    *,
+    rate_per_s: float = RATE_PER_S,
+    timeouts: Timeouts = _TIMEOUTS,
+    addresses: AddressPolicy = _PUBLIC_ONLY,
+    recorder: Recorder | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> TrytonOutbound:
+    """The outbound half of one connection; makes no call. ``manifest.toml`` lists the settings.
+
+    ``recorder`` sees the calls to the models, never the login. Raises ConfigurationError.
+    """
+    known = {*_REQUIRED, *_JOURNALS}
+    if unknown := sorted(settings.keys() - known):
+        raise ConfigurationError(
+            f"Tryton has no setting {unknown[0]!r}.", remedy=f"Choose among {', '.join(sorted(known))}."
+        )
+    given = {name: _required(settings, name, remedy) for name, remedy in _REQUIRED.items()}
+    _check_address(given["url"], addresses)
+    login = HttpClient(
+        given["url"],
+        clock=clock,
+        rate_per_s=LOGINS_PER_S,
+        burst=3,
+        timeouts=timeouts,
+        addresses=addresses,
+        read_attempts_max=1,  # the call that needs the login is tried again itself, and each try asks for one
+        sleep=sleep,
+    )
+    session = Session(login=login, database=given["database"], user=given["user"], password=given["password"])
+    http = HttpClient(
+        given["url"],
+        clock=clock,
+        rate_per_s=rate_per_s,
+        timeouts=timeouts,
+        authorize=session,
+        recorder=recorder,
+        addresses=addresses,
+        sleep=sleep,
+    )
+    codes = {name: settings.get(name, "").strip() or usual for name, usual in _JOURNALS.items()}
+    if codes["journal_revenue"] in {codes["journal_cash"], codes["journal_general"]}:
+        raise _wrong("journal_revenue", "it is also one of the others", "Give invoices a journal of their own.")
+    journals = Journals(revenue=codes["journal_revenue"], cash=codes["journal_cash"], general=codes["journal_general"])
+    protocols = {part.name: part.protocol for part in load_manifest(files(_PACKAGE)).writes}
+    rpc = Rpc(http=http, session=session, database=given["database"])
+    return TrytonOutbound(rpc=rpc, protocols=protocols, journals=journals)
+
+
+def default_mappings(
+    model: CustomerModel = CustomerModel.B2B,  # noqa: ARG001  a party is a company or a person alike
+    several: SeveralCustomers = SeveralCustomers.ROLL_UP,  # noqa: ARG001
+) -> tuple[MappingPart, ...]:
+    """The shipped mapping: a customer to a party, an invoice and a credit note to an invoice, the rest to a move."""
+    text = files(_PACKAGE).joinpath("default_mapping.yaml").read_text(encoding="utf-8")
+    try:
+        return msgspec.convert(yaml.safe_load(text), tuple[MappingPart, ...])
+    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        raise InvariantBroken(f"The mapping shipped for Tryton cannot be read: {error}.") from error
+
+
+def _check_address(url: str, addresses: AddressPolicy) -> None:
+    try:
+        addresses.check_url(url)
+    except AddressForbidden as error:
+        raise _wrong("url", error.message.rstrip("."), error.remedy) from error
+    if urlsplit(url).path.strip("/"):
+        raise _wrong("url", f"{url!r} holds a path", "Give the address up to the host name only.")
+
+
+def _required(settings: Mapping[str, str], name: str, remedy: str) -> str:
+    value = settings.get(name, "").strip()
+    if not value:
+        raise _wrong(name, "it is missing", remedy)
+    return value
+
+
+def _wrong(name: str, reason: str, remedy: str) -> ConfigurationError:
+    return ConfigurationError(f"The setting {name!r} of the Tryton connection: {reason}.", remedy=remedy)

@@ -1,0 +1,112 @@
+"""The lines of a document to Tryton's and back: what has no field of its own there travels in the line's description.
+Guarantees that what was written and read again is spelled the same, and that an edit by hand is not.
+Next: documents.py, which puts lines into documents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from urllib.parse import parse_qsl, urlencode
+
+from accordant.canonical.books import Role
+from accordant.canonical.documents import DocumentLine
+from accordant.connectors.tryton.lookups import Account
+from accordant.connectors.tryton.wire import Json
+from accordant.kernel.money import exponent_of
+
+#: Everything of a line that Tryton has no field for, as ``[role=revenue&product=pro]``.
+_TAG = re.compile(r"\[([a-z_]+=[^\[\]\s]*)\]\s*$")
+_TAGGED = ("role", "product", "tax_code", "processor", "party")
+
+
+def tag(line: DocumentLine, *, with_party: bool) -> str:
+    """The description of a line; ``with_party`` where its account takes no party in Tryton."""
+    values = {name: getattr(line, name) for name in _TAGGED if name != "party" or with_party}
+    return f"[{urlencode({name: str(value) for name, value in values.items() if value is not None})}]"
+
+
+def read_tag(description: str | None) -> dict[str, str]:
+    """What a description tells of its line; nothing where a person wrote it."""
+    found = _TAG.search(description or "")
+    return {} if found is None else {name: value for name, value in parse_qsl(found[1]) if name in _TAGGED}
+
+
+def amount_of(line: DocumentLine) -> Decimal:
+    """The amount in the currency of the books, a debit when positive."""
+    return Decimal(line.debit) - Decimal(line.credit)
+
+
+def deal_amount_of(line: DocumentLine) -> Decimal:
+    """The amount in the currency of the deal, a debit when positive."""
+    return amount_of(line) if line.original is None else Decimal(line.original)
+
+
+def move_line(
+    line: DocumentLine,
+    *,
+    account: Account,
+    party: int | None,
+    currency: int | None,
+    due_on: date | None,
+) -> dict[str, Json]:
+    """The values of one line of a move. ``currency`` is Tryton's id of that of the deal, where it is another."""
+    values: dict[str, Json] = {
+        "account": account.id,
+        "debit": Decimal(line.debit),
+        "credit": Decimal(line.credit),
+        "description": tag(line, with_party=not account.party_required),
+    }
+    if account.party_required:
+        values["party"] = party
+    if line.original is not None:
+        values |= {"second_currency": currency, "amount_second_currency": Decimal(line.original)}
+    if account.receivable and due_on is not None:
+        values["maturity_date"] = due_on
+    return values
+
+
+#: What has to be read of the lines of a move.
+LINE_FIELDS = (
+    "debit",
+    "credit",
+    "description",
+    "maturity_date",
+    "origin",
+    "move",
+    "reconciliation",
+    "amount_second_currency",
+    "second_currency.code",
+    "account.code",
+    "account.type",
+    "party.code",
+)
+
+
+def document_line(row: Mapping[str, Json], *, description: str | None, currency: str, receivable: bool) -> DocumentLine:
+    """One line as Tryton holds it. ``currency`` is that of the books; ``description`` that of the line it came from."""
+    told = read_tag(description)
+    role = Role(told["role"]) if told.get("role") in set(Role) else (Role.RECEIVABLE if receivable else None)
+    second = row.get("second_currency.")
+    party = row.get("party.")
+    return DocumentLine(
+        account=row["account."]["code"],
+        role=role,
+        debit=_spelled(row["debit"], currency),
+        credit=_spelled(row["credit"], currency),
+        original=None if second is None else _spelled(row["amount_second_currency"] or Decimal(0), second["code"]),
+        original_currency=None if second is None else second["code"],
+        party=party["code"] if party else told.get("party"),
+        product=told.get("product"),
+        tax_code=told.get("tax_code"),
+        processor=told.get("processor"),
+    )
+
+
+def _spelled(amount: Decimal, currency: str) -> str:
+    """Decimal text with the places of the currency; an amount that has more keeps them, and so differs from ours."""
+    exponent = amount.normalize().as_tuple().exponent
+    places = max(exponent_of(currency), -exponent if isinstance(exponent, int) else 0)
+    return f"{amount:.{places}f}"
