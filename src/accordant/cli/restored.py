@@ -9,7 +9,7 @@ from accordant.cli.render import emit, say
 
 def restored(*, because: Because = "", who: Who = None, common: Common = COMMON) -> int:
     """Say that the store was put back from a backup. The hub notices by itself where its home was left as it was."""
-    return asyncio.run(_declare(common, actor=person(who), reason=because))
+    return asyncio.run(_declare(common, actor=person(who, common=common), reason=because))
 
 
 async def _declare(common: Common, *, actor: str, reason: str) -> int:

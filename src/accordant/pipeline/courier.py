@@ -18,7 +18,7 @@ from accordant.pipeline.recognize import Recognizer
 from accordant.pipeline.requests import Requests
 from accordant.pipeline.settle import Pause, settle
 from accordant.ports.conflicts import ConflictBook, Found
-from accordant.ports.connector import Outbound
+from accordant.ports.connector import BulkOutbound, Outbound
 from accordant.ports.outbox import LeasedIntent, LeaseLost, Outbox, Verdict
 
 #: Intents leased in one round.
@@ -88,7 +88,9 @@ async def courier(
     now = clock()
     if breaker.is_open(now):
         return 0
-    claim = partial(_claim, outbox, target, now=now, lease_clock=lease_clock, resting_flows=resting_flows)
+    # One job takes more than a round of calls: where there is a backlog, it is taken up as far as a job goes.
+    limit = outbound.bulk.records_max if isinstance(outbound, BulkOutbound) else ROUND_MAX
+    claim = partial(_claim, outbox, target, limit, now=now, lease_clock=lease_clock, resting_flows=resting_flows)
     since, leased = await asyncio.to_thread(claim)
     if not leased:
         return 0
@@ -108,6 +110,7 @@ async def courier(
         recognizer=recognizer,
         keep=keep,
         still_ours=hold.still_ours,
+        kept=hold.kept,
         requests=requests,
         now=now,
     )
@@ -119,13 +122,19 @@ async def courier(
 
 
 def _claim(
-    outbox: Outbox, target: str, *, now: datetime, lease_clock: Clock, resting_flows: Callable[[], frozenset[str]]
+    outbox: Outbox,
+    target: str,
+    limit: int,
+    *,
+    now: datetime,
+    lease_clock: Clock,
+    resting_flows: Callable[[], frozenset[str]],
 ) -> tuple[datetime, tuple[LeasedIntent, ...]]:
     """What is due, leased, and when the leases began; all that asks the store for it in one thread."""
     since = lease_clock()
     leased = outbox.claim(
         target=target,
-        limit=ROUND_MAX,
+        limit=limit,
         now=now,
         lease_now=since,
         lease_until=since + LEASE,

@@ -5,10 +5,12 @@ Policy is asked again here, after the lease and right before the first byte. Nex
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 from functools import partial
 from itertools import groupby
+from typing import TypeVar
 
 import msgspec
 
@@ -34,7 +36,7 @@ from accordant.pipeline.recognize import AS_EXPECTED, Recognized, Recognizer
 from accordant.pipeline.requests import Requests, View, look
 from accordant.pipeline.write_protocol import AskPerson, Wait
 from accordant.ports.conflicts import Found
-from accordant.ports.connector import AnswerLost, Outbound, RecordWrite, WriteProtocol
+from accordant.ports.connector import AnswerLost, BulkOutbound, Outbound, RecordWrite, WriteProtocol, WriteResult
 from accordant.ports.last_word import WriteForbidden, last_word
 from accordant.ports.outbox import LeasedIntent, Remembering
 
@@ -46,6 +48,12 @@ OpenGate = Callable[[], Gate]
 Keep = Callable[[Sequence[Found]], Awaitable[None]]
 #: The ids of those that stay ours for as long as a write may take.
 StillOurs = Callable[[Sequence[LeasedIntent]], Awaitable[frozenset[str]]]
+
+
+#: Keeps the leases of a round while one call lasts longer than they do.
+Kept = Callable[[], AbstractAsyncContextManager[None]]
+
+_Item = TypeVar("_Item")
 
 
 class Delivered(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +98,7 @@ async def deliver(
     still_ours: StillOurs,
     requests: Requests,
     now: datetime,
+    kept: Kept = nullcontext,
 ) -> tuple[Delivered, ...]:
     """Deliver intents of one target, at most one of each lane and step at a time.
 
@@ -107,8 +116,7 @@ async def deliver(
         ready = [leased for leased in members if leased.intent.lane not in failed]
         done += [Delivered(leased=leased, outcome=None) for leased in members if leased.intent.lane in failed]
         spec = object_spec(mappings[flow])
-        for start in range(0, len(ready), outbound.batch_max):
-            part = ready[start : start + outbound.batch_max]
+        for part in _parts(ready, _part_max(outbound, len(ready))):
             trip = _Trip(
                 outbound=outbound,
                 spec=spec,
@@ -120,6 +128,7 @@ async def deliver(
                 requests=requests,
                 protocol=outbound.protocol(spec.name),
                 now=now,
+                kept=kept,
             )
             results = await _deliver_records(part, trip)
             answered = {one.leased.intent.id for one in results}
@@ -146,6 +155,18 @@ class _Trip(msgspec.Struct, frozen=True, kw_only=True):
     requests: Requests
     protocol: WriteProtocol
     now: datetime
+    kept: Kept
+
+
+def _part_max(outbound: Outbound, count: int) -> int:
+    """How many of ``count`` records of one object go in one call: as many as a job takes, where there are enough."""
+    if isinstance(outbound, BulkOutbound) and count > outbound.bulk.records_min:
+        return outbound.bulk.records_max
+    return outbound.batch_max
+
+
+def _parts(items: list[_Item], size: int) -> Iterator[list[_Item]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
 async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Delivered]:
@@ -166,6 +187,16 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
     ]
     # What is about to be overwritten is on disk before it is: no crash may lose the value that lost.
     await trip.keep([found for one in sifted for found in one.found(trip.now, trip.umpire)])
+    done += await _dispatch([one for one in sifted if not one.goes_out], view, trip)
+    going = [one for one in sifted if one.goes_out]
+    for part in _parts(going, _part_max(outbound, len(going))):
+        done += await _dispatch(part, view, trip)
+    return done
+
+
+async def _dispatch(sifted: "list[_Sifted]", view: View, trip: _Trip) -> list[Delivered]:
+    """Send what goes out of these records, in one call; what came of each."""
+    done: list[Delivered] = []
     writes = {one.leased.intent.id: _write_of(one, view) for one in sifted if one.goes_out}
     ours = await _claimed([one.leased for one in sifted if one.goes_out], view, trip)
     # Only now, since to prolong leases takes time: nothing is awaited between the policy's answer and the call.
@@ -366,14 +397,13 @@ async def _write(to_write: list[tuple[_Sifted, RecordWrite]], trip: _Trip) -> li
             raise WriteForbidden(f"{len(stops)} of {len(to_write)} records of one call may no longer be written.")
 
     try:
-        async with asyncio.timeout(WRITE_MAX.total_seconds()):
-            with last_word(ask_again):
-                results = await trip.outbound.write(trip.spec, [write for _, write in to_write])
+        with last_word(ask_again):
+            results = await _call(trip, [write for _, write in to_write])
     except WriteForbidden as error:
         # Those that may go out wait for the next round: their lease has been running while the call waited.
         return [one.stopped(stops.get(one.leased.intent.id, Stop(str(error), final=False))) for one, _ in to_write]
     except TimeoutError:
-        lost = Uncertain(f"The target did not answer within {WRITE_MAX.total_seconds():g} seconds.")
+        lost = Uncertain("The target did not answer within the time a write may take.")
         return [one.delivered(lost) for one, _ in to_write]
     except AnswerLost as error:
         return [one.delivered(Uncertain(error.message)) for one, _ in to_write]
@@ -382,6 +412,16 @@ async def _write(to_write: list[tuple[_Sifted, RecordWrite]], trip: _Trip) -> li
     return [
         one.delivered(result.outcome, result.request_id) for (one, _), result in zip(to_write, results, strict=True)
     ]
+
+
+async def _call(trip: _Trip, writes: list[RecordWrite]) -> tuple[WriteResult, ...]:
+    """One call, or one job where there are enough of them. Raises TimeoutError, and as ``Outbound.write``."""
+    outbound = trip.outbound
+    if isinstance(outbound, BulkOutbound) and len(writes) > outbound.bulk.records_min:
+        async with trip.kept(), asyncio.timeout((outbound.bulk.lasts_max + WRITE_MAX).total_seconds()):
+            return await outbound.write_bulk(trip.spec, writes)
+    async with asyncio.timeout(WRITE_MAX.total_seconds()):
+        return await outbound.write(trip.spec, writes)
 
 
 def _not_tried(one: _Sifted, error: AccordantError) -> Delivered:

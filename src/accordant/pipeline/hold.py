@@ -5,12 +5,14 @@ for that. So no write begins with less of its lease left than it may take. Next:
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
 import structlog
 
 from accordant.kernel.clock import Clock
+from accordant.kernel.errors import TransientError
 from accordant.ports.outbox import LeasedIntent, Outbox, Verdict
 
 #: What a courier that died had in hand is free for the next one after this.
@@ -38,6 +40,22 @@ class Hold:
         if not timedelta() <= self._clock() - self._since <= LEASE - WRITE_MAX:
             await self.renew()
         return frozenset(one.intent.id for one in batch) & self._ours.keys()
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Prolong what is ours again and again, while one call lasts longer than a lease."""
+
+        async def go_on() -> None:
+            while True:
+                await asyncio.sleep((LEASE - WRITE_MAX).total_seconds())
+                with suppress(TransientError):  # the next one comes before the lease ends
+                    await self.renew()
+
+        renewing = asyncio.create_task(go_on())
+        try:
+            yield
+        finally:
+            renewing.cancel()
 
     async def renew(self) -> None:
         """Prolong all that are still ours, and forget the others. Raises TransientError when the store cannot."""

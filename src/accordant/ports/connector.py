@@ -206,6 +206,14 @@ class WriteProtocol(msgspec.Struct, frozen=True, kw_only=True):
         return self.destination_class not in {DestinationClass.NATIVE_UPSERT, DestinationClass.UNIQUE_NUMBER}
 
 
+class Bulk(msgspec.Struct, frozen=True, kw_only=True):
+    """How a target takes many records of one object in one go: above how many, up to how many, for how long at most."""
+
+    records_min: int
+    records_max: int
+    lasts_max: timedelta
+
+
 class Outbound(Protocol):
     """The outbound half. At most ``batch_max`` records a call; all of one object."""
 
@@ -270,4 +278,18 @@ class Outbound(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+@runtime_checkable
+class BulkOutbound(Protocol):
+    """An outbound half of class A that also takes many records at once. What it makes is the same as by ``write``."""
+
+    bulk: Bulk
+
+    async def write_bulk(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
+        """As ``write``, for up to ``bulk.records_max`` records, and it may take up to ``bulk.lasts_max``.
+
+        Whoever stops waiting has it end too: nothing is written behind his back later. Raises as ``write``.
+        """
         ...

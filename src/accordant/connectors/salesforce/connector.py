@@ -107,7 +107,7 @@ def outbound(
         addresses=addresses,
         sleep=sleep,
     )
-    return SalesforceOutbound(http=http, authorizer=authorizer, clock=clock, api_version=version)
+    return SalesforceOutbound(http=http, authorizer=authorizer, clock=clock, api_version=version, sleep=sleep)
 
 
 def default_mappings(

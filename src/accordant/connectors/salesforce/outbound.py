@@ -5,9 +5,10 @@ Next: wire.py for values, soql.py for questions, errors.py for refusals.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -17,7 +18,7 @@ from accordant.canonical.intents import Applied, RefusalClass, Refused, Uncertai
 from accordant.canonical.matching import Candidate, MatchKey
 from accordant.canonical.shapes import DescribedField
 from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
-from accordant.connectors.salesforce import candidates, errors, soql
+from accordant.connectors.salesforce import bulk, candidates, errors, soql
 from accordant.connectors.salesforce.authorize import Authorizer
 from accordant.connectors.salesforce.objects import HOLDS, NUMBERS
 from accordant.connectors.salesforce.wire import Json, ValueUnreadable, canonical, decode, encode, to_salesforce
@@ -28,6 +29,7 @@ from accordant.kernel.errors import HoldError, InvariantBroken, RejectedError, T
 from accordant.ports.connector import (
     AnswerLost,
     AuthorizationExpired,
+    Bulk,
     DestinationClass,
     RateLimited,
     RecordWrite,
@@ -54,10 +56,23 @@ class SalesforceOutbound:
     """An ``accordant.ports.connector.Outbound``. Use it inside one event loop; ``close`` it there."""
 
     batch_max: ClassVar[int] = 200
+    bulk: ClassVar[Bulk] = Bulk(records_min=2_000, records_max=10_000, lasts_max=bulk.LASTS_MAX)
     _protocol: ClassVar[WriteProtocol] = WriteProtocol(destination_class=DestinationClass.NATIVE_UPSERT)
 
-    def __init__(self, *, http: HttpClient, authorizer: Authorizer, clock: Clock, api_version: str) -> None:
-        """``http`` calls the org with ``authorizer``'s headers; ``api_version`` reads ``59.0``."""
+    def __init__(
+        self,
+        *,
+        http: HttpClient,
+        authorizer: Authorizer,
+        clock: Clock,
+        api_version: str,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """``http`` calls the org with ``authorizer``'s headers; ``api_version`` reads ``59.0``.
+
+        ``sleep`` is how a job is waited for, in seconds.
+        """
+        self._sleep = sleep
         self._http = http
         self._authorizer = authorizer
         self._clock = clock
@@ -249,6 +264,90 @@ class SalesforceOutbound:
                 break
         return tuple(results[place] for place in range(len(records)))
 
+    async def write_bulk(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
+        """See the port: one ingest job, and calls for what a job cannot say (a record named by its own id, a key that
+        comes twice, a text that a job's file takes for an empty field). What a broken job left goes out by calls too.
+        """
+        results: dict[int, WriteResult] = {}
+        rows: dict[str, dict[str, Json]] = {}
+        places: dict[str, int] = {}
+        by_call: list[int] = []
+        for place, record in enumerate(records):
+            prepared = self._row(spec, record)
+            if isinstance(prepared, Refused):
+                results[place] = WriteResult(outcome=prepared, request_id=None)
+            elif record.target_id is not None or record.frees or record.key in places or not bulk.fits(prepared):
+                by_call.append(place)
+            else:
+                places[record.key], rows[record.key] = place, prepared
+        if len(rows) <= self.bulk.records_min:
+            by_call = sorted([*by_call, *places.values()])
+        else:
+            by_call += await self._ingest(spec, rows, places, results)
+        for start in range(0, len(by_call), self.batch_max):
+            part = by_call[start : start + self.batch_max]
+            written = await self._write_rest(spec, [records[place] for place in part], is_first=not results)
+            results.update(zip(part, written, strict=True))
+        return tuple(results[place] for place in range(len(records)))
+
+    async def _write_rest(
+        self, spec: ObjectSpec, records: Sequence[RecordWrite], *, is_first: bool
+    ) -> tuple[WriteResult, ...]:
+        """As ``write``; once a part was answered, a failure is an outcome of its rows and no error of the whole."""
+        try:
+            return await self.write(spec, records)
+        except (TransientError, HoldError) as error:
+            if is_first:
+                raise
+            return tuple(WriteResult(outcome=_outcome_of(error), request_id=None) for _ in records)
+
+    async def _ingest(
+        self,
+        spec: ObjectSpec,
+        rows: dict[str, dict[str, Json]],
+        places: dict[str, int],
+        results: dict[int, WriteResult],
+    ) -> list[int]:
+        """Write rows in a job and note their results; the places of those that have to go by calls."""
+
+        async def ask(
+            method: str, path: str, body: bytes | None = None, content_type: str | None = None, *, writes: bool = True
+        ) -> HttpAnswer:
+            return await self._call(
+                method, f"{self._base}{path}", body=body, content_type=content_type or JSON, writes=writes
+            )
+
+        try:
+            done = await bulk.ingest(
+                ask,
+                object_name=soql.checked_name(spec.name),
+                key_field=soql.checked_name(spec.key_field),
+                file=bulk.table(rows.values()),
+                sleep=self._sleep,
+            )
+        except bulk.JobRefused as refused:
+            fault = errors.call_fault(refused.answer.status, refused.answer.body)
+            if fault.code in errors.LIMIT_CODES:
+                raise self._limited(refused.answer, fault) from None
+            return list(places.values())  # nothing was carried out; a call says which row is at fault
+        again = []
+        for key, place in places.items():
+            if key in done.made:
+                target_id, created = done.made[key]
+                outcome: WriteOutcome = Applied(target_id=target_id, created=created)
+            elif key in done.refused:
+                outcome = errors.refused(spec.name, (done.refused[key],), key_field=spec.key_field)
+            elif key not in done.unprocessed:
+                outcome = Uncertain(reason="The job said nothing of this record.")
+            elif done.is_broken:
+                again.append(place)
+                continue
+            else:
+                said = f"The job ended before it came to this record ({done.reason}). It is tried again by itself."
+                outcome = Refused(cause=RefusalClass.TRANSIENT, code="UNPROCESSED", message=said)
+            results[place] = WriteResult(outcome=outcome, request_id=None)
+        return again
+
     def _row(self, spec: ObjectSpec, record: RecordWrite) -> dict[str, Json] | Refused:
         """The record as Salesforce takes it, or why it is not even sent."""
         twin = self._twins.get((spec.name, record.key))
@@ -337,6 +436,8 @@ class SalesforceOutbound:
         *,
         query: Sequence[tuple[str, str]] = (),
         body: bytes | None = None,
+        content_type: str = JSON,
+        writes: bool | None = None,
         correlation_id: str = "",
     ) -> HttpAnswer:
         """One call. A session ended without a 401 is renewed once too: its refusal proves nothing was carried out."""
@@ -346,8 +447,9 @@ class SalesforceOutbound:
                 path,
                 query=query,
                 body=body,
-                content_type=None if body is None else JSON,
-                headers={"Accept": JSON},
+                content_type=None if body is None else content_type,
+                headers={"Accept": f"{JSON}, text/csv"} if "/jobs/ingest/" in path else {"Accept": JSON},
+                writes=writes,
                 correlation_id=correlation_id,
             )
             self._note_usage(answer)

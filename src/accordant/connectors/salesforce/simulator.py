@@ -21,6 +21,7 @@ from typing import Any
 from aiohttp import web
 
 from accordant.connectors.salesforce import simulator_hands as hands
+from accordant.connectors.salesforce.simulator_bulk import BulkJobs
 from accordant.connectors.salesforce.simulator_composite import Composite
 from accordant.connectors.salesforce.simulator_faults import Fault, FaultList
 from accordant.connectors.salesforce.simulator_fields import Field, Json, Refusal
@@ -29,7 +30,8 @@ from accordant.connectors.salesforce.simulator_rest import Answer, Rest, read_ca
 from accordant.connectors.salesforce.simulator_schema import SObject
 from accordant.connectors.salesforce.simulator_tokens import ConnectedApp, GrantRefused, Tokens
 
-BODY_BYTES_MAX = 6 * 1024 * 1024
+#: Six megabytes for a call; a job's file may be larger, and is here up to this.
+BODY_BYTES_MAX = 32 * 1024 * 1024
 ORG_ID = "00DSiM000000001EAA"
 _HTML = "<html><head><title>Login | Salesforce</title></head><body>Please log in</body></html>"
 
@@ -58,6 +60,7 @@ class SalesforceSimulator:
         self.rest = Rest(self.org, page_rows_max=page_rows_max)
         self.rest.calls_limit = daily_calls_max
         Composite(self.rest)
+        self.bulk = BulkJobs(self.rest)
         self.tokens = Tokens(app or ConnectedApp(), now, lambda: secrets.token_urlsafe(32))
         self.faults = FaultList()
         self.url = ""
@@ -274,13 +277,16 @@ class SalesforceSimulator:
         self.rest.calls_used += 1
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            decoded = json.loads(body, parse_float=Decimal) if body else None
+            is_file = request.content_type == "text/csv"
+            decoded = body.decode() if is_file else json.loads(body, parse_float=Decimal) if body else None
             call = read_call(request.method, request.raw_path, self.org.user_id(user), decoded, headers)
             answer = self.rest.handle(call)
         except (ValueError, RecursionError) as problem:
             answer = Answer(400, [{"message": str(problem), "errorCode": "JSON_PARSER_ERROR"}])
         except Refusal as refusal:
             answer = Answer(refusal.status, [refusal.as_call_error()])
+        if answer.text is not None:
+            return self._with_limit(web.Response(status=answer.status, text=answer.text, content_type="text/csv"))
         return self._with_limit(_json(answer.status, answer.body, answer.headers))
 
     def _with_limit(self, response: web.Response) -> web.Response:

@@ -46,11 +46,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What comes back. ``body`` is JSON to be, or ``None`` for an empty body."""
+    """What comes back. ``body`` is JSON to be, or ``None`` for an empty body; ``text`` is a file instead of it."""
 
     status: int
     body: Json = None
     headers: dict[str, str] = field(default_factory=dict)
+    text: str | None = None
 
     @property
     def failed(self) -> bool:
