@@ -146,8 +146,7 @@ async def answers(port: int, path: str) -> tuple[int, str]:
 async def test_the_lanes_of_a_killed_worker_go_to_the_others(store_url: str, tmp_path: Path) -> None:
     events = events_of(600, seed=5)
     async with worksite(tmp_path, store_url) as site:
-        workers = [await site.serve("worker") for _ in range(3)]
-        await site.serve("courier")
+        *workers, _ = await asyncio.gather(*(site.serve("worker") for _ in range(3)), site.serve("courier"))
         await site.until(lambda: site.is_shared_by(3), START_S_MAX)
         for _, port in workers:
             status, text = await answers(port, "/health/ready")

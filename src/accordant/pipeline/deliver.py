@@ -187,35 +187,35 @@ async def _deliver_records(batch: list[LeasedIntent], trip: _Trip) -> list[Deliv
     ]
     # What is about to be overwritten is on disk before it is: no crash may lose the value that lost.
     await trip.keep([found for one in sifted for found in one.found(trip.now, trip.umpire)])
-    done += await _dispatch([one for one in sifted if not one.goes_out], view, trip)
+    done += [_unsent(one, view) for one in sifted if not one.goes_out]
     going = [one for one in sifted if one.goes_out]
     for part in _parts(going, _part_max(outbound, len(going))):
         done += await _dispatch(part, view, trip)
     return done
 
 
-async def _dispatch(sifted: "list[_Sifted]", view: View, trip: _Trip) -> list[Delivered]:
-    """Send what goes out of these records, in one call; what came of each."""
+def _unsent(one: "_Sifted", view: View) -> Delivered:
+    """What came of one without anything going out."""
+    if one.outcome is not None:
+        return _by_class(one.delivered(one.outcome), view)
+    return Delivered(leased=one.leased, outcome=None, before=one.before, stopped=one.seen.withheld, seen=one.seen)
+
+
+async def _dispatch(going: "list[_Sifted]", view: View, trip: _Trip) -> list[Delivered]:
+    """Send records in one call; what came of each."""
     done: list[Delivered] = []
-    writes = {one.leased.intent.id: _write_of(one, view) for one in sifted if one.goes_out}
-    ours = await _claimed([one.leased for one in sifted if one.goes_out], view, trip)
+    writes = {one.leased.intent.id: _write_of(one, view) for one in going}
+    ours = await _claimed([one.leased for one in going], view, trip)
     # Only now, since to prolong leases takes time: nothing is awaited between the policy's answer and the call.
     gate = trip.open_gate()
     to_write: list[tuple[_Sifted, RecordWrite]] = []
-    for one in sifted:
-        leased = one.leased
-        if one.outcome is not None:
-            done.append(_by_class(one.delivered(one.outcome), view))
-        elif one.seen.withheld is not None:
-            done.append(
-                Delivered(leased=leased, outcome=None, before=one.before, stopped=one.seen.withheld, seen=one.seen)
-            )
-        elif leased.intent.id not in ours:
+    for one in going:
+        if one.leased.intent.id not in ours:
             continue
-        elif (stop := gate(leased, one.changing)) is not None:
+        if (stop := gate(one.leased, one.changing)) is not None:
             done.append(_by_class(one.stopped(stop), view))
         else:
-            to_write.append((one, writes[leased.intent.id]))
+            to_write.append((one, writes[one.leased.intent.id]))
     return done + [_by_class(one, view) for one in await _write(to_write, trip)]
 
 
@@ -229,8 +229,6 @@ async def _claimed(going: list[LeasedIntent], view: View, trip: _Trip) -> frozen
 
     That they go out is on disk from here on, where the target could not be asked for it afterwards.
     """
-    if not going:
-        return frozenset()
     return await trip.requests.note(view.requests, going) & await trip.still_ours(going)
 
 
