@@ -76,7 +76,10 @@ def test_the_four_artifacts_say_what_support_has_to_know() -> None:
     assert [one.slug for one in (inventory, entities, sensitivity, gates)] == [
         "system-inventory", "entity-map", "sensitivity-policy", "gate-list",
     ]  # fmt: skip
-    systems, secrets, missing = inventory.tables
+    systems, ways, secrets, missing = inventory.tables
+    assert ways.rows[1] == (
+        "crm", "direct, by API and webhooks", "the hub's own connector, by default", "held by the hub's own tests",
+    )  # fmt: skip
     assert systems.rows[1][:4] == ("crm", "CRM (crmbox)", "written", "Bo")
     assert ("crm", "client_secret", "CRM") in secrets.rows
     assert [row[0] for row in missing.rows] == ["ERP", "support"]

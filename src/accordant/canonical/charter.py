@@ -128,6 +128,14 @@ class SeveralCustomers(StrEnum):
     PARENT_CHILD = "parent_child"
 
 
+class IntegrationPath(StrEnum):
+    """How a system is reached: by this hub's connector, through one that somebody wrapped, or by the vendor's own."""
+
+    DIRECT = "direct"
+    WRAPPER = "wrapper"
+    NATIVE = "native"
+
+
 class RecordAttribute(StrEnum):
     """What of a target's record tells whose it is."""
 
@@ -153,6 +161,9 @@ class SystemPart(_Part, frozen=True, kw_only=True):
     before it asks the sender to slow down. ``stand_in`` says that this is a simulator on the same
     machine: only then may the hub call a loopback address. ``silence_s``: type of event -> the pause in seconds after
     which its system is asked whether deliveries are lost; types that are not named are judged by their own past.
+
+    ``path`` is how the system is reached, ``path_because`` who decided so and why. Of a path that is not this hub's
+    own, ``assurances`` say in writing what the hub cannot see to (`governance/check_systems.py` names them).
     """
 
     connector: str
@@ -163,6 +174,9 @@ class SystemPart(_Part, frozen=True, kw_only=True):
     deliveries_per_s: int = 50_000
     stand_in: bool = False
     silence_s: dict[str, int] = {}
+    path: IntegrationPath = IntegrationPath.DIRECT
+    path_because: str = ""
+    assurances: dict[str, str] = {}
 
 
 class OwnershipPart(_Part, frozen=True, kw_only=True):
@@ -226,7 +240,7 @@ class FlowPart(_Part, frozen=True, kw_only=True):
     then leaves, what comes later waits for the next time.
     ``phase`` is the widest that is wished: more than read-only also needs a grant (`canonical/phases.py`).
     ``documents``: which kinds of ledger document the flow carries, for an ERP that has an object of its own for some;
-    empty means all.
+    empty means all. ``owner`` answers for the flow; without one whoever owns its entity's system does.
     """
 
     name: str
@@ -244,6 +258,7 @@ class FlowPart(_Part, frozen=True, kw_only=True):
     verify: str = ""
     paused: bool = False
     documents: tuple[DocumentKind, ...] = ()
+    owner: str = ""
 
 
 class SchedulesPart(_Part, frozen=True, kw_only=True):

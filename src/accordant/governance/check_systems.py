@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from accordant.canonical.charter import Charter, SystemPart
+from accordant.canonical.charter import Charter, IntegrationPath, SystemPart
 from accordant.governance.findings import ConnectorFacts, Defect, place
 
 #: What a secret looks like: keys of payment providers and chat systems, webhook secrets, private keys, tokens, and
@@ -15,6 +15,23 @@ _SECRETS = re.compile(
     r"\b(sk|rk|pk)_(live|test)_|\bwhsec_|-----BEGIN [A-Z ]*PRIVATE KEY|\bxox[abeprs]-|\beyJ[\w-]{8,}\.eyJ"
     r"|\bAKIA[0-9A-Z]{16}\b|://[^/\s:@]+:[^/\s@]+@|://hooks\.[^/\s]+/(services|workflows)/"
 )
+#: What has to be promised in writing on each path, and what each promise says. The direct path promises nothing: its
+#: keys, retries and redrive are this hub's, and its tests hold them.
+ASSURANCES: Mapping[IntegrationPath, Mapping[str, str]] = {
+    IntegrationPath.DIRECT: {},
+    IntegrationPath.WRAPPER: {
+        "request_identity": "that the hub's idempotency key reaches the system",
+        "retries": "that a call which is repeated writes once",
+        "failures": "how a call that failed is looked into",
+        "replay": "how a call is made again",
+    },
+    IntegrationPath.NATIVE: {
+        "support": "who supports it, and with which promise of service",
+        "replay": "how events are delivered again",
+        "retries": "how often and how long it tries",
+        "duplicates": "what keeps it from doing a thing twice",
+    },
+}
 _REFERENCE = re.compile(r"env:[A-Z_][A-Z0-9_]*")
 _TO_THE_ENVIRONMENT = "Put the value into the environment and write env:NAME here; replace a secret that was committed."
 
@@ -30,9 +47,36 @@ def check_systems(charter: Charter, connectors: Mapping[str, ConnectorFacts]) ->
             *_system(name, system, facts, connectors),
             *_settings(name, system, facts),
             *_silence(name, system, facts),
+            *_path(name, system),
         )
         for defect in found:
             yield msgspec.structs.replace(defect, flows=flows)
+
+
+def _path(name: str, system: SystemPart) -> Iterator[Defect]:
+    """A way in that is not this hub's own is recorded with its reason and its written promises (requirement 23)."""
+    asked = ASSURANCES[system.path]
+    if asked and not system.path_because.strip():
+        yield Defect(
+            where=place("systems", name, "path_because"),
+            problem=f"{name} is reached by a {system.path} connector, and nobody wrote down who chose that and why.",
+            remedy="Write the decision in one sentence, with the name of who took it.",
+        )
+    for assurance, meaning in asked.items():
+        if not system.assurances.get(assurance, "").strip():
+            yield Defect(
+                where=place("systems", name, "assurances", assurance),
+                problem=f"{name} is reached by a {system.path} connector, and nothing says {meaning}.",
+                remedy=f"Write it under assurances, as {assurance}, or reach the system directly.",
+            )
+    for assurance in sorted(system.assurances.keys() - asked.keys()):
+        yield Defect(
+            where=place("systems", name, "assurances", assurance),
+            problem=f"Nobody asks for the assurance {assurance!r} on the path {system.path}.",
+            remedy=f"Use: {', '.join(asked)}."
+            if asked
+            else "Take it out: what the hub's own connector does is tested.",
+        )
 
 
 def _silence(name: str, system: SystemPart, facts: ConnectorFacts | None) -> Iterator[Defect]:

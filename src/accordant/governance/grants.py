@@ -19,7 +19,7 @@ from accordant.kernel.hashing import fingerprint
 
 #: What of a flow does not change what it does: how far it may go, how quickly, and where a person looks.
 _NOT_MEANING = frozenset(
-    {"phase", "write_fields", "paused", "sync", "schedule", "expected_lag_s", "incident_lag_s", "verify"}
+    {"phase", "write_fields", "paused", "sync", "schedule", "expected_lag_s", "incident_lag_s", "verify", "owner"}
 )
 #: What of a system says which records are read and written, beside how often and by whose order.
 _OF_SYSTEM = ("connector", "settings", "stand_in")

@@ -37,13 +37,13 @@ from accordant.governance.decide import (
 from accordant.governance.gates import compile_gates, judge_gates
 from accordant.governance.grants import is_exempt, meaning_of
 from accordant.governance.hearing import Hearing
-from accordant.governance.ownership import OwnershipMatrix
+from accordant.governance.ownership import OwnershipMatrix, facts_of
 from accordant.governance.phases import Tier, cap_of
 from accordant.kernel.hashing import fingerprint
 from accordant.kernel.ids import EntityId
 from accordant.mapping.difference import difference
 from accordant.mapping.fitting import fit
-from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, said_of, translate
+from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, translate
 from accordant.pipeline.bookkeep import Ledger
 from accordant.pipeline.contest import Umpire
 from accordant.pipeline.match import Matcher, Seated, Seats, Waiting, seat_accounts
@@ -132,7 +132,7 @@ def write_rulebook(
             rules=rules,
             withheld=fitted.withheld,
             umpire=_umpire(charter, flow, rules),
-            tells_movements=any(fact in said_of(part) for part in mapping.fields.values() for fact in MOVEMENT_FACTS),
+            tells_movements=any(not MOVEMENT_FACTS.isdisjoint(facts_of(part)) for part in mapping.fields.values()),
         )
         place = (flow.source, flow.entity)
         routes[place] = (*routes.get(place, ()), route)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
-from accordant.canonical.charter import Audience, Charter, FlowPart, Phase, Sensitivity, SyncMode
+from accordant.canonical.charter import Audience, Charter, FlowPart, IntegrationPath, Phase, Sensitivity, SyncMode
 from accordant.canonical.clearances import GateAction
 from accordant.canonical.facts import FACTS
 from accordant.canonical.refs import EntityKind
@@ -72,6 +72,31 @@ _CATEGORY_WORDS: dict[Category, str] = {
 }
 
 
+_PATH_WORDS = {
+    IntegrationPath.DIRECT: "direct, by API and webhooks",
+    IntegrationPath.WRAPPER: "a wrapped connector",
+    IntegrationPath.NATIVE: "the vendor's own connector",
+}
+
+
+def _ways_in(charter: Charter) -> Table:
+    return Table(
+        title="Ways in",
+        lead="How each system is reached, who chose that, and what is promised where the hub cannot see to it.",
+        header=("System", "Path", "Decided", "Promised in writing"),
+        rows=tuple(
+            (
+                name,
+                _PATH_WORDS[system.path],
+                system.path_because or "the hub's own connector, by default",
+                "; ".join(f"{key}: {text}" for key, text in sorted(system.assurances.items()))
+                or "held by the hub's own tests",
+            )
+            for name, system in charter.systems.items()
+        ),
+    )
+
+
 def _inventory(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> Artifact:
     rows, secrets = [], []
     for name, system in charter.systems.items():
@@ -104,6 +129,7 @@ def _inventory(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> Ar
                 header=("System", "What it is", "Part it plays", "Owner", "Stakeholders", "Proved", "Calls a second"),
                 rows=tuple(rows),
             ),
+            _ways_in(charter),
             Table(
                 title="Secrets",
                 lead="Where each secret comes from when the hub starts. No secret stands in the charter.",
@@ -231,7 +257,7 @@ def _timetable(charter: Charter) -> Table:
                 flow.name,
                 f"{_words(flow.entity)} to {flow.target} {flow.object}",
                 owners.entities.get(flow.entity) or "nobody",
-                _owner_of(owners.entities.get(flow.entity) or flow.source, charter),
+                flow.owner or _owner_of(owners.entities.get(flow.entity) or flow.source, charter),
                 _mode(flow),
                 span(flow.expected_lag_s),
                 flow.verify or "not written yet",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import select
 
 from accordant.canonical.matching import ReviewState
@@ -13,7 +14,7 @@ from accordant.store.review import SqlReviews
 from accordant.store.review_desk import SqlReviewDesk
 from accordant.store.schema import audit_entry, crosswalk, write_intent
 from accordant.views.trouble import trouble
-from tests.integration.operations.kit import KEY, MRR, Installation, an_installation
+from tests.integration.operations.kit import KEY, MRR, Installation, an_installation, recharter
 from tests.integration.operations.test_identity import customer as a_customer
 
 WHO = "sales@example.com"
@@ -265,3 +266,18 @@ async def test_no_key_is_taken_off_while_writes_are_stopped(store_url: str, tmp_
         await one.deliver()
         assert record_id(one, buyer) != was
         assert one.salesforce.record("Account", was).get(KEY) is None
+
+
+async def test_no_key_is_taken_off_when_the_charter_has_changed_since_it_was_planned(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_installation(store_url, tmp_path, more="identity: {}\n") as one:
+        await one.hub.scan_directory("salesforce")
+        (buyer,) = one.sell(1)
+        await one.settle()
+        was = record_id(one, buyer)
+        await decided(one, ReviewAction.SPLIT, buyer)
+        flows = [msgspec.structs.replace(flow, write_fields=("Name",)) for flow in one.hub.charter.flows]
+        recharter(one.hub, flows)
+        await one.deliver()
+        assert (record_id(one, buyer), one.salesforce.count("Account")) == (was, 1)

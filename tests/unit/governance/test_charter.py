@@ -20,6 +20,14 @@ from tests.unit.governance.company import CONNECTORS, charter, raw
 Spoil = Callable[[dict[str, Any]], object]
 
 
+PROMISED = {
+    "support": "The vendor, within a day.",
+    "replay": "By a ticket.",
+    "retries": "Five times an hour.",
+    "duplicates": "Its own ids.",
+}
+
+
 def check(source: dict[str, Any]) -> tuple[Defect, ...]:
     return check_charter(charter(source), connectors=CONNECTORS)
 
@@ -95,6 +103,28 @@ REFUSED: list[tuple[str, Spoil, str, str]] = [
     ("no systems", put("systems", {}), "systems", "no system"),
     ("connector unknown", put("systems", "crm", "connector", "crmbx"), "systems.crm.connector", "no connector"),
     ("system without owner", put("systems", "crm", "owner", ""), "systems.crm.owner", "Nobody owns"),
+    (
+        "the vendor's path undecided",
+        together(put("systems", "crm", "path", "native"), put("systems", "crm", "assurances", PROMISED)),
+        "systems.crm.path_because",
+        "nobody wrote down who chose",
+    ),
+    (
+        "the vendor's path unpromised",
+        together(
+            put("systems", "crm", "path", "native"),
+            put("systems", "crm", "path_because", "Bo chose it in May: it is there."),
+            put("systems", "crm", "assurances", {**PROMISED, "duplicates": " "}),
+        ),
+        "systems.crm.assurances.duplicates",
+        "nothing says what keeps it from doing a thing twice",
+    ),
+    (
+        "a promise nobody asks for",
+        put("systems", "crm", "assurances", {"replay": "Call Bo."}),
+        "systems.crm.assurances.replay",
+        "Nobody asks",
+    ),
     ("rate 0", put("systems", "crm", "rate_per_s", 0), "systems.crm.rate_per_s", "never be called"),
     ("rate negative", put("systems", "crm", "rate_per_s", -5), "systems.crm.rate_per_s", "never be called"),
     ("rate above the vendor's", put("systems", "crm", "rate_per_s", 26), "systems.crm.rate_per_s", "more than"),
