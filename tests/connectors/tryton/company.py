@@ -1,4 +1,4 @@
-"""The company every test's Tryton holds: Example GmbH in euros, its chart, two fiscal years, a rate of the dollar.
+"""The company every test's Tryton holds: Example GmbH in euros, its chart, three fiscal years, a rate of the dollar.
 
 Made as its accountant would make it, by calls of our own client. The codes are those of the charter in the tests.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from accordant.connectors.tryton.rpc import Rpc
 
 COMPANY = "Example GmbH"
-YEARS = (2026, 2027)
+YEARS = (2024, 2026, 2027)
 RECEIVABLE, BANK, CLEARING, DEFERRED, TAX, REVENUE, FEES, BAD_DEBT, FX = (
     "1200", "1000", "1090", "2400", "2200", "4000", "6100", "6200", "7100",
 )  # fmt: skip
@@ -27,6 +27,7 @@ CHART = {
     TAX: ("Sales tax", "liability"),
     DEFERRED: ("Deferred revenue", "deposit"),
     "2450": ("Customer balances", "liability"),
+    "2460": ("Refunds owed", "liability"),
     REVENUE: ("Revenue", "revenue"),
     "4900": ("Refunds and credits", "revenue"),
     FEES: ("Processing fees", "expense"),

@@ -23,8 +23,8 @@ from accordant.kernel.errors import HoldError, InvariantBroken, RejectedError, T
 from accordant.ports.connector import AnswerLost, RecordWrite, WriteProtocol, WriteResult
 from accordant.ports.last_word import WriteForbidden
 
-#: A document takes some seven calls; more of them would not be through before a write is given up as unanswered.
-BATCH_MAX = 8
+#: A document takes some seven calls, a second or two on a busy server, and a whole batch has twenty seconds.
+BATCH_MAX = 3
 
 
 class TrytonOutbound:
