@@ -32,6 +32,7 @@ class EventType(StrEnum):
     PAYOUT_CREATED = "payout.created"
     PAYOUT_PAID = "payout.paid"
     PAYOUT_FAILED = "payout.failed"
+    FEE_CHARGED = "fee.charged"
 
 
 class BusinessEvent(msgspec.Struct, frozen=True, kw_only=True):

@@ -35,6 +35,7 @@ from accordant.cli import (
 )
 from accordant.cli.identity import identity_app
 from accordant.cli.ledger import books_app
+from accordant.cli.payouts import payouts_app
 from accordant.cli.render import err
 from accordant.kernel.errors import (
     AccordantError,
@@ -87,6 +88,7 @@ app.command(review.review_app)
 app.command(rules.charter_app)
 app.command(identity_app)
 app.command(books_app)
+app.command(payouts_app)
 app.command(clearance.clearance_app)
 app.command(phase.phase_app)
 app.command(people.people_app)

@@ -167,12 +167,12 @@ def payment_applied(amount: int, *, open_minor: int, processor: str | None = Non
     ]
 
 
-def fee_charged(fee: int, *, processor: str) -> list[Leg]:
-    """What the processor keeps for itself. Read from its balance, never computed."""
-    clearing = Use(role=Role.CLEARING, processor=processor)
+def fee_charged(fee: int, *, processor: str, of_dispute: bool = False) -> list[Leg]:
+    """What the processor keeps, or with a negative ``fee`` gives back. Read from its balance, never computed."""
+    role = Role.DISPUTE_FEES if of_dispute else Role.PROCESSING_FEES
     return [
-        _debit(Role.PROCESSING_FEES, fee, use=Use(role=Role.PROCESSING_FEES, processor=processor)),
-        _credit(Role.CLEARING, fee, use=clearing),
+        _debit(role, fee, use=Use(role=role, processor=processor)),
+        _credit(Role.CLEARING, fee, use=Use(role=Role.CLEARING, processor=processor)),
     ]
 
 

@@ -39,6 +39,7 @@ MEANING = frozenset(
         EventType.DISPUTE_OPENED,
         EventType.DISPUTE_CLOSED,
         EventType.PAYOUT_PAID,
+        EventType.FEE_CHARGED,
     }
 )
 #: A subscription is a service that stands ready: what a change in mid-term adds is always distinct from the past.
@@ -165,6 +166,7 @@ class Reader:
             EventType.DISPUTE_OPENED: self._disputed,
             EventType.DISPUTE_CLOSED: self._dispute_closed,
             EventType.PAYOUT_PAID: self._payout,
+            EventType.FEE_CHARGED: self._fee,
         }
 
     def take(self, event: BusinessEvent) -> Outcome | None:
@@ -497,6 +499,18 @@ class Reader:
             currency=event.amount.currency,
             rule="payout_paid",
             text=f"Payout {event.subject.id}",
+        )
+
+    def _fee(self, event: BusinessEvent, _books: Books, _day: date) -> "_Ask | None":
+        """What the processor keeps of a movement of its balance; a negative fee is one that it gives back."""
+        if event.amount is None or not event.amount.amount_minor:
+            return None
+        of_dispute = (event.note or "").startswith("dispute")
+        return _Ask(
+            legs=patterns.fee_charged(event.amount.amount_minor, processor=event.subject.system, of_dispute=of_dispute),
+            currency=event.amount.currency,
+            rule="fee_charged",
+            text=f"Fee of {event.subject.id}",
         )
 
     # -- what belongs to what -----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ class Work(StrEnum):
     DRIFT = "drift"
     CHECKPOINT = "checkpoint"
     SWEEP = "sweep"
+    SETTLEMENT = "settlement"
     SILENCE = "silence"
     MOVEMENTS = "movements"
     BOOKS = "books"
@@ -50,6 +51,7 @@ def duties(charter: Charter) -> tuple[Duty, ...]:
             (Work.DRIFT, times.drift),
             (Work.CHECKPOINT, times.checkpoint),
             (Work.SWEEP, times.sweep),
+            (Work.SETTLEMENT, times.settlement),
             (Work.SILENCE, times.silence),
             (Work.MOVEMENTS, times.movements),
             (Work.BOOKS, None if charter.ledger is None else times.books),

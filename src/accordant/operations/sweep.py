@@ -11,12 +11,12 @@ from functools import partial
 import msgspec
 
 from accordant.kernel.clock import Clock
-from accordant.kernel.hashing import digest
 from accordant.operations.compare_source import CUSTOMERS, Part, SourceComparison, SourceScope
+from accordant.operations.fetched import fetched
 from accordant.operations.reconcile import Progress, off_loop
 from accordant.ports.audit import AuditEntry
 from accordant.ports.connector import Envelope, EventLister, Inbound
-from accordant.ports.inbox import Arrival, Inbox, Proof, Reception
+from accordant.ports.inbox import Inbox, Reception
 from accordant.ports.missed import SweepBook
 
 #: Lists are complete only after a while: each sweep looks back this far behind the end of the last one.
@@ -32,8 +32,6 @@ _ACCEPT_MAX = 200
 #: How often the whole window is asked for what was not delivered: whatever became visible later than the overlap.
 UNDELIVERED_EVERY = timedelta(days=1)
 _SECOND = timedelta(seconds=1)
-#: Kept beside a fetched event in the place of a delivery's headers.
-_HOW_IT_CAME = msgspec.json.encode({"proof": "fetched from the provider's API with the connection's own key"})
 
 
 class SweepCursors(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,15 +207,7 @@ class Sweep:
         for at in range(0, len(ordered), _ACCEPT_MAX):
             now = self._clock()
             arrivals = [
-                Arrival(
-                    connection=self._source.system,
-                    envelope=envelope,
-                    headers=_HOW_IT_CAME,
-                    body=body,
-                    digest=digest(body),
-                    received_at=now,
-                    proof=Proof.FETCHED,
-                )
+                fetched(self._source.system, envelope, body, now=now)
                 for envelope, body in ordered[at : at + _ACCEPT_MAX]
             ]
             verdicts = await off_loop(partial(self._inbox.accept, arrivals))

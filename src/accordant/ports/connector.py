@@ -153,6 +153,19 @@ class EndpointLister(Protocol):
         ...
 
 
+@runtime_checkable
+class SettlementLister(Protocol):
+    """What a reader offers besides where its system tells which movements of its balance a payout settled."""
+
+    def settlements(self, payout_id: str) -> AsyncIterator[bytes]:
+        """What one payout settled, page by page, as bodies that the inbound half reads like a delivery's.
+
+        A page has the same name whenever it is asked for. Nothing where the system does not tell, or not yet. Raises
+        as ``Reader.read``.
+        """
+        ...
+
+
 class RecordWrite(msgspec.Struct, frozen=True, kw_only=True):
     """One record to create or change.
 

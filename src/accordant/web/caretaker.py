@@ -14,6 +14,7 @@ from accordant.kernel.errors import AccordantError, TransientError
 from accordant.operations.count_movements import MovementRound, count_movements
 from accordant.operations.incident_room import IncidentRoom
 from accordant.operations.schedule import Duty, Work, duties, told_of
+from accordant.operations.settlement import told_of_settlement
 from accordant.operations.silence import told_of_silence
 from accordant.operations.sweep import SweepReport, told_of_sweep
 from accordant.operations.watch_lag import LagRound, watch_lag
@@ -45,6 +46,10 @@ _log = structlog.get_logger("caretaker")
 
 class SweepIncomplete(TransientError):
     """Some system could not be swept; the next tick goes on where this one stopped."""
+
+
+class SettlementIncomplete(TransientError):
+    """Some system could not be asked what its payouts settled; the next tick asks again."""
 
 
 class Caretaker:
@@ -125,6 +130,8 @@ class Caretaker:
                 return await asyncio.to_thread(self._checkpoint)
             case Work.SWEEP:
                 return await self._sweep()
+            case Work.SETTLEMENT:
+                return await self._settle()
             case Work.SILENCE:
                 return await self._listen()
             case Work.MOVEMENTS:
@@ -169,6 +176,17 @@ class Caretaker:
         if problems:
             raise SweepIncomplete(" ".join((*problems, *told)))
         return " ".join(told) or "No system lists its events, or none has an API key."
+
+    async def _settle(self) -> str:
+        told, problems = [], []
+        for system in self._lookout.settling:
+            try:
+                told.append(told_of_settlement(await self._lookout.settle(system)))
+            except AccordantError as error:
+                problems.append(f"{system} was not asked: {error}")
+        if problems:
+            raise SettlementIncomplete(" ".join((*problems, *told)))
+        return " ".join(told) or "No system tells what its payouts settled, or none has an API key."
 
     async def _tell_window(self, report: SweepReport) -> None:
         if report.rescan is not None:

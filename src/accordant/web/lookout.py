@@ -14,12 +14,14 @@ from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.errors import AccordantError, ConfigurationError
 from accordant.operations.endpoints import Adopted, AdoptionOrder, EndpointFinding, adopt_endpoint, check_endpoint
 from accordant.operations.reconcile import Progress
+from accordant.operations.settlement import SettlementReport, Settling, settle_payouts
 from accordant.operations.silence import Ear, SilenceRound, listen_for_silence
 from accordant.operations.sweep import Source, Sweep, SweepCursors, SweepReport
 from accordant.ports.audit import AuditEntry
-from accordant.ports.connector import EndpointLister, EventLister
+from accordant.ports.connector import EndpointLister, EventLister, SettlementLister
 from accordant.ports.state import Changes
 from accordant.store.missed import SqlMissedBook
+from accordant.store.payouts import SqlPayoutBook
 
 #: Who holds this lease sweeps; a second sweep beside it would only do the same again.
 _LEASE = timedelta(minutes=10)
@@ -71,6 +73,44 @@ class Lookout:
         finally:
             hub.leases.release(name, token=token)
         return report
+
+    @property
+    def settling(self) -> tuple[str, ...]:
+        """The systems that tell what their payouts settled, by name."""
+        hub = self._hub
+        return tuple(
+            sorted(
+                name
+                for name, reader in hub.readers.items()
+                if name in hub.inbounds and _settlement_lister(reader) is not None
+            )
+        )
+
+    async def settle(self, system: str) -> SettlementReport:
+        """Take in what a system's paid payouts settled.
+
+        Raises ConfigurationError for one that does not tell, TransientError while another process asks, and as its
+        reader.
+        """
+        hub = self._hub
+        lister, inbound = _settlement_lister(hub.readers.get(system)), hub.inbounds.get(system)
+        if inbound is None or lister is None:
+            raise ConfigurationError(
+                f"{system} does not tell what its payouts settled.",
+                remedy=f"Systems that do, with their API key set: {', '.join(self.settling) or 'none'}.",
+            )
+        name = f"settlement/{system}"
+        token = hub.leases.acquire(name, ttl=_LEASE, now=hub.clock())
+        try:
+            return await settle_payouts(
+                Settling(system=system, lister=lister, inbound=inbound),
+                inbox=hub.inbox,
+                seen=self._book,
+                book=SqlPayoutBook(hub.database),
+                clock=hub.clock,
+            )
+        finally:
+            hub.leases.release(name, token=token)
 
     async def listen(self, system: str) -> SilenceRound:
         """Look once whether any type of a system's events has fallen silent. Raises as ``sweep``."""
@@ -154,6 +194,10 @@ class Lookout:
 def _lister(reader: object) -> EventLister | None:
     """The reader as a lister of events, where its system keeps such a list."""
     return reader if isinstance(reader, EventLister) else None
+
+
+def _settlement_lister(reader: object) -> SettlementLister | None:
+    return reader if isinstance(reader, SettlementLister) else None
 
 
 def _endpoint_lister(reader: object) -> EndpointLister | None:

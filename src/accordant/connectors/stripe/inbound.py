@@ -29,6 +29,7 @@ from accordant.connectors.stripe import inbound_money as money
 from accordant.connectors.stripe import shapes
 from accordant.connectors.stripe.envelope import OF_CHARGE, read_envelope
 from accordant.connectors.stripe.inbound_changes import Notice, Rule
+from accordant.connectors.stripe.settlement import SETTLED, interpret_settlement
 from accordant.connectors.stripe.shapes import Unfit
 from accordant.connectors.stripe.signature import SCHEME
 from accordant.kernel.errors import RejectedError
@@ -154,6 +155,11 @@ def _charge_refunded(notice: Notice) -> Interpreted:
     return Interpreted(tuple(observations), tuple(events))
 
 
+def _settled(notice: Notice) -> Interpreted:
+    """No event of Stripe's: its list of what a payout settled, kept like one."""
+    return interpret_settlement(notice.system, notice.part)
+
+
 #: Every event type that is understood -> what is taken from it. The manifest lists the same types; a test compares.
 HANDLERS: dict[str, Handler] = {
     "balance.available": _nothing,
@@ -272,7 +278,7 @@ class StripeInbound:
             # Without its own name an event is stored under its bytes: the same news spelled otherwise counts again.
             shapes.identifier(event)
             kind = shapes.text(event, "type")
-            handler = HANDLERS.get(kind)
+            handler = _settled if kind == SETTLED else HANDLERS.get(kind)
             if handler is None:
                 return Parked(f"Stripe's event type {kind[:100]!r} is not supported yet.")
             refused = self._wrong_mode(event)

@@ -13,6 +13,7 @@ import msgspec
 from accordant.canonical.refs import ExternalRef
 from accordant.connectors.sdk.http import HttpAnswer, HttpClient
 from accordant.connectors.stripe.errors import refusal, translated
+from accordant.connectors.stripe.settlement import settlement_body
 from accordant.kernel.clock import Clock, to_micros
 from accordant.kernel.errors import InvariantBroken
 from accordant.ports.connector import Page, TargetUnavailable, WebhookEndpoint
@@ -94,6 +95,17 @@ class StripeReader:
     def movements_of(self, payout_id: str) -> AsyncIterator[Page]:
         """Every balance movement that one automatic payout settled. Raises as ``read``."""
         return self._pages("balance_transaction", [("payout", payout_id)])
+
+    async def settlements(self, payout_id: str) -> AsyncIterator[bytes]:
+        """The same as bodies for the inbox; see `ports.connector.SettlementLister`.
+
+        Stripe tells it of automatic payouts only, once it has reconciled them:
+        https://docs.stripe.com/api/balance_transactions/list (parameter ``payout``).
+        """
+        number = 0
+        async for page in self.movements_of(payout_id):
+            yield settlement_body(payout_id, number, [body for _, body in page.objects])
+            number += 1
 
     async def events(
         self, *, since: datetime, until: datetime, event_type: str | None = None, undelivered: bool = False

@@ -1,0 +1,75 @@
+"""Payouts and what they consist of, from the stored movements: which are explained to the last unit."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, select
+
+from accordant.analytics.settlement import PayoutTrace, trace_payout
+from accordant.canonical.entities import BalanceMovement, Dispute, Entity, Payout, Refund, decode_entity
+from accordant.canonical.refs import EntityKind, ExternalRef
+from accordant.kernel.errors import RejectedError
+from accordant.store import bulk
+from accordant.store.engine import Database
+from accordant.store.schema import crosswalk, entity
+
+#: What a movement or its source may name, in the words of owners.
+_SOURCES = (EntityKind.PAYMENT, EntityKind.REFUND, EntityKind.DISPUTE)
+
+
+class PayoutUnknown(RejectedError):
+    """No payout of this name is known."""
+
+    remedy = "`accordant payouts` lists those that are."
+
+
+def payouts(database: Database, *, limit: int) -> tuple[tuple[str, PayoutTrace], ...]:
+    """The newest payouts, each followed to its collections, with the system that made it."""
+    query = (
+        select(entity.c.id, entity.c.ref, entity.c.state)
+        .where(entity.c.kind == EntityKind.PAYOUT.value)
+        .order_by(entity.c.updated_at.desc(), entity.c.ref)
+        .limit(limit)
+    )
+    with database.read() as connection:
+        rows = [(row.id, ExternalRef.parse(row.ref), decode_entity(row.state)) for row in connection.execute(query)]
+        return tuple(
+            (ref.system, _trace(connection, name, ref.system, payout))
+            for name, ref, payout in rows
+            if isinstance(payout, Payout)
+        )
+
+
+def payout(database: Database, payout_id: str) -> tuple[str, PayoutTrace]:
+    """One payout by its owner's id. Raises PayoutUnknown."""
+    query = select(entity.c.id, entity.c.ref, entity.c.state).join(crosswalk, crosswalk.c.entity_id == entity.c.id)
+    with database.read() as connection:
+        row = connection.execute(
+            query.where(crosswalk.c.external_id == payout_id, entity.c.kind == EntityKind.PAYOUT.value)
+        ).first()
+        found = None if row is None else decode_entity(row.state)
+        if row is None or not isinstance(found, Payout):
+            raise PayoutUnknown(f"{payout_id} is no payout the hub was told of.")
+        system = ExternalRef.parse(row.ref).system
+        return system, _trace(connection, row.id, system, found)
+
+
+def _trace(connection: Connection, root_id: str, system: str, made: Payout) -> PayoutTrace:
+    query = select(entity.c.state).where(
+        entity.c.root_id == root_id, entity.c.kind == EntityKind.BALANCE_MOVEMENT.value
+    )
+    stored = (decode_entity(state) for state in connection.execute(query).scalars())
+    movements = sorted((one for one in stored if isinstance(one, BalanceMovement)), key=lambda one: one.external_id)
+    known = _named(connection, system, (one.source_id for one in movements if one.source_id is not None))
+    behind = (one.payment_id for one in known.values() if isinstance(one, Refund | Dispute) and one.payment_id)
+    return trace_payout(made, movements, known | _named(connection, system, behind))
+
+
+def _named(connection: Connection, system: str, names: Iterable[str]) -> dict[str, Entity]:
+    """Objects of a system by their owner's id."""
+    links: Sequence[bulk.Row] = bulk.select_by_keys(
+        connection, crosswalk, ("entity_id", "external_id", "kind", "system"), "external_id", set(names)
+    )
+    kinds = {kind.value for kind in _SOURCES}
+    wanted = {name: external_id for name, external_id, kind, owner in links if kind in kinds and owner == system}
+    rows = bulk.select_by_keys(connection, entity, ("id", "state"), "id", wanted)
+    return {wanted[name]: decode_entity(state) for name, state in rows}
