@@ -20,7 +20,7 @@ from accordant.web.caretaker import Caretaker
 from tests.integration.operations.kit import MRR, Installation, an_installation, brisk, leased_elsewhere, recharter
 
 NIGHTLY = SchedulesPart(
-    reconcile="0 3 * * *", reconcile_whole=None, drift=None, checkpoint=None, sweep=None, silence=None
+    reconcile="0 3 * * *", reconcile_whole=None, drift=None, checkpoint=None, sweep=None, settlement=None, silence=None
 )
 
 
