@@ -19,9 +19,8 @@ from accordant.views.trouble import trouble
 from accordant.web.caretaker import Caretaker
 from tests.integration.operations.kit import MRR, Installation, an_installation, brisk, leased_elsewhere, recharter
 
-NIGHTLY = SchedulesPart(
-    reconcile="0 3 * * *", reconcile_whole=None, drift=None, checkpoint=None, sweep=None, settlement=None, silence=None
-)
+#: One duty by the clock and no other, whatever others there are.
+NIGHTLY = SchedulesPart(**{**dict.fromkeys(SchedulesPart.__struct_fields__), "reconcile": "0 3 * * *"})
 
 
 def scheduled(one: Installation, times: SchedulesPart) -> Caretaker:
