@@ -1,6 +1,6 @@
 """Payouts and what they consist of, from the stored movements: which are explained to the last unit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sqlalchemy import Connection, select
 
@@ -8,12 +8,13 @@ from accordant.analytics.settlement import PayoutTrace, trace_payout
 from accordant.canonical.entities import BalanceMovement, Dispute, Entity, Payout, Refund, decode_entity
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.kernel.errors import RejectedError
-from accordant.store import bulk
 from accordant.store.engine import Database
 from accordant.store.schema import crosswalk, entity
 
 #: What a movement or its source may name, in the words of owners.
 _SOURCES = (EntityKind.PAYMENT, EntityKind.REFUND, EntityKind.DISPUTE)
+#: Names in one question.
+_ASKED_MAX = 1_000
 
 
 class PayoutUnknown(RejectedError):
@@ -66,10 +67,11 @@ def _trace(connection: Connection, root_id: str, system: str, made: Payout) -> P
 
 def _named(connection: Connection, system: str, names: Iterable[str]) -> dict[str, Entity]:
     """Objects of a system by their owner's id."""
-    links: Sequence[bulk.Row] = bulk.select_by_keys(
-        connection, crosswalk, ("entity_id", "external_id", "kind", "system"), "external_id", set(names)
-    )
-    kinds = {kind.value for kind in _SOURCES}
-    wanted = {name: external_id for name, external_id, kind, owner in links if kind in kinds and owner == system}
-    rows = bulk.select_by_keys(connection, entity, ("id", "state"), "id", wanted)
-    return {wanted[name]: decode_entity(state) for name, state in rows}
+    query = select(crosswalk.c.external_id, entity.c.state).join(crosswalk, crosswalk.c.entity_id == entity.c.id)
+    query = query.where(crosswalk.c.system == system, entity.c.kind.in_([kind.value for kind in _SOURCES]))
+    wanted = sorted(set(names))
+    return {
+        row.external_id: decode_entity(row.state)
+        for at in range(0, len(wanted), _ASKED_MAX)
+        for row in connection.execute(query.where(crosswalk.c.external_id.in_(wanted[at : at + _ASKED_MAX])))
+    }
