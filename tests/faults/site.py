@@ -237,9 +237,21 @@ class Site:
         """Deliveries that were not answered 2xx so far."""
         return sum(not one.delivered for one in self.stage.stripe.attempts)
 
+    async def resent(self) -> int:
+        """Have sent again what the sender has given up on, as a person does at the provider; how many events that were.
+
+        A sender tries an event so and so often. In a long drill some of them meet a hub that is down every time.
+        """
+        missed = [one.id for one in self.stage.stripe.events() if one.undelivered - one.waiting]
+        if missed:
+            await self.stage.stripe.deliveries.redeliver(1, concurrency=8, event_ids=missed)
+        return len(missed)
+
     async def verdict(self, *, settle_s: float = SETTLE_S_MAX) -> Verdict:
         """Let everything come to rest and judge it."""
         began = time.monotonic()
+        await self.stage.settled(timeout_s=settle_s)
+        resent = await self.resent()
         await self.stage.settled(timeout_s=settle_s)
         settled_s = time.monotonic() - began
         attempts = self.stage.stripe.attempts
@@ -272,6 +284,7 @@ class Site:
             "deliveries": float(len(attempts)),
             "unanswered": float(self.unanswered()),
             "settled_s": round(settled_s, 1),
+            "resent": float(resent),
         }
         return Verdict(compared=compared, faults=tuple(faults), figures=figures)
 
