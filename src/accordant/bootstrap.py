@@ -167,7 +167,9 @@ class Hub:
         )
         self.console_key = self.vault.derived(b"console")
         self.state = SqlState(self.database)
-        self.outbox = SqlOutbox(self.database, batches=lambda now: sent_until(self.rulebook, now))
+        self.outbox = SqlOutbox(
+            self.database, batches=lambda now: sent_until(self.rulebook, now), reuses_max=self.inbox.reuses_max
+        )
         self.book = SqlReconcileBook(self.database)
         self.conflicts = SqlConflictBook(self.database)
         self.link_memory = SqlLinkMemory(self.database)

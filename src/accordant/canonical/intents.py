@@ -121,6 +121,10 @@ class RefusalClass(StrEnum):
     AUTHORIZATION = "authorization"
 
 
+#: A target's refusal of an idempotency key that it knows from another request: no try of ours may ever cause it.
+KEY_REUSED = "KEY_REUSED"
+
+
 class Applied(msgspec.Struct, frozen=True, tag=True):
     """The target took the write. ``created`` tells a new record from a changed one.
 

@@ -153,6 +153,28 @@ def reused_event(
     )
 
 
+def reused_key(
+    *, record: str, others: int, account_id: str | None, seq: int | None, said_at: datetime | None, now: datetime
+) -> RedFlag:
+    """A target knows the key of our write from another request, again and again (requirement 149).
+
+    The key of a request is made of its content, so it cannot be ours that came twice: somebody else uses our keys, or
+    the target answers for another.
+    """
+    return red_flag(
+        RedFlagKind.KEY_REUSE,
+        account_id=account_id,
+        subject=record,
+        system=_system_of(record),
+        why=f"{_system_of(record)} knew the key of a write to {record} from another request, {others} times. "
+        "Nothing was written.",
+        raised_at=now,
+        seq=seq,
+        said_at=said_at,
+        after={"others": others},
+    )
+
+
 def unsourced_change(
     contested: Contested,
     *,

@@ -6,14 +6,26 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection, func, select, text, update
 
+from accordant.canonical.error_patterns import refusal_code
+from accordant.canonical.intents import KEY_REUSED, Refused, WriteReceipt
 from accordant.canonical.red_flags import FlagDecision, FlagStop, RedFlag, stop_of_flag
-from accordant.governance.red_flags import reused_event
+from accordant.governance.red_flags import reused_event, reused_key
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.flags import FlagClosed, FlagUnknown, FlagWord, KeptFlag, flag_entry
+from accordant.ports.outbox import Verdict
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
-from accordant.store.schema import crosswalk, entity, flag_decision, inbox_event, inbox_twin, red_flag
+from accordant.store.schema import (
+    crosswalk,
+    entity,
+    flag_decision,
+    inbox_event,
+    inbox_twin,
+    red_flag,
+    write_intent,
+    write_receipt,
+)
 
 OPEN, APPROVED = "open", "approved"
 _ROW = ("id", "kind", "account_id", "state", "body", "raised_at")
@@ -94,6 +106,39 @@ def flag_reuse(connection: Connection, system: str, external_id: str, *, reuses_
         now=now,
     )
     audit.append(connection, [flag_entry(one) for one in keep_flags(connection, [flag])], now=now)
+
+
+def flag_refused_keys(
+    connection: Connection, verdicts: Sequence[Verdict], *, reuses_max: int | None, now: datetime
+) -> list[RedFlag]:
+    """Raise the red flag of a record whose target refused a key as another request's ``reuses_max`` times.
+
+    The receipts are kept already, the caller tells the trail. None looks for none.
+    """
+    refused = [one.leased for one in verdicts if one.receipt is not None and _is_reuse(one.receipt)]
+    if reuses_max is None or not refused:
+        return []
+    found = []
+    for leased in refused:
+        intent = leased.intent
+        record = f"{intent.target}:{intent.object}/{intent.key}"
+        kept = connection.execute(
+            select(write_receipt.c.body)
+            .join(write_intent, write_intent.c.id == write_receipt.c.intent_id)
+            .where(write_intent.c.record == record, write_receipt.c.outcome == Refused.__name__)
+        ).scalars()
+        others = sum(refusal_code(body) == KEY_REUSED for body in kept)
+        if others >= reuses_max:
+            account_id = intent.lane.partition(":")[2] or None
+            flag = reused_key(
+                record=record, others=others, account_id=account_id, seq=intent.cause, said_at=leased.said_at, now=now
+            )
+            found.append(flag)
+    return keep_flags(connection, found)
+
+
+def _is_reuse(receipt: WriteReceipt) -> bool:
+    return isinstance(receipt.outcome, Refused) and receipt.outcome.code == KEY_REUSED
 
 
 def open_stops(connection: Connection) -> tuple[FlagStop, ...]:

@@ -102,12 +102,12 @@ class SqlInbox:
         self._vault = vault
         self._guard = guard
         self._receives_max = receives_max
-        self._reuses_max = reuses_max
+        self.reuses_max = reuses_max
 
     def under(self, guard: Guard) -> "SqlInbox":
         """The same inbox for one round: what it hands out asks ``guard`` first, which may refuse."""
         return SqlInbox(
-            self._database, self._vault, guard=guard, receives_max=self._receives_max, reuses_max=self._reuses_max
+            self._database, self._vault, guard=guard, receives_max=self._receives_max, reuses_max=self.reuses_max
         )
 
     def accept(self, arrivals: Sequence[Arrival]) -> tuple[Reception, ...]:
@@ -161,7 +161,7 @@ class SqlInbox:
             new = [arrivals[index] for index in fresh]
             _store_new(connection, new, [sealed[index] for index in fresh], key_id)
             _note_fetched(connection, new)
-            _record_others(connection, arrivals, sealed, verdicts, key_id, reuses_max=self._reuses_max())
+            _record_others(connection, arrivals, sealed, verdicts, key_id, reuses_max=self.reuses_max())
         return tuple(verdicts)
 
     def claim(self, *, limit: int, now: datetime, partitions: frozenset[int] | None = None) -> tuple[InboxEvent, ...]:

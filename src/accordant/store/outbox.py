@@ -28,12 +28,14 @@ from accordant.canonical.refs import EntityKind
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import FieldsKnown
+from accordant.ports.flags import flag_entry
 from accordant.ports.outbox import LeasedIntent, LeaseLost, SentRequest, Verdict
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
 from accordant.store.conflicts import encode_marks, fields_known
 from accordant.store.engine import Database
 from accordant.store.epochs import mark_on
+from accordant.store.flags import flag_refused_keys
 from accordant.store.guard import bookkeeping
 from accordant.store.link_memory import keep_questions, keep_relinks
 from accordant.store.review import confirm_links
@@ -67,8 +69,16 @@ def no_batches(_now: datetime) -> Mapping[str, datetime]:
 class SqlOutbox:
     """`ports.outbox.Outbox` on a database."""
 
-    def __init__(self, database: Database, *, batches: Batches = no_batches) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        batches: Batches = no_batches,
+        reuses_max: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """``reuses_max`` is how often a target may know a key from another request before that is a red flag."""
         self._database = database
+        self._reuses_max = reuses_max
         self._batches = batches
         #: Targets of which the last claim found something: mostly there is more.
         self._found: set[str] = set()
@@ -149,7 +159,8 @@ class SqlOutbox:
             keep_questions(connection, [verdict.case for verdict in verdicts if verdict.case is not None], now)
             for verdict in verdicts:
                 _park(connection, verdict, now)
-            told = [(*verdict.told, verdict.audit) for verdict in verdicts]
+            flags = flag_refused_keys(connection, verdicts, reuses_max=self._reuses_max(), now=now)
+            told = [*((*verdict.told, verdict.audit) for verdict in verdicts), tuple(map(flag_entry, flags))]
             audit.append(connection, [entry for lines in told for entry in lines if entry is not None], now=now)
 
     def sent(self, records: Collection[str]) -> dict[str, SentRequest]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 import msgspec
 
-from accordant.canonical.intents import Applied, RefusalClass, Refused, WireValue, WriteOutcome
+from accordant.canonical.intents import KEY_REUSED, Applied, RefusalClass, Refused, WireValue, WriteOutcome
 from accordant.canonical.matching import Candidate, MatchKey
 from accordant.canonical.shapes import DescribedField
 from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
@@ -263,7 +263,7 @@ class MemoryDestination:
             if known.fingerprint != asked:
                 return Refused(
                     cause=RefusalClass.BUSINESS_RULE,
-                    code="KEY_REUSED",
+                    code=KEY_REUSED,
                     message="This idempotency key was used for another request.",
                 )
             return known.outcome

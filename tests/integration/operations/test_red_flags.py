@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -12,14 +12,18 @@ import msgspec
 import pytest
 from sqlalchemy import select
 
+from accordant.canonical.intents import KEY_REUSED, RefusalClass, Refused
 from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.canonical.red_flags import RedFlag, Verdict
+from accordant.canonical.targets import ObjectSpec
 from accordant.kernel.errors import RejectedError
 from accordant.operations.flag_desk import ApprovalRefused, FlagDesk, PacketChanged
+from accordant.ports.connector import DestinationClass, RecordWrite, WriteResult
 from accordant.ports.flags import FlagClosed, FlagUnknown
 from accordant.ports.replay import ReplayOrder, ReplayScope
 from accordant.store.flags import SqlFlagBook
 from accordant.store.schema import alert, audit_entry, write_intent
+from accordant.testing.destinations import MemoryDestination
 from accordant.views.packets import Packet, listed_flags, packet, packet_digest
 from accordant.views.trouble import trouble
 from tests.integration.operations.kit import MRR, Installation, an_installation
@@ -295,6 +299,36 @@ async def test_a_flag_reaches_a_write_that_is_on_its_way(store_url: str, tmp_pat
         one.clock.move(minutes=1)
         await one.deliver()
         assert named(one, customer) == f"Renamed {customer}"
+
+
+class KnowsEveryKey(MemoryDestination):
+    """A target that says of every key that it came with another request."""
+
+    async def write(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
+        said = "This idempotency key was used for another request."
+        refused = Refused(cause=RefusalClass.TRANSIENT, code=KEY_REUSED, message=said)
+        return tuple(WriteResult(outcome=refused, request_id=None) for _ in records)
+
+
+async def test_a_target_that_knows_our_keys_from_others_is_a_flag_with_a_packet(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path, more=CHARTER) as one:
+        target = KnowsEveryKey("salesforce", DestinationClass.IDEMPOTENCY_KEY, clock=one.clock)
+        await one.hub.outbounds["salesforce"].close()
+        one.hub.outbounds["salesforce"] = target
+        (customer,) = one.sell(1)
+        await one.settle()
+        assert not flags(one)
+        one.clock.move(minutes=1)
+        await one.deliver()
+        (flag,) = flags(one)
+        assert (flag.kind, flag.subject) == (RedFlagKind.KEY_REUSE, f"salesforce:Account/{customer}")
+        packet = seen(one, flag)
+        assert packet.digest
+        assert packet.tries, "the packet tells how often it was tried"
+        one.clock.move(hours=1)
+        await one.deliver()
+        assert target.effects == []
+        assert len(flags(one)) == 1
 
 
 async def test_a_flag_on_a_customer_nobody_knows_yet_stops_him_once_he_is_known(store_url: str, tmp_path: Path) -> None:
