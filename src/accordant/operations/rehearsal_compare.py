@@ -7,6 +7,7 @@ that. Called by `rehearse.py`.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypedDict
 
 from accordant.canonical.intents import WireValue
@@ -101,9 +102,10 @@ class Comparison:
     def _decide(self, account_ids: Sequence[str], state: State) -> None:
         if not account_ids:
             return
-        undecided = Undecided(state)
-        before, _ = decided_records(replan(account_ids, rulebook=self._before, state=undecided, now=self._now))
-        after, unnamed = decided_records(replan(account_ids, rulebook=self._after, state=undecided, now=self._now))
+        # Whole, as a new charter is put in force: what ended long ago follows new rules too.
+        decide = partial(replan, account_ids, state=Undecided(state), now=self._now, whole=frozenset(account_ids))
+        before, _ = decided_records(decide(rulebook=self._before))
+        after, unnamed = decided_records(decide(rulebook=self._after))
         self._note_unnamed(unnamed)
         wanted = {name: one for name, one in before.items() if self._flow in {None, one.record.flow}}
         self._count_due(wanted)
