@@ -12,10 +12,13 @@ from tests.tidy.source import ROOT, Finding, report
 PAGE = "docs/explanation/reliability.md"
 HEADING = "## Invariants and the tests that hold them"
 #: How many invariants each family of the design has.
-FAMILIES = {"IN": 7, "OR": 7, "EF": 9, "GO": 5, "AU": 3, "RE": 8}
+FAMILIES = {"IN": 7, "OR": 7, "EF": 9, "GO": 5, "AU": 3, "RE": 8, "MO": 7}
 IDS = tuple(f"{family}{number}" for family, count in FAMILIES.items() for number in range(1, count + 1))
 #: Held by nothing yet, each with the reason. The list only ever shrinks.
-OPEN: dict[str, str] = {}
+OPEN: dict[str, str] = {
+    "MO4": "A bill is compared with its source, a document with the ERP; the three are not compared at once yet.",
+    "MO6": "Payouts are posted; the balance movements behind each are not traced to its collections yet.",
+}
 _ROW = re.compile(r"\| (?P<id>[A-Z]{2}\d+) \| (?P<claim>[^|]+) \| (?P<tests>[^|]+) \|")
 _TEST = re.compile(r"`(tests/[\w/.]+\.py)::(\w+)`")
 

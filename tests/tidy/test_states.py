@@ -10,6 +10,7 @@ import pytest
 
 from accordant.canonical.charter import Phase
 from accordant.canonical.intents import IntentState
+from accordant.ports.books import PostingState
 from accordant.ports.inbox import WorkState
 from tests.tidy.source import ROOT, Finding, report
 
@@ -32,7 +33,12 @@ def state_findings(text: str, states: dict[str, type[StrEnum]]) -> Iterator[Find
                     yield Finding(PAGE, 1, f"{title}: `{word}` is no state of {enum.__name__}")
 
 
-STATES: dict[str, type[StrEnum]] = {"Inbox event": WorkState, "Write intent": IntentState, "Flow": Phase}
+STATES: dict[str, type[StrEnum]] = {
+    "Inbox event": WorkState,
+    "Write intent": IntentState,
+    "Flow": Phase,
+    "Posting": PostingState,
+}
 
 
 def test_the_page_draws_the_states_the_code_has() -> None:

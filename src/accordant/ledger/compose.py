@@ -12,7 +12,7 @@ import msgspec
 from accordant.kernel.money import Money, split_minor
 from accordant.ledger.chart import Chart, LedgerAccount, RowMissing
 from accordant.ledger.entries import Cause, JournalEntry, Papers, Posting, entry
-from accordant.ledger.exchange import Rate, converted
+from accordant.ledger.exchange import Rate, converted, recorded
 from accordant.ledger.patterns import Leg
 from accordant.ledger.periods import Period, PeriodRefused, posting_day
 
@@ -100,7 +100,7 @@ def compose(request: Request, books: Books, *, recorded_at: datetime) -> Journal
                 role=leg.use.role,
                 original=_original(leg, request),
                 party=request.party if leg.party else None,
-                dimensions=_dimensions(leg),
+                dimensions=_dimensions(leg) | ({} if request.rate is None else recorded(request.rate)),
             )
             for leg, minor in zip(legs, amounts, strict=True)
             if minor

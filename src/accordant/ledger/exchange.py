@@ -27,6 +27,11 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     published_on: date
 
 
+def recorded(rate: Rate) -> dict[str, str]:
+    """What a posting keeps of the rate it was made with, so that no amount changes its currency unexplained."""
+    return {"rate": rate.rate, "rate_source": rate.source, "rate_on": rate.published_on.isoformat()}
+
+
 def settled(*, received: int, booked: int, original: int, processor: str | None = None) -> list[Leg]:
     """A bill in another currency is paid: ``received`` is what arrived at today's rate, ``booked`` what it stood at.
 

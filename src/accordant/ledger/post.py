@@ -19,7 +19,7 @@ from accordant.ledger import patterns
 from accordant.ledger.bills import Bill, Disputed, net_lines
 from accordant.ledger.compose import Books, Refusal, Request, compose
 from accordant.ledger.entries import Cause, JournalEntry, reverse
-from accordant.ledger.exchange import Movement, Rate, booked_for, converted, settled
+from accordant.ledger.exchange import Movement, Rate, booked_for, converted, recorded, settled
 from accordant.ledger.modify import Modification, decide
 from accordant.ledger.patterns import BilledLine, Leg
 from accordant.ledger.periods import PeriodRefused, posting_day
@@ -366,7 +366,10 @@ class Reader:
         amount = 0 if event.amount is None else event.amount.amount_minor
         received, booked = converted(amount, rate), booked_for(bill.movements, amount)
         return _Ask(
-            legs=settled(received=received, booked=booked, original=amount, processor=processor),
+            legs=[
+                msgspec.structs.replace(leg, dimensions=recorded(rate))
+                for leg in settled(received=received, booked=booked, original=amount, processor=processor)
+            ],
             currency=bill.books.chart.currency,
             original_currency=bill.currency,
             rule="payment_applied",

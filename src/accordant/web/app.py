@@ -15,16 +15,29 @@ AsgiApplication = Callable[[Any, Any, Any], Any]
 
 
 class Front:
-    """What a server runs: ``door`` for deliveries where there is one, an ASGI application for everything else."""
+    """What a server runs: ``door`` for deliveries where there is one, ``api`` for other systems, the console for
+    everything else.
+    """
 
-    def __init__(self, *, observer: Observer, door: Door | None = None, console: AsgiApplication | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        observer: Observer,
+        door: Door | None = None,
+        console: AsgiApplication | None = None,
+        api: AsgiApplication | None = None,
+    ) -> None:
         self.door = door
         self._observer = observer
         self._console = console
+        self._api = api
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ANN401  ASGI is dictionaries
         """Answer one request."""
         if await self._observer.answer(scope, send):
+            return
+        if self._api is not None and scope.get("path", "").startswith("/api/"):
+            await self._api(scope, receive, send)
             return
         if self._console is not None:
             await self._console(scope, receive, send)

@@ -25,6 +25,7 @@ from accordant.store.durability import forgetful, refuse_forgetful
 from accordant.store.intake import intake_of
 from accordant.store.lanes import BEAT
 from accordant.views.load import Load, load
+from accordant.web.api import api_application
 from accordant.web.app import Front
 from accordant.web.caretaker import Caretaker
 from accordant.web.console.routes import console_application
@@ -130,7 +131,12 @@ class HubServer:
         for bell_loop in self._bell_loops:
             bell_loop.start()
         if Role.DOOR in self.roles:
-            front = Front(observer=self._observer, door=self.door, console=console_application(self.hub))
+            front = Front(
+                observer=self._observer,
+                door=self.door,
+                console=console_application(self.hub),
+                api=api_application(self.hub),
+            )
             await self._listen(front, self.port)
         if self.metrics_port is not None:
             await self._listen(Front(observer=self._observer), self.metrics_port)

@@ -1,0 +1,75 @@
+"""The interface for other systems: `POST /api/books/entries` takes an order for an entry, through the books' own gate.
+
+Whoever asks shows a token of `accordant people add` as a bearer token. Answers are JSON, refusals with every reason.
+"""
+
+import asyncio
+
+import msgspec
+from litestar import Litestar, Request, Response, post
+from litestar.datastructures import State as AppState
+from litestar.openapi.config import OpenAPIConfig
+
+from accordant.bootstrap import Hub
+from accordant.canonical.people import Person
+from accordant.governance.access import AccessRefused, Act, demand
+from accordant.kernel.errors import AccordantError, TransientError
+from accordant.operations.order_entry import EntryOrder, Ordered, OrderOutcome
+
+BODY_BYTES_MAX = 1024 * 1024
+_STATUS = {
+    OrderOutcome.POSTED: 201,
+    OrderOutcome.REPEAT: 200,
+    OrderOutcome.WOULD_POST: 200,
+    OrderOutcome.REFUSED: 422,
+    OrderOutcome.KEY_REUSED: 409,
+}
+_NO_DOCUMENT: OpenAPIConfig | None = None
+Asked = Request[None, None, AppState]
+
+
+def api_application(hub: Hub) -> Litestar:
+    """The interface of one hub."""
+
+    @post("/api/books/entries", status_code=201)
+    async def order_entry(request: Asked) -> Response[bytes]:
+        """Post an entry, once per key. 201 posted, 200 a repeat or a dry run, 409 the key was used for something else,
+        422 refused with reasons, 401 and 403 for who may not.
+        """
+        person = await asyncio.to_thread(_who, hub, request)
+        if isinstance(person, Response):
+            return person
+        try:
+            order = msgspec.json.decode(await request.body(), type=EntryOrder)
+        except msgspec.MsgspecError as error:
+            return _problem(400, f"The order cannot be read: {error}", "Compare it with docs/howto/close-a-month.md.")
+        try:
+            done: Ordered = await asyncio.to_thread(hub.entry_desk.order, order, by=person.name)
+        except TransientError as error:
+            return _problem(503, error.message, "Send it again with the same key.")
+        except AccordantError as error:
+            return _problem(422, error.message, error.remedy)
+        return Response(msgspec.json.encode(done), status_code=_STATUS[done.outcome], media_type="application/json")
+
+    return Litestar(route_handlers=[order_entry], openapi_config=_NO_DOCUMENT, request_max_body_size=BODY_BYTES_MAX)
+
+
+def _who(hub: Hub, request: Asked) -> Person | Response[bytes]:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        return _problem(401, "A bearer token is needed.", "Make one with `accordant people add`.")
+    try:
+        person = hub.people.identify(token.strip())
+    except AccessRefused as error:
+        return _problem(401, error.message, error.remedy)
+    try:
+        demand(person, Act.OPERATE)
+    except AccessRefused as error:
+        return _problem(403, error.message, error.remedy)
+    return person
+
+
+def _problem(status: int, problem: str, remedy: str) -> Response[bytes]:
+    body = msgspec.json.encode({"problem": problem, "remedy": remedy})
+    headers = {"www-authenticate": "Bearer"} if status == 401 else {}
+    return Response(body, status_code=status, media_type="application/json", headers=headers)
