@@ -28,7 +28,6 @@ from accordant.operations.clear import record_clearance
 from accordant.operations.compare_source import CUSTOMERS, SourceComparison, SourceScope, compare_source
 from accordant.operations.directory_office import DirectoryOffice
 from accordant.operations.epoch_watch import EpochWatch
-from accordant.operations.order_entry import EntryDesk
 from accordant.operations.people_office import PeopleOffice
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.reconcile import Progress, Reconciliation, reconcile
@@ -222,7 +221,6 @@ class Hub:
         )
         desk, rulebook = SqlLedgerDesk(self.database), lambda: self.rulebook
         self.bookkeeper = Bookkeeper(desk, self.state, self.cursors, rulebook=rulebook, clock=self.clock)
-        self.entry_desk = EntryDesk(self.state, rulebook=rulebook, clock=self.clock)
         self.movements = partial(tell_movements, past=SqlHistory(self.database, self.inbox), connectors=self.inbounds)
         self.phase_office = PhaseOffice(
             self.phases,

@@ -17,7 +17,6 @@ IDS = tuple(f"{family}{number}" for family, count in FAMILIES.items() for number
 #: Held by nothing yet, each with the reason. The list only ever shrinks.
 OPEN: dict[str, str] = {
     "MO4": "A bill is compared with its source, a document with the ERP; the three are not compared at once yet.",
-    "MO6": "Payouts are posted; the balance movements behind each are not traced to its collections yet.",
 }
 _ROW = re.compile(r"\| (?P<id>[A-Z]{2}\d+) \| (?P<claim>[^|]+) \| (?P<tests>[^|]+) \|")
 _TEST = re.compile(r"`(tests/[\w/.]+\.py)::(\w+)`")

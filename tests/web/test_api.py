@@ -14,7 +14,7 @@ from litestar.testing import TestClient
 
 from accordant.canonical.books import Role
 from accordant.canonical.people import PersonRole
-from accordant.operations.order_entry import EntryOrder, OrderLeg, OrderOutcome
+from accordant.operations.order_entry import EntryDesk, EntryOrder, OrderLeg, OrderOutcome
 from accordant.web.api import api_application
 from tests.integration.operations.bookkit import LEDGER, balances, entries
 from tests.integration.operations.kit import Installation, an_installation
@@ -136,11 +136,9 @@ async def test_eight_at_once_with_one_key_post_one_entry(one: Installation) -> N
         key="k", system="stripe", happened_on=one.clock().date(), currency="USD", total="1.00", text="x",
         legs=(OrderLeg(role=Role.BANK, amount="1.00"), OrderLeg(role=Role.REVENUE, amount="-1.00")),
     )  # fmt: skip
+    desk = EntryDesk(one.hub.state, rulebook=lambda: one.hub.rulebook, clock=one.hub.clock)
     outcomes: list[OrderOutcome] = []
-    threads = [
-        threading.Thread(target=lambda: outcomes.append(one.hub.entry_desk.order(order, by="test").outcome))
-        for _ in range(8)
-    ]
+    threads = [threading.Thread(target=lambda: outcomes.append(desk.order(order, by="test").outcome)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

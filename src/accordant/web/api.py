@@ -14,7 +14,7 @@ from accordant.bootstrap import Hub
 from accordant.canonical.people import Person
 from accordant.governance.access import AccessRefused, Act, demand
 from accordant.kernel.errors import AccordantError, TransientError
-from accordant.operations.order_entry import EntryOrder, Ordered, OrderOutcome
+from accordant.operations.order_entry import EntryDesk, EntryOrder, Ordered, OrderOutcome
 
 BODY_BYTES_MAX = 1024 * 1024
 _STATUS = {
@@ -30,6 +30,7 @@ Asked = Request[None, None, AppState]
 
 def api_application(hub: Hub) -> Litestar:
     """The interface of one hub."""
+    desk = EntryDesk(hub.state, rulebook=lambda: hub.rulebook, clock=hub.clock)
 
     @post("/api/books/entries", status_code=201)
     async def order_entry(request: Asked) -> Response[bytes]:
@@ -44,7 +45,7 @@ def api_application(hub: Hub) -> Litestar:
         except msgspec.MsgspecError as error:
             return _problem(400, f"The order cannot be read: {error}", "Compare it with docs/howto/close-a-month.md.")
         try:
-            done: Ordered = await asyncio.to_thread(hub.entry_desk.order, order, by=person.name)
+            done: Ordered = await asyncio.to_thread(desk.order, order, by=person.name)
         except TransientError as error:
             return _problem(503, error.message, "Send it again with the same key.")
         except AccordantError as error:
