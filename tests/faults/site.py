@@ -35,6 +35,9 @@ from accordant.store.schema import inbox_event, inbox_work
 START_S_MAX = 600.0
 SETTLE_S_MAX = 600.0
 _READY_PAUSE_S = 0.1
+#: An event in whose work a process dies counts as tried, so that one that kills is set aside. Here nobody but the drill
+#: kills, again and again, and what it happens to strike is innocent.
+_PATIENT = "lanes:\n  receives_max: 50\n"
 #: Events of the past that a storm repeats, besides the latest.
 _STORM_OLD = 60
 _STORM_NEW = 120
@@ -341,6 +344,7 @@ async def site(
             folder / "charter", stripe_url=stripe.url, salesforce_url=crm, rate_per_s=200, attempts_max=50,
             backoff_max_s=backoff_max_s,
         )  # fmt: skip
+        (folder / "charter" / "lanes.yaml").write_text(_PATIENT, encoding="utf-8")
         stage.database = Database(store)
         if not past_months:
             await made.open_books()
