@@ -307,7 +307,7 @@ class Hub:
                 secrets=connector.webhook_secrets(settings),
                 deliveries_per_s=system.deliveries_per_s,
             )
-        if connector.reader is not None and "api_key" in settings:
+        if connector.reader is not None and connector.reader_needs in settings:
             self.readers[name] = connector.reader(settings, self.clock, system=name, addresses=addresses)
         if connector.outbound is not None:
             self.outbounds[name] = connector.outbound(

@@ -12,7 +12,7 @@ import msgspec
 from accordant.canonical.charter import Charter, CustomerModel, MappingPart, SeveralCustomers
 from accordant.canonical.refs import EntityKind
 from accordant.connectors.sdk.addresses import AddressPolicy
-from accordant.connectors.sdk.manifest import MANIFEST_NAME, Manifest, load_manifest, load_quality
+from accordant.connectors.sdk.manifest import MANIFEST_NAME, UNSENT, Manifest, load_manifest, load_quality
 from accordant.connectors.sdk.tiers import tier_of
 from accordant.governance.findings import ConnectorFacts
 from accordant.governance.phases import Tier
@@ -45,6 +45,7 @@ class Connector(msgspec.Struct, frozen=True, kw_only=True):
     """What a connector offers; a part it does not have is None. ``tier`` is what its scorecard earned.
 
     ``matchable`` are the objects whose records tell whose they are: they can be searched and read whole.
+    ``reader_needs`` is the setting without which there is no reader.
     """
 
     manifest: Manifest
@@ -52,6 +53,7 @@ class Connector(msgspec.Struct, frozen=True, kw_only=True):
     inbound: Callable[[Settings], Inbound] | None
     webhook_secrets: Callable[[Settings], tuple[bytes, ...]] | None
     reader: MakeReader | None
+    reader_needs: str
     outbound: MakeOutbound | None
     matchable: frozenset[str]
     default_mappings: Callable[[CustomerModel, SeveralCustomers], tuple[MappingPart, ...]] | None
@@ -90,7 +92,7 @@ def facts_of(connector: Connector) -> ConnectorFacts:
         settings=frozenset(setting.name for setting in manifest.settings),
         required=frozenset(setting.name for setting in manifest.settings if setting.required),
         secret=frozenset(setting.name for setting in manifest.settings if setting.secret),
-        signing="webhook_secrets" if manifest.inbound is not None else None,
+        signing="webhook_secrets" if manifest.inbound is not None and manifest.inbound.signature != UNSENT else None,
         is_source=manifest.inbound is not None or bool(manifest.reads),
         is_target=bool(manifest.writes),
         matchable=connector.matchable,
@@ -145,6 +147,7 @@ def _read(folder: Traversable) -> Connector:
         inbound=getattr(module, "inbound", None),
         webhook_secrets=getattr(module, "webhook_secrets", None),
         reader=getattr(module, "reader", None),
+        reader_needs=getattr(module, "READER_NEEDS", "api_key"),
         outbound=getattr(module, "outbound", None),
         matchable=getattr(module, "MATCHABLE", frozenset()),
         default_mappings=getattr(module, "default_mappings", None),

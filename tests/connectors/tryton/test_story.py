@@ -19,8 +19,11 @@ from accordant.connectors.stripe.simulator import StripeSimulator
 from accordant.connectors.stripe.simulator_state import START_AT
 from accordant.connectors.tryton.rpc import Rpc
 from accordant.demo.company import environment, prepare_org, write_charter
+from accordant.kernel.hashing import digest
+from accordant.ports.connector import EventLister
+from accordant.ports.inbox import Arrival, Proof
 from accordant.settings import Settings
-from accordant.store.schema import journal_line, write_intent
+from accordant.store.schema import entity, journal_line, write_intent
 from tests.connectors.tryton.company import RECEIVABLE
 from tests.connectors.tryton.kit import PARTY
 from tests.connectors.tryton.server import PASSWORD, USER, Tryton
@@ -31,6 +34,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.subprocess, pytest.mark.slow]
 BOOKS = {"company": 1, "language": "en"}
 DAY = 86_400
 ROUNDS_MAX = 60
+ALWAYS = (datetime(2020, 1, 1, tzinfo=UTC), datetime(2040, 1, 1, tzinfo=UTC))
 _SYSTEM = """\
   tryton:
     connector: tryton
@@ -180,9 +184,36 @@ async def test_the_books_and_those_of_tryton_are_equal_to_the_cent(tryton: Tryto
         invoices = await rpc.find("account.invoice", [["reference", "like", "jrn_%"]], ["state", "number"], limit=None)
         assert {row["state"] for row in invoices} >= {"paid", "cancelled"}
         assert all(row["number"] for row in invoices)
+        await _receivables_come_back(one)
         # The same again changes nothing, there as here.
         await one.post()
         assert await trial_balance(rpc) == books
+
+
+async def _receivables_come_back(one: Company) -> None:
+    """What Tryton says each customer owes lands at the customer's own account, once however often it is asked."""
+    lister, inbound = one.hub.readers["tryton"], one.hub.inbounds["tryton"]
+    assert isinstance(lister, EventLister)
+    for _ in range(2):
+        async for page in lister.events(since=ALWAYS[0], until=ALWAYS[1]):
+            arrivals = [
+                Arrival(
+                    connection="tryton",
+                    envelope=inbound.read_envelope(body),
+                    headers=b"{}",
+                    body=body,
+                    digest=digest(body),
+                    received_at=one.clock(),
+                    proof=Proof.FETCHED,
+                )
+                for body in page
+            ]
+            one.hub.inbox.accept(arrivals)
+        one.process()
+    with one.hub.database.read() as connection:
+        rows = connection.execute(select(entity.c.root_id).where(entity.c.kind == "receivable")).all()
+        accounts = connection.execute(select(entity.c.id).where(entity.c.kind == "account")).all()
+    assert sorted(row.root_id for row in rows) == sorted(row.id for row in accounts)
 
 
 async def test_a_month_closed_in_tryton_stops_the_document_with_its_name_and_leaves_nothing_behind(

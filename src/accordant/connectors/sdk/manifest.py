@@ -51,6 +51,10 @@ class Authentication(_Strict, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
 
 
+#: The signature of a system that sends nothing by itself: what it says is fetched.
+UNSENT = "unsent"
+
+
 class InboundPart(_Strict, frozen=True, kw_only=True):
     """What is received. ``order`` is what the vendor promises; ``replay_window_days`` how far back it lists."""
 

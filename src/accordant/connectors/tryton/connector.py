@@ -18,11 +18,15 @@ from accordant.connectors.sdk.addresses import AddressForbidden, AddressPolicy
 from accordant.connectors.sdk.http import HttpClient, Recorder, Timeouts
 from accordant.connectors.sdk.manifest import load_manifest
 from accordant.connectors.tryton.documents import Journals
+from accordant.connectors.tryton.inbound import TrytonInbound
 from accordant.connectors.tryton.outbound import TrytonOutbound
+from accordant.connectors.tryton.receivables import TrytonReader
 from accordant.connectors.tryton.rpc import Rpc, Session
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError, InvariantBroken
 
+#: The setting without which nothing can be read.
+READER_NEEDS = "password"
 RATE_PER_S = 20
 LOGINS_PER_S = 1
 _TIMEOUTS = Timeouts()
@@ -51,6 +55,42 @@ def outbound(
 
     ``recorder`` sees the calls to the models, never the login. Raises ConfigurationError.
     """
+    rpc = _rpc(settings, clock, rate_per_s, timeouts=timeouts, addresses=addresses, recorder=recorder, sleep=sleep)
+    codes = {name: settings.get(name, "").strip() or usual for name, usual in _JOURNALS.items()}
+    if codes["journal_revenue"] in {codes["journal_cash"], codes["journal_general"]}:
+        raise _wrong("journal_revenue", "it is also one of the others", "Give invoices a journal of their own.")
+    journals = Journals(revenue=codes["journal_revenue"], cash=codes["journal_cash"], general=codes["journal_general"])
+    protocols = {part.name: part.protocol for part in load_manifest(files(_PACKAGE)).writes}
+    return TrytonOutbound(rpc=rpc, protocols=protocols, journals=journals)
+
+
+def reader(
+    settings: Mapping[str, str], clock: Clock, *, system: str, addresses: AddressPolicy = _PUBLIC_ONLY
+) -> TrytonReader:
+    """The reader of what customers owe; ``system`` is the connection's name. Raises ConfigurationError."""
+    return TrytonReader(_rpc(settings, clock, RATE_PER_S, addresses=addresses), system=system, clock=clock)
+
+
+def inbound(_settings: Mapping[str, str]) -> TrytonInbound:
+    """The inbound half: it understands what the reader fetched."""
+    return TrytonInbound()
+
+
+def webhook_secrets(_settings: Mapping[str, str]) -> tuple[bytes, ...]:
+    """None: nothing is sent to the door."""
+    return ()
+
+
+def _rpc(
+    settings: Mapping[str, str],
+    clock: Clock,
+    rate_per_s: float,
+    *,
+    timeouts: Timeouts = _TIMEOUTS,
+    addresses: AddressPolicy,
+    recorder: Recorder | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Rpc:
     known = {*_REQUIRED, *_JOURNALS}
     if unknown := sorted(settings.keys() - known):
         raise ConfigurationError(
@@ -79,13 +119,7 @@ def outbound(
         addresses=addresses,
         sleep=sleep,
     )
-    codes = {name: settings.get(name, "").strip() or usual for name, usual in _JOURNALS.items()}
-    if codes["journal_revenue"] in {codes["journal_cash"], codes["journal_general"]}:
-        raise _wrong("journal_revenue", "it is also one of the others", "Give invoices a journal of their own.")
-    journals = Journals(revenue=codes["journal_revenue"], cash=codes["journal_cash"], general=codes["journal_general"])
-    protocols = {part.name: part.protocol for part in load_manifest(files(_PACKAGE)).writes}
-    rpc = Rpc(http=http, session=session, database=given["database"])
-    return TrytonOutbound(rpc=rpc, protocols=protocols, journals=journals)
+    return Rpc(http=http, session=session, database=given["database"])
 
 
 def default_mappings(

@@ -94,9 +94,9 @@ def document_line(row: Mapping[str, Json], *, description: str | None, currency:
     return DocumentLine(
         account=row["account."]["code"],
         role=role,
-        debit=_spelled(row["debit"], currency),
-        credit=_spelled(row["credit"], currency),
-        original=None if second is None else _spelled(row["amount_second_currency"] or Decimal(0), second["code"]),
+        debit=plain(row["debit"], currency),
+        credit=plain(row["credit"], currency),
+        original=None if second is None else plain(row["amount_second_currency"] or Decimal(0), second["code"]),
         original_currency=None if second is None else second["code"],
         party=party["code"] if party else told.get("party"),
         product=told.get("product"),
@@ -105,7 +105,7 @@ def document_line(row: Mapping[str, Json], *, description: str | None, currency:
     )
 
 
-def _spelled(amount: Decimal, currency: str) -> str:
+def plain(amount: Decimal, currency: str) -> str:
     """Decimal text with the places of the currency; an amount that has more keeps them, and so differs from ours."""
     exponent = amount.normalize().as_tuple().exponent
     places = max(exponent_of(currency), -exponent if isinstance(exponent, int) else 0)
