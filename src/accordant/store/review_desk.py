@@ -8,7 +8,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, and_, delete, func, select, update
+from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
 from accordant.canonical.entities import Account, decode_entity
 from accordant.canonical.intents import IntentState, WriteIntent
@@ -306,18 +306,18 @@ def _rejections(connection: Connection, act: ReviewAct, now: datetime) -> None:
 
 
 def _write_anew(connection: Connection, act: ReviewAct) -> None:
-    """What the record of a parted customer should hold is the same as ever, but it is to be written elsewhere."""
+    """What the records of a parted customer should hold is the same as ever, but it is to be written elsewhere: its
+    own, and those below it, which still hang on the former one.
+    """
     before = act.decision.link_before
     if act.decision.action not in {ReviewAction.SPLIT, ReviewAction.UNDO}:
         return
-    keys = {one.key for one in (before, act.link) if one is not None}
+    place, keys = act.place, {one.key for one in (before, act.link) if one is not None}
+    own = and_(desired_record.c.object == place.object, desired_record.c.key.in_(sorted(keys)))
+    below = desired_record.c.lane == f"{place.system}:{place.account_id}"
     connection.execute(
         update(desired_record)
-        .where(
-            desired_record.c.target == act.place.system,
-            desired_record.c.object == act.place.object,
-            desired_record.c.key.in_(sorted(keys)),
-        )
+        .where(desired_record.c.target == place.system, or_(own, below))
         .values(input_digest=_NOT_YET)
     )
 

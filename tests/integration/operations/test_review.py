@@ -245,6 +245,8 @@ async def test_a_record_that_is_anothers_is_given_back_and_the_customer_gets_its
         assert (back["Billing_Status__c"], back.get("Billing_Plan__c")) == ("ask legal", None)
         assert (own["Id"] != theirs, own["Name"], own[MRR]) == (True, "Wingtip GmbH", 100)
         assert (trail(one, "review.link.split"), trail(one, "archive.key.freed"), waiting(one)) == (1, 1, [])
+        (below,) = one.salesforce.org.records["Billing_Subscription__c"].values()
+        assert below.values["Account__c"] == own["Id"], "what hung on it went along"
         written = one.writes()
         one.hub.replan_accounts()
         await one.settle()
