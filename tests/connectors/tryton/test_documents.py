@@ -183,6 +183,13 @@ async def test_what_tryton_does_not_know_is_named(
     assert named in refused.message
 
 
+async def test_what_tryton_does_not_post_leaves_no_draft(erp: TrytonOutbound, rpc: Rpc) -> None:
+    off_by_a_cent = (line(BANK, "10.00", Role.BANK), line(CLEARING, "-9.99", Role.CLEARING))
+    refused = await refusal(erp, MOVE, "jrn_off", move(off_by_a_cent))
+    assert refused.cause is RefusalClass.BUSINESS_RULE
+    assert await rpc.find("account.move", [["state", "=", "draft"]], ["description"]) == []
+
+
 async def test_a_posted_document_is_not_changed(erp: TrytonOutbound) -> None:
     party = await a_customer(erp, "cus_fixed")
     await put(erp, INVOICE, "jrn_fixed", invoice(billed(party, "100.00", "19.00"), party=party))
