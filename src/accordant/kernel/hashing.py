@@ -5,7 +5,6 @@ The form is RFC 8785 restricted to what we store: no floats, keys sorted by code
 
 import hashlib
 from collections.abc import Iterable
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -36,12 +35,15 @@ def fingerprint(value: Any) -> str:  # noqa: ANN401
 def _holds_float(value: Any) -> bool:  # noqa: ANN401
     items: Iterable[Any]
     if isinstance(value, dict):
-        items = chain(value, value.values())
+        items = (*value, *value.values())
     elif isinstance(value, (list, tuple, set, frozenset)):
         items = value
     elif isinstance(value, msgspec.Struct):
-        items = (getattr(value, name) for name in value.__struct_fields__)
+        items = [getattr(value, name) for name in value.__struct_fields__]
     else:
         return isinstance(value, float)
-    # Nearly all is plain; to look at it from here saves a call for each.
-    return any(type(item) not in _PLAIN and _holds_float(item) for item in items)
+    # Nearly all is plain; to look at it from here saves a call for each, and a loop half the time of a generator.
+    for item in items:  # noqa: SIM110  twice as slow
+        if type(item) not in _PLAIN and _holds_float(item):
+            return True
+    return False
