@@ -71,8 +71,8 @@ class Application(Protocol):
         """Under which token this machine has its lanes; 0 before it has any."""
         ...
 
-    def replay_all(self) -> int:
-        """Walk everything once more; how many writes were planned because of it."""
+    def replay_all(self, name: str) -> int:
+        """Walk everything once more under a name, or go on with it; how many writes were planned because of it."""
         ...
 
     def pause(self, flow: str, actor: str, reason: str) -> None:

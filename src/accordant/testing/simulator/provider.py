@@ -3,7 +3,7 @@
 Its history comes from the stand-in's own state machine, kept to what the accounts of the past are about.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, lru_cache
@@ -89,21 +89,27 @@ def headers_of(body: bytes, at: datetime) -> dict[str, str]:
 
 
 class PastReader:
-    """Implements `ports.connector.Reader` on a past: every answer has a moment of its own."""
+    """Implements `ports.connector.Reader` on a past: every answer has a moment of its own.
 
-    def __init__(self, past: Past, clock: Clock, *, system: str) -> None:
+    ``call`` is called before each answer and may raise what a network raises.
+    """
+
+    def __init__(self, past: Past, clock: Clock, *, system: str, call: Callable[[], None] = lambda: None) -> None:
         self.past = past
         self._system = system
         self._clock = clock
+        self._call = call
         self._asked = 0
 
     async def read(self, ref: ExternalRef) -> tuple[bytes, datetime]:
         """See the port."""
+        self._call()
         self._asked += 1
         return self.past.answer(ref), self._clock() + self._asked * _MICRO
 
     async def pages(self, object_type: str, *, created_since: datetime | None = None) -> AsyncIterator[Page]:
         """See the port: one page with everything."""
+        self._call()
         refs = [
             ExternalRef(self._system, object_type, name)
             for name, record in self.past.account.book.table(object_type).items()

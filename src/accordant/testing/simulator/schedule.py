@@ -29,8 +29,12 @@ CALM_MAX = timedelta(days=2)
 #: After so long everything that a dead machine held is free again, in virtual seconds.
 _SILENT_S = 130.0
 
-#: In how many schedules everything is replayed at the end, and how often.
+#: In how many schedules everything is replayed at the end, and how often; in how many of those the machine dies in it,
+#: within so many moments.
 _REPLAYED, _REPLAYS = 0.05, 3
+_DIES_IN_REPLAY, _DIES_WITHIN = 0.5, 40
+#: In how many schedules links stop one by one.
+_SWIZZLED = 0.15
 
 #: How probable a fault is, at each of its moments, in a schedule that has it.
 _RATES: dict[Fault, float] = {
@@ -105,7 +109,8 @@ def play(
         _calm(stage)
         compared = check(stage, references[number].outcome, references[number].held)
         if dice.chance(_REPLAYED) if replays is None else replays:
-            _replay_all(stage)
+            dies = world.aside.random() < _DIES_IN_REPLAY if only is None else Fault.REPLAY_CRASH in only
+            _replay_all(stage, dies=dies)
     finally:
         stage.close()
     return Verdict(
@@ -118,12 +123,21 @@ def play(
     )
 
 
-def _replay_all(stage: Stage) -> None:
-    """RE1: everything is walked again, several times; it was done already, so nothing comes of it."""
-    for _ in range(_REPLAYS):
+def _replay_all(stage: Stage, *, dies: bool) -> None:
+    """RE1: everything is walked again, several times; it was done already, so nothing comes of it.
+
+    A machine that dies in the middle of it goes on where it was.
+    """
+    machine = stage.machines[0]
+    for number in range(_REPLAYS):
         stage.world.passes(1)
         before = sum(len(one.effects) for one in stage.destinations.values())
-        planned = stage.run(stage.machines[0], "replay", lambda hub: hub.replay_all())
+        stage.dies_in = stage.world.aside.randint(1, _DIES_WITHIN) if dies else 0
+        planned = stage.run(machine, "replay", lambda hub: hub.replay_all(f"replay {number}"))  # noqa: B023
+        if machine.application is None:
+            stage.world.passes(_SILENT_S)
+            planned = stage.run(machine, "replay", lambda hub: hub.replay_all(f"replay {number}"))  # noqa: B023
+        stage.dies_in = 0
         _come_to_rest(stage)
         effects = sum(len(one.effects) for one in stage.destinations.values()) - before
         if planned is None or planned or effects:
@@ -154,7 +168,11 @@ def _turbulence(stage: Stage, only: frozenset[Fault] | None) -> None:
     drawn = {fault for fault in _RATES if world.chance(_SHARE_OF_SCHEDULES)} if only is None else only
     least = 0.0 if only is None else _LEAST_ALONE
     stage.rates = Rates(of={fault: max(rate, least) for fault, rate in _RATES.items() if fault in drawn})
-    for _ in range(world.number(*_STEPS)):
+    steps = world.number(*_STEPS)
+    if world.aside.random() < _SWIZZLED if only is None else Fault.SWIZZLE in only:
+        stage.links.draw(steps)
+    for number in range(steps):
+        stage.links.at_step(number)
         _between_steps(stage)
         machine = world.one_of(stage.machines)
         at_work = stage.setting.store.look(to_micros(world.at))
@@ -242,6 +260,7 @@ def _calm(stage: Stage) -> None:
     """
     world, machine = stage.world, stage.machines[0]
     world.is_calm = True
+    stage.links.restore_all()
     for one in stage.machines:
         one.clock.skew_s = 0.0
     stage.put_in_force(stage.setting.charter)

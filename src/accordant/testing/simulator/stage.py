@@ -6,6 +6,7 @@ Every call, delivery and transaction passes a moment here at which a fault may s
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -33,6 +34,7 @@ from accordant.testing.simulator.application import (
     SkewedClock,
     StartApplication,
 )
+from accordant.testing.simulator.links import Links
 from accordant.testing.simulator.provider import SECRET, Past, PastReader, headers_of, inbound
 from accordant.testing.simulator.world import Crash, Fault, World
 
@@ -104,6 +106,9 @@ class Stage:
         self.thrown: set[str] = set()
         self.doubtful: set[str] = set()
         self.needs_comparison = False
+        self.links = Links(world, (*setting.sources, *setting.targets))
+        #: At which moment from now on the machine that is at work dies, in calm weather too; 0 never.
+        self.dies_in = 0
         self.providers = [Provider(name, past) for name in setting.sources]
         self.destinations = {
             name: MemoryDestination(
@@ -165,7 +170,12 @@ class Stage:
             outside=Outside(
                 inbounds={name: one.inbound for name, one in connections.items()},
                 connections=connections,
-                readers={one.system: PastReader(one.past, machine.clock, system=one.system) for one in self.providers},
+                readers={
+                    one.system: PastReader(
+                        one.past, machine.clock, system=one.system, call=partial(self.links.call, one.system, "read")
+                    )
+                    for one in self.providers
+                },
                 outbounds=self.destinations,
                 marker=self._marker,
             ),
@@ -321,6 +331,7 @@ class Stage:
             return
         _, what = self._running[-1]
         where = f"{what}, {moment}"
+        self._count_down(where)
         if self.world.strikes(Fault.CRASH, where, self.rates[Fault.CRASH]):
             raise Crash(where)
         if self.world.strikes(Fault.STORE_AWAY, where, self.rates[Fault.STORE_AWAY]):
@@ -329,6 +340,13 @@ class Stage:
             self._meanwhile(where)
         if moment is Moment.AFTER_COMMIT:
             self._look_at_fence()
+
+    def _count_down(self, where: str) -> None:
+        if self.dies_in:
+            self.dies_in -= 1
+            if not self.dies_in:
+                self.world.note_fault(Fault.REPLAY_CRASH, where)
+                raise Crash(where)
 
     def _meanwhile(self, where: str) -> None:
         """A living machine is held up; the world goes on."""
@@ -380,6 +398,7 @@ class Stage:
                 if moment in {CallMoment.READ, CallMoment.READ_ANSWER}:
                     self._meanwhile(where)
             if moment in {CallMoment.READ, CallMoment.WRITE}:
+                self.links.call(target, where)
                 self._storm(target, where)
             if moment is CallMoment.WRITE and world.strikes(
                 Fault.TIMEOUT_BEFORE, where, self.rates[Fault.TIMEOUT_BEFORE]

@@ -38,6 +38,8 @@ class Fault(StrEnum):
     HAND_EDIT = "hand edit in a target"
     RESTORE = "restore from backup"
     STORE_AWAY = "store unavailable"
+    SWIZZLE = "call over a stopped link"
+    REPLAY_CRASH = "crash inside a replay"
 
 
 class Crash(BaseException):
@@ -59,6 +61,9 @@ class World:
         self.is_calm = False
         self.trace: list[str] = []
         self._dice = random.Random(seed)
+        #: Dice for what was thought of later: what they decide moves no other, so a seed goes on telling its old story
+        #: wherever they decide for nothing.
+        self.aside = random.Random(f"aside {seed}")
         self._digest = hashlib.sha256()
 
     # -- dice ----------------------------------------------------------------------------------------------------------
