@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
@@ -15,5 +14,5 @@ from accordant.testing.simulator.stage import Setting
 @pytest.fixture(scope="session")
 def setting() -> Iterator[Setting]:
     """The demo's charter on a store in memory, one for all tests of this process."""
-    with structlog.testing.capture_logs(), a_setting(None, f"tests-{os.getpid()}") as made:
+    with structlog.testing.capture_logs(), a_setting(None) as made:
         yield made

@@ -9,11 +9,12 @@ import pytest
 
 from accordant.ports.connector import DestinationClass
 from accordant.testing.simulator.run import Report, replay, simulate
+from accordant.testing.simulator.schedule import LONG
 from accordant.testing.simulator.stage import Setting
 from accordant.testing.simulator.world import Fault
 
-#: As many as fit into half a minute of one core, split so that processes share them.
-CHUNKS, CHUNK = 8, 16
+#: As many as fit into less than a minute of one core, split so that processes share them.
+CHUNKS, CHUNK = 8, 60
 #: The quick tier of the fault catalogue.
 QUICK_TIER = 2_000
 FAILED = Path(__file__).parent / "failed_seeds.txt"
@@ -24,6 +25,16 @@ def test_every_schedule_holds(setting: Setting, chunk: int) -> None:
     report = simulate(setting, schedules=CHUNK, seed=10_000 + chunk * CHUNK)
     assert [(one.seed, one.violations) for one in report.failures] == []
     assert report.holds
+
+
+@pytest.mark.parametrize("seed", [2])
+def test_a_long_life_of_many_customers_holds_through_phases_faults_and_an_incident(setting: Setting, seed: int) -> None:
+    report = simulate(setting, schedules=1, seed=seed, length=LONG)
+    assert [(one.seed, one.violations) for one in report.failures] == []
+    assert report.events > 2_500
+    assert report.effects
+    # A whole life is struck by more than a schedule: most kinds of fault at least once.
+    assert sum(count > 0 for count in report.fired.values()) > len(Fault) // 2
 
 
 @pytest.mark.nightly
@@ -37,6 +48,18 @@ def test_the_quick_tier_holds_and_leaves_no_fault_out(setting: Setting) -> None:
 def test_a_full_replay_does_nothing_whatever_the_target_offers(setting: Setting, kind: DestinationClass) -> None:
     report = simulate(setting, schedules=1, seed=7, classes=(kind,), only=frozenset(), replays=True)
     assert [one.violations for one in report.failures] == []
+
+
+def test_a_machine_that_dies_inside_a_replay_goes_on_with_it_and_nothing_comes_of_it(setting: Setting) -> None:
+    report = simulate(setting, schedules=4, seed=40, only=frozenset({Fault.REPLAY_CRASH}), replays=True)
+    assert [one.violations for one in report.failures] == []
+    assert report.fired[Fault.REPLAY_CRASH] >= 4
+
+
+def test_links_that_stop_one_by_one_lose_and_double_nothing(setting: Setting) -> None:
+    report = simulate(setting, schedules=12, seed=60, only=frozenset({Fault.SWIZZLE, Fault.REORDER}))
+    assert [one.violations for one in report.failures] == []
+    assert report.fired[Fault.SWIZZLE] > 0
 
 
 def remembered() -> list[tuple[int, tuple[DestinationClass, ...], str]]:

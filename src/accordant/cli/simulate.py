@@ -9,6 +9,7 @@ from accordant.kernel.errors import ConfigurationError
 
 Tier = Literal["quick", "nightly", "release"]
 _SCHEDULES: dict[Tier, int] = {"quick": 2_000, "nightly": 100_000, "release": 1_000_000}
+_LONG: dict[Tier, int] = {"quick": 10, "nightly": 500, "release": 5_000}
 _DEFAULT = 1_000
 
 
@@ -19,12 +20,17 @@ def simulate(
     seed: Annotated[int, Parameter(help="Seed of the first; each schedule has the next.")] = 0,
     charter: Annotated[Path | None, Parameter(help="Folder of your charter; else that of the demo.")] = None,
     replay: Annotated[int | None, Parameter(help="Play the schedule of this seed and print all that happened.")] = None,
+    long: Annotated[
+        bool, Parameter(negative="", help="Long schedules: 5,000 events of 20 customers, three phases, an incident.")
+    ] = False,
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
 ) -> int:
     """Play schedules of faults against the hub and check after each that nothing was lost and nothing done twice."""
     from accordant.cli.simulated_hub import play
+    from accordant.testing.simulator.schedule import LONG, SHORT
 
     if schedules is not None and tier is not None:
         raise ConfigurationError("A run has a number of schedules or a tier.", remedy="Leave one of them out.")
-    wanted = schedules if schedules is not None else _SCHEDULES[tier] if tier is not None else _DEFAULT
-    return play(charter, schedules=wanted, seed=seed, replay_seed=replay, as_json=json)
+    counts, length = (_LONG, LONG) if long else (_SCHEDULES, SHORT)
+    wanted = schedules if schedules is not None else counts[tier] if tier is not None else _DEFAULT
+    return play(charter, schedules=wanted, seed=seed, length=length, replay_seed=replay, as_json=json)

@@ -21,17 +21,20 @@ from accordant.cli.render import err, say
 from accordant.demo.company import write_charter
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError
+from accordant.operations.incident_room import IncidentRoom
+from accordant.orchestration.incident import STEPS
 from accordant.pipeline.courier import Breaker
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.epochs import Marker
 from accordant.ports.replay import ReplayOrder, ReplayScope
 from accordant.settings import Settings
 from accordant.store.engine import Database
+from accordant.store.incidents import SqlIncidentBook
 from accordant.store.memory_store import MemoryDatabase, MemoryStore
 from accordant.testing.simulator.application import InlineLoop, Outside
 from accordant.testing.simulator.provider import CONNECTOR
 from accordant.testing.simulator.run import Progress, Report, replay, simulate
-from accordant.testing.simulator.schedule import Verdict
+from accordant.testing.simulator.schedule import Length, Verdict
 from accordant.testing.simulator.stage import Setting
 
 _PROGRESS_S = 2.0
@@ -69,6 +72,24 @@ class SimulatedHub(Hub):
         job = self.recovery.replay_once(name, order)
         return 0 if job is None else job.progress.intents
 
+    @property
+    def _incidents(self) -> IncidentRoom:
+        return IncidentRoom(self, SqlIncidentBook(self.database))
+
+    def open_incident(self, title: str, actor: str) -> object:
+        """A recovery begins."""
+        return self._incidents.open(title=title, actor=actor)
+
+    async def go_on_with_incident(self, actor: str) -> object:
+        """Work on its step, and go on to the next, or close it, where the exit holds."""
+        room = self._incidents
+        is_last = room.current().step is STEPS[-1]
+        return await (room.close(actor=actor) if is_last else room.advance(actor=actor))
+
+    def is_incident_open(self) -> bool:
+        """Whether a recovery is under way."""
+        return self._incidents.standing() is not None
+
     def take_turn(self) -> int:
         """Rooms 3 to 6 for this machine's share of the lanes, as the server takes them."""
         return self.process_round(self.lanes.balance())
@@ -97,7 +118,9 @@ class SimulatedHub(Hub):
             self.breakers[name] = Breaker(self.pause_after)
 
 
-def play(folder: Path | None, *, schedules: int, seed: int, replay_seed: int | None, as_json: bool) -> int:
+def play(
+    folder: Path | None, *, schedules: int, seed: int, length: Length, replay_seed: int | None, as_json: bool
+) -> int:
     """Play schedules, or one again, and print what came of it; the exit code. Raises ConfigurationError."""
     if schedules < 1:
         raise ConfigurationError("A run has at least one schedule.", remedy="Give --schedules a number above 0.")
@@ -105,19 +128,21 @@ def play(folder: Path | None, *, schedules: int, seed: int, replay_seed: int | N
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with a_setting(folder) as setting:
         if replay_seed is not None:
-            return _show(replay(setting, replay_seed))
-        report = simulate(setting, schedules=schedules, seed=seed, progress=_teller(is_shown=sys.stderr.isatty()))
+            return _show(replay(setting, replay_seed, length=length))
+        report = simulate(
+            setting, schedules=schedules, seed=seed, length=length, progress=_teller(is_shown=sys.stderr.isatty())
+        )
     if as_json:
         shown = msgspec.to_builtins(report) | {"fired": report.fired, "holds": report.holds}
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
     else:
-        _print(report)
+        _print(report, again="--long --replay" if length.is_long else "--replay")
     return 0 if report.holds else 1
 
 
 @contextmanager
-def a_setting(folder: Path | None, name: str = "simulator") -> Iterator[Setting]:
-    """What schedules are played on. ``name`` is the store's own in this process. Raises as reading a charter."""
+def a_setting(folder: Path | None) -> Iterator[Setting]:
+    """What schedules are played on. Raises as reading a charter."""
     with TemporaryDirectory(prefix="accordant-simulate-") as home:
         place = folder or write_charter(
             Path(home) / "charter", stripe_url="http://127.0.0.1:9", salesforce_url="http://127.0.0.1:9"
@@ -131,7 +156,7 @@ def a_setting(folder: Path | None, name: str = "simulator") -> Iterator[Setting]
                 f"This charter has no flow from a system of the connector {CONNECTOR}.",
                 remedy="The simulator knows a past of that system only.",
             )
-        store = MemoryStore(name)
+        store = MemoryStore()
 
         def start(
             charter: Charter,
@@ -182,7 +207,7 @@ def _show(verdict: Verdict) -> int:
     return 1 if verdict.violations else 0
 
 
-def _print(report: Report) -> None:
+def _print(report: Report, *, again: str) -> None:
     width = max(map(len, report.fired))
     say(
         *(f"  {name:<{width}}  {count:>9,}" for name, count in report.fired.items()),
@@ -192,4 +217,4 @@ def _print(report: Report) -> None:
         *report.shortcomings,
     )
     for failure in report.failures[:_SHOWN_MAX]:
-        say(f"Seed {failure.seed}: {failure.violations[0]}", f"  accordant simulate --replay {failure.seed}")
+        say(f"Seed {failure.seed}: {failure.violations[0]}", f"  accordant simulate {again} {failure.seed}")

@@ -7,6 +7,7 @@ Next: `store/lanes.py`, which asks.
 import os
 import secrets
 import socket
+from functools import cache
 from pathlib import Path
 
 _PROC = Path("/proc")
@@ -47,7 +48,9 @@ def _answers(process: int) -> bool:
     return True
 
 
+@cache
 def _world() -> str | None:
+    """Stays what it is for as long as this process runs."""
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{boot.replace('-', '')}.{(_PROC / 'self/ns/pid').stat().st_ino}"

@@ -50,15 +50,19 @@ def upsert(
     rows: Sequence[Row],
     *,
     only_if_version_follows: bool = False,
+    only_where: str = "",
 ) -> None:
     """Insert rows, or replace those with the same primary key.
 
-    With ``only_if_version_follows`` a row is replaced only by its next version (compare-and-set).
-    Raises: ConcurrentChange when any row was not at the version before.
+    With ``only_if_version_follows`` a row is replaced only by its next version (compare-and-set), with ``only_where``
+    only where that holds: a condition in SQL on the table's row and on ``excluded``, the new one.
+    Raises: ConcurrentChange when any row could not be replaced.
     """
     if not rows:
         return
-    statement = _upsert(connection.dialect.name, table, columns, only_next=only_if_version_follows)
+    if only_if_version_follows:
+        only_where = f'"{table.name}"."version" = excluded."version" - 1'
+    statement = _upsert(connection.dialect.name, table, columns, only_where)
     done = execute(connection, statement, rows)
     if done != len(rows):
         raise ConcurrentChange(f"{len(rows) - done} of {len(rows)} rows of {table.name} changed meanwhile.")
@@ -163,11 +167,11 @@ def _insert(dialect: str, table: Table, columns: tuple[str, ...], suffix: str) -
 
 
 @lru_cache(maxsize=256)
-def _upsert(dialect: str, table: Table, columns: tuple[str, ...], *, only_next: bool) -> Statement:
+def _upsert(dialect: str, table: Table, columns: tuple[str, ...], only_where: str) -> Statement:
     key: list[Column[Any]] = list(table.primary_key.columns)
     target = ", ".join(f'"{column.name}"' for column in key)
     updates = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in {c.name for c in key})
-    guard = f' WHERE "{table.name}"."version" = excluded."version" - 1' if only_next else ""
+    guard = f" WHERE {only_where}" if only_where else ""
     return Statement(dialect, table, columns, f"ON CONFLICT ({target}) DO UPDATE SET {updates}{guard}")
 
 

@@ -208,19 +208,23 @@ class Tally:
 
 def watch(engine: Engine) -> None:
     """Let every statement of ``engine`` be counted in the transaction it belongs to."""
-    is_sqlite = engine.dialect.name == "sqlite"
 
     @event.listens_for(engine, "after_cursor_execute")
     def _count(connection: Connection, cursor: Any, statement: str, *_: object) -> None:  # noqa: ANN401  the driver's
-        tally: Tally | None = connection.info.get(_TALLY)
-        if tally is None:
-            return
-        tables = written_tables(statement)
-        if is_sqlite:
-            tally.completed(cursor.connection.total_changes, tables, rows=cursor.rowcount)
-        elif tables:
-            # A driver that does not know how many rows it changed says -1.
-            tally.changed(tables, cursor.rowcount if cursor.rowcount >= 0 else 1)
+        count(connection, cursor, statement)
+
+
+def count(connection: Connection, cursor: Any, statement: str) -> None:  # noqa: ANN401  the driver's own class
+    """Count a statement that was carried out in the transaction of ``connection``."""
+    tally: Tally | None = connection.info.get(_TALLY)
+    if tally is None:
+        return
+    tables = written_tables(statement)
+    if connection.dialect.name == "sqlite":
+        tally.completed(cursor.connection.total_changes, tables, rows=cursor.rowcount)
+    elif tables:
+        # A driver that does not know how many rows it changed says -1.
+        tally.changed(tables, cursor.rowcount if cursor.rowcount >= 0 else 1)
 
 
 @lru_cache(maxsize=4096)

@@ -32,6 +32,9 @@ _ROW = ("name", "owner", "token", "expires_at")
 _NOTHING = Share(token=0, partitions=frozenset())
 _MICROSECOND = timedelta(microseconds=1)
 
+_LANES_AND_WORKERS = select(lease.c.name, lease.c.owner, lease.c.token, lease.c.expires_at).where(
+    lease.c.name.like(f"{_LANE}%") | lease.c.name.like(f"{_WORKER}%")
+)
 _log = structlog.get_logger("lanes")
 
 
@@ -144,20 +147,18 @@ class SqlLanes:
         return _share(token, takers)
 
     def _look(self, connection: Connection, now: int) -> _Standing:
-        rows = connection.execute(
-            select(lease).where((lease.c.name.like(f"{_LANE}%")) | (lease.c.name.like(f"{_WORKER}%")))
-        ).all()
-        takers = {int(row.name.removeprefix(_LANE)): int(row.token) for row in rows if row.name.startswith(_LANE)}
-        # An end that is further away than any renewal could put it is of before a restart of the machine, whose uptime
-        # began anew.
-        alive = {
-            int(row.token)
-            for row in rows
-            if row.name.startswith(_WORKER)
-            and now < row.expires_at <= now + 2 * self._ttl
-            and (row.owner == self._worker or not self._is_gone(row.owner))
-        }
-        workers = {int(row.token) for row in rows if row.name.startswith(_WORKER)}
+        takers: dict[int, int] = {}
+        workers, alive = set[int](), set[int]()
+        for name, owner, token, expires_at in connection.execute(_LANES_AND_WORKERS):
+            if name.startswith(_LANE):
+                takers[int(name[len(_LANE) :])] = token
+                continue
+            workers.add(token)
+            # An end that is further away than any renewal could put it is of before a restart of the machine, whose
+            # uptime began anew.
+            is_fresh = now < expires_at <= now + 2 * self._ttl
+            if is_fresh and (owner == self._worker or not self._is_gone(owner)):
+                alive.add(token)
         dead = (workers | set(takers.values())) - alive - {0}
         return _Standing(tuple(sorted(alive)), tuple(sorted(dead)), takers)
 
@@ -198,8 +199,8 @@ def _divide(connection: Connection, seen: _Standing, token: int, worker: str) ->
 
 def _give(connection: Connection, numbers: list[int], token: int, worker: str) -> None:
     if numbers:
-        names = [f"{_LANE}{number}" for number in numbers]
-        connection.execute(update(lease).where(lease.c.name.in_(names)).values(owner=worker, token=token))
+        rows = [(f"{_LANE}{number}", worker, token, 0) for number in numbers]
+        bulk.upsert(connection, lease, _ROW, rows)
 
 
 def _share(token: int, takers: Mapping[int, int]) -> Share:

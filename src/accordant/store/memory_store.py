@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from accordant.kernel.errors import InvariantBroken
 from accordant.store.engine import Database, translated
+from accordant.store.memory_connection import LeanConnection
 from accordant.store.migrate import migrate
 
 
@@ -38,8 +39,9 @@ class MemoryDatabase(Database):
 
     def hold(self) -> sqlite3.Connection:
         """From now on there is this connection only; no transaction may be open."""
-        self._held = self.engine.connect()
+        self._held = LeanConnection(self.engine)
         self._held.begin()
+        self._held.lean()
         return cast("sqlite3.Connection", self._held.connection.driver_connection)
 
     @contextmanager
@@ -129,19 +131,17 @@ class Backup:
 
 
 class MemoryStore:
-    """One migrated store in memory, gone when it is closed. ``name`` is its own among the stores of this process."""
+    """One migrated store in memory, gone when it is closed."""
 
-    def __init__(self, name: str) -> None:
-        place = f"file:accordant-{name}?mode=memory&cache=shared"
-        # A store in memory is there for as long as somebody holds it open.
-        keeper = sqlite3.connect(place, uri=True)
-        self.url = f"sqlite:///{place}&uri=true"
-        self.database = MemoryDatabase(self.url)
+    def __init__(self) -> None:
+        self.database = MemoryDatabase("sqlite://")
+        # The pool of connections hands out this one, and keeps it: a store in memory is its only connection.
         migrate(self.database)
-        self._empty = sqlite3.connect(":memory:")
-        keeper.backup(self._empty)
         self._holder = self.database.hold()
-        keeper.close()
+        self._holder.execute("COMMIT")
+        self._empty = sqlite3.connect(":memory:")
+        self._holder.backup(self._empty)
+        self._holder.execute("BEGIN")
         self._is_put_back = False
 
     def backup(self) -> Backup:

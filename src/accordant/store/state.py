@@ -72,6 +72,11 @@ _DESIRED = (
     "ref", "flow", "target", "object", "key", "entity_id", "lane", "revision", "input_digest", "fields", "notes",
     "cause", "updated_at",
 )  # fmt: skip
+#: A desired record gives way to its next revision, or to the same with other notes: who read an older one comes again.
+_FOLLOWS = (
+    "desired_record.revision = excluded.revision - 1 OR "
+    "desired_record.revision = excluded.revision AND desired_record.input_digest = excluded.input_digest"
+)
 _INTENT = (
     "id", "idempotency_key", "flow", "target", "object", "record", "lane", "step", "revision", "shadow", "input_digest",
     "changed", "body", "decision", "charter", "cause", "planned_at", "state", "attempts", "due_at", "reason",
@@ -388,7 +393,7 @@ def _commit_plans(connection: Connection, changes: Changes, now: datetime) -> li
         )
         for wanted in changes.desired
     ]
-    bulk.upsert(connection, desired_record, _DESIRED, desired)
+    bulk.upsert(connection, desired_record, _DESIRED, desired, only_where=_FOLLOWS)
     intents = [intent_row(planned) for planned in changes.intents]
     if bulk.insert_new(connection, write_intent, _INTENT, intents) != len(intents):
         # A record that several accounts share was planned by two workers at once: both took the same revision.

@@ -224,8 +224,13 @@ class MemoryDestination:
         return tuple(self._records)
 
     def held(self) -> dict[str, dict[str, WireValue]]:
-        """What is held by business identity; where a record was made twice, the last."""
-        return {f"{kept.object}/{kept.key}": dict(kept.fields) for kept in self._records.values()}
+        """What is held by business identity; where a record was made twice, the last. A field that was emptied is
+        as one that never was.
+        """
+        return {
+            f"{kept.object}/{kept.key}": {name: value for name, value in kept.fields.items() if value is not None}
+            for kept in self._records.values()
+        }
 
     def identity_of(self, target_id: str) -> str:
         """The business identity of a record. Raises KeyError."""

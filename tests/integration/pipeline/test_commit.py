@@ -14,6 +14,7 @@ from sqlalchemy import text
 from accordant.canonical.charter import FlowPart, Phase
 from accordant.governance.decide import decode_decision
 from accordant.pipeline.process import process
+from accordant.ports.state import Changes, ConcurrentChange
 from accordant.store import schema
 from accordant.store.audit import verify_chain
 from tests.integration.pipeline.kit import Past, Rooms, a_past, in_order, recharter, rooms, shuffled
@@ -229,6 +230,23 @@ def test_deciding_again_without_a_change_touches_nothing(walk: Walk) -> None:
     before = [one.rows(table, *table.c.keys()) for table in parts]
     assert one.hub.replan_accounts() == 3
     assert [one.rows(table, *table.c.keys()) for table in parts] == before
+
+
+def test_who_read_an_older_revision_lays_nothing_over_the_newer_one(walk: Walk) -> None:
+    """A worker was held up between its reading and its commit: its other notes do not undo what came since."""
+    one = walk.rooms
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+    before = one.rows(schema.desired_record, "ref", "revision", "input_digest", "fields", "notes")
+    known = one.hub.state.desired([ref for ref, *_ in before])
+    newer = next(record for record in known.values() if record.revision > 1)
+    for stale in (
+        msgspec.structs.replace(newer, revision=newer.revision - 1, input_digest="older", notes=("Late.",)),
+        msgspec.structs.replace(newer, input_digest="another", notes=("Late.",)),
+    ):
+        with pytest.raises(ConcurrentChange):
+            one.hub.state.commit(Changes(desired=[stale]), now=one.clock())
+    assert one.rows(schema.desired_record, "ref", "revision", "input_digest", "fields", "notes") == before
 
 
 def test_a_switch_leaves_nothing_on_a_record_that_would_outlast_its_release(walk: Walk) -> None:

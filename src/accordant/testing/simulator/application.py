@@ -75,6 +75,18 @@ class Application(Protocol):
         """Walk everything once more under a name, or go on with it; how many writes were planned because of it."""
         ...
 
+    def open_incident(self, title: str, actor: str) -> object:
+        """A recovery begins."""
+        ...
+
+    def go_on_with_incident(self, actor: str) -> Coroutine[Any, Any, object]:
+        """Work on its step, and go on to the next, or close it, where the exit holds."""
+        ...
+
+    def is_incident_open(self) -> bool:
+        """Whether a recovery is under way."""
+        ...
+
     def pause(self, flow: str, actor: str, reason: str) -> None:
         """Throw a switch."""
         ...
@@ -165,13 +177,18 @@ async def _nothing() -> None:
 
 
 class SkewedClock:
-    """The clock of one machine: the world's, and what somebody set it wrong by."""
+    """The clock of one machine: the world's, and what somebody set it wrong by.
+
+    With ``tick_s`` it goes on by that whenever somebody looks at it, for work that takes time by its nature.
+    """
 
     def __init__(self, world: Clock) -> None:
         self.skew_s = 0.0
+        self.tick_s = 0.0
         self._world = world
 
     def __call__(self) -> datetime:
+        self.skew_s += self.tick_s
         return self._world() + timedelta(seconds=self.skew_s)
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from accordant.kernel.hashing import digest
 from accordant.ports.connector import DestinationClass
-from accordant.testing.simulator.schedule import Reference, Verdict, play
+from accordant.testing.simulator.schedule import SHORT, Length, Reference, Story, Verdict, play
 from accordant.testing.simulator.stage import Setting
 from accordant.testing.simulator.world import Fault
 
@@ -80,20 +80,21 @@ def simulate(
     classes: Sequence[DestinationClass] = tuple(DestinationClass),
     only: frozenset[Fault] | None = None,
     replays: bool | None = None,
+    length: Length = SHORT,
     progress: Progress | None = None,
 ) -> Report:
     """Play ``schedules`` schedules from ``seed`` on, each a seed of its own; with ``only``, of exactly these faults.
 
     ``replays``: whether everything is replayed at the end; None lets each seed say.
     """
-    references: dict[int, Reference] = setting.references
+    references: dict[Story, Reference] = setting.references
     places: dict[str, Counter[str]] = {}
     totals: Counter[str] = Counter()
     failures: list[Failure] = []
     failed = 0
     digests = bytearray()
     for number in _unswept(schedules):
-        verdict = play(setting, seed + number, references, classes=classes, only=only, replays=replays)
+        verdict = play(setting, seed + number, references, length=length, classes=classes, only=only, replays=replays)
         digests += bytes.fromhex(verdict.digest)
         for (fault, where), count in verdict.fired.items():
             places.setdefault(fault.value, Counter())[where] += count
@@ -140,6 +141,12 @@ def _unswept(schedules: int) -> Iterator[int]:
             gc.enable()
 
 
-def replay(setting: Setting, seed: int, *, classes: Sequence[DestinationClass] = tuple(DestinationClass)) -> Verdict:
+def replay(
+    setting: Setting,
+    seed: int,
+    *,
+    length: Length = SHORT,
+    classes: Sequence[DestinationClass] = tuple(DestinationClass),
+) -> Verdict:
     """Play one schedule again, with its whole trace."""
-    return play(setting, seed, {}, classes=classes)
+    return play(setting, seed, {}, length=length, classes=classes)

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import msgspec
 
+from accordant.canonical.charter import Phase
 from accordant.canonical.intents import WireValue
 from accordant.kernel.clock import to_micros
 from accordant.ports.connector import DestinationClass
@@ -17,9 +18,34 @@ from accordant.testing.simulator.provider import Past, a_past
 from accordant.testing.simulator.stage import Provider, Rates, Setting, Stage
 from accordant.testing.simulator.world import Fault, World
 
-#: How many different pasts there are: each is lived once without a fault, to compare with.
-PASTS = 12
-_STEPS = (8, 20)
+
+class Story(msgspec.Struct, frozen=True):
+    """Which past is lived: a company's seed, its customers, and how long it has existed."""
+
+    number: int
+    accounts: int
+    months: int
+
+
+class Length(msgspec.Struct, frozen=True, kw_only=True):
+    """How much a schedule has in it. ``pasts`` is how many different ones there are: each is lived once without a
+    fault, to compare with. A long one begins to read only, is widened on the way, and ends with an incident.
+    """
+
+    pasts: int
+    steps: tuple[int, int]
+    is_long: bool = False
+
+    def story(self, number: int) -> Story:
+        """The past of this number."""
+        if self.is_long:
+            return Story(number, accounts=20, months=58)
+        return Story(number, accounts=1 + number % 2, months=2 if number % 6 == 5 else 1)
+
+
+SHORT = Length(pasts=12, steps=(8, 20))
+#: Some 5,000 events of 20 customers (design of reliability, 4.2).
+LONG = Length(pasts=2, steps=(700, 900), is_long=True)
 #: How long nothing happens between two steps, where it does: shorter and longer than pauses, searches and leases.
 _WAITS_S = (3, 8, 30, 90)
 #: How long nothing is done while something is still open: doubled each time, in virtual seconds.
@@ -28,6 +54,10 @@ _CALM_PAUSE_S = 15.0
 CALM_MAX = timedelta(days=2)
 #: After so long everything that a dead machine held is free again, in virtual seconds.
 _SILENT_S = 130.0
+#: How far the flows of a long schedule may go, from its first third to its last.
+_WIDER = (Phase.READ_ONLY, Phase.CONTROLLED, Phase.AUTOMATED)
+#: After so many words an incident is over: there are as many steps, each may take a second word.
+_WORDS_MAX = 40
 
 #: In how many schedules everything is replayed at the end, and how often; in how many of those the machine dies in it,
 #: within so many moments.
@@ -58,6 +88,18 @@ _RATES: dict[Fault, float] = {
     Fault.RESTORE: 0.04,
     Fault.STORE_AWAY: 0.02,
 }
+#: Of a long one, where hundreds of steps lie between: what people do and what stops everything is as rare as in life.
+_LONG_RATES: dict[Fault, float] = {
+    Fault.CRASH: 0.004,
+    Fault.RATE_STORM: 0.02,
+    Fault.ERROR_STORM: 0.02,
+    Fault.LEASE_EXPIRY: 0.004,
+    Fault.CLOCK_STEP: 0.01,
+    Fault.SWITCH_FLIP: 0.002,
+    Fault.CHARTER_FLIP: 0.003,
+    Fault.HAND_EDIT: 0.02,
+    Fault.RESTORE: 0.002,
+}
 _SHARE_OF_SCHEDULES = 0.3
 #: How probable a fault is at least where a schedule is about it alone.
 _LEAST_ALONE = 0.1
@@ -84,8 +126,9 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 def play(
     setting: Setting,
     seed: int,
-    references: dict[int, Reference],
+    references: dict[Story, Reference],
     *,
+    length: Length = SHORT,
     classes: Sequence[DestinationClass] = tuple(DestinationClass),
     only: frozenset[Fault] | None = None,
     replays: bool | None = None,
@@ -95,19 +138,21 @@ def play(
     ``references`` is filled with what pasts come to without faults, by their number. ``replays``: whether everything is
     replayed at the end; None lets the seed say.
     """
-    dice = World(seed, begins_at=_past(0).ended_at)
-    number = dice.number(0, PASTS - 1)
+    dice = World(seed, begins_at=_past(length.story(0)).ended_at)
+    story = length.story(dice.number(0, length.pasts - 1))
     drawn = [dice.one_of(classes) for _ in setting.targets]
-    if number not in references:
-        references[number] = _reference(setting, number)
-    past = _past(number)
+    if story not in references:
+        references[story] = _reference(setting, story)
+    past = _past(story)
     world = World(seed, begins_at=past.ended_at)
     stage = Stage(setting, world, past, drawn)
-    world.tell(f"past {number}, {' '.join(one.name for one in drawn)}")
+    world.tell(f"past {story.number}, {' '.join(one.name for one in drawn)}")
     try:
-        _turbulence(stage, only)
+        _turbulence(stage, only, length)
         _calm(stage)
-        compared = check(stage, references[number].outcome, references[number].held)
+        if length.is_long:
+            _incident(stage)
+        compared = check(stage, references[story].outcome, references[story].held)
         if dice.chance(_REPLAYED) if replays is None else replays:
             dies = world.aside.random() < _DIES_IN_REPLAY if only is None else Fault.REPLAY_CRASH in only
             _replay_all(stage, dies=dies)
@@ -144,13 +189,13 @@ def _replay_all(stage: Stage, *, dies: bool) -> None:
             stage.violations.append(f"RE1: a replay of everything planned {planned} writes and had {effects} effects.")
 
 
-def _past(number: int) -> Past:
-    return a_past(number, accounts=1 + number % 2, months=2 if number % 6 == 5 else 1)
+def _past(story: Story) -> Past:
+    return a_past(story.number, accounts=story.accounts, months=story.months)
 
 
-def _reference(setting: Setting, number: int) -> Reference:
-    past = _past(number)
-    world = World(number, begins_at=past.ended_at)
+def _reference(setting: Setting, story: Story) -> Reference:
+    past = _past(story)
+    world = World(story.number, begins_at=past.ended_at)
     stage = Stage(setting, world, past, [DestinationClass.NATIVE_UPSERT for _ in setting.targets])
     try:
         _calm(stage)
@@ -162,29 +207,33 @@ def _reference(setting: Setting, number: int) -> Reference:
     return Reference(outcome=found.outcome, held={name: one.held() for name, one in stage.destinations.items()})
 
 
-def _turbulence(stage: Stage, only: frozenset[Fault] | None) -> None:
+def _turbulence(stage: Stage, only: frozenset[Fault] | None, length: Length) -> None:
     """While things go wrong: any step of any machine, in any order, and whatever may happen between two steps."""
     world = stage.world
-    drawn = {fault for fault in _RATES if world.chance(_SHARE_OF_SCHEDULES)} if only is None else only
+    drawn = {fault for fault in _RATES if length.is_long or world.chance(_SHARE_OF_SCHEDULES)} if only is None else only
     least = 0.0 if only is None else _LEAST_ALONE
-    stage.rates = Rates(of={fault: max(rate, least) for fault, rate in _RATES.items() if fault in drawn})
-    steps = world.number(*_STEPS)
+    rates = _RATES | _LONG_RATES if length.is_long else _RATES
+    stage.rates = Rates(of={fault: max(rate, least) for fault, rate in rates.items() if fault in drawn})
+    steps = world.number(*length.steps)
+    widened = dict(zip((0, steps // 3, 2 * steps // 3), _WIDER, strict=True)) if length.is_long else {}
     if world.aside.random() < _SWIZZLED if only is None else Fault.SWIZZLE in only:
         stage.links.draw(steps)
     for number in range(steps):
         stage.links.at_step(number)
+        if number in widened:
+            stage.widen(widened[number])
         _between_steps(stage)
         machine = world.one_of(stage.machines)
         at_work = stage.setting.store.look(to_micros(world.at))
         # A step that finds nothing to do shows nothing: what may be chosen is what has something in front of it.
-        steps = {
+        choices = {
             "receive": 6 * any(one.pending for one in stage.providers),
             "process": 4 * at_work.events,
             "deliver": 5 * bool(at_work.targets),
             "reread": 1 * at_work.rereads,
             "time": 2,
         }
-        match world.weighted(steps):
+        match world.weighted(choices):
             case "receive":
                 _deliver_some(stage, world.one_of(stage.providers))
             case "process":
@@ -280,6 +329,30 @@ def _calm(stage: Stage) -> None:
     if stage.needs_comparison:
         _compare_and_repair(stage)
         _come_to_rest(stage)
+
+
+def _incident(stage: Stage) -> None:
+    """RE3: a recovery is walked from its first step to its end, on matching records, and leaves nothing stopped.
+
+    Where a target cannot be asked, no record can match: nobody opens an incident there. Where a record waits for a
+    person, the incident stands rightly where it stands.
+    """
+    if any(one.destination_class is DestinationClass.NOTHING for one in stage.destinations.values()):
+        return
+    drive, machine = stage.setting.loop.drive, stage.machines[0]
+    machine.clock.tick_s = 0.001
+    stage.run(machine, "incident", lambda hub: hub.open_incident("The target was restored.", "ada"))
+    for _ in range(_WORDS_MAX):
+        stage.world.passes(60)
+        stage.run(machine, "incident", lambda hub: drive(hub.go_on_with_incident("ada")))
+        if not stage.run(machine, "incident", lambda hub: hub.is_incident_open()):
+            break
+    else:
+        with stage.setting.store.database.read() as connection:
+            if not open_ends(connection).waiting:
+                stage.violations.append(f"RE3: an incident was still open after {_WORDS_MAX} words.")
+    machine.clock.tick_s = machine.clock.skew_s = 0.0
+    _come_to_rest(stage)
 
 
 def _come_to_rest(stage: Stage) -> None:

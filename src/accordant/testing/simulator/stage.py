@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from accordant.canonical.charter import Charter, FlowPart
+from accordant.canonical.charter import Charter, FlowPart, Phase
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import ObjectSpec
 from accordant.kernel.errors import TransientError
@@ -41,6 +41,7 @@ from accordant.testing.simulator.world import Crash, Fault, World
 Result = TypeVar("Result")
 
 _OPERATOR = "operator"
+_WIDTH = tuple(Phase)
 #: How long a machine is held up while it lives: longer than any lease.
 _HELD_UP_S = 150.0
 _LIES = {
@@ -60,7 +61,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     store: MemoryStore
     loop: InlineLoop
     #: What pasts come to where nothing goes wrong, by their number: lived once for a setting.
-    references: dict[int, Any] = {}
+    references: dict[Any, Any] = {}
 
 
 class Machine:
@@ -269,6 +270,14 @@ class Stage:
         )
         self.put_in_force(msgspec.structs.replace(self.charter, flows=changed))
 
+    def widen(self, phase: Phase) -> None:
+        """A charter comes into force in which every flow may go this far, or as far as it went in the first."""
+        flows = tuple(
+            msgspec.structs.replace(one, phase=min(phase, wished.phase, key=_WIDTH.index))
+            for one, wished in zip(self.charter.flows, self.setting.charter.flows, strict=True)
+        )
+        self.put_in_force(msgspec.structs.replace(self.charter, flows=flows))
+
     def put_in_force(self, charter: Charter) -> None:
         """Every machine stops and starts with this charter."""
         if charter is self.charter:
@@ -445,4 +454,5 @@ class Stage:
 
     def _may_write(self, flow: FlowPart) -> bool:
         stops = {flow.name, f"system:{flow.target}", f"system:{flow.source}", "writes"}
-        return not flow.paused and self.thrown.isdisjoint(stops)
+        may_write = _WIDTH.index(flow.phase) >= _WIDTH.index(Phase.CONTROLLED)
+        return may_write and not flow.paused and self.thrown.isdisjoint(stops)
