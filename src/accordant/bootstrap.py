@@ -212,6 +212,7 @@ class Hub:
         self._turns = Turns(
             calendar=Calendar(self.database),
             grants=self.phases,
+            charters=self.shelf,
             owed=self.owed,
             rights=self.leases,
             replan=lambda repair, *, whole: self.replan_accounts(repair=repair, whole=whole),
@@ -585,7 +586,7 @@ class Hub:
         if not self.shelf.remember(self.charter, now=self.clock(), actor=actor):
             return False
         self.state.commit(Changes(audit=self.phase_office.exemptions()), now=self.clock())
-        self.replan_accounts(whole=True)
+        self._turns.follow_charter(self.rulebook)
         return True
 
     async def close(self) -> None:

@@ -27,10 +27,9 @@ def simulate(
 ) -> int:
     """Play schedules of faults against the hub and check after each that nothing was lost and nothing done twice."""
     from accordant.cli.simulated_hub import play
-    from accordant.testing.simulator.schedule import LONG, SHORT
 
     if schedules is not None and tier is not None:
         raise ConfigurationError("A run has a number of schedules or a tier.", remedy="Leave one of them out.")
-    counts, length = (_LONG, LONG) if long else (_SCHEDULES, SHORT)
+    counts = _LONG if long else _SCHEDULES
     wanted = schedules if schedules is not None else counts[tier] if tier is not None else _DEFAULT
-    return play(charter, schedules=wanted, seed=seed, length=length, replay_seed=replay, as_json=json)
+    return play(charter, schedules=wanted, seed=seed, is_long=long, replay_seed=replay, as_json=json)

@@ -7,8 +7,9 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -34,7 +35,7 @@ from accordant.store.memory_store import MemoryDatabase, MemoryStore
 from accordant.testing.simulator.application import InlineLoop, Outside
 from accordant.testing.simulator.provider import CONNECTOR
 from accordant.testing.simulator.run import Progress, Report, replay, simulate
-from accordant.testing.simulator.schedule import Length, Verdict
+from accordant.testing.simulator.schedule import LONG, SHORT, Verdict
 from accordant.testing.simulator.stage import Setting
 
 _PROGRESS_S = 2.0
@@ -74,7 +75,7 @@ class SimulatedHub(Hub):
 
     @property
     def _incidents(self) -> IncidentRoom:
-        return IncidentRoom(self, SqlIncidentBook(self.database))
+        return IncidentRoom(self, SqlIncidentBook(self.database), renewed=_taken)
 
     def open_incident(self, title: str, actor: str) -> object:
         """A recovery begins."""
@@ -118,14 +119,21 @@ class SimulatedHub(Hub):
             self.breakers[name] = Breaker(self.pause_after)
 
 
+@asynccontextmanager
+async def _taken(_renew: Callable[[], object], /, *, ttl: timedelta) -> AsyncIterator[None]:  # noqa: ARG001
+    """A lease that is taken and not renewed: no virtual time passes while a step is worked on."""
+    yield
+
+
 def play(
-    folder: Path | None, *, schedules: int, seed: int, length: Length, replay_seed: int | None, as_json: bool
+    folder: Path | None, *, schedules: int, seed: int, is_long: bool, replay_seed: int | None, as_json: bool
 ) -> int:
     """Play schedules, or one again, and print what came of it; the exit code. Raises ConfigurationError."""
     if schedules < 1:
         raise ConfigurationError("A run has at least one schedule.", remedy="Give --schedules a number above 0.")
     # What the hub tells its operator in the worst of weathers would bury the result.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    length = LONG if is_long else SHORT
     with a_setting(folder) as setting:
         if replay_seed is not None:
             return _show(replay(setting, replay_seed, length=length))
@@ -136,7 +144,7 @@ def play(
         shown = msgspec.to_builtins(report) | {"fired": report.fired, "holds": report.holds}
         sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
     else:
-        _print(report, again="--long --replay" if length.is_long else "--replay")
+        _print(report, again="--long --replay" if is_long else "--replay")
     return 0 if report.holds else 1
 
 

@@ -1,5 +1,5 @@
-"""When it is decided again although no event came: a new day began, what flows may do was granted anew, or a person's
-word was kept and whoever took it died before it was followed.
+"""When it is decided again although no event came: a new day began, a charter came into force, what flows may do was
+granted anew, or a person's word was kept and whoever took it died before it was followed.
 
 One worker does it under a lease; a crash in between begins it anew. Next: `replan_all.py`.
 """
@@ -17,6 +17,7 @@ from accordant.ports.owed import OwedBook
 
 _DAY_TURN = "the day's turn"
 _GRANTS_TURN = "the grants' turn"
+_CHARTER_TURN = "the charter's turn"
 #: After so long another worker begins anew. Two that do it at once only do it twice: commits compare and set.
 _TURN_LEASE = timedelta(minutes=2)
 
@@ -83,6 +84,22 @@ class Grants(Protocol):
         ...
 
 
+class Charters(Protocol):
+    """Knows which charter is in force, and for which everything was decided."""
+
+    def in_force(self) -> str | None:
+        """The version that was put in force last, or None before the first."""
+        ...
+
+    def decided_for(self) -> str | None:
+        """The version that everything was decided for last, or None before the first."""
+        ...
+
+    def mark_decided(self, version: str, *, now: datetime) -> None:
+        """Everything is decided for this version."""
+        ...
+
+
 class Rights(Protocol):
     """Gives the right to do something alone."""
 
@@ -103,6 +120,7 @@ class Turns:
         *,
         calendar: Calendar,
         grants: Grants,
+        charters: Charters,
         owed: OwedBook,
         rights: Rights,
         replan: Replan,
@@ -112,6 +130,8 @@ class Turns:
     ) -> None:
         self._calendar = calendar
         self._grants = grants
+        self._charters = charters
+        self._chartered: str | None = None
         self._owed = owed
         self._replan_some = replan_some
         self._rights = rights
@@ -124,9 +144,23 @@ class Turns:
 
     def look(self, charter: Charter, rulebook: Rulebook) -> None:
         """Decide again where it is time to."""
+        self.follow_charter(rulebook)
         self._turn_day(rulebook)
         self._follow_grants(charter)
         self._pay_owed()
+
+    def follow_charter(self, rulebook: Rulebook) -> None:
+        """A charter came into force: everything is decided again, also where whoever put it in force died at that."""
+        version = rulebook.version
+        if version == self._chartered or version != self._charters.in_force():
+            return
+        if self._charters.decided_for() == version or self._decide_alone(
+            _CHARTER_TURN,
+            frozenset,
+            lambda: self._charters.mark_decided(version, now=self._clock()),
+            whole=True,
+        ):
+            self._chartered = version
 
     def _turn_day(self, rulebook: Rulebook) -> None:
         """Some facts change with the calendar alone: an invoice falls due, a card expires, a discount ends.

@@ -10,11 +10,14 @@ from accordant.kernel.clock import to_micros
 from accordant.ports.audit import AuditEntry
 from accordant.store import audit, bulk
 from accordant.store.engine import Database
+from accordant.store.guard import bookkeeping
 from accordant.store.schema import charter_version, hub_fact
 
 _IN_FORCE = "charter in force"
+_DECIDED = "everything decided for the charter"
 _APPROVED = "charter approved/"
 _VERSION = select(hub_fact.c.value).where(hub_fact.c.name == _IN_FORCE)
+_DECIDED_FOR = select(hub_fact.c.value).where(hub_fact.c.name == _DECIDED)
 
 
 class CharterShelf:
@@ -28,6 +31,18 @@ class CharterShelf:
         with self._database.read() as connection:
             value = connection.execute(_VERSION).scalar()
         return None if value is None else str(value)
+
+    def decided_for(self) -> str | None:
+        """The version that everything was decided for last, or None before the first."""
+        with self._database.read() as connection:
+            value = connection.execute(_DECIDED_FOR).scalar()
+        return None if value is None else str(value)
+
+    def mark_decided(self, version: str, *, now: datetime) -> None:
+        """Everything is decided for this version."""
+        row = (_DECIDED, version, to_micros(now))
+        with self._database.write() as connection, bookkeeping(connection):
+            bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [row])
 
     def read(self, version: str) -> Charter | None:
         """A charter of the past; None too where this version of Accordant cannot read it any more."""

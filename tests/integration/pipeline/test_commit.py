@@ -232,6 +232,21 @@ def test_deciding_again_without_a_change_touches_nothing(walk: Walk) -> None:
     assert [one.rows(table, *table.c.keys()) for table in parts] == before
 
 
+def test_who_dies_after_putting_a_charter_in_force_leaves_the_deciding_to_the_next(walk: Walk) -> None:
+    one = walk.rooms
+    one.hub.enforce_charter()
+    one.accept(in_order(PAST))
+    one.finish(random.Random(0))
+    recharter(one.hub, flows=flows(one, paused=True))
+    assert one.hub.shelf.remember(one.hub.charter, now=one.clock())  # and there the process ended
+    assert not one.hub.enforce_charter(), "the next one finds it in force"
+    one.hub.process_round()
+    assert one.hub.shelf.decided_for() == one.hub.charter.version
+    known = one.hub.state.desired([ref for (ref,) in one.rows(schema.desired_record, "ref")])
+    assert known
+    assert all(any("paused" in note for note in record.notes) for record in known.values())
+
+
 def test_who_read_an_older_revision_lays_nothing_over_the_newer_one(walk: Walk) -> None:
     """A worker was held up between its reading and its commit: its other notes do not undo what came since."""
     one = walk.rooms
