@@ -18,14 +18,14 @@ _COLLECT_AFTER = (20_000, 20, 20)
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run ``main`` to its end. One wake-up of uvloop serves many requests, where asyncio writes to a pipe for each."""
-    with _rarely_collected():
+    with rarely_collected():
         if find_spec("uvloop") is None:
             return asyncio.run(main)
         return cast("Result", import_module("uvloop").run(main))
 
 
 @contextmanager
-def _rarely_collected() -> Iterator[None]:
+def rarely_collected() -> Iterator[None]:
     """Look for cycles as seldom as a process needs it that works in batches."""
     before = gc.get_threshold()
     gc.set_threshold(*_COLLECT_AFTER)
