@@ -159,7 +159,10 @@ def test_only_who_makes_a_store_writes_past_the_guard(repository: Path) -> None:
     found = {
         path.name
         for path in (repository / "src" / "accordant").rglob("*.py")
-        if re.search(r"write_unaudited\(|engine\.(begin|connect)\(|is_scratch=True", path.read_text(encoding="utf-8"))
+        if re.search(
+            r"write_unaudited\(|engine\.(begin|connect)\(|LeanConnection\(self|is_scratch=True",
+            path.read_text(encoding="utf-8"),
+        )
     }
     # The store of the simulator is one connection that it holds; its writing transactions go through the guard.
     assert found == {"engine.py", "memory_store.py", "migrate.py", "scratch.py", "why.py"}
