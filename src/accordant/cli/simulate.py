@@ -21,7 +21,8 @@ def simulate(
     charter: Annotated[Path | None, Parameter(help="Folder of your charter; else that of the demo.")] = None,
     replay: Annotated[int | None, Parameter(help="Play the schedule of this seed and print all that happened.")] = None,
     long: Annotated[
-        bool, Parameter(negative="", help="Long schedules: 5,000 events of 20 customers, three phases, an incident.")
+        bool,
+        Parameter(negative="", help="Long schedules: about 4,000 events of 20 customers, three phases, an incident."),
     ] = False,
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object.")] = False,
 ) -> int:

@@ -20,6 +20,7 @@ from accordant.store.schema import (
     desired_record,
     inbox_event,
     inbox_work,
+    owed_decision,
     parked_lane,
     write_intent,
     write_receipt,
@@ -73,6 +74,12 @@ class Intake(msgspec.Struct, frozen=True, kw_only=True):
     events: int
     parked: int
     unsettled: int
+
+
+def owes(database: Database) -> bool:
+    """Whether an account waits to be decided again for a word that no event brought."""
+    with database.read() as connection:
+        return connection.execute(select(owed_decision.c.account_id).limit(1)).first() is not None
 
 
 def open_work(database: Database, *, today: date | None = None) -> OpenWork:

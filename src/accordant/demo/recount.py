@@ -4,6 +4,7 @@ It shares nothing with the hub on purpose: neither its entities nor its figures,
 Next: `report.py`, which compares.
 """
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -42,6 +43,7 @@ _OVER = ("canceled", "incomplete_expired")
 _MONTHS_IN = {"month": Fraction(1), "year": Fraction(12), "week": Fraction(84, 365), "day": Fraction(12, 365)}
 _NO_DECIMALS = ("jpy",)
 _DAYS_PAST_DUE_COUNTS = 30
+_MOVEMENTS_SHOWN = 6
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +55,8 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     charges: tuple[Object, ...]
     invoices: tuple[Object, ...]
     products: dict[str, str]
+    #: Every state of a subscription that was ever told, in the order in which it was, with its second.
+    told: tuple[tuple[int, Object], ...]
 
     def of(self, objects: Iterable[Object], customer_id: str) -> list[Object]:
         """Those of one customer, oldest first."""
@@ -67,6 +71,12 @@ async def read_books(stage: Stage) -> Books:
         charges=tuple(await stage.list_all("charges")),
         invoices=tuple(await stage.list_all("invoices")),
         products={one["id"]: one["name"] for one in await stage.list_all("products")},
+        # The list of events reaches back thirty days, the story further: this is what the billing system keeps itself.
+        told=tuple(
+            (event.created, json.loads(event.body())["data"]["object"])
+            for event in stage.stripe.book.events.values()
+            if event.type.startswith("customer.subscription.")
+        ),
         asked_at=stage.clock(),
     )
 
@@ -107,6 +117,59 @@ def account_fields(books: Books, customer: Object) -> dict[str, Shown]:
         "Billing_Past_Due_Amount__c": _amount(_past_due(invoices, books.asked_at), currency),
     }
     return fields
+
+
+def movement_fields(books: Books, customer: Object) -> dict[str, Shown]:
+    """What the Account of one customer shows of how its revenue moved, once the hub has counted."""
+    moved, currency = _moved(books, customer["id"]), customer["currency"]
+    if currency is None:
+        return {}
+    gained = sum(after - before for _, before, after in moved if 0 < before < after)
+    return {
+        "Billing_MRR_History__c": "; ".join(_movement(moved, at, currency) for at in _latest(moved)) or None,
+        "Billing_Expansion_Total__c": _amount(gained, currency),
+    }
+
+
+def _moved(books: Books, customer_id: str) -> list[tuple[int, int, int]]:
+    """Every change of what a customer pays a month: when, from what, to what. Late invoices do not count here."""
+    told = [(at, one) for at, one in books.told if one["customer"] == customer_id]
+    moments = {at for at, _ in told}
+    for _, one in told:
+        ends = [one["cancel_at"], one["ended_at"], one["start_date"], (one["discount"] or {}).get("end")]
+        if one["cancel_at_period_end"] or (one["discount"] and one["discount"]["coupon"]["duration"] == "once"):
+            ends.append(one["current_period_end"])
+        moments |= {end for end in ends if end}
+    found: list[tuple[int, int, int]] = []
+    before = 0
+    for moment in sorted(one for one in moments if one <= books.asked_at.timestamp()):
+        then = msgspec.structs.replace(books, invoices=(), asked_at=datetime.fromtimestamp(moment, UTC))
+        known = {one["id"]: one for at, one in told if at <= moment}
+        after = sum(_mrr(then, one) for one in known.values() if not _is_over_at(one, moment))
+        if after != before:
+            found.append((moment, before, after))
+        before = after
+    return found
+
+
+def _is_over_at(one: Object, moment: int) -> bool:
+    ends = [one["ended_at"], one["cancel_at"], one["current_period_end"] if one["cancel_at_period_end"] else None]
+    return any(end and end <= moment for end in ends)
+
+
+def _latest(moved: list[tuple[int, int, int]]) -> list[int]:
+    """The places of the newest changes, the newest first, as many as are shown."""
+    return list(range(len(moved) - 1, max(len(moved) - 1 - _MOVEMENTS_SHOWN, -1), -1))
+
+
+def _movement(moved: list[tuple[int, int, int]], place: int, currency: str) -> str:
+    at, before, after = moved[place]
+    word = "expansion" if after > before else "contraction"
+    if not before:
+        word = "reactivation" if place else "new"
+    elif not after:
+        word = "churn"
+    return f"{_day(at)} {word} {'+' if after > before else ''}{_amount(after - before, currency):,} {currency.upper()}"
 
 
 def subscription_fields(books: Books, one: Object) -> dict[str, Shown]:

@@ -20,7 +20,7 @@ from aiohttp import web
 from accordant.bootstrap import Hub, checked_charter, system_clock
 from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.connectors.stripe.simulator import StripeSimulator
-from accordant.demo.backstage import OpenWork, open_work
+from accordant.demo.backstage import OpenWork, open_work, owes
 from accordant.demo.company import (
     API_KEY,
     APP,
@@ -41,6 +41,7 @@ DELIVERY_CONCURRENCY = 4
 SETTLE_SECONDS_MAX = 60.0
 _LOOK_EVERY_S = 0.02
 _FOLLOW_EVERY_S = 0.05
+_OWED_AGAIN = timedelta(seconds=10)
 
 
 class NotSettled(Exception):
@@ -119,6 +120,8 @@ class Stage:
         self.wake: Callable[[], None] = lambda: None
         #: One look of the watch over lag; nothing where the hub is a process of its own.
         self.watch_lag: Callable[[], object] = lambda: None
+        #: How revenue moved, counted as the hub does every hour; None where the hub is a process of its own.
+        self.movement_round: Callable[[], object] | None = None
 
     async def open_billing(self) -> aiohttp.ClientSession:
         """Start the billing stand-in; the session calls its API, and whoever asked closes it."""
@@ -164,6 +167,24 @@ class Stage:
             self.stripe.advance_to(self.clock.unix())
             await self.stripe.drain()
         await self.settled()
+
+    async def count_movements(self) -> bool:
+        """Have the hour's count of how revenue moved done now, and what it changes written; whether that can be had.
+
+        Raises: NotSettled.
+        """
+        if self.movement_round is None:
+            return False
+        await asyncio.to_thread(self.movement_round)
+        self.clock.leap(_OWED_AGAIN)  # a word is followed twice, and the audience need not sit through the pause
+
+        def is_followed() -> bool:
+            self.wake()
+            return not owes(self.database)
+
+        await self.until(is_followed, "what the count changes is decided")
+        await self.settled()
+        return True
 
     async def settled(self, timeout_s: float = SETTLE_SECONDS_MAX) -> OpenWork:
         """Wait until every delivery is answered and nothing is open but what waits behind a parked lane.
@@ -240,6 +261,7 @@ async def stage(
         made.server = HubServer(made.hub, host=HOST, port=free_port(port))
         made.database, made.wake = made.hub.database, made.server.wake
         made.watch_lag = made.server.caretaker.lag_round
+        made.movement_round = made.server.caretaker.movement_round
         made.address = f"http://{HOST}:{made.server.port}"
         await made.server.start()
         stack.push_async_callback(made.server.stop)
