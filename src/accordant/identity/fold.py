@@ -4,7 +4,7 @@ No order of arrival can bring back an older state; what stamps cannot order is a
 Next: `pipeline/register.py`, which stores the outcome.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
@@ -14,6 +14,10 @@ from accordant.identity.lifecycle import is_later
 
 #: Which standpoint sees further within one second.
 _RANK = {Standpoint.CREATION: 0, Standpoint.NOTICE: 1, Standpoint.READING: 2}
+#: How far a provider's clock and ours may be apart: a reading is stamped by ours, a notice by the provider's, and what
+#: lies closer together than this is not ordered by the two.
+CLOCKS_DIFFER = timedelta(seconds=2)
+_SECOND = timedelta(seconds=1)
 #: A subscription in one of these never lives again under the same id.
 _ENDED_STATUSES = frozenset({"canceled", "incomplete_expired"})
 
@@ -119,7 +123,11 @@ def _fold_notice(current: Held, notice: Observation, digest: bytes) -> Fold:
     if stamped_at == held_at:
         return _fold_same_second(current, notice, digest)
     if current.standpoint is Standpoint.READING:
-        return Superseded(f"It was read from its owner at {_say(current.observed_at)}, after this notice.")
+        read_at = _say(current.observed_at)
+        if current.observed_at - stamped_at < _SECOND + CLOCKS_DIFFER:
+            # The stamp is of the provider's clock and the question of ours: the change may have come after it.
+            return Tie(f"It was read at {read_at}, and a notice of {_say(stamped_at)} says something else.")
+        return Superseded(f"It was read from its owner at {read_at}, after this notice.")
     if is_ended(notice.entity) and not is_ended(current.entity):
         # The same doubt as above with the two notices arriving the other way round.
         return Tie(f"It had ended by {_say(stamped_at)}, and a notice of {_say(held_at)} says that it lives.")

@@ -98,11 +98,13 @@ GONE = account("A", deleted=True)
         (notice(A, 5), reading(B, 5_000), Advanced),
         (notice(A, 5), reading(B, 5_300), Advanced),
         (notice(A, 5), reading(B, 6_000), Advanced),
-        # held reading, new notice: the second of the question is in doubt, on either side of it is not
+        # held reading, new notice: the second of the question is in doubt, and as much before it as clocks may differ
         (reading(A, 5_300), notice(B, 6), Advanced),
         (reading(A, 5_300), notice(B, 5), Tie),
         (reading(A, 5_000), notice(B, 5), Tie),
-        (reading(A, 5_300), notice(B, 4), Superseded),
+        (reading(A, 5_300), notice(B, 4), Tie),
+        (reading(A, 6_999), notice(B, 4), Tie),
+        (reading(A, 7_000), notice(B, 4), Superseded),
         (reading(A, 5_300), notice(A, 5), Unchanged),
         # two readings: by the moment of asking
         (reading(A, 5_300), reading(B, 5_301), Advanced),
@@ -114,7 +116,8 @@ GONE = account("A", deleted=True)
         (notice(A, 6), notice(GONE, 5), Tie),
         (notice(GONE, 6), notice(A, 5), Superseded),
         (reading(GONE, 5_000), notice(A, 6), Tie),
-        (reading(A, 6_000), notice(GONE, 5), Superseded),
+        (reading(A, 6_000), notice(GONE, 5), Tie),
+        (reading(A, 9_000), notice(GONE, 5), Superseded),
         (notice(GONE, 5), reading(A, 6_000), Advanced),
         (notice(subscription("canceled"), 5), notice(subscription("active"), 6), Tie),
         (notice(subscription("active"), 6), notice(subscription("canceled"), 5), Tie),
