@@ -17,7 +17,7 @@ Told = Callable[[Answer | Exception], None]
 
 #: One commit takes at most this many; more would make the first wait for the last.
 GROUP_MAX = 512
-#: A group of this size is a crowd: the next one waits this long, in seconds, for as many to come together.
+#: A group of this size is a crowd: the next one waits this long, in seconds, for half as many to come together.
 CROWD = 16
 LINGER_S = 0.002
 
@@ -68,7 +68,7 @@ class GroupCommit(Generic[Item, Answer]):
 
     def _call(self) -> None:
         """Take the next group in a moment: what this turn of the loop still reads belongs to it."""
-        if self._crowd >= CROWD and len(self._queue) < self._crowd and not self._stopping:
+        if self._crowd >= CROWD and len(self._queue) * 2 < self._crowd and not self._stopping:
             # Under load a moment's patience doubles the group; a lone caller never waits.
             self._called = self._loop.call_later(LINGER_S, self._take)
         else:

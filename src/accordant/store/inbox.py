@@ -47,14 +47,14 @@ WITH fresh AS (
     SELECT nextval('inbox_event_seq_seq') AS seq, given.*, substring(%b::bytea FROM given.start FOR given.size) AS body
     FROM json_to_recordset(%s::json) AS given(
         connection text, external_id text, event_type text, lane text, occurred_at bigint, received_at bigint,
-        digest text, key_id text, "partition" integer, start integer, size integer
+        digest text, "partition" integer, start integer, size integer
     )
 ), kept AS (
     INSERT INTO inbox_event (
         seq, connection, external_id, event_type, lane, occurred_at, received_at, digest, key_id, body
     )
     SELECT
-        seq, connection, external_id, event_type, lane, occurred_at, received_at, decode(digest, 'hex'), key_id, body
+        seq, connection, external_id, event_type, lane, occurred_at, received_at, decode(digest, 'hex'), %s, body
     FROM fresh
     ORDER BY connection, external_id
 )
@@ -129,7 +129,7 @@ class SqlInbox:
                 return self._accept(arrivals, sealed, key_id)
         raise ConcurrentChange("Other processes keep storing the same deliveries.", retry_after_s=1.0)
 
-    def for_postgres(self, arrivals: Sequence[Arrival]) -> tuple[bytes, str] | None:
+    def for_postgres(self, arrivals: Sequence[Arrival]) -> tuple[bytes, str, str] | None:
         """What ``INSERT_ON_POSTGRES`` needs to store a group of deliveries that are all new.
 
         None where the store would have to be asked first: the key that seals them is not at hand.
@@ -138,7 +138,7 @@ class SqlInbox:
         if key_id is None:
             return None
         arrivals = [_storable(arrival) for arrival in arrivals]
-        return _for_postgres(_event_rows(arrivals, self._seal(arrivals, key_id), key_id))
+        return _for_postgres(_event_rows(arrivals, self._seal(arrivals, key_id), key_id), key_id)
 
     def _seal(self, arrivals: Sequence[Arrival], key_id: str) -> list[bytes]:
         return self._vault.seal_many(key_id, [(_frame(arrival), _context_of(arrival)) for arrival in arrivals])
@@ -287,13 +287,14 @@ class SqlInbox:
 def _storable(arrival: Arrival) -> Arrival:
     """The arrival with names every database can hold: one odd name must not fail the group. Bytes stay as they are."""
     envelope = arrival.envelope
+    whole = envelope.external_id + envelope.event_type + envelope.lane
+    if whole.isascii() and "\x00" not in whole:
+        return arrival
     names = {
         "external_id": _storable_text(envelope.external_id),
         "event_type": _storable_text(envelope.event_type),
         "lane": _storable_text(envelope.lane),
     }
-    if (envelope.external_id, envelope.event_type, envelope.lane) == tuple(names.values()):
-        return arrival
     return structs.replace(arrival, envelope=structs.replace(envelope, **names))
 
 
@@ -344,7 +345,7 @@ def _store_new(connection: Connection, fresh: Sequence[Arrival], sealed: Sequenc
         work = [_work_row(first + index, event) for index, event in enumerate(events)]
         bulk.insert(connection, inbox_work, _WORK, work)
         return
-    connection.exec_driver_sql(INSERT_ON_POSTGRES, _for_postgres(events))
+    connection.exec_driver_sql(INSERT_ON_POSTGRES, _for_postgres(events, key_id))
 
 
 def _event_rows(arrivals: Sequence[Arrival], sealed: Sequence[bytes], key_id: str) -> list[bulk.Row]:
@@ -370,9 +371,9 @@ def _work_row(seq: int, event: bulk.Row) -> bulk.Row:
     return (seq, connection, lane, partition_of(lane, PARTITIONS), WorkState.RECEIVED.value, 0, received_at)
 
 
-def _for_postgres(events: Sequence[bulk.Row]) -> tuple[bytes, str]:
+def _for_postgres(events: Sequence[bulk.Row], key_id: str) -> tuple[bytes, str, str]:
     given, start = [], 1  # SQL counts bytes from one
-    for connection, external_id, event_type, lane, occurred_at, received_at, digest, key_id, body in events:
+    for connection, external_id, event_type, lane, occurred_at, received_at, digest, _, body in events:
         given.append(
             {
                 "connection": connection,
@@ -382,14 +383,13 @@ def _for_postgres(events: Sequence[bulk.Row]) -> tuple[bytes, str]:
                 "occurred_at": occurred_at,
                 "received_at": received_at,
                 "digest": digest.hex(),
-                "key_id": key_id,
                 "partition": partition_of(lane, PARTITIONS),
                 "start": start,
                 "size": len(body),
             }
         )
         start += len(body)
-    return b"".join([event[-1] for event in events]), msgspec.json.encode(given).decode()
+    return b"".join([event[-1] for event in events]), msgspec.json.encode(given).decode(), key_id
 
 
 def _note_fetched(connection: Connection, arrivals: Sequence[Arrival]) -> None:

@@ -70,7 +70,7 @@ class _SocketIntake:
         # have stored them: that takes a look, which finds or says what is the matter.
         return await asyncio.to_thread(self._inbox.accept, arrivals)
 
-    async def _insert(self, values: tuple[bytes, str]) -> bool:
+    async def _insert(self, values: tuple[bytes, str, str]) -> bool:
         """Whether all of it was new and is stored. It is a transaction by itself, in one round trip."""
         try:
             line = self._idle.pop() if self._idle else await self._connect()

@@ -141,8 +141,9 @@ class Door:
 
     def _stored(self, name: str, told: Told, reception: Reception | Exception) -> None:
         if isinstance(reception, Reception):
-            self.answers[name, reception.value] += 1
-            told(_TAKEN[reception])
+            word = reception.value
+            self.answers[name, word] += 1
+            told(_TAKEN[word])
             if reception is Reception.NEW:
                 self._on_received()
         elif isinstance(reception, TransientError):
@@ -202,7 +203,7 @@ def _answer(status: int, word: str, *more: tuple[str, str]) -> Answer:
     return Answer(status=status, headers=headers, body=body, head="\r\n".join([*lines, ""]).encode())
 
 
-_TAKEN = {reception: _answer(200, reception.value) for reception in Reception}
+_TAKEN = {reception.value: _answer(200, reception.value) for reception in Reception}
 
 
 def _come_back(error: TransientError) -> _Refused:
