@@ -4,7 +4,7 @@ A pause longer than usual (learned, or fixed in the charter) is only a suspicion
 the provider that never came by delivery. It ends when one comes again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -37,7 +37,8 @@ class SilenceRound(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ear(msgspec.Struct, frozen=True, kw_only=True):
-    """One system that is listened to. ``fixed`` are pauses that the charter sets, type -> seconds.
+    """One system that is listened to. ``delivered`` are the types it sends by itself: of another, which is only ever
+    fetched, silence says nothing. ``fixed`` are pauses that the charter sets, type -> seconds.
 
     ``listening_since`` is when this process came up: what was said before could not be delivered to it.
     """
@@ -45,6 +46,7 @@ class Ear(msgspec.Struct, frozen=True, kw_only=True):
     system: str
     lister: EventLister
     inbound: Inbound
+    delivered: Collection[str]
     fixed: Mapping[str, int]
     listening_since: datetime
 
@@ -57,7 +59,8 @@ async def listen_for_silence(ear: Ear, *, book: RhythmBook, now: datetime) -> Si
     heard = await off_loop(partial(_take_up, ear.system, book))
     closed = [name for name in heard if await off_loop(partial(_cure, ear.system, heard[name], book, now))]
     rhythms = await off_loop(partial(book.rhythms, ear.system))
-    suspected = [one for one in rhythms.values() if one.alarmed_at is None and is_suspicious(one, ear.fixed, now)]
+    open_ = [one for one in rhythms.values() if one.event_type in ear.delivered and one.alarmed_at is None]
+    suspected = [one for one in open_ if is_suspicious(one, ear.fixed, now)]
     opened, quiet = [], []
     for one in sorted(suspected, key=lambda rhythm: rhythm.event_type):
         lost = await _undelivered(ear, one, book, now)

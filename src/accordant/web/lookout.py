@@ -114,11 +114,12 @@ class Lookout:
 
     async def listen(self, system: str) -> SilenceRound:
         """Look once whether any type of a system's events has fallen silent. Raises as ``sweep``."""
-        hub, source = self._hub, self._source(system)
+        hub, source, part = self._hub, self._source(system), self._inbound_part(system)
         ear = Ear(
             system=system,
             lister=source.lister,
             inbound=source.inbound,
+            delivered=frozenset() if part is None else part.delivered,
             fixed=hub.charter.systems[system].silence_s,
             listening_since=self._since,
         )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from accordant.connectors import registry
+from accordant.connectors.stripe.settlement import SETTLED
 from accordant.operations.silence import FACTOR, PATIENCE, SilenceRound, is_suspicious, usual_pause, with_heard
 from accordant.ports.missed import HeardEvent, Rhythm
 from accordant.web.lookout import Lookout
 from tests.integration.operations.kit import Installation, an_installation
 from tests.integration.operations.test_caretaker import alerts
+from tests.integration.operations.test_settlement import live_and_pay_out
 from tests.integration.operations.test_sweep import move
 
 CREATED = "customer.created"
@@ -100,6 +103,25 @@ async def test_what_was_said_while_the_hub_was_down_is_no_lost_delivery(store_ur
         list(one.events())
         move(one, hours=10)
         assert (await look(one, Lookout(one.hub), minutes=1)).opened == ()
+
+
+async def test_what_nobody_delivers_is_not_missed(tmp_path: Path) -> None:
+    """What a payout settled is only ever fetched, and the provider knows no event of that name to be asked about."""
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
+        live_and_pay_out(one)
+        lookout = Lookout(one.hub)
+        assert (await lookout.settle("stripe")).settled == 1
+        found = await look(one, lookout, hours=8)
+        assert SETTLED not in found.suspected
+        assert found.opened == ()
+        assert not any(SETTLED in subject for _, subject in alerts(one))
+
+
+def test_a_system_that_sends_nothing_is_not_listened_to() -> None:
+    part = registry.connector("tryton", where="systems.erp").manifest.inbound
+    assert part is not None
+    assert part.events
+    assert part.delivered == frozenset()
 
 
 async def test_the_charter_fixes_a_pause(tmp_path: Path) -> None:

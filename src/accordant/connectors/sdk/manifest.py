@@ -64,6 +64,11 @@ class InboundPart(_Strict, frozen=True, kw_only=True):
     events: tuple[str, ...]
     replay_window_days: int
 
+    @property
+    def delivered(self) -> frozenset[str]:
+        """The types of event that the system sends by itself; none where all of them are fetched."""
+        return frozenset() if self.signature == UNSENT else frozenset(self.events)
+
 
 class ReadObject(_Strict, frozen=True, kw_only=True):
     """One object the reader can fetch and, where ``listed``, page through."""
