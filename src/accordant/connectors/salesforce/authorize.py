@@ -5,9 +5,7 @@ Next: connector.py, which makes one from settings.
 
 from __future__ import annotations
 
-import asyncio
 import base64
-from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 from urllib.parse import urlencode
@@ -19,6 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from accordant.connectors.salesforce.wire import Json, decode, encode
 from accordant.connectors.sdk.http import HttpAnswer, HttpClient
+from accordant.connectors.sdk.renewal import RenewedHeader
 from accordant.kernel.clock import Clock
 from accordant.ports.connector import AuthorizationExpired, TargetUnavailable
 
@@ -73,42 +72,16 @@ class JwtBearer:
         return (("grant_type", _JWT_GRANT), ("assertion", b".".join((signed, _base64url(signature))).decode("ascii")))
 
 
-class Authorizer:
-    """Gives the ``Authorization`` header; an ``accordant.connectors.sdk.http.Authorize``.
-
-    Salesforce does not say when a token ends, so it is used until it is refused.
-    """
+class Authorizer(RenewedHeader):
+    """Gives the ``Authorization`` header of a token. Salesforce does not say when a token ends."""
 
     def __init__(self, *, login: HttpClient, grant: Grant, clock: Clock) -> None:
-        self._login = login
+        super().__init__(login)
         self._grant = grant
         self._clock = clock
-        self._proof: dict[str, str] | None = None
-        self._renewing = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"Authorizer({self._login!r})"
-
-    async def __call__(self, *, refused: Mapping[str, str] | None) -> Mapping[str, str]:
-        """The header for the next call. ``refused`` is the one just refused, None on a first try.
-
-        Raises: AuthorizationExpired, RateLimited, TargetUnavailable.
-        """
-        async with self._renewing:
-            # Whoever waited here behind a renewal finds another header than the refused one, and takes it.
-            if self._proof is None or self._proof == refused:
-                self._proof = None
-                self._proof = await self._renewed()
-            return self._proof
-
-    @property
-    def proof(self) -> Mapping[str, str] | None:
-        """The header in use, or None before the first call."""
-        return self._proof
-
-    async def close(self) -> None:
-        """Release connections to the login service."""
-        await self._login.close()
 
     async def _renewed(self) -> dict[str, str]:
         answer = await self._login.send(

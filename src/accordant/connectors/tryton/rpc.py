@@ -5,7 +5,6 @@ Source: trytond's protocols/dispatcher.py, version 8.2. Next: outbound.py.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
@@ -13,6 +12,7 @@ from urllib.parse import quote
 import msgspec
 
 from accordant.connectors.sdk.http import HttpAnswer, HttpClient
+from accordant.connectors.sdk.renewal import RenewedHeader
 from accordant.connectors.tryton.errors import Fault, read_fault
 from accordant.connectors.tryton.wire import Json, decode, encode
 from accordant.kernel.errors import AccordantError, RejectedError
@@ -35,44 +35,25 @@ class TrytonRefused(AccordantError):
         self.fault = fault
 
 
-class Session:
-    """Gives the ``Authorization`` header of a session; an ``accordant.connectors.sdk.http.Authorize``.
-
-    Tryton ends a session that rested for some minutes as far as posting goes, and any after a month: it is used until
-    it is refused, then made anew, once however many calls were refused.
+class Session(RenewedHeader):
+    """Gives the ``Authorization`` header of a session. Tryton ends one that rested for some minutes as far as posting
+    goes, and any after a month.
     """
 
     def __init__(self, *, login: HttpClient, database: str, user: str, password: str) -> None:
-        self._login = login
+        super().__init__(login)
         self._path = rpc_path(database)
         self._database = database
         self._user = user
         self._password = password
-        self._proof: dict[str, str] | None = None
-        self._renewing = asyncio.Lock()
 
     def __repr__(self) -> str:
         return f"Session({self._user} at {self._database})"
-
-    async def __call__(self, *, refused: Mapping[str, str] | None) -> Mapping[str, str]:
-        """The header for the next call. ``refused`` is the one just refused, None on a first try.
-
-        Raises: AuthorizationExpired, RateLimited, TargetUnavailable.
-        """
-        async with self._renewing:
-            if self._proof is None or self._proof == refused:
-                self._proof = None
-                self._proof = await self._renewed()
-            return self._proof
 
     @property
     def user(self) -> str:
         """The login of the connection, as Tryton names it."""
         return self._user
-
-    async def close(self) -> None:
-        """Release connections of the login."""
-        await self._login.close()
 
     async def _renewed(self) -> dict[str, str]:
         call = {"id": 0, "method": "common.db.login", "params": [self._user, {"password": self._password}]}
