@@ -35,7 +35,17 @@ _TRIES = 5
 #: Events of which it is remembered that their owner would have to be asked.
 _DOUBTFUL_MAX = 10_000
 
-_MONEY = frozenset({EntityKind.INVOICE, EntityKind.PAYMENT, EntityKind.DISPUTE})
+_MONEY = frozenset(
+    {
+        EntityKind.INVOICE,
+        EntityKind.CREDIT_NOTE,
+        EntityKind.PAYMENT,
+        EntityKind.REFUND,
+        EntityKind.DISPUTE,
+        EntityKind.PAYOUT,
+        EntityKind.BALANCE_MOVEMENT,
+    }
+)
 _SUBSCRIPTION = frozenset({EntityKind.SUBSCRIPTION, EntityKind.PRODUCT})
 
 #: Who walks a job and has not been heard of for so long is taken for dead.

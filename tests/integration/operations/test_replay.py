@@ -24,6 +24,7 @@ from accordant.store.schema import (
     write_receipt,
 )
 from tests.integration.operations.kit import Installation, an_installation, recharter
+from tests.integration.operations.test_settlement import live_and_pay_out, settle
 
 ALL = ReplayOrder(scope=ReplayScope(), actor="ada", reason="after the incident")
 
@@ -169,3 +170,18 @@ async def test_automations_stay_off_unless_the_replay_names_them(store_url: str,
             asleep = connection.execute(query.select_from(audit_entry)).scalar_one()
         assert flows_planned == ({"accounts", "subscriptions"} if named else {"subscriptions"})
         assert (asleep > 0) is not named
+
+
+async def test_what_moves_money_back_or_out_goes_with_the_money(tmp_path: Path) -> None:
+    """Requirement 143: financial events first; a refund, a payout and what it settled are no matter of support."""
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
+        live_and_pay_out(one)
+        await settle(one)
+
+        def walked(**scope: object) -> dict[ReplayClass, int]:
+            counted = dict(one.hub.recovery.count_replay(scoped(**scope)).classes)
+            return {name: count for name, count in counted.items() if count}
+
+        for kind in ("refund.created", "payout.paid", "payout.settled", "charge.dispute.created"):
+            assert walked(event_type=kind).keys() == {ReplayClass.MONEY}, kind
+        assert walked(event_type="customer.created").keys() == {ReplayClass.SUPPORT}
