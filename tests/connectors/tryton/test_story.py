@@ -125,7 +125,7 @@ async def trial_balance(rpc: Rpc) -> dict[str, int]:
     """What Tryton has on its accounts, debits less credits, in cents; accounts at zero are left out."""
     fields = ["debit", "credit", "account.code", "move.state"]
     lines = await rpc.find("account.move.line", [], fields, context=BOOKS, limit=None)
-    assert {line["move."]["state"] for line in lines} == {"posted"}
+    assert {line["move."]["state"] for line in lines} <= {"posted"}  # nothing at all in a new company
     found: dict[str, int] = {}
     for line in lines:
         code = line["account."]["code"]
