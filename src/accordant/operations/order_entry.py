@@ -14,19 +14,18 @@ from accordant.canonical.refs import ExternalRef
 from accordant.governance.decide import Switches
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, RejectedError
-from accordant.kernel.hashing import digest, fingerprint
+from accordant.kernel.hashing import fingerprint
 from accordant.kernel.ids import derived_id
 from accordant.kernel.money import Money
 from accordant.ledger.chart import Use
 from accordant.ledger.compose import Books, Refusal, Request, compose
-from accordant.ledger.documents import document_of
-from accordant.ledger.entries import Cause, JournalEntry, encode_entry
+from accordant.ledger.entries import Cause, JournalEntry
 from accordant.ledger.patterns import Leg
 from accordant.ledger.setting import books_of
-from accordant.pipeline.bookkeep import Ledger
+from accordant.pipeline.bookkeep import Ledger, lay_entry
 from accordant.pipeline.plan import Rulebook, plan
-from accordant.pipeline.workbench import LaidDocument, Workbench
-from accordant.ports.books import KeptEntry, KeptPosting, PostingState
+from accordant.pipeline.workbench import Workbench
+from accordant.ports.books import KeptPosting, PostingState
 from accordant.ports.state import ConcurrentChange, State
 
 KEY_LENGTH_MAX = 200
@@ -167,7 +166,8 @@ class EntryDesk:
         root_id: str, asked: str, by: str,
     ) -> None:  # fmt: skip
         books, version = bench.changes.books, rulebook.version
-        books.entries.append(KeptEntry(entry=entry, root_id=root_id, bill=None, charter=version, cause=None))
+        assert rulebook.ledger is not None  # noqa: S101  it was composed by it; said for the type checker
+        lay_entry(bench, rulebook.ledger, entry, root_id=root_id, system=order.system, told={"ordered_by": by})
         books.postings.append(
             KeptPosting(
                 event=entry.cause.event,
@@ -184,23 +184,6 @@ class EntryDesk:
                 charter=version,
                 cause=None,
             )
-        )
-        document = document_of(entry)
-        bench.documents.append(LaidDocument(document=document, system=order.system, root_id=root_id, cause=None))
-        bench.note(
-            "books.entry.posted",
-            entry.id,
-            None,
-            {
-                "event": entry.cause.event,
-                "subject": entry.cause.subject,
-                "rule": RULE,
-                "posted_on": entry.posted_on.isoformat(),
-                "total": str(Money(entry.total_minor, entry.currency)),
-                "digest": digest(encode_entry(entry)).hex(),
-                "charter": version,
-                "ordered_by": by,
-            },
         )
 
 

@@ -9,16 +9,15 @@ from datetime import date, timedelta
 
 import msgspec
 
-from accordant.kernel.hashing import digest, fingerprint
-from accordant.kernel.money import Money
+from accordant.kernel.hashing import fingerprint
 from accordant.ledger.compose import Books, Refusal, Request, compose
-from accordant.ledger.documents import document_of
-from accordant.ledger.entries import Cause, JournalEntry, encode_entry
+from accordant.ledger.entries import Cause, JournalEntry
 from accordant.ledger.patterns import Leg, revenue_recognised
 from accordant.ledger.schedule import earned_before, in_books
+from accordant.pipeline.bookkeep import lay_entry
 from accordant.pipeline.plan import Rulebook
-from accordant.pipeline.workbench import LaidDocument, Workbench
-from accordant.ports.books import KeptEntry, KeptRecognition, KeptSchedule, ScheduleAdvance
+from accordant.pipeline.workbench import Workbench
+from accordant.ports.books import KeptRecognition, KeptSchedule, ScheduleAdvance
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,7 +54,9 @@ def recognise_batch(
             return Batch(refusals=entry)
         made[currency] = entry
     for entry in made.values():
-        _lay_entry(entry, bench, rulebook, system=system, lines=len(due))
+        assert rulebook.ledger is not None  # noqa: S101  the books are its own; said for the type checker
+        root_id = f"books/{entry.legal_entity}"
+        lay_entry(bench, rulebook.ledger, entry, root_id=root_id, system=system, told={"lines": len(due)})
     for one in earned:
         _lay_progress(one, bench, after_on=after_on, month_on=month_on, made=made)
     if not made:
@@ -120,28 +121,6 @@ def _legs(product: str | None, books_minor: int, minor: int, *, is_foreign: bool
     if not is_foreign:
         return legs
     return [msgspec.structs.replace(leg, original=minor if leg.use.role.value != "revenue" else -minor) for leg in legs]
-
-
-def _lay_entry(entry: JournalEntry, bench: Workbench, rulebook: Rulebook, *, system: str, lines: int) -> None:
-    root_id = f"books/{entry.legal_entity}"
-    kept = KeptEntry(entry=entry, root_id=root_id, bill=None, charter=rulebook.version, cause=None)
-    bench.changes.books.entries.append(kept)
-    bench.documents.append(LaidDocument(document=document_of(entry), system=system, root_id=root_id, cause=None))
-    bench.note(
-        "books.entry.posted",
-        entry.id,
-        None,
-        {
-            "event": entry.cause.event,
-            "subject": entry.cause.subject,
-            "rule": entry.cause.rule,
-            "posted_on": entry.posted_on.isoformat(),
-            "total": str(Money(entry.total_minor, entry.currency)),
-            "digest": digest(encode_entry(entry)).hex(),
-            "charter": rulebook.version,
-            "lines": lines,
-        },
-    )
 
 
 def _lay_progress(

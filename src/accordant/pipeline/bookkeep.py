@@ -205,6 +205,45 @@ def _prices_named(objects: Mapping[ExternalRef, Entity]) -> set[tuple[str, str]]
     }
 
 
+def lay_entry(
+    bench: Workbench,
+    ledger: Ledger,
+    entry: JournalEntry,
+    *,
+    root_id: str,
+    system: str,
+    bill: str | None = None,
+    cancelled: JournalEntry | None = None,
+    cause: int | None = None,
+    told: Mapping[str, str | int] | None = None,
+) -> None:
+    """Lay an entry on the bench with its line of the trail, and its document where some ERP is told.
+
+    ``cancelled`` is the entry it reverses; ``told`` is what its line says besides.
+    """
+    bench.changes.books.entries.append(
+        KeptEntry(entry=entry, root_id=root_id, bill=bill, charter=ledger.charter, cause=cause)
+    )
+    if ledger.is_told:
+        document = document_of(entry, cancelled)
+        bench.documents.append(LaidDocument(document=document, system=system, root_id=root_id, cause=cause))
+    bench.note(
+        "books.entry.reversed" if entry.reverses is not None else "books.entry.posted",
+        entry.id,
+        cause,
+        {
+            "event": entry.cause.event,
+            "subject": entry.cause.subject,
+            "rule": entry.cause.rule,
+            "posted_on": entry.posted_on.isoformat(),
+            "total": str(Money(entry.total_minor, entry.currency)),
+            "digest": digest(encode_entry(entry)).hex(),
+            "charter": ledger.charter,
+            **(told or {}),
+        },
+    )
+
+
 class _Desk:
     """Lays outcomes on the bench where they differ from what the books hold."""
 
@@ -227,18 +266,16 @@ class _Desk:
         cause = old.cause if old is not None else self._told[event.id].cause
         for entry in outcome.fresh:
             self._entries[entry.id] = entry
-            self._books.entries.append(
-                KeptEntry(
-                    entry=entry,
-                    root_id=root_id,
-                    bill=None if outcome.bill is None else str(outcome.bill),
-                    charter=self._ledger.charter,
-                    cause=cause,
-                )
+            lay_entry(
+                self._bench,
+                self._ledger,
+                entry,
+                root_id=root_id,
+                system=event.subject.system,
+                bill=None if outcome.bill is None else str(outcome.bill),
+                cancelled=None if entry.reverses is None else self._entries[entry.reverses],
+                cause=cause,
             )
-            self._tell_entry(entry, cause)
-            if self._ledger.is_told:
-                self._lay_document(entry, root_id, event.subject.system, cause)
         if outcome.entry is None and not outcome.refusals and old is None:
             return
         kept = KeptPosting(
@@ -313,27 +350,6 @@ class _Desk:
                 # was earned before it was billed is recognised with the bill.
                 next_on=max(first, bill.booked_on),
             )
-        )
-
-    def _lay_document(self, entry: JournalEntry, root_id: str, system: str, cause: int | None) -> None:
-        cancelled = None if entry.reverses is None else self._entries[entry.reverses]
-        document = document_of(entry, cancelled)
-        self._bench.documents.append(LaidDocument(document=document, system=system, root_id=root_id, cause=cause))
-
-    def _tell_entry(self, entry: JournalEntry, cause: int | None) -> None:
-        self._bench.note(
-            "books.entry.reversed" if entry.reverses is not None else "books.entry.posted",
-            entry.id,
-            cause,
-            {
-                "event": entry.cause.event,
-                "subject": entry.cause.subject,
-                "rule": entry.cause.rule,
-                "posted_on": entry.posted_on.isoformat(),
-                "total": str(Money(entry.total_minor, entry.currency)),
-                "digest": digest(encode_entry(entry)).hex(),
-                "charter": self._ledger.charter,
-            },
         )
 
     def _tell_posting(self, kept: KeptPosting) -> None:
