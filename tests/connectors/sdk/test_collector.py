@@ -19,7 +19,8 @@ SPAN = Span(correlation="ab" * 16, id="cd" * 8, parent=None, name="event", began
 @pytest.fixture
 def sender(monkeypatch: pytest.MonkeyPatch) -> SpanSender:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://{HOST}:{free_port()}")
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    # Longer than the library's longest first pause, 1.2 s: with less it may give up before it says why.
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "2")
     return SpanSender({})
 
 
