@@ -24,6 +24,7 @@ ENTRIES: tuple[tuple[str, str], ...] = (
         r"accordant\.connectors\.\w+\.(inbound|outbound|reader|snapshot|client|errors|simulator|connector)",
         "the registry finds a connector's standard modules through its manifest",
     ),
+    (r"accordant\.connectors\.(netsuite|odoo)", "declared only: the registry reads a manifest, there is no code"),
 )
 
 # Where a vendor may be named outside its folder, and why.

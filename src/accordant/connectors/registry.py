@@ -12,7 +12,7 @@ import msgspec
 from accordant.canonical.charter import Charter, CustomerModel, MappingPart, SeveralCustomers
 from accordant.canonical.refs import EntityKind
 from accordant.connectors.sdk.addresses import AddressPolicy
-from accordant.connectors.sdk.manifest import MANIFEST_NAME, UNSENT, Manifest, load_manifest, load_quality
+from accordant.connectors.sdk.manifest import MANIFEST_NAME, UNSENT, Declaration, Manifest, load_manifest, load_quality
 from accordant.connectors.sdk.tiers import tier_of
 from accordant.governance.findings import ConnectorFacts
 from accordant.governance.phases import Tier
@@ -42,22 +42,23 @@ class MakeOutbound(Protocol):
 
 
 class Connector(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connector offers; a part it does not have is None. ``tier`` is what its scorecard earned.
+    """What a connector offers; a part it does not have is None, and one that is only declared has none.
 
+    ``tier`` is what its scorecard earned.
     ``matchable`` are the objects whose records tell whose they are: they can be searched and read whole.
     ``reader_needs`` is the setting without which there is no reader.
     """
 
     manifest: Manifest
     tier: Tier
-    inbound: Callable[[Settings], Inbound] | None
-    webhook_secrets: Callable[[Settings], tuple[bytes, ...]] | None
-    reader: MakeReader | None
-    reader_needs: str
-    outbound: MakeOutbound | None
-    matchable: frozenset[str]
-    default_mappings: Callable[[CustomerModel, SeveralCustomers], tuple[MappingPart, ...]] | None
-    default_ownership: Callable[[], dict[EntityKind, str]] | None
+    inbound: Callable[[Settings], Inbound] | None = None
+    webhook_secrets: Callable[[Settings], tuple[bytes, ...]] | None = None
+    reader: MakeReader | None = None
+    reader_needs: str = "api_key"
+    outbound: MakeOutbound | None = None
+    matchable: frozenset[str] = frozenset()
+    default_mappings: Callable[[CustomerModel, SeveralCustomers], tuple[MappingPart, ...]] | None = None
+    default_ownership: Callable[[], dict[EntityKind, str]] | None = None
 
 
 @cache
@@ -85,6 +86,16 @@ def connector(name: str, *, where: str) -> Connector:
 def facts_of(connector: Connector) -> ConnectorFacts:
     """What the check of a charter must know of a connector."""
     manifest = connector.manifest
+    if manifest.declared is not None:
+        return ConnectorFacts(
+            name=manifest.name,
+            category=manifest.category,
+            tier=connector.tier,
+            settings=frozenset(setting.name for setting in manifest.settings),
+            secret=frozenset(setting.name for setting in manifest.settings if setting.secret),
+            rate_per_s_max=manifest.limits.rate_per_s_max,
+            declared=_declaration(manifest, manifest.declared),
+        )
     return ConnectorFacts(
         name=manifest.name,
         category=manifest.category,
@@ -99,6 +110,15 @@ def facts_of(connector: Connector) -> ConnectorFacts:
         event_types=frozenset() if manifest.inbound is None else frozenset(manifest.inbound.events),
         rate_per_s_max=manifest.limits.rate_per_s_max,
     )
+
+
+def _declaration(manifest: Manifest, declared: Declaration) -> tuple[str, str]:
+    """What a person is told who names a connector that is only declared: what it could do, and what to do meanwhile."""
+    written = ", ".join(
+        f"{one.name} by {one.natural_key} (class {one.destination_class.value})" for one in manifest.writes
+    )
+    could = f"It would write {written}. " if written else ""
+    return f"{could}{declared.because}", declared.meanwhile
 
 
 def tiers_of(charter: Charter) -> dict[str, Tier]:
@@ -140,10 +160,13 @@ def as_text(settings: Mapping[str, object]) -> dict[str, str]:
 
 
 def _read(folder: Traversable) -> Connector:
+    manifest, tier = load_manifest(folder), tier_of(load_quality(folder))
+    if manifest.declared is not None:
+        return Connector(manifest=manifest, tier=tier)
     module: ModuleType = import_module(f"accordant.connectors.{folder.name}.connector")
     return Connector(
-        manifest=load_manifest(folder),
-        tier=tier_of(load_quality(folder)),
+        manifest=manifest,
+        tier=tier,
         inbound=getattr(module, "inbound", None),
         webhook_secrets=getattr(module, "webhook_secrets", None),
         reader=getattr(module, "reader", None),

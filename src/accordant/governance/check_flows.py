@@ -185,7 +185,9 @@ def _route(where: str, flow: FlowPart, charter: Charter, connectors: Mapping[str
             yield Defect(
                 where=place(where, end),
                 problem=f"The connector {facts.name} cannot be the {end} of a flow.",
-                remedy=f"Choose a system that can be {'read' if end == 'source' else 'written to'}.",
+                remedy=f"Choose a system that can be {'read' if end == 'source' else 'written to'}."
+                if facts.declared is None
+                else f"It is only declared. {facts.declared[1]}",
             )
     if flow.entity not in FACTS:
         yield Defect(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from accordant.canonical.charter import Charter, IntegrationPath, SystemPart
-from accordant.governance.findings import ConnectorFacts, Defect, place
+from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
 
 #: What a secret looks like: keys of payment providers and chat systems, webhook secrets, private keys, tokens, and
 #: addresses that hold a password or are themselves the permission to post.
@@ -106,6 +106,17 @@ def _system(
             problem=f"There is no connector {system.connector!r} for the system {name}.",
             remedy=f"Use one of: {', '.join(sorted(connectors))}.",
         )
+    elif facts.declared is not None:
+        able = sorted(
+            other.name for other in connectors.values() if other.category is facts.category and other.is_target
+        )
+        others = f" Connectors of its kind with code: {', '.join(able)}." if able else ""
+        yield Defect(
+            where=place("systems", name, "connector"),
+            problem=f"The connector {facts.name} is only declared, no code of it runs. {facts.declared[0]}",
+            remedy=f"{name} may stand in the inventory; no flow leads to it or from it. {facts.declared[1]}{others}",
+            severity=Severity.WARNING,
+        )
     if not system.owner.strip():
         yield Defect(
             where=place("systems", name, "owner"),
@@ -118,7 +129,7 @@ def _system(
             problem=f"At {system.rate_per_s} calls a second {name} would never be called.",
             remedy="Give a whole number of calls per second, at least 1; pause a flow to stop its calls.",
         )
-    elif facts is not None and system.rate_per_s > facts.rate_per_s_max:
+    elif facts is not None and facts.declared is None and system.rate_per_s > facts.rate_per_s_max:
         yield Defect(
             where=place("systems", name, "rate_per_s"),
             problem=f"{system.rate_per_s} calls a second are more than {system.connector} allows.",

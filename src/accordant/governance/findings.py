@@ -26,7 +26,8 @@ class ConnectorFacts(msgspec.Struct, frozen=True, kw_only=True):
     ``settings`` are all it knows, ``required`` those it cannot do without, ``secret`` those given by reference.
     ``matchable`` are the objects whose records tell whose they are and can all be read.
     ``signing`` is the setting that holds the webhook secret, None where nothing is received; ``event_types`` are those
-    that are understood. Units: calls per second.
+    that are understood. ``declared`` of a connector without code: what it could do and why it does not, and what to do
+    meanwhile. Units: calls per second.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ConnectorFacts(msgspec.Struct, frozen=True, kw_only=True):
     matchable: frozenset[str] = frozenset()
     event_types: frozenset[str] = frozenset()
     rate_per_s_max: int
+    declared: tuple[str, str] | None = None
 
 
 class Severity(StrEnum):

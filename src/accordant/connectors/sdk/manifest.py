@@ -133,8 +133,18 @@ class SensitiveField(_Strict, frozen=True, kw_only=True):
     reason: str
 
 
+class Declaration(_Strict, frozen=True, kw_only=True):
+    """Why a connector has no code yet, and how its system is reached meanwhile: whole sentences for the reader."""
+
+    because: str
+    meanwhile: str
+
+
 class Manifest(_Strict, frozen=True, kw_only=True):
-    """What a connector is; the connection form, the docs page and the capability checks are made from it."""
+    """What a connector is; the connection form, the docs page and the capability checks are made from it.
+
+    With ``declared`` it says what the vendor offers, and nothing of this package calls it.
+    """
 
     name: str
     title: str
@@ -150,6 +160,7 @@ class Manifest(_Strict, frozen=True, kw_only=True):
     reads: tuple[ReadObject, ...] = ()
     writes: tuple[WriteObject, ...] = ()
     sensitive: tuple[SensitiveField, ...] = ()
+    declared: Declaration | None = None
 
 
 class Standing(StrEnum):

@@ -1,0 +1,1 @@
+"""NetSuite, declared only: what it offers, and no code that calls it (docs/decisions)."""

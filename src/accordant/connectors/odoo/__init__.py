@@ -1,0 +1,1 @@
+"""Odoo, declared only: what it offers, and no code that calls it (docs/decisions)."""
