@@ -295,7 +295,7 @@ class Hub:
         return write_rulebook(charter, registry.tiers_of(charter), self.shapes.shapes())
 
     def _connect(self, name: str, system: SystemPart, environment: Mapping[str, str]) -> None:
-        """Build the halves of one system that its settings allow: without an API key it is only listened to."""
+        """Build the halves of one system: no writer where no flow leads, no reader without an API key."""
         connector = registry.connector(system.connector, where=f"systems.{name}")
         resolved = resolve_secrets(dict(system.settings), environment, f"systems.{name}.settings")
         settings = registry.as_text(resolved if isinstance(resolved, dict) else {})
@@ -310,7 +310,7 @@ class Hub:
             )
         if connector.reader is not None and connector.reader_needs in settings:
             self.readers[name] = connector.reader(settings, self.clock, system=name, addresses=addresses)
-        if connector.outbound is not None:
+        if connector.outbound is not None and any(flow.target == name for flow in self.charter.flows):
             self.outbounds[name] = connector.outbound(
                 settings, self.clock, rate_per_s=float(system.rate_per_s), addresses=addresses
             )

@@ -123,6 +123,8 @@ class RefusalClass(StrEnum):
 
 #: A target's refusal of an idempotency key that it knows from another request: no try of ours may ever cause it.
 KEY_REUSED = "KEY_REUSED"
+#: A target gives under this key, again and again, the failure of an earlier request: only another key can do anything.
+KEY_SPENT = "KEY_SPENT"
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from accordant.canonical.intents import (
+    KEY_SPENT,
     AlreadyApplied,
     Applied,
     RefusalClass,
@@ -143,8 +144,13 @@ class View:
                 return Settled(outcome=Uncertain(message), is_final=True)
             case Uncertain() if request is not None:
                 return Settled(outcome=outcome, is_final=self._is_at_most_once)
+            case Refused(code=code) if code == KEY_SPENT and request is not None:
+                kept = msgspec.structs.replace(request, idempotency_key="")
             case Refused(cause=RefusalClass.TRANSIENT):
                 return Settled(outcome=outcome)
+            case Refused() if request is not None and self._protocol.key_life is not None:
+                # Its key stands for this refusal from now on: what a person has put right goes out under another.
+                kept = msgspec.structs.replace(request, answered_at=self.now)
             case Refused():
                 kept = before if before is not None and before.answered_at is not None else None
             case None if request is not None:

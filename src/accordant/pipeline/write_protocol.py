@@ -72,7 +72,7 @@ def _unseen(
     protocol: WriteProtocol, sent: SentRequest | None, leased: LeasedIntent, waited: timedelta, now: datetime
 ) -> Step:
     """Not found, which says nothing while a request may not have come to light."""
-    if sent is None or waited > protocol.settles_after:
+    if sent is None or waited > protocol.settles_after or _was_refused(sent):
         return Go()
     is_ours = sent.answered_at is None and sent.intent_id == leased.intent.id
     if is_ours and protocol.key_life is not None and _is_trusted(protocol, sent, now):
@@ -111,14 +111,15 @@ def request_for(
 ) -> SentRequest:
     """The request that is about to go out, as it is remembered: its key is never one of another content (EF4).
 
-    The same content for the same intent keeps its key as long as the target knows it; past that, and after a restore
-    (``epoch`` counts them), it gets the next.
+    The same content for the same intent keeps its key until it is answered and as long as the target knows it; past
+    that, and after a restore (``epoch`` counts them), it gets the next: under a key that was answered a target only
+    repeats itself.
     """
     intent = leased.intent
     content = fingerprint({"key": intent.key, "id": target_id, "fields": fields})
     is_again = sent is not None and (sent.intent_id, sent.fingerprint) == (intent.id, content)
-    if sent is not None and is_again and _is_trusted(protocol, sent, now):
-        return msgspec.structs.replace(sent, sent_at=now, answered_at=None)
+    if sent is not None and is_again and sent.answered_at is None and _is_trusted(protocol, sent, now):
+        return msgspec.structs.replace(sent, sent_at=now)
     generation = sent.generation + 1 if sent is not None and is_again else 0
     return SentRequest(
         record=record,
@@ -133,10 +134,17 @@ def request_for(
 
 
 def _is_trusted(protocol: WriteProtocol, sent: SentRequest, now: datetime) -> bool:
-    """Whether the target still knows the key for certain."""
+    """Whether the target still knows the key for certain, and may do something under it."""
+    if not sent.idempotency_key:
+        return False
     if protocol.key_life is None:
         return True
     return timedelta() <= now - sent.first_sent_at < protocol.key_life - KEY_MARGIN
+
+
+def _was_refused(sent: SentRequest) -> bool:
+    """Whether the target has said no to it: then there is nothing that could come to light."""
+    return sent.answered_at is not None and sent.target_id is None
 
 
 def _key(base: str, content: str, epoch: int, generation: int) -> str:

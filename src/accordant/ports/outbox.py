@@ -36,7 +36,9 @@ class SentRequest(msgspec.Struct, frozen=True, kw_only=True):
     """The last request for a record of a target that cannot be asked at once what became of it (classes B, D, E).
 
     ``record`` is ``target:object/key``. ``answered_at`` None: what became of it is not known. ``target_id`` is the
-    target's own id of the record, once it was told. ``generation`` counts keys for one and the same content.
+    target's own id of the record, once it was told; answered without one, it was refused and made nothing.
+    ``generation`` counts keys for one and the same content. ``idempotency_key`` is empty once it is good for nothing:
+    the target has kept a failure under it.
     """
 
     record: str

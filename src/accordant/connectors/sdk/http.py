@@ -60,7 +60,7 @@ PUBLIC_ONLY = AddressPolicy()
 
 
 class HttpAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back: any status but 401, 429, 3xx and 5xx, which are raised. Header names are lower case."""
+    """What came back: any status but 401, 429 and 3xx, and 5xx unless asked for. Header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -146,11 +146,13 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         writes: bool | None = None,
         correlation_id: str = "",
+        gives_failures: bool = False,
     ) -> HttpAnswer:
         """Make one call. ``path`` starts with ``/``, percent-encoded, under the base address; it may hold a query.
 
         ``writes`` says whether the call changes anything (default: every method but GET and HEAD). A call that only
         reads is repeated a few times; a write is sent once, or once more after a 401, which proves that it was refused.
+        ``gives_failures``: an answer of 5xx is given back, for a caller who knows what its headers say of the write.
 
         Raises: RateLimited (429, or our own rate is used up for longer than QUEUE_S_MAX), TargetUnavailable (nothing
         was sent, or the call only reads), WriteForbidden (nothing was sent: the policy changed while a write waited for
@@ -164,6 +166,7 @@ class HttpClient:
             content_type=content_type,
             headers=self._call_headers(headers, content_type, correlation_id),
             writes=method not in {"GET", "HEAD"} if writes is None else writes,
+            gives_failures=gives_failures,
         )
         attempts = 1 if call.writes else self._read_attempts_max
         for attempt in range(1, attempts + 1):
@@ -210,6 +213,8 @@ class HttpClient:
     def _judge_status(self, call: _Call, answer: HttpAnswer) -> None:
         if answer.status == 429:
             raise RateLimited(f"{self._host} asks to be called less often (429).", retry_after_s=self._pause(answer))
+        if answer.status >= 500 and call.gives_failures:
+            return
         if answer.status >= 500 or 300 <= answer.status < 400:
             raise self._failure(call, f"answered with status {answer.status}", sent=True, pause=self._pause(answer))
 
@@ -323,6 +328,7 @@ class _Call:
     content_type: str | None
     headers: Mapping[str, str]
     writes: bool
+    gives_failures: bool
 
 
 async def _note_sent(

@@ -4,20 +4,29 @@ Guarantees that a setting that is missing or does not fit is named with its reme
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from importlib.resources import files
 
 from accordant.canonical.refs import EntityKind
 from accordant.connectors.sdk.addresses import AddressPolicy
-from accordant.connectors.sdk.http import PUBLIC_ONLY, HttpClient, Recorder
+from accordant.connectors.sdk.http import DEFAULT_TIMEOUTS, PUBLIC_ONLY, HttpClient, Recorder, Timeouts
+from accordant.connectors.sdk.manifest import load_manifest
+from accordant.connectors.stripe.calls import Calls
 from accordant.connectors.stripe.inbound import StripeInbound
+from accordant.connectors.stripe.outbound import StripeOutbound
 from accordant.connectors.stripe.reader import API_VERSION, StripeReader
+from accordant.connectors.stripe.subscriptions import PRORATIONS
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError
 
 API_BASE = "https://api.stripe.com"
 RATE_LIVE_PER_S = 80.0  # of Stripe's 100, so that people and other programs can go on
 RATE_TEST_PER_S = 20.0  # of 25
-SETTINGS = frozenset(("api_key", "webhook_secrets", "api_base", "live_mode", "api_version"))
+SETTINGS = frozenset(("api_key", "webhook_secrets", "api_base", "live_mode", "api_version", "proration_behavior"))
+#: Objects whose records tell whose they are.
+MATCHABLE = frozenset({"customer"})
+_PACKAGE = "accordant.connectors.stripe"
 _SECRET_LENGTH_MIN = 16
 
 
@@ -58,23 +67,74 @@ def reader(
     recorder: Recorder | None = None,
 ) -> StripeReader:
     """The reader. ``system`` is the connection's name in the charter. Raises: SettingInvalid, AddressForbidden."""
-    _check_names(settings)
-    live = _live(settings)
-    http = HttpClient(
-        settings.get("api_base") or API_BASE,
-        clock=clock,
-        rate_per_s=RATE_LIVE_PER_S if live else RATE_TEST_PER_S,
-        headers={"Authorization": f"Bearer {_api_key(settings, live=live)}", "Accept": "application/json"},
+    rate = RATE_LIVE_PER_S if _live(settings) else RATE_TEST_PER_S
+    http = _http(settings, clock, rate_per_s=rate, addresses=addresses, recorder=recorder)
+    return StripeReader(http, system=system, clock=clock, api_version=_version(settings))
+
+
+def outbound(
+    settings: Mapping[str, str],
+    clock: Clock,
+    *,
+    rate_per_s: float = RATE_TEST_PER_S,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    addresses: AddressPolicy = PUBLIC_ONLY,
+    recorder: Recorder | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> StripeOutbound:
+    """The outbound half of one connection; makes no call. Raises: SettingInvalid, AddressForbidden."""
+    http = _http(
+        settings,
+        clock,
+        rate_per_s=rate_per_s,
         addresses=addresses,
         recorder=recorder,
+        timeouts=timeouts,
+        sleep=sleep,
     )
+    proration = settings.get("proration_behavior", "").strip()
+    if proration and proration not in PRORATIONS:
+        raise SettingInvalid(
+            f"The setting proration_behavior of a Stripe connection holds {proration[:40]!r}.",
+            remedy=f"Choose {', '.join(PRORATIONS)}; without it no line of a subscription is changed.",
+        )
+    protocols = {part.name: part.protocol for part in load_manifest(files(_PACKAGE)).writes}
+    calls = Calls(http, api_version=_version(settings))
+    return StripeOutbound(calls=calls, protocols=protocols, clock=clock, proration=proration)
+
+
+def _http(
+    settings: Mapping[str, str],
+    clock: Clock,
+    *,
+    rate_per_s: float,
+    addresses: AddressPolicy,
+    recorder: Recorder | None,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> HttpClient:
+    _check_names(settings)
+    key = _api_key(settings, live=_live(settings))
+    return HttpClient(
+        settings.get("api_base") or API_BASE,
+        clock=clock,
+        rate_per_s=rate_per_s,
+        headers={"Authorization": f"Bearer {key}", "Accept": "application/json"},
+        addresses=addresses,
+        recorder=recorder,
+        timeouts=timeouts,
+        sleep=sleep,
+    )
+
+
+def _version(settings: Mapping[str, str]) -> str:
     version = settings.get("api_version") or API_VERSION
     if not (version.isascii() and version.isprintable() and version[:4].isdigit()):
         raise SettingInvalid(
             f"The setting api_version of a Stripe connection holds {version[:40]!r}.",
             remedy=f"Stripe's versions read like {API_VERSION}; leave it out to use that one.",
         )
-    return StripeReader(http, system=system, clock=clock, api_version=version)
+    return version
 
 
 def _api_key(settings: Mapping[str, str], *, live: bool) -> str:
@@ -82,7 +142,7 @@ def _api_key(settings: Mapping[str, str], *, live: bool) -> str:
     if not key:
         raise SettingInvalid(
             "The setting api_key of a Stripe connection is missing.",
-            remedy="Create a restricted key that may only read, and put a reference to it here.",
+            remedy="Create a restricted key that may read, and write what flows into Stripe; refer to it here.",
         )
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise SettingInvalid("The setting api_key of a Stripe connection holds letters that no key has.")

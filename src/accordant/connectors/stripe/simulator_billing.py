@@ -50,9 +50,13 @@ class Billing:
         trial_end: int | None = None,
         coupon: Record | None = None,
         payment_behavior: str = "allow_incomplete",
+        prorates: bool = True,
         given: Mapping[str, Any] | None = None,
     ) -> Record:
-        """Start a subscription and bill its first period. Raises a 402 with `error_if_incomplete` and no money."""
+        """Start a subscription and bill its first period. Raises a 402 with `error_if_incomplete` and no money.
+
+        One that began earlier (`backdate_start_date`) is billed for the time since, unless nothing is prorated.
+        """
         book, given = self.book, given or {}
         currency = self._one_currency(customer, items)
         subscription_id = book.new_id("sub")
@@ -73,7 +77,7 @@ class Billing:
         self._first_period(subscription, trial_end)
         if coupon is not None:
             self.discounts.give(subscription, coupon, says=False)
-        first = self._first_invoice(subscription, customer)
+        first = self._first_invoice(subscription, customer, prorates=prorates)
         book.say("customer.subscription.created", subscription)
         if customer["currency"] is None:
             book.change(customer, "customer.updated", currency=currency)
@@ -128,11 +132,12 @@ class Billing:
             subscription["current_period_end"] = self._boundary_after(subscription, now)
         self._plan_renewal(subscription)
 
-    def _first_invoice(self, subscription: Record, customer: Record) -> Record:
+    def _first_invoice(self, subscription: Record, customer: Record, *, prorates: bool) -> Record:
         trial = subscription["status"] == "trialing"
-        invoice = self._invoice(
-            subscription, customer, "subscription_create", self.lines_of(subscription, free=trial, pending=False)
-        )
+        lines = self.lines_of(subscription, free=trial, pending=False)
+        if prorates and not trial:
+            lines = self._lines_since(subscription) + lines
+        invoice = self._invoice(subscription, customer, "subscription_create", lines)
         if not trial:
             self.book.at(self.book.now + INCOMPLETE_S, lambda: self._expire_incomplete(subscription, invoice))
         return invoice
@@ -190,6 +195,30 @@ class Billing:
             subscription_id=subscription["id"],
             subscription_item_id=item["id"],
         )
+
+    def _lines_since(self, subscription: Record) -> list[Record]:
+        """What the time between a start in the past and now would have cost, by the second of the period before."""
+        start, now = subscription["start_date"], self.book.now
+        lines = []
+        for item in subscription["items"]["data"] if start < now else ():
+            price, quantity = item["price"], item["quantity"]
+            span = subscription["current_period_end"] - subscription["current_period_start"]
+            lines.append(
+                shapes.line_item(
+                    self.book.new_id("il"),
+                    amount=(price["unit_amount"] * quantity * (now - start) + span // 2) // span,
+                    currency=price["currency"],
+                    description=f"Time on {quantity} × {self._name_of(price)} before today",
+                    start=start,
+                    end=now,
+                    price_record=price,
+                    quantity=quantity,
+                    subscription_id=subscription["id"],
+                    subscription_item_id=item["id"],
+                    proration=True,
+                )
+            )
+        return lines
 
     def _name_of(self, price: Record) -> str:
         found = self.book.table("product").get(price["product"])

@@ -6,6 +6,7 @@ It reads parameters and calls the state machine; no rule of billing lives here. 
 from collections.abc import Callable
 from typing import Any
 
+from accordant.connectors.stripe import simulator_searching as searching
 from accordant.connectors.stripe import simulator_shapes as shapes
 from accordant.connectors.stripe.simulator_account import SimulatedAccount
 from accordant.connectors.stripe.simulator_events import Deliveries
@@ -117,6 +118,8 @@ class Commands:
         }
         if given.has("address"):
             fields["address"] = shapes.address(given.table("address").tree)
+        if given.has("preferred_locales"):
+            fields["preferred_locales"] = given.words("preferred_locales")
         if given.has("metadata"):
             fields["metadata"] = given.metadata(customer["metadata"])
         if given.has("balance"):
@@ -125,6 +128,7 @@ class Commands:
         if method is not None:
             self.book.get("payment_method", method, param="invoice_settings[default_payment_method]")
             fields["invoice_settings"] = {**customer["invoice_settings"], "default_payment_method": method}
+        searching.note_change(self.book, customer)
         self.book.change(customer, "customer.updated", **fields)
         return customer
 
@@ -254,6 +258,8 @@ class Commands:
         names = ("collection_method", "description", "default_payment_method")
         fields: dict[str, Any] = {name: given.text(name) for name in names}
         fields |= {"days_until_due": given.integer("days_until_due"), "metadata": given.metadata({})}
+        fields["cancel_at_period_end"] = given.flag("cancel_at_period_end") or False
+        fields["backdate_start_date"] = self._backdated(given)
         if fields["collection_method"] == "send_invoice" and fields["days_until_due"] is None:
             raise SimulatedRefusal(400, "`days_until_due` is needed with send_invoice.", param="days_until_due")
         return self.billing.subscribe(
@@ -262,8 +268,16 @@ class Commands:
             trial_end=self._trial_end(given),
             coupon=self._coupon(given),
             payment_behavior=given.text("payment_behavior") or "allow_incomplete",
+            prorates=self._proration(given) != "none",
             given=fields,
         )
+
+    def _backdated(self, given: Params) -> int | None:
+        """When it began, if that is past; what it would have cost since is billed unless prorations are off."""
+        began = given.integer("backdate_start_date")
+        if began is not None and began > self.book.now:
+            raise SimulatedRefusal(400, "The start date must be in the past.", param="backdate_start_date")
+        return began
 
     def _trial_end(self, given: Params) -> int | None:
         if given.text("trial_end") == "now":
@@ -279,6 +293,12 @@ class Commands:
 
     def update_subscription(self, one: str, given: Params) -> Record:
         subscription = self.book.get("subscription", one)
+        searching.note_change(self.book, subscription)
+        if subscription["status"] == "canceled" and given.tree.keys() <= {"metadata", "expand"}:
+            # All that an ended one still takes.
+            changed = given.metadata(subscription["metadata"])
+            self.book.change(subscription, "customer.subscription.updated", metadata=changed)
+            return subscription
         fields: dict[str, Any] = {
             name: given.text(name)
             for name in ("description", "default_payment_method", "collection_method")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from accordant.connectors.stripe.simulator_account import SimulatedAccount
 from accordant.connectors.stripe.simulator_params import Params
+from accordant.connectors.stripe.simulator_searching import SEARCHED, Searching
 from accordant.connectors.stripe.simulator_state import EVENT_WINDOW_S, Record, SaidEvent, SimulatedRefusal
 from accordant.connectors.stripe.simulator_versions import render
 
@@ -108,6 +109,7 @@ class Reading:
     def __init__(self, account: SimulatedAccount) -> None:
         self.account = account
         self.book = account.book
+        self.searching = Searching(account.book)
 
     # single objects
 
@@ -191,6 +193,8 @@ class Reading:
         url = "/" + path.strip("/")
         if parts == ["events"]:
             return self._event_page(given, url)
+        if len(parts) == 2 and parts[1] == "search" and parts[0] in SEARCHED:
+            return self._found(KINDS[parts[0]], given, version, url)
         if len(parts) == 3:
             return self._nested(parts, given, version, url)
         kind = KINDS.get(parts[0]) if len(parts) == 1 else None
@@ -208,6 +212,18 @@ class Reading:
         inside = [path.removeprefix("data.") for path in given.words("expand")]
         data = [self.shown(record, version, inside) for record in found]
         return {"object": "list", "data": data, "has_more": has_more, "url": url}
+
+    def _found(self, kind: str, given: Params, version: str, url: str) -> Record:
+        unknown = set(given.tree) - {"query", "limit", "page", "expand"}
+        if unknown:
+            name = min(unknown)
+            raise SimulatedRefusal(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
+        limit, page = given.integer("limit") or 10, given.integer("page") or 0
+        found = self.searching.search(kind, given.needed("query"))
+        part = found[page * limit : (page + 1) * limit]
+        more = len(found) > (page + 1) * limit
+        answer = self._listed(part, given, version, url, has_more=more)
+        return {**answer, "object": "search_result", "next_page": str(page + 1) if more else None}
 
     def _nested(self, parts: list[str], given: Params, version: str, url: str) -> Record | None:
         if parts[0] in ("invoices", "credit_notes") and parts[2] == "lines":
