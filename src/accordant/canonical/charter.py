@@ -266,9 +266,9 @@ class SchedulesPart(_Part, frozen=True, kw_only=True):
 
     ``reconcile`` compares what changed since the last comparison, ``reconcile_whole`` every record of each flow.
     ``checkpoint`` verifies the trail up to its head and notes the head. ``sweep`` fetches events that were never
-    delivered, ``settlement`` what each payout settled; ``silence`` asks after types of event that are delivered less
-    often than usual. ``movements`` counts how recurring revenue moved, for whoever has it mapped. ``books`` posts what
-    was held and can be posted now.
+    delivered, ``fetch`` asks systems that send nothing by themselves what changed there, ``settlement`` what each
+    payout settled; ``silence`` asks after types of event that are delivered less often than usual. ``movements`` counts
+    how recurring revenue moved, for whoever has it mapped. ``books`` posts what was held and can be posted now.
     """
 
     reconcile: str | None = "0 3 * * mon-sat"
@@ -276,6 +276,7 @@ class SchedulesPart(_Part, frozen=True, kw_only=True):
     drift: str | None = "0 5 * * *"
     checkpoint: str | None = "30 5 * * *"
     sweep: str | None = "*/15 * * * *"
+    fetch: str | None = "*/2 * * * *"
     settlement: str | None = "40 * * * *"
     silence: str | None = "20 * * * *"
     movements: str | None = "40 * * * *"

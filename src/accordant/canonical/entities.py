@@ -8,6 +8,7 @@ from datetime import date, datetime
 
 import msgspec
 
+from accordant.canonical.deals import Company, Contact, Opportunity
 from accordant.canonical.documents import LedgerDocument
 from accordant.canonical.refs import EntityKind
 from accordant.kernel.money import Money
@@ -286,6 +287,9 @@ Entity = (
     | BalanceMovement
     | LedgerDocument
     | Receivable
+    | Company
+    | Contact
+    | Opportunity
 )
 
 _ENCODER = msgspec.json.Encoder(order="sorted")

@@ -33,6 +33,8 @@ class EventType(StrEnum):
     PAYOUT_PAID = "payout.paid"
     PAYOUT_FAILED = "payout.failed"
     FEE_CHARGED = "fee.charged"
+    CONTRACT_WON = "contract.won"
+    OPPORTUNITY_CHANGED = "opportunity.changed"
 
 
 class BusinessEvent(msgspec.Struct, frozen=True, kw_only=True):

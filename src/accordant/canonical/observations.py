@@ -28,7 +28,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
     ``root`` is the object whose lane this belongs to (the customer, for everything a customer has; else the object
     itself). ``root_kind`` says what the root is where it is another object. ``observed_at`` is the provider's stamp of
-    a notice, or the moment a reading was asked for.
+    a notice, or the moment a reading was asked for. ``is_copy``: the system holds it for its owner, and tells nothing
+    new where nobody has connected the two.
     """
 
     ref: ExternalRef
@@ -37,6 +38,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     entity: Entity
     observed_at: datetime
     standpoint: Standpoint = Standpoint.NOTICE
+    is_copy: bool = False
 
 
 class Interpreted(msgspec.Struct, frozen=True, tag=True):

@@ -23,6 +23,9 @@ class EntityKind(StrEnum):
     BALANCE_MOVEMENT = "balance_movement"
     LEDGER_DOCUMENT = "ledger_document"
     RECEIVABLE = "receivable"
+    COMPANY = "company"
+    CONTACT = "contact"
+    OPPORTUNITY = "opportunity"
 
 
 class ExternalRef(msgspec.Struct, frozen=True, order=True):

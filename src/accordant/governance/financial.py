@@ -7,7 +7,13 @@ from accordant.canonical.facts import FACTS, FactType
 from accordant.canonical.refs import EntityKind
 
 #: Kinds that are a financial state as a whole; of an account only some facts are.
-FINANCIAL_KINDS = frozenset(EntityKind) - {EntityKind.ACCOUNT, EntityKind.PRODUCT}
+FINANCIAL_KINDS = frozenset(EntityKind) - {
+    EntityKind.ACCOUNT,
+    EntityKind.PRODUCT,
+    EntityKind.COMPANY,
+    EntityKind.CONTACT,
+    EntityKind.OPPORTUNITY,
+}
 
 #: Facts of an account that say whether and what it pays, beside every amount.
 _FINANCIAL_ACCOUNT_FACTS = frozenset(

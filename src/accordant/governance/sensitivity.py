@@ -36,6 +36,21 @@ _PERSONAL: dict[EntityKind, dict[str, Sensitivity]] = {
     },
     EntityKind.INVOICE: {"description": Sensitivity.FREE_TEXT},
     EntityKind.PAYMENT: {"failure_message": Sensitivity.FREE_TEXT},
+    EntityKind.COMPANY: {
+        "name": Sensitivity.NAME,
+        "email": Sensitivity.EMAIL,
+        "phone": Sensitivity.PHONE,
+        "street": Sensitivity.ADDRESS,
+        "city": Sensitivity.ADDRESS,
+        "postcode": Sensitivity.ADDRESS,
+        "custom": Sensitivity.FREE_TEXT,
+    },
+    EntityKind.CONTACT: {
+        "name": Sensitivity.NAME,
+        "email": Sensitivity.EMAIL,
+        "phone": Sensitivity.PHONE,
+    },
+    EntityKind.OPPORTUNITY: {"custom": Sensitivity.FREE_TEXT},
 }
 #: Facts that are text and name nobody. A text fact that is neither here nor above counts as free text.
 _OPEN_TEXT: dict[EntityKind, frozenset[str]] = {

@@ -26,6 +26,9 @@ PREFIX_OF_KIND: dict[EntityKind, str] = {
     EntityKind.BALANCE_MOVEMENT: "bal",
     EntityKind.LEDGER_DOCUMENT: "doc",
     EntityKind.RECEIVABLE: "rcv",
+    EntityKind.COMPANY: "cmp",
+    EntityKind.CONTACT: "con",
+    EntityKind.OPPORTUNITY: "opp",
 }
 
 

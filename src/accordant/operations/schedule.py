@@ -16,6 +16,7 @@ class Work(StrEnum):
     DRIFT = "drift"
     CHECKPOINT = "checkpoint"
     SWEEP = "sweep"
+    FETCH = "fetch"
     SETTLEMENT = "settlement"
     SILENCE = "silence"
     MOVEMENTS = "movements"
@@ -51,6 +52,7 @@ def duties(charter: Charter) -> tuple[Duty, ...]:
             (Work.DRIFT, times.drift),
             (Work.CHECKPOINT, times.checkpoint),
             (Work.SWEEP, times.sweep),
+            (Work.FETCH, times.fetch),
             (Work.SETTLEMENT, times.settlement),
             (Work.SILENCE, times.silence),
             (Work.MOVEMENTS, times.movements),

@@ -25,8 +25,12 @@ OVERLAP = timedelta(hours=1)
 SETTLING = timedelta(minutes=2)
 #: Pages age while they are read, so the oldest hour of the provider's window is not relied on.
 WINDOW_MARGIN = timedelta(hours=1)
+#: The same of a system that delivers nothing: only its clock and ours may differ.
+SETTLING_UNSENT = timedelta(seconds=15)
 #: The span that is gathered before it is stored oldest first, and the most events that are held at once.
 SLICE = timedelta(hours=6)
+#: The same of a system that is asked with few calls, however long the span: a day's allowance may be small.
+SLICE_UNSENT = timedelta(days=7)
 HELD_MAX = 2_000
 _ACCEPT_MAX = 200
 #: How often the whole window is asked for what was not delivered: whatever became visible later than the overlap.
@@ -42,13 +46,18 @@ class SweepCursors(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """What is swept: ``event_types`` are those its connector understands, ``window`` how far back it lists."""
+    """What is swept: ``event_types`` are those its connector understands, ``window`` how far back it lists.
+
+    ``settling`` is what of the latest past is left alone, ``slice`` the span that is asked for at once.
+    """
 
     system: str
     lister: EventLister
     inbound: Inbound
     event_types: Collection[str]
     window: timedelta
+    settling: timedelta = SETTLING
+    slice: timedelta = SLICE
 
 
 class SweepReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,7 +115,7 @@ class Sweep:
         sweep goes on there.
         """
         now = self._clock()
-        until = _whole(now - SETTLING)
+        until = _whole(now - self._source.settling)
         wanted = await self._start(cursors, since, until)
         reach = _whole(now - self._source.window + WINDOW_MARGIN)
         start = max(wanted, reach)
@@ -168,7 +177,7 @@ class Sweep:
         reached: Callable[[datetime], None] | None = None,
     ) -> None:
         """Span by span, oldest first, each span narrowed until what it lacks can be held at once."""
-        width = SLICE
+        widest = width = self._source.slice
         while start < until:
             end = min(start + width, until)
             missing = await self._missing(start, end, undelivered=undelivered, is_last_word=width <= _SECOND)
@@ -178,7 +187,7 @@ class Sweep:
             await self._take_in(missing)
             if reached is not None:
                 await off_loop(partial(reached, end))
-            start, width = end, min(SLICE, width * 2)
+            start, width = end, min(widest, width * 2)
 
     async def _missing(
         self, start: datetime, end: datetime, *, undelivered: bool, is_last_word: bool

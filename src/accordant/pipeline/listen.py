@@ -68,7 +68,8 @@ class Listener:
 
 def _told(entity: Entity, kind: EntityKind, route: Route) -> Mapping[str, WireValue]:
     """What the entity says by itself, as the flow would spell it; what is counted from other entities says nothing."""
-    own = {field.name for field in msgspec.structs.fields(entity)} - {"external_id"}
+    # That a record of it was thrown away there says nothing of the thing itself.
+    own = {field.name for field in msgspec.structs.fields(entity)} - {"external_id", "deleted"}
     facts: dict[str, Fact] = {
         name: value for name in FACTS.get(kind, {}) if name in own and (value := getattr(entity, name)) is not None
     }

@@ -54,8 +54,9 @@ def observations_of(understood: Iterable[Understood]) -> list[Observation]:
 
 def load_for(understood: Iterable[Understood], bench: Workbench) -> None:
     """Fetch, in three reads, everything the observations of a batch touch."""
-    seen = observations_of(understood)
-    bench.load_links({ref for observation in seen for ref in (observation.ref, observation.root)})
+    told = observations_of(understood)
+    bench.load_links({ref for observation in told for ref in (observation.ref, observation.root)})
+    seen = [observation for observation in told if not _is_of_nobody(observation, bench)]
     names = [(_entity_of(observation, bench), _root_of(observation, bench)) for observation in seen]
     bench.load_entities({ref.id for pair in names for ref in pair})
     # The root of a dispute is a payment: it leads on to the account, whose records are to be decided again.
@@ -74,6 +75,8 @@ def register(understood: Understood, bench: Workbench, listener: Listener) -> Do
         return None
     event = understood.event
     for observation in sorted(understood.interpretation.observations, key=_is_part):
+        if _is_of_nobody(observation, bench):
+            continue
         asked = _fold_one(observation, event.seq, bench, listener)
         doubt = doubt or asked
     for happened in understood.interpretation.business_events:
@@ -82,6 +85,11 @@ def register(understood: Understood, bench: Workbench, listener: Listener) -> Do
         root_id = root.id if root is not None else subject.id if subject is not None else str(happened.root)
         bench.changes.business_events.append((event.seq, root_id, happened))
     return doubt
+
+
+def _is_of_nobody(observation: Observation, bench: Workbench) -> bool:
+    """Whether it tells of a copy of something that no owner has told of, as far as anybody knows."""
+    return observation.is_copy and observation.ref not in bench.links
 
 
 def _is_part(observation: Observation) -> bool:

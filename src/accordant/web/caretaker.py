@@ -4,6 +4,7 @@ Every process may run it: a duty is done by whoever takes its lease, and an inci
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
 
@@ -128,8 +129,9 @@ class Caretaker:
                 return await self._drift()
             case Work.CHECKPOINT:
                 return await asyncio.to_thread(self._checkpoint)
-            case Work.SWEEP:
-                return await self._sweep()
+            case Work.SWEEP | Work.FETCH:
+                is_sweep = duty.work is Work.SWEEP
+                return await self._sweep(self._lookout.delivering if is_sweep else self._lookout.silent)
             case Work.SETTLEMENT:
                 return await self._settle()
             case Work.SILENCE:
@@ -162,10 +164,10 @@ class Caretaker:
         done = self._hub.bookkeeper.catch_up()
         return f"{done.posted:,} of {done.tried:,} held events are posted; {done.read:,} of the past were read."
 
-    async def _sweep(self) -> str:
-        """Every system that lists its events; one that cannot be asked does not keep the others from it."""
+    async def _sweep(self, systems: Sequence[str]) -> str:
+        """These systems, each for what it lists; one that cannot be asked does not keep the others from it."""
         told, problems = [], []
-        for system in self._lookout.systems:
+        for system in systems:
             try:
                 report = await self._lookout.sweep(system, actor=ACTOR)
             except AccordantError as error:
@@ -175,7 +177,7 @@ class Caretaker:
             await self._tell_window(report)
         if problems:
             raise SweepIncomplete(" ".join((*problems, *told)))
-        return " ".join(told) or "No system lists its events, or none has an API key."
+        return " ".join(told) or "There is no such system that lists its events, or none has what it takes to ask it."
 
     async def _settle(self) -> str:
         told, problems = [], []

@@ -16,7 +16,16 @@ from accordant.operations.endpoints import Adopted, AdoptionOrder, EndpointFindi
 from accordant.operations.reconcile import Progress
 from accordant.operations.settlement import SettlementReport, Settling, settle_payouts
 from accordant.operations.silence import Ear, SilenceRound, listen_for_silence
-from accordant.operations.sweep import Source, Sweep, SweepCursors, SweepReport
+from accordant.operations.sweep import (
+    SETTLING,
+    SETTLING_UNSENT,
+    SLICE,
+    SLICE_UNSENT,
+    Source,
+    Sweep,
+    SweepCursors,
+    SweepReport,
+)
 from accordant.ports.audit import AuditEntry
 from accordant.ports.connector import EndpointLister, EventLister, SettlementLister
 from accordant.ports.state import Changes
@@ -45,6 +54,16 @@ class Lookout:
                 if name in self._hub.inbounds and _lister(reader) is not None and self._inbound_part(name)
             )
         )
+
+    @property
+    def delivering(self) -> tuple[str, ...]:
+        """Those of ``systems`` that deliver their events too: there a sweep finds what was lost."""
+        return tuple(name for name in self.systems if self._delivers(name))
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Those of ``systems`` that send nothing by themselves: what they have to say has to be asked for."""
+        return tuple(name for name in self.systems if not self._delivers(name))
 
     async def sweep(
         self, system: str, *, actor: str, since: datetime | None = None, progress: Progress | None = None
@@ -170,7 +189,13 @@ class Lookout:
             inbound=inbound,
             event_types=frozenset(part.events),
             window=timedelta(days=part.replay_window_days),
+            settling=SETTLING if part.delivered else SETTLING_UNSENT,
+            slice=SLICE if part.delivered else SLICE_UNSENT,
         )
+
+    def _delivers(self, system: str) -> bool:
+        part = self._inbound_part(system)
+        return part is not None and bool(part.delivered)
 
     def _inbound_part(self, system: str) -> InboundPart | None:
         part = self._hub.charter.systems.get(system)

@@ -199,7 +199,9 @@ async def test_no_secret_is_ever_shown(key: rsa.RSAPrivateKey) -> None:
     async with an_org() as org:
         await org.outbound.write(ACCOUNT, customers(1))
         token = next(iter(org.simulator.tokens._held))
-        shown = repr(org.outbound) + repr(org.outbound._authorizer) + repr(org.outbound._authorizer._grant)
+        shown = (
+            repr(org.outbound) + repr(org.outbound._calls._authorizer) + repr(org.outbound._calls._authorizer._grant)
+        )
         shown += repr(org.calls)
         for secret in ("EXAMPLE-SECRET", token):
             assert secret not in shown
@@ -266,6 +268,6 @@ def test_a_key_of_the_wrong_kind_or_size_is_refused() -> None:
 def test_the_audience_is_the_login_service_not_the_org(key: rsa.RSAPrivateKey, login_url: str, audience: str) -> None:
     settings = jwt_settings("https://example.my.salesforce.com", key) | {"login_url": login_url}
     made = outbound(settings, clock)
-    form = dict(made._authorizer._grant.form(NOW))
+    form = dict(made._calls._authorizer._grant.form(NOW))
     assert json.loads(unpadded(form["assertion"].split(".")[1]))["aud"] == audience
     assert urlencode(form)

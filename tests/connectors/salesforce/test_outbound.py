@@ -13,7 +13,8 @@ from accordant.canonical.refs import EntityKind
 from accordant.canonical.targets import FieldSpec, ObjectSpec
 from accordant.connectors import registry
 from accordant.connectors.salesforce import soql
-from accordant.connectors.salesforce.outbound import LimitUsage, SalesforceOutbound
+from accordant.connectors.salesforce.calls import LimitUsage
+from accordant.connectors.salesforce.outbound import SalesforceOutbound
 from accordant.kernel.errors import InvariantBroken, RejectedError
 from accordant.ports.connector import (
     AnswerLost,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -133,9 +133,11 @@ def recharter(hub: Hub, flows: Sequence[FlowPart]) -> None:
 
 @asynccontextmanager
 async def an_installation(
-    store: str, folder: Path, *, phase: str = "controlled", more: str = ""
+    store: str, folder: Path, *, phase: str = "controlled", more: str = "", edit: Callable[[str], str] = str
 ) -> AsyncIterator[Installation]:
-    """A hub on ``store``, wired as `accordant serve` wires it, from a charter folder; ``more`` is YAML beside it."""
+    """A hub on ``store``, wired as `accordant serve` wires it, from a charter folder; ``more`` is YAML beside it, and
+    ``edit`` makes another charter of the usual text.
+    """
     clock = HandClock(datetime.fromtimestamp(START_AT, UTC))
     stripe = StripeSimulator(seed=7)
     salesforce = SalesforceSimulator(now=clock)
@@ -143,6 +145,8 @@ async def an_installation(
     stripe_url, salesforce_url = await stripe.start(), await salesforce.start()
     home = folder / "home"
     write_charter(folder / "charter", stripe_url=stripe_url, salesforce_url=salesforce_url, phase=phase, rate_per_s=50)
+    written = folder / "charter" / "accordant.yaml"
+    written.write_text(edit(written.read_text(encoding="utf-8")), encoding="utf-8")
     if more:
         (folder / "charter" / "more.yaml").write_text(more, encoding="utf-8")
     settings = Settings(home=home, charter=folder / "charter", store=store)
@@ -156,7 +160,7 @@ async def an_installation(
 
 
 @asynccontextmanager
-async def brisk(store: str, folder: Path, **more: str) -> AsyncIterator[Installation]:
+async def brisk(store: str, folder: Path, **more: Any) -> AsyncIterator[Installation]:
     """An installation whose courier gives up on an answer after a second and does not sleep between its tries."""
     async with an_installation(store, folder, **more) as one:
         await one.hub.outbounds["salesforce"].close()

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from accordant.canonical.charter import FieldPart, FieldType, FlowPart, MappingPart, Phase
+from accordant.canonical.deals import Company, Contact, Opportunity, OpportunityLine
 from accordant.canonical.documents import DocumentKind, DocumentLine, LedgerDocument
 from accordant.canonical.entities import (
     Account,
@@ -100,6 +101,17 @@ ENTITIES: tuple[Entity, ...] = (
         subject="billing:invoice/in_1",
     ),
     Receivable(external_id="17", open=TEN, overdue=TEN, oldest_due_on=date(2027, 1, 1)),
+    Company(external_id="001", name="Zoë AG", country="DE", custom={"Segment__c": "Mid"}, merged_into="002"),
+    Contact(external_id="003", company_id="001", name="Zoë", email="zoe@example.com"),
+    Opportunity(
+        external_id="006",
+        company_id="001",
+        is_won=True,
+        close_on=date(2027, 1, 1),
+        amount=TEN,
+        currency="EUR",
+        lines=(OpportunityLine(external_id="00k", product_code="PRO", quantity="2.5", unit_price=TEN),),
+    ),
 )
 
 

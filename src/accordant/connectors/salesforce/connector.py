@@ -1,6 +1,6 @@
 """The Salesforce connector put together: settings of a connection to its outbound half, and the shipped mapping.
 Guarantees that a wrong setting is named with its remedy before anything is called, and that no message holds a secret.
-Next: outbound.py.
+Next: outbound.py, and changes.py for what comes in.
 """
 
 from __future__ import annotations
@@ -20,11 +20,16 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from accordant.canonical.charter import CustomerModel, FieldPart, FieldType, MappingPart, SeveralCustomers
 from accordant.canonical.refs import EntityKind
 from accordant.connectors.salesforce.authorize import Authorizer, ClientCredentials, Grant, JwtBearer
+from accordant.connectors.salesforce.calls import Calls
+from accordant.connectors.salesforce.changes import SalesforceReader
+from accordant.connectors.salesforce.inbound import READ, SalesforceInbound, Scope
 from accordant.connectors.salesforce.outbound import SalesforceOutbound
+from accordant.connectors.salesforce.soql import NameInvalid, checked_path
 from accordant.connectors.sdk.addresses import AddressForbidden, AddressPolicy
 from accordant.connectors.sdk.http import HttpClient, Recorder, Timeouts
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError, InvariantBroken
+from accordant.kernel.money import CurrencyUnknown, exponent_of
 
 API_VERSION = "59.0"
 API_VERSION_MIN = 46  # older ones do not say whether an upsert created
@@ -39,7 +44,22 @@ _PUBLIC_ONLY = AddressPolicy()
 _FLOWS = ("jwt", "client_credentials")
 #: The standard field of an Account that names the one above it.
 _PARENT_FIELD = "ParentId"
-_KNOWN = frozenset(
+#: The setting without which nothing of the CRM's own is read: a company that only writes there leaves it out.
+READER_NEEDS = "listens_to"
+#: Settings that say what is read of the CRM's own objects.
+_READING = frozenset(
+    {
+        READER_NEEDS,
+        "currency",
+        "billing_email_field",
+        "company_fields",
+        "opportunity_fields",
+        "starts_on_field",
+        "term_months_field",
+        "price_field",
+    }
+)
+_KNOWN = _READING | frozenset(
     {
         "instance_url",
         "login_url",
@@ -71,6 +91,79 @@ def outbound(
     ``recorder`` sees the calls to the org, never those to the login service; ``sleep`` is how a call waits for its
     turn and between tries, in seconds. Raises ConfigurationError.
     """
+    calls = _calls(settings, clock, rate_per_s, timeouts=timeouts, addresses=addresses, recorder=recorder, sleep=sleep)
+    return SalesforceOutbound(calls=calls, sleep=sleep)
+
+
+def reader(
+    settings: Mapping[str, SettingValue],
+    clock: Clock,
+    *,
+    system: str,
+    addresses: AddressPolicy = _PUBLIC_ONLY,
+    recorder: Recorder | None = None,
+) -> SalesforceReader:
+    """The reader of the CRM's own objects; ``system`` is the connection's name. Raises ConfigurationError."""
+    calls = _calls(settings, clock, RATE_PER_S, addresses=addresses, recorder=recorder)
+    return SalesforceReader(calls, _scope(settings), system=system, clock=clock)
+
+
+def inbound(settings: Mapping[str, SettingValue]) -> SalesforceInbound:
+    """The inbound half: it understands what the reader fetched. Raises ConfigurationError."""
+    return SalesforceInbound(_scope(settings))
+
+
+def webhook_secrets(_settings: Mapping[str, SettingValue]) -> tuple[bytes, ...]:
+    """None: nothing is sent to the door."""
+    return ()
+
+
+def _scope(settings: Mapping[str, SettingValue]) -> Scope:
+    """What is read, by the settings. Raises ConfigurationError."""
+    unknown = sorted(set(_names(settings, READER_NEEDS)) - set(READ))
+    if unknown:
+        raise _wrong(READER_NEEDS, f"{unknown[0]!r} is nothing that is read", f"Choose among {', '.join(READ)}.")
+    currency = _text(settings, "currency", "")
+    if currency:
+        try:
+            exponent_of(currency)
+        except CurrencyUnknown:
+            raise _wrong("currency", f"{currency!r} is no currency", "Give the org's code, such as EUR.") from None
+    scope = Scope(
+        objects=_names(settings, READER_NEEDS),
+        currency=currency or None,
+        email_field=_text(settings, "billing_email_field", ""),
+        company_fields=_names(settings, "company_fields"),
+        opportunity_fields=_names(settings, "opportunity_fields"),
+        starts_on_field=_text(settings, "starts_on_field", ""),
+        term_months_field=_text(settings, "term_months_field", ""),
+        price_field=_text(settings, "price_field", ""),
+    )
+    for name in scope.named:
+        try:
+            checked_path(name)
+        except NameInvalid as error:
+            raise _wrong("field", f"{name[:80]!r} is no field", error.remedy) from error
+    return scope
+
+
+def _names(settings: Mapping[str, SettingValue], name: str) -> tuple[str, ...]:
+    """A list, as the charter gives it or joined by commas."""
+    given = settings.get(name, ())
+    parts = given if isinstance(given, tuple) else str(given).split(",")
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _calls(
+    settings: Mapping[str, SettingValue],
+    clock: Clock,
+    rate_per_s: float,
+    *,
+    timeouts: Timeouts = _TIMEOUTS,
+    addresses: AddressPolicy,
+    recorder: Recorder | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> Calls:
     unknown = sorted(settings.keys() - _KNOWN)
     if unknown:
         raise ConfigurationError(
@@ -107,7 +200,7 @@ def outbound(
         addresses=addresses,
         sleep=sleep,
     )
-    return SalesforceOutbound(http=http, authorizer=authorizer, clock=clock, api_version=version, sleep=sleep)
+    return Calls(http=http, authorizer=authorizer, clock=clock, api_version=version)
 
 
 def default_mappings(

@@ -19,37 +19,25 @@ from accordant.canonical.matching import Candidate, MatchKey
 from accordant.canonical.shapes import DescribedField
 from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
 from accordant.connectors.salesforce import bulk, candidates, errors, soql
-from accordant.connectors.salesforce.authorize import Authorizer
+from accordant.connectors.salesforce.calls import JSON, Calls, LimitUsage, decoded
 from accordant.connectors.salesforce.objects import HOLDS, NUMBERS
 from accordant.connectors.salesforce.wire import Json, ValueUnreadable, canonical, decode, encode, to_salesforce
-from accordant.connectors.sdk.http import HttpAnswer, HttpClient
-from accordant.connectors.sdk.rates import parse_http_date, parse_retry_after
-from accordant.kernel.clock import Clock
-from accordant.kernel.errors import HoldError, InvariantBroken, RejectedError, TransientError
+from accordant.connectors.sdk.http import HttpAnswer
+from accordant.kernel.errors import HoldError, InvariantBroken, TransientError
 from accordant.ports.connector import (
     AnswerLost,
     AuthorizationExpired,
     Bulk,
     DestinationClass,
-    RateLimited,
     RecordWrite,
     TargetUnavailable,
     WriteProtocol,
     WriteResult,
 )
 
-JSON = "application/json"
 NOT_BEGUN = frozenset({"API_CURRENTLY_DISABLED", "SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW"})
 # A whole call is refused for one row that cannot be read, or for its size: halves of it tell which.
 HALVED = frozenset({"HTTP_413", "INVALID_INPUT", "JSON_PARSER_ERROR"})
-_USAGE = re.compile(r"api-usage=(\d{1,12})/(\d{1,12})")
-
-
-class LimitUsage(msgspec.Struct, frozen=True):
-    """API calls of the whole org in the last 24 hours, ours and everybody's, and how many it may make."""
-
-    used: int
-    allowed: int
 
 
 class SalesforceOutbound:
@@ -62,27 +50,17 @@ class SalesforceOutbound:
     def __init__(
         self,
         *,
-        http: HttpClient,
-        authorizer: Authorizer,
-        clock: Clock,
-        api_version: str,
+        calls: Calls,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """``http`` calls the org with ``authorizer``'s headers; ``api_version`` reads ``59.0``.
-
-        ``sleep`` is how a job is waited for, in seconds.
-        """
+        """``calls`` are made to the org; ``sleep`` is how a job is waited for, in seconds."""
         self._sleep = sleep
-        self._http = http
-        self._authorizer = authorizer
-        self._clock = clock
-        self._base = f"/services/data/v{api_version}"
-        self._usage: LimitUsage | None = None
+        self._calls = calls
         # Keys last read that another record holds in other letters: an upsert would overwrite that one.
         self._twins: dict[tuple[str, str], str] = {}
 
     def __repr__(self) -> str:
-        return f"SalesforceOutbound({self._http!r})"
+        return f"SalesforceOutbound({self._calls!r})"
 
     def protocol(self, object_name: str) -> WriteProtocol:  # noqa: ARG002  every object has an external id
         """See the port: what is written is upserted by an external id."""
@@ -91,12 +69,11 @@ class SalesforceOutbound:
     @property
     def limit_usage(self) -> LimitUsage | None:
         """How much of the org's daily allowance was used at the last answer; None before the first."""
-        return self._usage
+        return self._calls.usage
 
     async def close(self) -> None:
         """Release connections."""
-        await self._http.close()
-        await self._authorizer.close()
+        await self._calls.close()
 
     def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
         """Desired values as ``read`` will give them back: compare these. Raises RejectedError for a wrong type."""
@@ -111,7 +88,7 @@ class SalesforceOutbound:
         found: dict[str, CurrentRecord] = {}
         others: dict[str, str] = {}
         for question in soql.by_keys(spec, asked):
-            async for row in self._rows(spec.name, question):
+            async for row in self._calls.rows(spec.name, question):
                 key, record = soql.read_row(spec, paths, row)
                 if key in asked:
                     found.setdefault(key, record)
@@ -132,12 +109,12 @@ class SalesforceOutbound:
         people: dict[str, list[str]] = {}
         if spec.object.lower() == "account":
             for question in candidates.people_questions(keys):
-                async for row in self._rows("Contact", question):
+                async for row in self._calls.rows("Contact", question):
                     if (found := candidates.read_person(row)) is not None:
                         people.setdefault(found[0], []).append(found[1])
         records: dict[str, Candidate] = {}
         for question in candidates.record_questions(spec, keys, people):
-            async for row in self._rows(spec.object, question):
+            async for row in self._calls.rows(spec.object, question):
                 one = candidates.read_candidate(spec, row, people.get(row["Id"], ()))
                 records[one.id] = one
         return tuple(records[name] for name in sorted(records))
@@ -145,13 +122,13 @@ class SalesforceOutbound:
     async def census(self, spec: IdentitySpec, *, after: str = "") -> AsyncIterator[tuple[Candidate, ...]]:
         """See the port. An Account comes with the e-mails of its people."""
         while True:
-            rows = [row async for row in self._rows(spec.object, candidates.page_question(spec, after))]
+            rows = [row async for row in self._calls.rows(spec.object, candidates.page_question(spec, after))]
             if not rows:
                 return
             people: dict[str, list[str]] = {}
             if spec.object.lower() == "account":
                 for question in soql.any_of(candidates.PEOPLE_OF, [str(row["Id"]) for row in rows]):
-                    async for row in self._rows("Contact", question):
+                    async for row in self._calls.rows("Contact", question):
                         if (found := candidates.read_person(row)) is not None:
                             people.setdefault(found[0], []).append(found[1])
             page = tuple(candidates.read_candidate(spec, row, people.get(str(row["Id"]), ())) for row in rows)
@@ -164,7 +141,7 @@ class SalesforceOutbound:
         asked = dict.fromkeys(one for one in target_ids if one)
         found: dict[str, Whereabouts] = {}
         for question in soql.by_ids(spec, asked):
-            async for row in self._rows(spec.name, question, resource="queryAll"):
+            async for row in self._calls.rows(spec.name, question, resource="queryAll"):
                 told = soql.read_whereabouts(spec, paths, row)
                 found[told.target_id] = told
         return found
@@ -172,60 +149,20 @@ class SalesforceOutbound:
     async def keys(self, spec: ObjectSpec) -> AsyncIterator[tuple[str, CurrentRecord]]:
         """See the port. Pages are fetched as they are asked for."""
         paths = soql.columns(spec)
-        async for row in self._rows(spec.name, soql.every_key(spec)):
+        async for row in self._calls.rows(spec.name, soql.every_key(spec)):
             yield soql.read_row(spec, paths, row)
 
     async def describe(self, object_name: str) -> tuple[DescribedField, ...]:
         """See the port. ``picklist`` is None where Salesforce takes any text, listed or not."""
-        path = f"{self._base}/sobjects/{soql.checked_name(object_name)}/describe"
-        answer = await self._call("GET", path)
+        path = f"{self._calls.base}/sobjects/{soql.checked_name(object_name)}/describe"
+        answer = await self._calls.send("GET", path)
         if answer.status != 200:
-            raise self._read_error(object_name, answer)
-        body = _decoded(answer)
+            raise self._calls.read_error(object_name, answer)
+        body = decoded(answer)
         fields = body.get("fields") if isinstance(body, dict) else None
         if not isinstance(fields, list):
             raise TargetUnavailable(f"Salesforce described {object_name} in a form that cannot be read.")
         return tuple(_described(field) for field in fields if isinstance(field, dict) and "name" in field)
-
-    async def _rows(self, object_name: str, question: str, *, resource: str = "query") -> AsyncIterator[Json]:
-        """Every row of an answer, page after page. Raises as ``read``."""
-        answer = await self._call("GET", f"{self._base}/{resource}", query=(("q", question),))
-        seen: set[str] = set()
-        while True:
-            if answer.status != 200:
-                raise self._read_error(object_name, answer)
-            page = _decoded(answer)
-            rows = page.get("records") if isinstance(page, dict) else None
-            if not isinstance(page, dict) or not isinstance(rows, list):
-                raise TargetUnavailable(
-                    f"Salesforce answered a question for {object_name} with something else than rows."
-                )
-            for row in rows:
-                yield row
-            following = page.get("nextRecordsUrl")
-            if page.get("done") is not False and following is None:
-                return
-            if not isinstance(following, str) or not following.startswith("/services/data/") or following in seen:
-                raise TargetUnavailable(f"Salesforce broke off its answer about {object_name} before its last page.")
-            seen.add(following)
-            answer = await self._call("GET", following)
-
-    def _read_error(self, object_name: str, answer: HttpAnswer) -> TransientError | HoldError | RejectedError:
-        fault = errors.call_fault(answer.status, answer.body)
-        if fault.code in errors.LIMIT_CODES:
-            return self._limited(answer, fault)
-        if fault.code == "INVALID_QUERY_LOCATOR":
-            return TargetUnavailable(f"Salesforce forgot how far the reading of {object_name} had come.")
-        cause = errors.refused(object_name, (fault,), key_field="").cause
-        if cause is RefusalClass.TRANSIENT:
-            return TargetUnavailable(f"Salesforce could not read {object_name} now: {fault.message}")
-        if cause is RefusalClass.AUTHORIZATION:
-            return AuthorizationExpired(f"Salesforce does not let this connection read {object_name}: {fault.message}.")
-        said = " ".join(fault.message.split()).rstrip(".")
-        return RejectedError(
-            f"Salesforce cannot answer for {object_name}: {fault.code}: {said}.",
-            remedy="Compare the mapping with the fields this org has: an object or a field is missing or renamed.",
-        )
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -313,8 +250,8 @@ class SalesforceOutbound:
         async def ask(
             method: str, path: str, body: bytes | None = None, content_type: str | None = None, *, writes: bool = True
         ) -> HttpAnswer:
-            return await self._call(
-                method, f"{self._base}{path}", body=body, content_type=content_type or JSON, writes=writes
+            return await self._calls.send(
+                method, f"{self._calls.base}{path}", body=body, content_type=content_type or JSON, writes=writes
             )
 
         try:
@@ -328,7 +265,7 @@ class SalesforceOutbound:
         except bulk.JobRefused as refused:
             fault = errors.call_fault(refused.answer.status, refused.answer.body)
             if fault.code in errors.LIMIT_CODES:
-                raise self._limited(refused.answer, fault) from None
+                raise self._calls.limited(refused.answer, fault) from None
             return list(places.values())  # nothing was carried out; a call says which row is at fault
         again = []
         for key, place in places.items():
@@ -378,9 +315,9 @@ class SalesforceOutbound:
         """Send some rows and note their results. Returns the groups to send again, if the whole call was refused."""
         places = tuple(rows)
         by_id = first.target_id is not None
-        collection = f"{self._base}/composite/sobjects"
+        collection = f"{self._calls.base}/composite/sobjects"
         by_key = f"{collection}/{soql.checked_name(spec.name)}/{soql.checked_name(spec.key_field)}"
-        answer = await self._call(
+        answer = await self._calls.send(
             "PATCH",
             collection if by_id else by_key,
             body=encode({"allOrNone": False, "records": list(rows.values())}),
@@ -406,14 +343,14 @@ class SalesforceOutbound:
         Raises RateLimited, TargetUnavailable, AnswerLost or AuthorizationExpired where the refusal is not about rows.
         """
         if fault.code in errors.LIMIT_CODES:
-            raise self._limited(answer, fault)
+            raise self._calls.limited(answer, fault)
         cause = errors.refused("record", (fault,), key_field="").cause
         if cause is RefusalClass.AUTHORIZATION:
             raise AuthorizationExpired(f"Salesforce does not let this connection write: {fault.message}.")
         if cause is RefusalClass.TRANSIENT:
             if fault.code in NOT_BEGUN:
                 raise TargetUnavailable(
-                    f"Salesforce takes no writes now: {fault.message}", retry_after_s=self._pause(answer)
+                    f"Salesforce takes no writes now: {fault.message}", retry_after_s=self._calls.pause(answer)
                 )
             raise AnswerLost(f"Salesforce broke off a write: {fault.code}: {fault.message}")
         places = tuple(rows)
@@ -426,56 +363,6 @@ class SalesforceOutbound:
             if accused and innocent:
                 return [innocent], accused
         return [], places
-
-    # -- calling ------------------------------------------------------------------------------------------------------
-
-    async def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Sequence[tuple[str, str]] = (),
-        body: bytes | None = None,
-        content_type: str = JSON,
-        writes: bool | None = None,
-        correlation_id: str = "",
-    ) -> HttpAnswer:
-        """One call. A session ended without a 401 is renewed once too: its refusal proves nothing was carried out."""
-        for last in (False, True):
-            answer = await self._http.send(
-                method,
-                path,
-                query=query,
-                body=body,
-                content_type=None if body is None else content_type,
-                headers={"Accept": f"{JSON}, text/csv"} if "/jobs/ingest/" in path else {"Accept": JSON},
-                writes=writes,
-                correlation_id=correlation_id,
-            )
-            self._note_usage(answer)
-            ended = answer.status >= 400 and errors.call_fault(answer.status, answer.body).code in errors.SESSION_CODES
-            if not ended:
-                return answer
-            if not last:
-                await self._authorizer(refused=self._authorizer.proof)
-        raise AuthorizationExpired("Salesforce ended the session of this connection again after it was renewed.")
-
-    def _note_usage(self, answer: HttpAnswer) -> None:
-        told = _USAGE.search(answer.headers.get("sforce-limit-info", ""))
-        if told:
-            self._usage = LimitUsage(int(told[1]), int(told[2]))
-
-    def _pause(self, answer: HttpAnswer) -> float | None:
-        now = parse_http_date(answer.headers.get("date")) or self._clock()
-        return parse_retry_after(answer.headers.get("retry-after"), now=now)
-
-    def _limited(self, answer: HttpAnswer, fault: errors.Fault) -> RateLimited:
-        told = self._pause(answer)
-        used = "" if self._usage is None else f" ({self._usage.used} of {self._usage.allowed} calls used)"
-        return RateLimited(
-            f"The API allowance of this Salesforce org is used up{used}: {fault.message}",
-            retry_after_s=errors.limit_pause_s(fault.message) if told is None else told,
-        )
 
 
 def _waves(records: Sequence[RecordWrite], rows: dict[int, dict[str, Json]]) -> Iterator[tuple[int, ...]]:
@@ -556,14 +443,6 @@ def _names(fault: errors.Fault, row: dict[str, Json]) -> bool:
     if fault.fields:
         return not row.keys().isdisjoint(fault.fields)
     return any(re.search(rf"\b{re.escape(name)}\b", fault.message) for name in row if name != "attributes")
-
-
-def _decoded(answer: HttpAnswer) -> Json:
-    """The body of an answer to a call that only reads. Raises TargetUnavailable when it is no JSON."""
-    try:
-        return decode(answer.body)
-    except msgspec.DecodeError:
-        raise TargetUnavailable(f"Salesforce answered with {len(answer.body)} bytes that are no JSON.") from None
 
 
 def _described(field: dict[str, Json]) -> DescribedField:

@@ -359,7 +359,9 @@ class SalesforceSimulator:
             if order not in _CONTROLS:
                 known = ", ".join(sorted({*_CONTROLS, "effects", "go_down", "come_up"}))
                 return _json(404, {"error": f"no control named {order}: choose one of {known}"})
-            result = getattr(self, order)(**{name: _plain(value) for name, value in asked.items()})
+            # A value of a record keeps its digits; everything else is a number of seconds or of times.
+            keeps = order in ("create", "edit", "split")
+            result = getattr(self, order)(**{name: value if keeps else _plain(value) for name, value in asked.items()})
         except (KeyError, TypeError, ValueError, Refusal) as problem:
             return _json(400, {"error": str(problem)})
         return _json(200, {"ok": True, "result": result if isinstance(result, str | int | dict) else None})

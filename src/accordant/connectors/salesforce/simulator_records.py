@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from accordant.connectors.salesforce import simulator_deals as deals
 from accordant.connectors.salesforce.simulator_fields import Field, Json, Refusal, rendered, to_long_id
 from accordant.connectors.salesforce.simulator_schema import SObject, derive, new_object, standard_objects
 
@@ -76,7 +77,7 @@ class Org:
         self._next_number: dict[str, int] = {}
         self._users: dict[str, str] = {}
         self._stamp = (-1, "")
-        for standard in standard_objects():
+        for standard in (*standard_objects(), *deals.sales_objects()):
             self._install(standard)
 
     # -- schema -------------------------------------------------------------------------------------------------------
@@ -278,7 +279,8 @@ class Org:
         at = self.stamp()
         if target.custom and "name" in target.fields:
             cleaned.setdefault("Name", record.id)
-        cleaned.setdefault("OwnerId", user)
+        if "ownerid" in target.fields:
+            cleaned.setdefault("OwnerId", user)
         record.values = {"Id": record.id, "IsDeleted": False, "CreatedDate": at, "CreatedById": user}
         self.records[target.name][record.id] = record
         if self._undo is not None:
@@ -301,6 +303,9 @@ class Org:
     def delete(self, record: Record, user: str) -> None:
         """Move a record to the recycle bin: gone from indexes, still there for queryAll."""
         self._check_commit(record, {})
+        if record.object.name == deals.OPPORTUNITY:
+            for line in deals.lines_of(self.records, record):
+                self.delete(line, user)
         self._unindex(record)
         record.deleted = True
         before = dict(record.values)
@@ -309,6 +314,7 @@ class Org:
         at = self.stamp()
         record.values |= {"IsDeleted": True, "SystemModstamp": at, "LastModifiedDate": at, "LastModifiedById": user}
         self._remember(record, "deleted", {}, user, at)
+        self._roll_up(record, user, at)
 
     def revive(self, record: Record, user: str) -> None:
         """Take a record out of the recycle bin. Raises ``Refusal`` when another has taken its unique value."""
@@ -317,8 +323,17 @@ class Org:
         self._check_commit(
             record, {name: value for name, value in record.values.items() if self._is_unique(record, name)}
         )
-        self._restore(record, {**record.values, "IsDeleted": False})
-        self._remember(record, "undeleted", {}, user, self.stamp())
+        at = self.stamp()
+        gone_at = record.values["SystemModstamp"]
+        revived = {"IsDeleted": False, "SystemModstamp": at, "LastModifiedDate": at, "LastModifiedById": user}
+        self._restore(record, record.values | revived)
+        self._remember(record, "undeleted", {}, user, at)
+        if record.object.name == deals.OPPORTUNITY:
+            # What went with it comes back with it; a line that somebody had taken out before stays out.
+            for line in deals.lines_of(self.records, record, deleted=True):
+                if line.values["SystemModstamp"] == gone_at:
+                    self.revive(line, user)
+        self._roll_up(record, user, at)
 
     @staticmethod
     def _is_unique(record: Record, name: str) -> bool:
@@ -327,7 +342,7 @@ class Org:
 
     def _apply(self, record: Record, cleaned: dict[str, Json], user: str, action: str, at: str) -> None:
         values, name = record.values, record.object.name
-        cleaned.update(derive(name, values, cleaned))
+        cleaned.update(derive(name, values, cleaned) | deals.derived(self.records, record, cleaned))
         changed: dict[str, tuple[Json, Json]] = {}
         for key, new in cleaned.items():
             old = values.get(key)
@@ -345,6 +360,17 @@ class Org:
         values["LastModifiedDate"] = values["SystemModstamp"] = at
         values["LastModifiedById"] = user
         self._remember(record, action, changed, user, at)
+        self._roll_up(record, user, at)
+
+    def _roll_up(self, record: Record, user: str, at: str) -> None:
+        """A change of a line is a change of its opportunity: its amount is what the lines add up to."""
+        opportunity = deals.opportunity_of(self.records, record)
+        if opportunity is None:
+            return
+        before = dict(opportunity.values)
+        if self._undo is not None:
+            self._undo.append(lambda: self._restore(opportunity, before))
+        self._apply(opportunity, {"Amount": deals.worth(self.records, opportunity)}, user, "updated", at)
 
     def _check_commit(self, record: Record, cleaned: dict[str, Json]) -> None:
         target = record.object

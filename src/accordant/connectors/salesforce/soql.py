@@ -51,6 +51,13 @@ def checked_name(name: str) -> str:
     return name
 
 
+def checked_path(path: str) -> str:
+    """``path`` if it can lead to a field, over one parent or more: ``Product2.Price__c``. Raises NameInvalid."""
+    for step in path.split("."):
+        checked_name(step)
+    return path
+
+
 def quoted(text: str) -> str:
     """``text`` as a SOQL string."""
     return f"'{text.translate(_ESCAPES)}'"
