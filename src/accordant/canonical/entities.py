@@ -5,6 +5,7 @@ turns them into entities. A value that the owner did not state is None, never ze
 """
 
 from datetime import date, datetime
+from functools import cache
 
 import msgspec
 
@@ -298,7 +299,12 @@ _DECODER: msgspec.json.Decoder[Entity] = msgspec.json.Decoder(Entity)
 
 def kind_of(entity: Entity) -> EntityKind:
     """The kind of an entity."""
-    return EntityKind(str(type(entity).__struct_config__.tag))
+    return _kind_of_type(type(entity))
+
+
+@cache
+def _kind_of_type(of: type[Entity]) -> EntityKind:
+    return EntityKind(str(of.__struct_config__.tag))
 
 
 def encode_entity(entity: Entity) -> bytes:

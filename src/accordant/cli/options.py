@@ -187,6 +187,7 @@ async def opened_hub(
     With ``proposed`` the folder is taken as it is, approved or not, and refused where it is wrong (CharterInvalid).
     """
     from accordant.bootstrap import Hub, checked_charter
+    from accordant.runtime.event_loop import rarely_collected
 
     settings = settings_of(common, **serving)
     charter, refused = (checked_charter(settings), None) if proposed else charter_to_run(settings)
@@ -197,6 +198,7 @@ async def opened_hub(
         if alarm:
             hub.alerts.add(kind="charter.refused", subject="A charter was refused", body=told, now=hub.clock())
     try:
-        yield hub
+        with rarely_collected():
+            yield hub
     finally:
         await hub.close()

@@ -5,6 +5,7 @@ Only the runtime, the command line and the web edge read a real clock; everythin
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from accordant.kernel.errors import RejectedError
 
@@ -29,11 +30,13 @@ def to_micros(instant: datetime) -> int:
 
 def from_micros(micros: int) -> datetime:
     """The instant that many microseconds after 1970."""
-    return _EPOCH + timedelta(microseconds=micros)
+    return _EPOCH + timedelta(0, 0, micros)  # by place: names cost three times as much
 
 
+# One event says the same few moments again and again.
+@lru_cache(maxsize=4_096)
 def from_unix_seconds(seconds: int) -> datetime:
     """The instant of a provider's Unix stamp. Units: whole seconds. Raises InstantInvalid outside 1970 to 9999."""
     if not 0 <= seconds <= _SECONDS_MAX:
         raise InstantInvalid(f"{seconds} is not a Unix time in seconds between the years 1970 and 9999.")
-    return _EPOCH + timedelta(seconds=seconds)
+    return _EPOCH + timedelta(0, seconds)

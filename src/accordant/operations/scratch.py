@@ -4,8 +4,9 @@
 if no record had been decided yet, so that a plan lays down every record. Next: `rehearse.py`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime
+from typing import TypeVar, cast
 
 from accordant.analytics.movements import MovedRevenue
 from accordant.canonical.clearances import CheckKind, Clearance
@@ -27,6 +28,9 @@ from accordant.ports.state import (
     StoredStanding,
     WrittenRecord,
 )
+
+Key = TypeVar("Key")
+Answer = TypeVar("Answer")
 
 
 class _Overlay:
@@ -201,7 +205,35 @@ class ScratchState(_Overlay):
 
 
 class Undecided(_Overlay):
-    """A state as if no record had been decided. It is never committed to."""
+    """A state as if no record had been decided. It is never committed to, so what two charters ask is read once."""
+
+    def __init__(self, beneath: State) -> None:
+        super().__init__(beneath)
+        self._read: dict[tuple[str, frozenset[object]], object] = {}
+
+    def entities(self, ids: Iterable[str]) -> dict[str, StoredEntity]:
+        """See the port."""
+        return self._once("entities", ids, super().entities)
+
+    def entities_of(self, account_ids: Iterable[str]) -> tuple[StoredEntity, ...]:
+        """See the port."""
+        return self._once("entities_of", account_ids, super().entities_of)
+
+    def named(self, names: Iterable[tuple[str, EntityKind, str]]) -> dict[tuple[str, EntityKind, str], StoredEntity]:
+        """See the port."""
+        return self._once("named", names, super().named)
+
+    def standings(self, account_ids: Iterable[str]) -> dict[str, StoredStanding]:
+        """See the port."""
+        return self._once("standings", account_ids, super().standings)
+
+    def _once(self, what: str, asked: Iterable[Key], read: Callable[[Iterable[Key]], Answer]) -> Answer:
+        """The answer to a question, which is put the first time only; nobody changes an answer."""
+        keys = frozenset(asked)
+        place: tuple[str, frozenset[object]] = (what, keys)
+        if place not in self._read:
+            self._read[place] = read(keys)
+        return cast("Answer", self._read[place])
 
     def desired(self, refs: Iterable[str]) -> dict[str, DesiredRecord]:
         """Nothing was decided yet."""

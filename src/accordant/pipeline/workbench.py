@@ -61,6 +61,8 @@ class Workbench:
         self._late: set[str] = set()
         #: Subscriptions that changed in this batch, by account; None where they have to be gathered anew.
         self._moved: dict[str, list[Subscription]] | None = None
+        #: All there are of the accounts that are new, by account; None where they have to be gathered anew.
+        self._whole: dict[str, list[Subscription]] | None = None
         self._restamped: set[str] = set()
         self._stands: dict[str, dict[str, Stand]] = {}
         self._uses: set[tuple[str, str, str]] = set()
@@ -80,6 +82,7 @@ class Workbench:
         """Fetch entities, once for the batch."""
         missing = {entity_id for entity_id in ids if entity_id not in self._entities}
         self._entities.update(self._state.entities(missing))
+        self._whole = None
 
     def load_clearances(self, account_ids: Iterable[str]) -> None:
         """Fetch what compliance checks found, once for the batch; asked only where a gate stands."""
@@ -155,11 +158,14 @@ class Workbench:
             known = {stored.ref.id: stored for stored in self._state.entities_of(account_ids)}
             self._entities = known | self._entities
             self._late |= set(account_ids)
+            self._whole = None
 
     def moved_subscriptions(self, account_id: str) -> tuple[Subscription, ...]:
         """The account's subscriptions that changed in this batch; all of them when it is the account that is new."""
         if account_id in self._late:
-            return tuple(self._subscriptions_among(self._entities).get(account_id, ()))
+            if self._whole is None:
+                self._whole = self._subscriptions_among(self._entities)
+            return tuple(self._whole.get(account_id, ()))
         if self._moved is None:
             self._moved = self._subscriptions_among(self._base_versions.keys() & self._entities.keys())
         return tuple(self._moved.get(account_id, ()))
@@ -184,7 +190,7 @@ class Workbench:
     def put_entity(self, stored: StoredEntity) -> None:
         """Lay down the next state of an entity."""
         self._entities[stored.ref.id] = stored
-        self._moved = None
+        self._moved = self._whole = None
 
     def version_to_write(self, entity_id: str, loaded_version: int) -> int:
         """Several states of one entity in one batch are one row: its version follows the one that was loaded."""

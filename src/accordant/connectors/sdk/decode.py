@@ -23,8 +23,8 @@ JsonObject = dict[str, Any]
 
 _LONG_NUMBER = b"0" * 19
 _DIGITS_ALIKE = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else 32 for byte in range(256))
-_WHITE_SPACE = b" \t\r\n"
-_DOUBTFUL_ESCAPE = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+#: NUL, half of a surrogate pair, and a quote that does not look like one.
+_DOUBTFUL_ESCAPE = re.compile(rb"\\u(?:00(?:00|22)|[dD][89a-fA-F])")
 # Possessive, and an open string runs to the end: no body makes this look at a byte more than once.
 _NOT_BRACKETS = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+(?:"|\Z)|[^\[\]{}"]++', re.DOTALL)
 _OPENING = frozenset(b"[{")
@@ -53,53 +53,23 @@ def decode_strict(body: bytes) -> object:
     # A text with few brackets cannot be deep, whatever they enclose.
     if body.count(b"{") + body.count(b"[") > DEPTH_MAX:
         _check_depth(body)
-    has_escapes = b"\\" in body
-    if _LONG_NUMBER in body.translate(_DIGITS_ALIKE) or (has_escapes and _DOUBTFUL_ESCAPE.search(body)):
+    if _LONG_NUMBER in body.translate(_DIGITS_ALIKE) or (b"\\" in body and _DOUBTFUL_ESCAPE.search(body)):
         return _decode_carefully(body)
     try:
         value: object = _QUICK.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_carefully(body)
-    if type(value) is dict and (_is_whole(value, body) if has_escapes else _spells_alike(value, body)):
+    if type(value) is dict and _spells_alike(value, body):
         return value
     return _decode_carefully(body)
 
 
 def _spells_alike(value: JsonObject, body: bytes) -> bool:
-    """Whether the value, spelled out again, is the body but for white space: then no pair of it was lost.
+    """Whether the value, spelled out again, has as many quotes as the body: then no pair of it was lost.
 
-    Without an escape every quote begins or ends a text, so that both have as many pairs as they have keys.
+    Every text begins and ends with one, and one inside a text is written in both: each pair has two at least.
     """
-    return _SPELL(value).translate(None, _WHITE_SPACE) == body.translate(None, _WHITE_SPACE)
-
-
-def _is_whole(value: JsonObject, body: bytes) -> bool:
-    """Whether the value has as many keys as the body has pairs, for a body in which a text may hold a quote.
-
-    Every key ends in a quote before a colon, so a text has at most as many pairs as that sequence. As many keys in the
-    value as that: none was there twice. Fewer: perhaps one was, perhaps a text only looks like it.
-    """
-    return _keys(value) == body.translate(None, _WHITE_SPACE).count(b'":')
-
-
-def _keys(value: JsonObject) -> int:
-    count = len(value)
-    for item in value.values():
-        if type(item) is dict:
-            count += _keys(item)
-        elif type(item) is list:
-            count += _keys_in(item)
-    return count
-
-
-def _keys_in(items: list[Any]) -> int:
-    count = 0
-    for item in items:
-        if type(item) is dict:
-            count += _keys(item)
-        elif type(item) is list:
-            count += _keys_in(item)
-    return count
+    return _SPELL(value).count(b'"') == body.count(b'"')
 
 
 def _decode_carefully(body: bytes) -> object:
