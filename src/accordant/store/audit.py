@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from accordant.kernel.clock import to_micros
 from accordant.kernel.hashing import canonical_json, digest
@@ -24,6 +24,12 @@ _MISSING_SHOWN_MAX = 10
 _ENTRY = ("position", "kind", "actor", "subject", "cause", "at", "salt", "body", "commitment", "leaf")
 _HEAD = (
     select(audit_head.c.batch, audit_head.c.position, audit_head.c.hash).where(audit_head.c.id == 1).with_for_update()
+)
+#: Entries that belong to no batch.
+_OUTSIDE = (
+    select(audit_entry.c.position)
+    .where((audit_entry.c.position > bindparam("last")) | (audit_entry.c.position < 1))
+    .limit(_MISSING_SHOWN_MAX)
 )
 _SALT_BYTES = 16
 RandomBytes = Callable[[int], bytes]
@@ -250,6 +256,5 @@ def _check_head(connection: Connection, number: int, position: int, previous: by
     elif tuple(head) != (number, position, previous):
         problem = f"the trail ends at batch {number}, its head says {head[0]}: the end was cut or added to"
         yield ChainFault(position=position, problem=problem)
-    outside = (audit_entry.c.position > position) | (audit_entry.c.position < 1)
-    for place in connection.execute(select(audit_entry.c.position).where(outside).limit(_MISSING_SHOWN_MAX)).scalars():
+    for place in connection.execute(_OUTSIDE, {"last": position}).scalars():
         yield ChainFault(position=place, problem="the entry belongs to no batch: it was inserted by hand")

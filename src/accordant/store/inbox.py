@@ -80,6 +80,21 @@ _READY = (
 #: (seq, attempts, lane)
 _Ready = tuple[int, int, str]
 _READY_OF_SHARE = _READY.where(inbox_work.c.partition.in_(bindparam("share", expanding=True)))
+_ASKED = (
+    select(inbox_work.c.seq, inbox_work.c.reason)
+    .where(
+        text("inbox_work.state <> 'processed' AND inbox_work.state = 'awaiting_reread'"),
+        inbox_work.c.due_at <= bindparam("now"),
+    )
+    .order_by(inbox_work.c.seq)
+    .limit(bindparam("most"))
+)
+_READ_AGAIN = (
+    update(inbox_work)
+    .where(inbox_work.c.seq == bindparam("of"))
+    .values(state=WorkState.RECEIVED, reason=None, due_at=bindparam("now"))
+)
+_READING = ("seq", "ref", "read_at", "key_id", "body")
 
 
 class SqlInbox:
@@ -222,9 +237,7 @@ class SqlInbox:
             rows = bulk.select_by_keys(connection, inbox_event, columns, "seq", seqs)
             # Nothing is read again for an event before somebody has tried it once.
             again = [seq for seq in seqs if attempts.get(seq, 0) > 1]
-            readings = bulk.select_by_keys(
-                connection, inbox_reading, ("seq", "ref", "read_at", "key_id", "body"), "seq", again
-            )
+            readings = bulk.select_by_keys(connection, inbox_reading, _READING, "seq", again)
         by_seq: dict[int, list[Reading]] = {}
         for seq, ref, read_at, key_id, body in readings:
             opened = self._vault.open(key_id, body, f"reading/{seq}/{ref}")
@@ -253,29 +266,14 @@ class SqlInbox:
         key_id = self._vault.current_key(now)
         sealed = self._vault.seal(key_id, reading.body, f"reading/{seq}/{reading.ref}")
         with self._database.write() as connection:
-            connection.execute(
-                inbox_reading.insert().values(
-                    seq=seq, ref=reading.ref, read_at=to_micros(reading.read_at), key_id=key_id, body=sealed
-                )
-            )
-            connection.execute(
-                update(inbox_work)
-                .where(inbox_work.c.seq == seq)
-                .values(state=WorkState.RECEIVED, reason=None, due_at=to_micros(now))
-            )
+            row = (seq, reading.ref, to_micros(reading.read_at), key_id, sealed)
+            bulk.insert(connection, inbox_reading, _READING, [row])
+            connection.execute(_READ_AGAIN, {"of": seq, "now": to_micros(now)})
 
     def awaiting_reread(self, *, now: datetime, limit: int) -> tuple[tuple[int, str], ...]:
         """Events that wait for an object to be read again: (seq, the reference named in the reason)."""
         with self._database.read() as connection:
-            rows = connection.execute(
-                select(inbox_work.c.seq, inbox_work.c.reason)
-                .where(
-                    text("inbox_work.state <> 'processed' AND inbox_work.state = 'awaiting_reread'"),
-                    inbox_work.c.due_at <= to_micros(now),
-                )
-                .order_by(inbox_work.c.seq)
-                .limit(limit)
-            )
+            rows = connection.execute(_ASKED, {"now": to_micros(now), "most": limit})
             return tuple((row.seq, str(row.reason)) for row in rows)
 
     def postpone(self, seqs: Sequence[int], *, until: datetime) -> None:

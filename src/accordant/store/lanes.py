@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import NamedTuple
 
 import structlog
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from accordant.kernel.clock import Clock, to_micros
 from accordant.ports.lanes import Share, StaleLease
@@ -35,6 +35,17 @@ _MICROSECOND = timedelta(microseconds=1)
 _LANES_AND_WORKERS = select(lease.c.name, lease.c.owner, lease.c.token, lease.c.expires_at).where(
     lease.c.name.like(f"{_LANE}%") | lease.c.name.like(f"{_WORKER}%")
 )
+_RENEW = update(lease).where(lease.c.name == bindparam("of")).values(expires_at=bindparam("until"))
+_REMOVE = delete(lease).where(lease.c.name == bindparam("of"))
+_COUNTED = select(lease.c.token).where(lease.c.name == _COUNTER).with_for_update()
+_COUNT = update(lease).where(lease.c.name == _COUNTER).values(token=bindparam("number"))
+_GIVE_UP = (
+    update(lease)
+    .where(lease.c.name.like(f"{_LANE}%"), lease.c.token == bindparam("under"))
+    .values(owner=bindparam("nobody"), token=bindparam("none"))
+)
+_IS_THERE = select(lease.c.name).where(lease.c.name == bindparam("of"))
+_IS_IDLE = _IS_THERE.with_for_update(skip_locked=True)
 _log = structlog.get_logger("lanes")
 
 
@@ -85,9 +96,7 @@ class SqlLanes:
             with self._database.write() as connection:
                 renewed = (
                     self._token
-                    and connection.execute(
-                        update(lease).where(lease.c.name == _name(self._token)).values(expires_at=now + self._ttl)
-                    ).rowcount
+                    and connection.execute(_RENEW, {"of": _name(self._token), "until": now + self._ttl}).rowcount
                 )
                 token = self._token if renewed else self._join(connection, now)
             self._token, self._beaten_at = token, now
@@ -110,7 +119,7 @@ class SqlLanes:
             token, self._token, self._share = self._token, 0, _NOTHING
             if token:
                 with self._database.write() as connection:
-                    connection.execute(delete(lease).where(lease.c.name == _name(token)))
+                    connection.execute(_REMOVE, {"of": _name(token)})
                     _free(connection, token)
 
     def guard(self, share: Share) -> Guard:
@@ -125,9 +134,8 @@ class SqlLanes:
 
     def _join(self, connection: Connection, now: int) -> int:
         bulk.insert_new(connection, lease, _ROW, [(_COUNTER, "", 0, 0)])
-        query = select(lease.c.token).where(lease.c.name == _COUNTER).with_for_update()
-        token = int(connection.execute(query).scalar_one()) + 1
-        connection.execute(update(lease).where(lease.c.name == _COUNTER).values(token=token))
+        token = int(connection.execute(_COUNTED).scalar_one()) + 1
+        connection.execute(_COUNT, {"number": token})
         bulk.insert(connection, lease, _ROW, [(_name(token), self._worker, token, now + self._ttl)])
         return token
 
@@ -209,8 +217,7 @@ def _share(token: int, takers: Mapping[int, int]) -> Share:
 
 
 def _free(connection: Connection, token: int) -> None:
-    where = lease.c.name.like(f"{_LANE}%"), lease.c.token == token
-    connection.execute(update(lease).where(*where).values(owner="", token=0))
+    connection.execute(_GIVE_UP, {"under": token, "nobody": "", "none": 0})
 
 
 def _bury(connection: Connection, token: int) -> bool:
@@ -218,11 +225,10 @@ def _bury(connection: Connection, token: int) -> bool:
 
     One that is in the middle of a commit just now is left for the next look: its commit is as good as any before it.
     """
-    name = _name(token)
-    is_there = select(lease.c.name).where(lease.c.name == name)
-    if connection.execute(is_there).first() is None:
+    named = {"of": _name(token)}
+    if connection.execute(_IS_THERE, named).first() is None:
         return True
-    if connection.execute(is_there.with_for_update(skip_locked=True)).first() is None:
+    if connection.execute(_IS_IDLE, named).first() is None:
         return False
-    connection.execute(delete(lease).where(lease.c.name == name))
+    connection.execute(_REMOVE, named)
     return True

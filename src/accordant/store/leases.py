@@ -15,6 +15,17 @@ from accordant.store.engine import Database
 from accordant.store.schema import lease
 
 _HELD = select(lease.c.token).where(lease.c.name == bindparam("name")).with_for_update(read=True)
+_ROW = select(lease).where(lease.c.name == bindparam("name")).with_for_update()
+_TAKE = (
+    update(lease)
+    .where(lease.c.name == bindparam("of"))
+    .values(owner=bindparam("by"), token=bindparam("number"), expires_at=bindparam("until"))
+)
+_GIVE_BACK = (
+    update(lease)
+    .where(lease.c.name == bindparam("of"), lease.c.owner == bindparam("by"), lease.c.token == bindparam("under"))
+    .values(expires_at=0)
+)
 
 #: Asked first in a transaction; raises where its caller may not go on.
 Guard = Callable[[Connection], None]
@@ -54,14 +65,13 @@ class Leases:
         at = self._clock() if self._clock is not None else now
         micros, expires = to_micros(at), to_micros(at + ttl)
         with self._database.write() as connection:
-            row = select(lease).where(lease.c.name == name).with_for_update()
-            held = connection.execute(row).one_or_none()
+            held = connection.execute(_ROW, {"name": name}).one_or_none()
             if held is None:
                 first = [(name, self.owner, 1, expires)]
                 if bulk.insert_new(connection, lease, ("name", "owner", "token", "expires_at"), first):
                     return 1
                 # It was taken in this very moment, perhaps by another thread of ours: it is looked at as it stands now.
-                held = connection.execute(row).one()
+                held = connection.execute(_ROW, {"name": name}).one()
             # An end further away than any renewal could put it is of before a restart of the machine (`lease_time.py`).
             is_held = held.owner != self.owner and micros < held.expires_at <= 2 * expires - micros
             if is_held and not self._is_gone(held.owner):
@@ -69,9 +79,7 @@ class Leases:
                     f"The lease {name} is held by {held.owner}.", retry_after_s=(held.expires_at - micros) / 1e6
                 )
             token: int = held.token + (held.owner != self.owner)
-            connection.execute(
-                update(lease).where(lease.c.name == name).values(owner=self.owner, token=token, expires_at=expires)
-            )
+            connection.execute(_TAKE, {"of": name, "by": self.owner, "number": token, "until": expires})
             return token
 
     def try_acquire(self, name: str, *, ttl: timedelta, now: datetime) -> int | None:
@@ -98,11 +106,7 @@ class Leases:
     def release(self, name: str, *, token: int) -> None:
         """Give the lease back, if it is still ours: the next owner need not wait."""
         with self._database.write() as connection:
-            connection.execute(
-                update(lease)
-                .where(lease.c.name == name, lease.c.owner == self.owner, lease.c.token == token)
-                .values(expires_at=0)
-            )
+            connection.execute(_GIVE_BACK, {"of": name, "by": self.owner, "under": token})
 
 
 def holds(connection: Connection, name: str, token: int) -> bool:

@@ -52,6 +52,11 @@ _SENT = (
     "record", "intent_id", "idempotency_key", "fingerprint", "generation", "first_sent_at", "sent_at", "answered_at",
     "target_id",
 )  # fmt: skip
+_LEASED = (
+    select(write_intent.c.id, write_intent.c.lease_token)
+    .where(write_intent.c.id.in_(bindparam("ids", expanding=True)), write_intent.c.state == IntentState.LEASED.value)
+    .with_for_update()
+)
 _NOTHING_KNOWN = FieldsKnown()
 _INTENT_DECODER = msgspec.json.Decoder(WriteIntent)
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -172,11 +177,8 @@ class SqlOutbox:
     def note_sent(self, requests: Mapping[str, SentRequest], leased: Sequence[LeasedIntent]) -> frozenset[str]:
         """See the port. The lease is looked at in the transaction that remembers: nobody takes over in between."""
         tokens = {one.intent.id: one.token for one in leased}
-        held = select(write_intent.c.id, write_intent.c.lease_token).where(
-            write_intent.c.id.in_(tokens), write_intent.c.state == IntentState.LEASED.value
-        )
         with self._database.write() as connection:
-            rows = connection.execute(held.with_for_update()).all()
+            rows = connection.execute(_LEASED, {"ids": list(tokens)}).all()
             ours = frozenset(row.id for row in rows if row.lease_token == tokens[row.id])
             kept = [_sent_row(one) for name, one in requests.items() if name in ours]
             bulk.upsert(connection, sent_request, _SENT, kept)

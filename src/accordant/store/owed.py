@@ -3,13 +3,23 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.owed import Owed
 from accordant.store import bulk
 from accordant.store.engine import Database
 from accordant.store.schema import owed_decision
+
+_WAITING = (
+    select(owed_decision.c.account_id, owed_decision.c.since_at)
+    .where(owed_decision.c.since_at <= bindparam("before"))
+    .order_by(owed_decision.c.since_at, owed_decision.c.account_id)
+    .limit(bindparam("count"))
+)
+_DONE = delete(owed_decision).where(
+    owed_decision.c.account_id == bindparam("account"), owed_decision.c.since_at == bindparam("since")
+)
 
 
 def owe(connection: Connection, account_ids: Iterable[str], *, now: datetime) -> None:
@@ -26,14 +36,8 @@ class SqlOwedBook:
 
     def waiting(self, *, before: datetime, limit: int) -> tuple[Owed, ...]:
         """See the port."""
-        query = (
-            select(owed_decision.c.account_id, owed_decision.c.since_at)
-            .where(owed_decision.c.since_at <= to_micros(before))
-            .order_by(owed_decision.c.since_at, owed_decision.c.account_id)
-            .limit(limit)
-        )
         with self._database.read() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_WAITING, {"before": to_micros(before), "count": limit}).all()
         return tuple(Owed(account_id=account_id, since=from_micros(since)) for account_id, since in rows)
 
     def of(self, account_ids: Iterable[str]) -> tuple[Owed, ...]:
@@ -49,8 +53,4 @@ class SqlOwedBook:
             return
         with self._database.write() as connection:
             for one in settled:
-                connection.execute(
-                    delete(owed_decision).where(
-                        owed_decision.c.account_id == one.account_id, owed_decision.c.since_at == to_micros(one.since)
-                    )
-                )
+                connection.execute(_DONE, {"account": one.account_id, "since": to_micros(one.since)})

@@ -24,8 +24,8 @@ from accordant.store.guard import bookkeeping
 from accordant.store.schema import desired_record, evidence_pack, hub_fact, phase_grant, phase_proposal, write_intent
 
 _NEWEST = select(func.max(phase_grant.c.id))
+_HISTORY = select(phase_grant).order_by(phase_grant.c.id)
 _PLANNED_FOR = "everything decided for the grant"
-_NEWEST = select(func.max(phase_grant.c.id))
 _PROPOSAL = msgspec.json.Decoder(Proposal)
 _PACK = msgspec.json.Decoder(EvidencePack)
 
@@ -92,7 +92,7 @@ class SqlPhaseBook:
     def history(self) -> tuple[Grant, ...]:
         """See the port."""
         with self._database.read() as connection:
-            return read_grants(connection.execute(select(phase_grant).order_by(phase_grant.c.id)).all())
+            return read_grants(connection.execute(_HISTORY).all())
 
     def newest(self) -> int:
         """The number of the newest grant, 0 before the first: it grows with every change of what is granted."""

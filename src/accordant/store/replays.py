@@ -50,23 +50,23 @@ class SqlReplayHistory:
             )
         )
         query = _within(select(inbox_work.c.seq, inbox_work.c.state), scope).where(inbox_event.c.seq > after, chosen)
-        return self._page(query.order_by(inbox_event.c.seq).limit(limit))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(inbox_event.c.seq).limit(limit)).all()
+        return self._page([(row.seq, row.state) for row in rows])
 
     def pick(self, seqs: tuple[int, ...]) -> HistoryPage:
         """See the port."""
-        query = select(inbox_work.c.seq, inbox_work.c.state).where(
-            inbox_work.c.seq.in_(seqs), inbox_work.c.state.in_(_SETTLED)
-        )
-        return self._page(query.order_by(inbox_work.c.seq))
-
-    def _page(self, query: Select[Any]) -> HistoryPage:
         with self._database.read() as connection:
-            rows: Sequence[Any] = connection.execute(query).all()
+            rows = bulk.select_by_keys(connection, inbox_work, ("seq", "state"), "seq", seqs)
+        return self._page(sorted((seq, state) for seq, state in rows if state in _SETTLED))
+
+    def _page(self, rows: Sequence[tuple[int, str]]) -> HistoryPage:
+        """The events of these numbers, which ascend, each with its state."""
         if not rows:
             return HistoryPage(events=(), last=None)
-        events = self._history.open([row.seq for row in rows])
-        aside = frozenset(row.seq for row in rows if row.state in _NOT_UNDERSTOOD)
-        return HistoryPage(events=events, last=rows[-1].seq, erased=len(rows) - len(events), not_understood=aside)
+        events = self._history.open([seq for seq, _ in rows])
+        aside = frozenset(seq for seq, state in rows if state in _NOT_UNDERSTOOD)
+        return HistoryPage(events=events, last=rows[-1][0], erased=len(rows) - len(events), not_understood=aside)
 
 
 def _within(query: Select[Any], scope: ReplayScope) -> Select[Any]:

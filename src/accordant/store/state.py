@@ -102,6 +102,9 @@ _ANY_HELD = (
     .where(text("write_intent.state IN ('dead', 'held', 'uncertain') AND write_intent.state = 'held'"))
     .limit(1)
 )
+_ACCOUNTS = (
+    select(entity.c.id).where(entity.c.kind == EntityKind.ACCOUNT.value).order_by(entity.c.updated_at, entity.c.id)
+)
 
 
 class SqlState:
@@ -197,13 +200,8 @@ class SqlState:
 
     def account_ids(self) -> tuple[str, ...]:
         """Every account, oldest first."""
-        query = (
-            select(entity.c.id)
-            .where(entity.c.kind == EntityKind.ACCOUNT.value)
-            .order_by(entity.c.updated_at, entity.c.id)
-        )
         with self._database.read() as connection:
-            return tuple(connection.execute(query).scalars())
+            return tuple(connection.execute(_ACCOUNTS).scalars())
 
     def policy(self) -> Policy:
         """See the port. Few statements: it is asked before every plan and twice for every call to a target."""

@@ -14,10 +14,11 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from accordant.kernel.clock import to_micros
 from accordant.kernel.errors import ConfigurationError, RejectedError
+from accordant.store import bulk
 from accordant.store.engine import Database
 from accordant.store.key_file import read_key_file
 from accordant.store.packing import Packing
@@ -25,6 +26,13 @@ from accordant.store.schema import data_key
 
 _NONCE_BYTES = 12
 _KEY_BYTES = 32
+
+_WRAPPED = select(data_key.c.wrapped).where(data_key.c.key_id == bindparam("of"))
+_OF_SUBJECT = (
+    select(data_key.c.key_id)
+    .where(data_key.c.subject == bindparam("of"), data_key.c.wrapped.is_not(None))
+    .order_by(data_key.c.created_at)
+)
 
 RandomBytes = Callable[[int], bytes]
 
@@ -105,7 +113,7 @@ class Vault:
 
     def _unwrap(self, key_id: str) -> AESGCM:
         with self._database.read() as connection:
-            wrapped = connection.execute(select(data_key.c.wrapped).where(data_key.c.key_id == key_id)).scalar()
+            wrapped = connection.execute(_WRAPPED, {"of": key_id}).scalar()
         if wrapped is None:
             raise KeyDestroyed(f"The key {key_id} is gone: what it sealed was erased.")
         try:
@@ -118,19 +126,16 @@ class Vault:
 
     def _find_or_make(self, subject: str, now: datetime) -> str:
         with self._database.write() as connection:
-            found = connection.execute(
-                select(data_key.c.key_id)
-                .where(data_key.c.subject == subject, data_key.c.wrapped.is_not(None))
-                .order_by(data_key.c.created_at)
-            ).scalar()
+            found = connection.execute(_OF_SUBJECT, {"of": subject}).scalar()
             if found is not None:
                 return str(found)
             key_id = f"key_{self._random(8).hex()}"
             nonce, key = self._random(_NONCE_BYTES), self._random(_KEY_BYTES)
             wrapped = nonce + self._wrapping.encrypt(nonce, key, key_id.encode())
-            connection.execute(
-                data_key.insert().values(
-                    key_id=key_id, subject=subject, wrapped=wrapped, created_at=to_micros(now), destroyed_at=None
-                )
+            bulk.insert(
+                connection,
+                data_key,
+                ("key_id", "subject", "wrapped", "created_at"),
+                [(key_id, subject, wrapped, to_micros(now))],
             )
             return key_id
