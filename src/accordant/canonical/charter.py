@@ -269,6 +269,7 @@ class SchedulesPart(_Part, frozen=True, kw_only=True):
     delivered, ``fetch`` asks systems that send nothing by themselves what changed there, ``settlement`` what each
     payout settled; ``silence`` asks after types of event that are delivered less often than usual. ``movements`` counts
     how recurring revenue moved, for whoever has it mapped. ``books`` posts what was held and can be posted now.
+    ``sagas`` looks how far changes have come that are followed over several systems.
     """
 
     reconcile: str | None = "0 3 * * mon-sat"
@@ -281,6 +282,7 @@ class SchedulesPart(_Part, frozen=True, kw_only=True):
     silence: str | None = "20 * * * *"
     movements: str | None = "40 * * * *"
     books: str | None = "*/5 * * * *"
+    sagas: str | None = "* * * * *"
 
 
 class GatePart(_Part, frozen=True, kw_only=True):

@@ -37,6 +37,7 @@ from accordant.cli.identity import identity_app
 from accordant.cli.ledger import books_app
 from accordant.cli.payouts import payouts_app
 from accordant.cli.render import err
+from accordant.cli.saga import saga_app
 from accordant.kernel.errors import (
     AccordantError,
     ConfigurationError,
@@ -89,6 +90,7 @@ app.command(rules.charter_app)
 app.command(identity_app)
 app.command(books_app)
 app.command(payouts_app)
+app.command(saga_app)
 app.command(clearance.clearance_app)
 app.command(phase.phase_app)
 app.command(people.people_app)

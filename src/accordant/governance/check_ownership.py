@@ -177,3 +177,9 @@ def category_of(system: str, charter: Charter, connectors: Mapping[str, Connecto
     part = charter.systems.get(system)
     facts = connectors.get(part.connector) if part is not None else None
     return facts.category if facts is not None else None
+
+
+def categories_of(charter: Charter, connectors: Mapping[str, ConnectorFacts]) -> dict[str, Category]:
+    """What each system of a charter stands for; those whose connector is unknown are left out."""
+    found = {name: category_of(name, charter, connectors) for name in charter.systems}
+    return {name: category for name, category in found.items() if category is not None}

@@ -21,6 +21,7 @@ class Work(StrEnum):
     SILENCE = "silence"
     MOVEMENTS = "movements"
     BOOKS = "books"
+    SAGAS = "sagas"
 
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +58,7 @@ def duties(charter: Charter) -> tuple[Duty, ...]:
             (Work.SILENCE, times.silence),
             (Work.MOVEMENTS, times.movements),
             (Work.BOOKS, None if charter.ledger is None else times.books),
+            (Work.SAGAS, times.sagas),
         )
         if schedule is not None
     ]

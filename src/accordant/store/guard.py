@@ -66,6 +66,7 @@ GOVERNED: dict[str, Rule] = {
     "flag_decision": Rule(each=("operations.flag.",)),
     "incident": Rule(each=("operations.incident.",)),
     "incident_moment": Rule(act=("operations.incident.",)),
+    "saga": Rule(each=("operations.saga.",)),
     "clearance": Rule(each=("compliance.clearance.",)),
     "evidence_pack": Rule(each=("phases.widening.",)),
     "phase_proposal": Rule(each=("phases.widening.",)),

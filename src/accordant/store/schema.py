@@ -58,6 +58,7 @@ from accordant.store.schema_missed import adopted_endpoint, event_rhythm
 from accordant.store.schema_movements import moved_revenue
 from accordant.store.schema_people import person, person_second
 from accordant.store.schema_recovery import error_pattern, redrive_waiver, replay_job
+from accordant.store.schema_saga import saga
 
 __all__ = [
     "APPEND_ONLY",
@@ -101,6 +102,7 @@ __all__ = [
     "revenue_schedule",
     "review_case",
     "review_decision",
+    "saga",
     "scheduled_job",
     "sent_request",
     "target_shape",
@@ -255,6 +257,14 @@ business_event = Table(
 )
 Index("ix_business_event_root", business_event.c.root_id, business_event.c.occurred_at)
 Index("ix_business_event_seq", business_event.c.seq)
+#: The few events that begin a saga, see `sagas.py`.
+_BEGINS = "type IN ('contract.amended', 'contract.won')"
+Index(
+    "ix_business_event_begins",
+    business_event.c.occurred_at,
+    postgresql_where=text(_BEGINS),
+    sqlite_where=text(_BEGINS),
+)
 
 desired_record = Table(
     "desired_record",

@@ -32,6 +32,7 @@ from accordant.store.movements import SqlMovementBook
 from accordant.store.waits import shorten_waits
 from accordant.views.spans import finished_lives, latest_event
 from accordant.web.lookout import Lookout
+from accordant.web.saga_desk import saga_desk
 
 #: Who is named in the trail when the clock starts something.
 ACTOR = "schedule"
@@ -138,8 +139,11 @@ class Caretaker:
                 return await self._listen()
             case Work.MOVEMENTS:
                 return await asyncio.to_thread(self._count_movements)
-            case Work.BOOKS:
-                return await asyncio.to_thread(self._keep_books)
+            case Work.BOOKS | Work.SAGAS:
+                return await asyncio.to_thread(self._keep_books if duty.work is Work.BOOKS else self._follow)
+
+    def _follow(self) -> str:
+        return f"{saga_desk(self._hub).round():,} sagas began or went on."
 
     async def _reconcile(self, flow: str, *, whole: bool) -> str:
         """Compare; what is found is told, since nobody looks at a night's run by himself."""
