@@ -346,3 +346,37 @@ async def test_an_inner_address_is_refused_when_connecting(url: str) -> None:
     with pytest.raises(AddressForbidden):
         await http.send("POST", "/")
     await http.close()
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "POST", "PATCH"])
+async def test_a_write_whose_used_connection_breaks_is_sent_once(method: str) -> None:
+    """The library below would send a PUT and a DELETE again by itself on a connection that was used before."""
+    arrived: list[str] = []
+
+    async def serve(request: web.Request) -> web.StreamResponse:
+        await request.read()
+        arrived.append(request.method)
+        if request.method != "GET":
+            assert request.transport is not None
+            request.transport.abort()
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    client = HttpClient(
+        f"http://127.0.0.1:{runner.addresses[0][1]}",
+        clock=lambda: datetime(2026, 3, 14, tzinfo=UTC),
+        rate_per_s=1_000,
+        addresses=AddressPolicy(allow_loopback=True),
+    )
+    try:
+        await client.send("GET", "/warm")
+        with pytest.raises(AnswerLost):
+            await client.send(method, "/thing", body=None if method == "DELETE" else b"{}")
+    finally:
+        await client.close()
+        await runner.cleanup()
+    assert arrived == ["GET", method]

@@ -8,10 +8,11 @@ import pytest
 
 from accordant.canonical.charter import FieldType
 from accordant.connectors.sdk.addresses import AddressPolicy
+from accordant.connectors.sdk.ledger_documents import FIELDS, ValueUnreadable
 from accordant.connectors.tryton.connector import default_mappings, outbound
 from accordant.connectors.tryton.parties import FIELDS as OF_PARTIES
 from accordant.connectors.tryton.parties import PARTY
-from accordant.connectors.tryton.records import FIELDS, INVOICE, KEY_FIELD, MOVE, OF_INVOICES, ValueUnreadable
+from accordant.connectors.tryton.records import INVOICE, KEY_FIELD, MOVE, OF_INVOICES
 from accordant.kernel.errors import ConfigurationError, RejectedError
 from accordant.ports.connector import DestinationClass
 from tests.connectors.tryton.kit import INVOICE as INVOICE_SPEC

@@ -10,7 +10,8 @@ import pytest
 from accordant.canonical.entities import Receivable
 from accordant.canonical.observations import Interpreted, Parked, Quarantined, Standpoint
 from accordant.canonical.refs import ExternalRef
-from accordant.connectors.tryton.inbound import CHANGED, Told, TrytonInbound, spell
+from accordant.connectors.sdk.receivables import CHANGED, Told, spell
+from accordant.connectors.tryton.inbound import TrytonInbound
 from accordant.kernel.money import Money
 from accordant.ports.connector import SignatureInvalid
 

@@ -10,8 +10,8 @@ import pytest
 
 from accordant.canonical.refs import ExternalRef
 from accordant.connectors.sdk.addresses import AddressPolicy
+from accordant.connectors.sdk.receivables import Told
 from accordant.connectors.tryton.connector import reader
-from accordant.connectors.tryton.inbound import Told
 from accordant.connectors.tryton.outbound import TrytonOutbound
 from accordant.connectors.tryton.receivables import TrytonReader
 from accordant.kernel.errors import RejectedError

@@ -1,6 +1,6 @@
 """A Salesforce on loopback for demos and tests: real HTTP, real refusals, faults on request. No vendor's code.
 Guarantees its own count of committed writes (``effects``), so a test need not believe the hub.
-Next: simulator_rest.py for the resources, simulator_faults.py for the faults.
+Next: simulator_rest.py for the resources, sdk/faults.py for the faults.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from aiohttp import web
 from accordant.connectors.salesforce import simulator_hands as hands
 from accordant.connectors.salesforce.simulator_bulk import BulkJobs
 from accordant.connectors.salesforce.simulator_composite import Composite
-from accordant.connectors.salesforce.simulator_faults import Fault, FaultList
 from accordant.connectors.salesforce.simulator_fields import Field, Json, Refusal
 from accordant.connectors.salesforce.simulator_records import Effect, FieldChange, Org, Rejection
 from accordant.connectors.salesforce.simulator_rest import Answer, Rest, read_call
 from accordant.connectors.salesforce.simulator_schema import SObject
 from accordant.connectors.salesforce.simulator_tokens import ConnectedApp, GrantRefused, Tokens
+from accordant.connectors.sdk.faults import Fault, FaultList
 
 #: Six megabytes for a call; a job's file may be larger, and is here up to this.
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -239,7 +239,7 @@ class SalesforceSimulator:
         self.org.rejections.clear()
 
     def fault(self, kind: str, **options: Json) -> Fault:
-        """Order a fault: ``simulator_faults.KINDS`` names them, ``Fault`` the options."""
+        """Order a fault: ``faults.KINDS`` names them, ``Fault`` the options."""
         return self.faults.add(Fault(kind, **options))
 
     def issue_token(self, user: str = "integration@example.com") -> str:

@@ -104,13 +104,14 @@ class HttpClient:
         addresses: AddressPolicy = PUBLIC_ONLY,
         read_attempts_max: int = 3,
         answer_bytes_max: int = ANSWER_BYTES_MAX,
+        connections_max: int = CONNECTIONS_MAX,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """``base_url`` may hold a path prefix. Raises AddressForbidden when it may not be called.
 
         ``rate_per_s`` and ``burst`` (default: one second's worth) limit this client; ``read_attempts_max`` bounds how
-        often a call that only reads is tried in all.
+        often a call that only reads is tried in all, ``connections_max`` how many are under way at once.
         """
         self._base = addresses.check_url(base_url)
         self._host = (urlsplit(self._base).hostname or "").lower()
@@ -123,6 +124,7 @@ class HttpClient:
         self._addresses = addresses
         self._read_attempts_max = max(1, read_attempts_max)
         self._answer_bytes_max = answer_bytes_max
+        self._connections_max = connections_max
         self._sleep = sleep
         self._session: aiohttp.ClientSession | None = None
 
@@ -288,7 +290,7 @@ class HttpClient:
             trace.on_request_headers_sent.append(_note_sent)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=CONNECTIONS_MAX, socket_factory=self._addresses.socket_factory(self._host)
+                    limit=self._connections_max, socket_factory=self._addresses.socket_factory(self._host)
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(
@@ -299,6 +301,9 @@ class HttpClient:
                 trace_configs=[trace],
                 trust_env=False,
             )
+            # It would send a PUT or a DELETE again by itself where a connection breaks that was used before, and there
+            # is no argument that forbids it. Whether a write goes out twice is not a library's to decide.
+            self._session._retry_connection = False  # noqa: SLF001
         return self._session
 
     def _record(self, call: _Call, answer: HttpAnswer) -> None:

@@ -8,22 +8,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
-from urllib.parse import urlsplit
-
-import msgspec
-import yaml
 
 from accordant.canonical.charter import CustomerModel, MappingPart, SeveralCustomers
-from accordant.connectors.sdk.addresses import AddressForbidden, AddressPolicy
+from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.http import HttpClient, Recorder, Timeouts
 from accordant.connectors.sdk.manifest import load_manifest
+from accordant.connectors.sdk.settings import Given, shipped_mappings
 from accordant.connectors.tryton.documents import Journals
 from accordant.connectors.tryton.inbound import TrytonInbound
 from accordant.connectors.tryton.outbound import TrytonOutbound
 from accordant.connectors.tryton.receivables import TrytonReader
 from accordant.connectors.tryton.rpc import Rpc, Session
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import ConfigurationError, InvariantBroken
 
 #: The setting without which nothing can be read.
 READER_NEEDS = "password"
@@ -56,9 +52,10 @@ def outbound(
     ``recorder`` sees the calls to the models, never the login. Raises ConfigurationError.
     """
     rpc = _rpc(settings, clock, rate_per_s, timeouts=timeouts, addresses=addresses, recorder=recorder, sleep=sleep)
-    codes = {name: settings.get(name, "").strip() or usual for name, usual in _JOURNALS.items()}
+    given = _given(settings)
+    codes = {name: given.text(name) or usual for name, usual in _JOURNALS.items()}
     if codes["journal_revenue"] in {codes["journal_cash"], codes["journal_general"]}:
-        raise _wrong("journal_revenue", "it is also one of the others", "Give invoices a journal of their own.")
+        raise given.wrong("journal_revenue", "it is also one of the others", "Give invoices a journal of their own.")
     journals = Journals(revenue=codes["journal_revenue"], cash=codes["journal_cash"], general=codes["journal_general"])
     protocols = {part.name: part.protocol for part in load_manifest(files(_PACKAGE)).writes}
     return TrytonOutbound(rpc=rpc, protocols=protocols, journals=journals)
@@ -91,15 +88,10 @@ def _rpc(
     recorder: Recorder | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Rpc:
-    known = {*_REQUIRED, *_JOURNALS}
-    if unknown := sorted(settings.keys() - known):
-        raise ConfigurationError(
-            f"Tryton has no setting {unknown[0]!r}.", remedy=f"Choose among {', '.join(sorted(known))}."
-        )
-    given = {name: _required(settings, name, remedy) for name, remedy in _REQUIRED.items()}
-    _check_address(given["url"], addresses)
+    given = _given(settings)
+    url = given.address("url", "", addresses)
     login = HttpClient(
-        given["url"],
+        url,
         clock=clock,
         rate_per_s=LOGINS_PER_S,
         burst=3,
@@ -108,9 +100,11 @@ def _rpc(
         read_attempts_max=1,  # the call that needs the login is tried again itself, and each try asks for one
         sleep=sleep,
     )
-    session = Session(login=login, database=given["database"], user=given["user"], password=given["password"])
+    session = Session(
+        login=login, database=given.text("database"), user=given.text("user"), password=given.text("password")
+    )
     http = HttpClient(
-        given["url"],
+        url,
         clock=clock,
         rate_per_s=rate_per_s,
         timeouts=timeouts,
@@ -119,7 +113,11 @@ def _rpc(
         addresses=addresses,
         sleep=sleep,
     )
-    return Rpc(http=http, session=session, database=given["database"])
+    return Rpc(http=http, session=session, database=given.text("database"))
+
+
+def _given(settings: Mapping[str, str]) -> Given:
+    return Given("Tryton", settings, required=_REQUIRED, optional=_JOURNALS)
 
 
 def default_mappings(
@@ -127,28 +125,4 @@ def default_mappings(
     several: SeveralCustomers = SeveralCustomers.ROLL_UP,  # noqa: ARG001
 ) -> tuple[MappingPart, ...]:
     """The shipped mapping: a customer to a party, an invoice and a credit note to an invoice, the rest to a move."""
-    text = files(_PACKAGE).joinpath("default_mapping.yaml").read_text(encoding="utf-8")
-    try:
-        return msgspec.convert(yaml.safe_load(text), tuple[MappingPart, ...])
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise InvariantBroken(f"The mapping shipped for Tryton cannot be read: {error}.") from error
-
-
-def _check_address(url: str, addresses: AddressPolicy) -> None:
-    try:
-        addresses.check_url(url)
-    except AddressForbidden as error:
-        raise _wrong("url", error.message.rstrip("."), error.remedy) from error
-    if urlsplit(url).path.strip("/"):
-        raise _wrong("url", f"{url!r} holds a path", "Give the address up to the host name only.")
-
-
-def _required(settings: Mapping[str, str], name: str, remedy: str) -> str:
-    value = settings.get(name, "").strip()
-    if not value:
-        raise _wrong(name, "it is missing", remedy)
-    return value
-
-
-def _wrong(name: str, reason: str, remedy: str) -> ConfigurationError:
-    return ConfigurationError(f"The setting {name!r} of the Tryton connection: {reason}.", remedy=remedy)
+    return shipped_mappings(files(_PACKAGE))

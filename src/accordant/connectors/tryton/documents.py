@@ -11,16 +11,23 @@ from datetime import date
 from accordant.canonical.books import Role
 from accordant.canonical.intents import Applied, RefusalClass, Refused, WriteOutcome
 from accordant.canonical.targets import ObjectSpec
+from accordant.connectors.sdk.ledger_documents import (
+    LATER,
+    Desired,
+    Unusable,
+    ValueUnreadable,
+    desired,
+    for_a_person,
+    unusable,
+)
 from accordant.connectors.tryton import errors
-from accordant.connectors.tryton.lookups import Account, Company, Lookups, Unusable, unusable
+from accordant.connectors.tryton.lookups import Account, Company, Lookups
 from accordant.connectors.tryton.reading import LINE, Held, Place, Reading, balance, payable
 from accordant.connectors.tryton.records import (
     INVOICE,
     KEY_FIELD,
     MOVE,
-    Desired,
-    ValueUnreadable,
-    desired,
+    canonical,
     invoice_values,
     is_native,
     move_values,
@@ -33,7 +40,6 @@ from accordant.ports.connector import AnswerLost, RecordWrite
 #: pass over one is to say so in a record of its own, as Tryton's own client does.
 _PASSED_OVER = frozenset({"invoice_payment_term", "invoice_date_future"})
 _WARNINGS_MAX = 3
-_LATER = frozenset({"state", "settles", "reverses"})
 _MONEY_ROLES = frozenset({Role.BANK, Role.CLEARING})
 
 
@@ -67,7 +73,7 @@ class Documents:
         try:
             if record.target_id is not None:
                 return await self._complete(record)
-            document = desired(spec, record.key, record.fields)
+            document = desired(record.key, canonical(spec, record.fields))
             made = await self._reversal(spec, document) if document.reverses else await self._make(spec, document)
             if isinstance(made, Refused):
                 return made
@@ -86,13 +92,13 @@ class Documents:
             message = f"Tryton no longer has {record.target_id}; the document is looked for again."
             return Refused(cause=RefusalClass.TRANSIENT, code="GONE", message=message)
         if held.cancelled_by_hand:
-            return _person(
+            return for_a_person(
                 "CANCELLED_BY_HAND",
                 f"Somebody cancelled {held.number or held.place} in Tryton; the books still hold it. Reverse it in the "
                 "books, or post it again in Tryton.",
             )
-        if changed := sorted(record.fields.keys() - _LATER):
-            return _person(
+        if changed := sorted(record.fields.keys() - LATER):
+            return for_a_person(
                 "DOCUMENT_POSTED",
                 f"{held.number or held.place} in Tryton differs in {', '.join(changed)}, and what is posted is not "
                 "changed: cancel one of the two, in Tryton or in the books.",
@@ -284,7 +290,7 @@ class Documents:
         found = await self._refund_of(original)
         if found is None or (found.key is not None and found.key != document.key):
             said = f"{original.number} was cancelled in Tryton by {found.number if found else 'something else'}."
-            return _person("ALREADY_CANCELLED", f"{said} Look there, then set the document of the books aside.")
+            return for_a_person("ALREADY_CANCELLED", f"{said} Look there, then set the document of the books aside.")
         if found.key is None:
             signed = {KEY_FIELD[INVOICE]: document.key}
             context = await self._lookups.context(company)
@@ -330,10 +336,6 @@ class Documents:
         if held is None:
             raise AnswerLost(f"Tryton does not show {place}, of which it was just told.")
         return held
-
-
-def _person(code: str, message: str, *fields: str) -> Refused:
-    return Refused(cause=RefusalClass.BUSINESS_RULE, code=code, message=message, fields=fields)
 
 
 def _name_cancelled(values: dict[str, Json], cancelled: Held) -> None:

@@ -5,112 +5,12 @@ Next: receivables.py, which fetches.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
-from typing import NoReturn
-
-import msgspec
-
-from accordant.canonical.entities import Receivable
-from accordant.canonical.observations import Interpretation, Interpreted, Observation, Parked, Quarantined, Standpoint
-from accordant.canonical.refs import ExternalRef
+from accordant.connectors.sdk.receivables import FetchedReceivables
 from accordant.connectors.tryton.parties import PARTY
-from accordant.kernel.errors import RejectedError
-from accordant.kernel.money import Money
-from accordant.ports.connector import Envelope, SignatureInvalid
-
-RECEIVABLE = "receivable"
-CHANGED = "receivable.changed"
-_UNREADABLE = "unreadable"
-_UNSTAMPED_AT = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """What one customer owes one company, as it was read. Amounts are decimal text of ``currency``.
-
-    ``at`` is when it last changed; ``overdue`` is the part of ``open`` whose due day was over on that day.
-    """
-
-    type: str
-    id: str
-    party: str
-    at: datetime
-    currency: str
-    open: str
-    overdue: str
-    oldest_due_on: date | None = None
-
-
-_ENCODER = msgspec.json.Encoder(order="sorted")
-_DECODER = msgspec.json.Decoder(Told)
-
-
-def spell(told: Told) -> bytes:
-    """As it is kept: the same state is the same bytes."""
-    return _ENCODER.encode(told)
-
-
-class TrytonInbound:
+class TrytonInbound(FetchedReceivables):
     """Implements ``ports.connector.Inbound`` for what is fetched."""
 
-    def verify(  # the port's arguments, of which none can help
-        self,
-        *,
-        headers: Mapping[str, str],  # noqa: ARG002
-        body: bytes,  # noqa: ARG002
-        secrets: Sequence[bytes],  # noqa: ARG002
-        now: datetime,  # noqa: ARG002
-    ) -> NoReturn:
-        """Tryton sends nothing by itself. Raises SignatureInvalid."""
-        raise SignatureInvalid("Tryton sends nothing by itself: whoever sent this is not Tryton.")
-
-    def read_envelope(self, body: bytes) -> Envelope:
-        """See the port. The name of a change is the customer with the moment."""
-        try:
-            told = _DECODER.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            name = f"sha256:{hashlib.sha256(body).hexdigest()}"
-            defect = f"The body is nothing that this connector fetched: {error}."
-            return Envelope(
-                external_id=name, event_type=_UNREADABLE, lane=name, occurred_at=_UNSTAMPED_AT, defect=defect
-            )
-        return Envelope(
-            external_id=f"{RECEIVABLE}/{told.id}/{told.at.isoformat()}",
-            event_type=told.type,
-            lane=f"{PARTY}/{told.party}",
-            occurred_at=told.at,
-        )
-
-    def interpret(self, *, system: str, body: bytes) -> Interpretation:
-        """See the port."""
-        return _interpreted(system, body, Standpoint.NOTICE, None)
-
-    def interpret_object(self, *, ref: ExternalRef, body: bytes, read_at: datetime) -> Interpretation:
-        """See the port. A customer of whom nothing was ever posted has nothing to be said of."""
-        if not body:
-            return Interpreted(())
-        return _interpreted(ref.system, body, Standpoint.READING, read_at)
-
-
-def _interpreted(system: str, body: bytes, standpoint: Standpoint, read_at: datetime | None) -> Interpretation:
-    try:
-        told = _DECODER.decode(body)
-        if told.type != CHANGED:
-            return Parked(f"{told.type!r} is not understood yet.")
-        owed = Receivable(
-            external_id=told.id,
-            open=Money.parse(told.open, told.currency),
-            overdue=Money.parse(told.overdue, told.currency),
-            oldest_due_on=told.oldest_due_on,
-        )
-    except (msgspec.DecodeError, UnicodeDecodeError, RejectedError) as error:
-        return Quarantined(f"What Tryton said of a customer's debts cannot be read: {error}.")
-    observation = Observation(
-        ref=ExternalRef(system, RECEIVABLE, told.id),
-        root=ExternalRef(system, PARTY, told.party),
-        entity=owed,
-        observed_at=told.at if read_at is None else read_at,
-        standpoint=standpoint,
-    )
-    return Interpreted((observation,))
+    def __init__(self) -> None:
+        super().__init__(title="Tryton", party_type=PARTY)

@@ -5,38 +5,21 @@ Next: documents.py, which puts lines into documents.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
-from urllib.parse import parse_qsl, urlencode
 
 from accordant.canonical.books import Role
 from accordant.canonical.documents import DocumentLine
+from accordant.connectors.sdk import ledger_documents
+from accordant.connectors.sdk.ledger_documents import OF_A_LINE, amount_of, facts_of, plain, read_tag
 from accordant.connectors.tryton.lookups import Account
 from accordant.connectors.tryton.wire import Json
-from accordant.kernel.money import exponent_of
-
-#: Everything of a line that Tryton has no field for, as ``[role=revenue&product=pro]``.
-_TAG = re.compile(r"\[([a-z_]+=[^\[\]\s]*)\]\s*$")
-_TAGGED = ("role", "product", "tax_code", "processor", "party")
 
 
 def tag(line: DocumentLine, *, with_party: bool) -> str:
     """The description of a line; ``with_party`` where its account takes no party in Tryton."""
-    values = {name: getattr(line, name) for name in _TAGGED if name != "party" or with_party}
-    return f"[{urlencode({name: str(value) for name, value in values.items() if value is not None})}]"
-
-
-def read_tag(description: str | None) -> dict[str, str]:
-    """What a description tells of its line; nothing where a person wrote it."""
-    found = _TAG.search(description or "")
-    return {} if found is None else {name: value for name, value in parse_qsl(found[1]) if name in _TAGGED}
-
-
-def amount_of(line: DocumentLine) -> Decimal:
-    """The amount in the currency of the books, a debit when positive."""
-    return Decimal(line.debit) - Decimal(line.credit)
+    return ledger_documents.tag(facts_of(line, [name for name in OF_A_LINE if name != "party" or with_party]))
 
 
 def deal_amount_of(line: DocumentLine) -> Decimal:
@@ -103,10 +86,3 @@ def document_line(row: Mapping[str, Json], *, description: str | None, currency:
         tax_code=told.get("tax_code"),
         processor=told.get("processor"),
     )
-
-
-def plain(amount: Decimal, currency: str) -> str:
-    """Decimal text with the places of the currency; an amount that has more keeps them, and so differs from ours."""
-    exponent = amount.normalize().as_tuple().exponent
-    places = max(exponent_of(currency), -exponent if isinstance(exponent, int) else 0)
-    return f"{amount:.{places}f}"

@@ -11,18 +11,10 @@ from datetime import date
 import msgspec
 
 from accordant.canonical.intents import RefusalClass, Refused
+from accordant.connectors.sdk.ledger_documents import Unusable, unusable
 from accordant.connectors.tryton.errors import PERIOD_CLOSED
 from accordant.connectors.tryton.rpc import Rpc
 from accordant.connectors.tryton.wire import Json
-from accordant.kernel.errors import RejectedError
-
-
-class Unusable(RejectedError):
-    """A record names something that this Tryton does not have, or has closed."""
-
-    def __init__(self, refusal: Refused) -> None:
-        super().__init__(refusal.message)
-        self.refusal = refusal
 
 
 class Company(msgspec.Struct, frozen=True):
@@ -211,11 +203,6 @@ class Lookups:
             context=context,
         )
         return rows[0]["invoice_date"] if rows else None
-
-
-def unusable(code: str, message: str, *fields: str) -> Unusable:
-    """What a document cannot be written without."""
-    return Unusable(Refused(cause=RefusalClass.DATA_QUALITY, code=code, message=message, fields=fields))
 
 
 def _closed(message: str) -> Unusable:

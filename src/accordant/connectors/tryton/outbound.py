@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from accordant.canonical.charter import FieldType
-from accordant.canonical.intents import RefusalClass, Refused, Uncertain, WireValue, WriteOutcome
+from accordant.canonical.intents import WireValue, WriteOutcome
 from accordant.canonical.matching import Candidate, MatchKey
 from accordant.canonical.shapes import DescribedField
 from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
+from accordant.connectors.sdk.ledger_documents import FIELDS
+from accordant.connectors.sdk.writing import write_in_turn
 from accordant.connectors.tryton import parties, records
 from accordant.connectors.tryton.documents import Documents, Journals
 from accordant.connectors.tryton.lookups import Lookups
@@ -19,9 +21,8 @@ from accordant.connectors.tryton.parties import PARTY, Parties
 from accordant.connectors.tryton.reading import Held, Place, Reading
 from accordant.connectors.tryton.records import INVOICE, KEY_FIELD, MOVE
 from accordant.connectors.tryton.rpc import Rpc, TrytonRefused
-from accordant.kernel.errors import HoldError, InvariantBroken, RejectedError, TransientError
-from accordant.ports.connector import AnswerLost, RecordWrite, WriteProtocol, WriteResult
-from accordant.ports.last_word import WriteForbidden
+from accordant.kernel.errors import InvariantBroken, RejectedError
+from accordant.ports.connector import RecordWrite, WriteProtocol, WriteResult
 
 #: A document takes some seven calls, a second or two on a busy server, and a whole batch has twenty seconds.
 BATCH_MAX = 3
@@ -67,21 +68,7 @@ class TrytonOutbound:
         _check(spec)
         if len(records) > self.batch_max:
             raise InvariantBroken(f"{len(records)} records in one call; {self.batch_max} can be written in time.")
-        results: list[WriteResult] = []
-        failed: WriteOutcome | None = None
-        for record in records:
-            outcome = failed
-            if outcome is None:
-                try:
-                    outcome = await self._write_one(spec, record)
-                except WriteForbidden:
-                    raise
-                except (TransientError, HoldError) as error:
-                    if not results:
-                        raise
-                    outcome, failed = _outcome_of(error), _unsent(error)
-            results.append(WriteResult(outcome=outcome, request_id=None))
-        return tuple(results)
+        return await write_in_turn(records, lambda record: self._write_one(spec, record))
 
     async def _write_one(self, spec: ObjectSpec, record: RecordWrite) -> WriteOutcome:
         if spec.name == PARTY:
@@ -156,7 +143,7 @@ class _Asking:
 
 
 async def _described(rpc: Rpc, object_name: str) -> tuple[DescribedField, ...]:
-    names = {PARTY: parties.FIELDS, INVOICE: tuple(records.FIELDS), MOVE: tuple(records.FIELDS)}
+    names = {PARTY: parties.FIELDS, INVOICE: tuple(FIELDS), MOVE: tuple(FIELDS)}
     if object_name not in names:
         return ()
     told = await rpc.call(object_name, "fields_get", [], context={"language": "en"})
@@ -166,7 +153,7 @@ async def _described(rpc: Rpc, object_name: str) -> tuple[DescribedField, ...]:
     ours = [name for name in names[object_name] if object_name == INVOICE or name not in records.OF_INVOICES]
     return (
         _field(key, FieldType.TEXT, external_id=True, unique=object_name == PARTY),
-        *(_field(name, records.FIELDS.get(name, FieldType.TEXT)) for name in ours if name != key),
+        *(_field(name, FIELDS.get(name, FieldType.TEXT)) for name in ours if name != key),
     )
 
 
@@ -202,17 +189,3 @@ def _check(spec: ObjectSpec) -> None:
 def _place(target_id: str) -> Place | None:
     model, _, number = target_id.partition(",")
     return Place(model, int(number)) if model in KEY_FIELD and number.isdecimal() else None
-
-
-def _outcome_of(error: TransientError | HoldError) -> WriteOutcome:
-    return Uncertain(reason=error.message) if isinstance(error, AnswerLost) else _unsent(error)
-
-
-def _unsent(error: TransientError | HoldError) -> Refused:
-    held = isinstance(error, HoldError)
-    return Refused(
-        cause=RefusalClass.AUTHORIZATION if held else RefusalClass.TRANSIENT,
-        code="NOT_SENT",
-        message=f"Not sent: {error}",
-        retry_after_s=None if isinstance(error, HoldError) else error.retry_after_s,
-    )

@@ -10,9 +10,9 @@ from datetime import datetime
 
 from accordant.canonical.intents import Applied, RefusalClass, Refused, WireValue, WriteOutcome
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
+from accordant.connectors.sdk.ledger_documents import Unusable, ValueUnreadable
 from accordant.connectors.tryton import errors
-from accordant.connectors.tryton.lookups import Lookups, Unusable
-from accordant.connectors.tryton.records import ValueUnreadable
+from accordant.connectors.tryton.lookups import Lookups
 from accordant.connectors.tryton.rpc import PAGE, Rpc, TrytonRefused
 from accordant.connectors.tryton.wire import Json
 from accordant.ports.connector import RecordWrite

@@ -15,15 +15,14 @@ import msgspec
 from accordant.canonical.documents import DocumentLine, spell_lines
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import CurrentRecord, ObjectSpec
-from accordant.connectors.tryton.lines import LINE_FIELDS, document_line, read_tag
+from accordant.connectors.sdk.ledger_documents import OUR_KEYS, read_tag
+from accordant.connectors.tryton.lines import LINE_FIELDS, document_line
 from accordant.connectors.tryton.lookups import Lookups
 from accordant.connectors.tryton.records import INVOICE, KEY_FIELD, MOVE
 from accordant.connectors.tryton.rpc import PAGE, Rpc
 from accordant.connectors.tryton.wire import Json
 
 LINE, INVOICE_LINE, INVOICE_TAX = "account.move.line", "account.invoice.line", "account.invoice.tax"
-#: How the ids of journal entries begin: by that a key of ours is told from a reference of somebody else.
-OUR_KEYS = "jrn_"
 _WHO = ("write_date", "create_date", "write_uid.login", "create_uid.login", "number", "state")
 _INVOICE = (
     *_WHO, "reference", "company.party.name", "company.currency.code", "invoice_date", "accounting_date",

@@ -11,8 +11,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from accordant.canonical.refs import ExternalRef
-from accordant.connectors.tryton.inbound import CHANGED, RECEIVABLE, Told, spell
-from accordant.connectors.tryton.lines import plain
+from accordant.connectors.sdk.ledger_documents import plain
+from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, Told, spell
 from accordant.connectors.tryton.rpc import Rpc
 from accordant.connectors.tryton.wire import Json
 from accordant.kernel.clock import Clock

@@ -8,104 +8,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-import msgspec
-
 from accordant.canonical.books import Role
-from accordant.canonical.charter import FieldType
-from accordant.canonical.documents import DocumentLine, read_lines, spell_lines
+from accordant.canonical.documents import DocumentLine
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import ObjectSpec
-from accordant.connectors.tryton.lines import amount_of, move_line, tag
-from accordant.connectors.tryton.lookups import Account, Company, unusable
+from accordant.connectors.sdk import ledger_documents
+from accordant.connectors.sdk.ledger_documents import FIELDS, Desired, amount_of, unusable
+from accordant.connectors.tryton.lines import move_line, tag
+from accordant.connectors.tryton.lookups import Account, Company
 from accordant.connectors.tryton.wire import Json
-from accordant.kernel.errors import RejectedError
 
 INVOICE, MOVE = "account.invoice", "account.move"
 #: Where each object keeps our key; `account.move` has nothing but its description.
 KEY_FIELD = {INVOICE: "reference", MOVE: "description"}
-#: What a mapping may name of a document, and as what; ``description`` only of an invoice.
-FIELDS: dict[str, FieldType] = {
-    "company": FieldType.TEXT,
-    "date": FieldType.DATE,
-    "due_date": FieldType.DATE,
-    "party": FieldType.LOOKUP,
-    "currency": FieldType.TEXT,
-    "description": FieldType.TEXT,
-    "lines": FieldType.TEXT,
-    "settles": FieldType.TEXT,
-    "reverses": FieldType.TEXT,
-    "state": FieldType.TEXT,
-}
 #: Only of the document that Tryton calls so.
 OF_INVOICES = frozenset({"description"})
-#: Without these there is no document.
-NEEDED = ("company", "date", "currency", "lines")
 _UNTAGGED = ("product", "tax_code", "processor")
 
 
-class ValueUnreadable(RejectedError):
-    """A value is not of the kind its field holds."""
-
-    remedy = "Correct the mapping of this field."
-
-
-class Desired(msgspec.Struct, frozen=True, kw_only=True):
-    """A document as it is wanted. ``day`` is that in the books, ``lines`` balance."""
-
-    key: str
-    company: str
-    day: date
-    currency: str
-    lines: tuple[DocumentLine, ...]
-    due_on: date | None = None
-    party: str | None = None
-    description: str | None = None
-    settles: str | None = None
-    reverses: str | None = None
-
-    @property
-    def parties(self) -> frozenset[str]:
-        """Every customer that is named."""
-        named = {line.party for line in self.lines} | {self.party}
-        return frozenset(name for name in named if name is not None)
-
-
 def canonical(spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
-    """A document's fields as they come back. A due date that is the day itself is none. Raises ValueUnreadable."""
-    found: dict[str, WireValue] = {}
-    for name, value in fields.items():
-        kind = FIELDS.get(name)
-        if kind is None or name not in spec.fields or (name in OF_INVOICES and spec.name != INVOICE):
-            raise ValueUnreadable(f"{spec.name} takes no field {name!r} from us; it takes {', '.join(FIELDS)}.")
-        if value is not None and not isinstance(value, str):
-            raise ValueUnreadable(f"{spec.name}.{name} is to be text, not {value!r}.")
-        if kind is FieldType.DATE and value is not None:
-            _day(name, value)
-        found[name] = _spelled_again(value) if name == "lines" and value is not None else value
-    if found.get("due_date") is not None and found.get("due_date") == found.get("date"):
-        found["due_date"] = None
-    return found
-
-
-def desired(spec: ObjectSpec, key: str, fields: Mapping[str, WireValue]) -> Desired:
-    """A document to be made. Raises Unusable where something is missing, ValueUnreadable."""
-    known = canonical(spec, fields)
-    for name in NEEDED:
-        if known.get(name) is None:
-            raise unusable("FIELD_MISSING", f"A document without {name!r} was not sent: map it in the charter.", name)
-    text = {name: str(value) for name, value in known.items() if value is not None}
-    return Desired(
-        key=key,
-        company=text["company"],
-        day=_day("date", text["date"]),
-        currency=text["currency"],
-        lines=read_lines(text["lines"]),
-        due_on=_day("due_date", text["due_date"]) if "due_date" in text else None,
-        party=text.get("party"),
-        description=text.get("description"),
-        settles=text.get("settles"),
-        reverses=text.get("reverses"),
-    )
+    """A document's fields as they come back. Raises ValueUnreadable."""
+    takes = [name for name in FIELDS if spec.name == INVOICE or name not in OF_INVOICES]
+    return ledger_documents.canonical(spec.name, fields, takes=takes, mapped=spec.fields)
 
 
 def is_native(document: Desired, company: Company, accounts: Mapping[str, Account]) -> bool:
@@ -227,17 +151,3 @@ def move_values(
         "origin": origin,
         "lines": [["create", lines]],
     }
-
-
-def _spelled_again(text: str) -> str:
-    try:
-        return spell_lines(read_lines(text))
-    except msgspec.DecodeError as error:
-        raise ValueUnreadable(f"The lines of the document cannot be read: {error}.") from error
-
-
-def _day(name: str, text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as error:
-        raise ValueUnreadable(f"{name} is to be a day like 2026-03-14, not {text!r}.") from error

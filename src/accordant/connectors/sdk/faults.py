@@ -1,6 +1,6 @@
-"""Faults on request: what can go wrong between a caller and Salesforce, before or after the write is committed.
+"""Faults on request: what can go wrong between a caller and a vendor, before or after the write is committed.
 Guarantees that a fault strikes exactly the calls it was ordered for, as many times as ordered.
-Next: simulator.py, which carries the orders out.
+Next: a connector's own ``simulator.py``, which carries the orders out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ KINDS = frozenset(
         "truncated",  # 200 with half the JSON, everything written
         "busy",  # 503 with Retry-After
         "too_many",  # 429 with Retry-After
-        "expired",  # 401 INVALID_SESSION_ID
+        "expired",  # 401, as if the session were over
     }
 )
 
