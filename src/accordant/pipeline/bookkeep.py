@@ -19,7 +19,8 @@ from accordant.kernel.money import Money
 from accordant.ledger.bills import Bill
 from accordant.ledger.documents import document_of
 from accordant.ledger.entries import JournalEntry, encode_entry
-from accordant.ledger.post import MEANING, Outcome, Posted, Reader, bill_of, in_order
+from accordant.ledger.meanings.reading import bill_of
+from accordant.ledger.post import MEANING, Outcome, Posted, Reader, in_order
 from accordant.ledger.schedule import RevenueSchedule
 from accordant.ledger.setting import Setting, setting_of
 from accordant.pipeline.workbench import LaidDocument, Workbench

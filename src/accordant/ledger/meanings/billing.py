@@ -1,0 +1,129 @@
+"""Bills and what corrects them: issued, void, credited. Next: `earning.py` for how a bill's lines are earned."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from accordant.canonical.entities import CreditNote, Invoice
+from accordant.canonical.refs import ExternalRef
+from accordant.ledger import patterns
+from accordant.ledger.bills import Bill, net_lines
+from accordant.ledger.entries import JournalEntry
+from accordant.ledger.exchange import Movement
+from accordant.ledger.meanings.asking import Ask, Occurrence, refused
+from accordant.ledger.meanings.earning import schedules
+from accordant.ledger.meanings.reading import Reading
+from accordant.ledger.modify import Modification, decide
+from accordant.ledger.patterns import BilledLine
+
+#: A subscription is a service that stands ready: what a change in mid-term adds is always distinct from the past.
+_CHANGED = decide(Modification(adds_distinct=False, at_standalone_price=False, remaining_distinct=(True,))).treatment
+
+
+def issued(told: Occurrence, reading: Reading) -> Ask | None:
+    """A receivable against what is deferred, and tax."""
+    event = told.event
+    bill = reading.objects.get(event.subject)
+    if not isinstance(bill, Invoice) or not bill.lines_complete:
+        return refused("its lines are not known", "Have the bill read again.", waits_for=event.subject)
+    unknown = reading.unknown_price(bill, event.subject.system, told.books)
+    if unknown is not None:
+        what = "what one of its lines sells is not known"
+        return refused(what, "Load the prices and products of its system.", waits_for=unknown)
+    nets = net_lines(bill)
+    if not bill.total.amount_minor and not any(nets):
+        return None
+    due_on = (bill.due_at or event.occurred_at).astimezone(reading.setting.zone).date()
+
+    def keep(entry: JournalEntry) -> None:
+        reading.bills[event.subject] = _posted(bill, nets, entry, told, reading, due_on=due_on)
+
+    return Ask(
+        legs=patterns.invoice_issued(_billed(bill, nets, told, reading)),
+        currency=bill.total.currency,
+        rule="invoice_issued",
+        text=f"Invoice {bill.number or bill.external_id}",
+        stated=bill.total.amount_minor,
+        number=bill.number,
+        due_on=due_on,
+        then=keep,
+    )
+
+
+def _billed(bill: Invoice, nets: Sequence[int], told: Occurrence, reading: Reading) -> list[BilledLine]:
+    tax = 0 if bill.tax is None else bill.tax.amount_minor
+    code = reading.setting.tax_codes.get(told.event.subject.system)
+    lines = [
+        BilledLine(
+            product=reading.product(line.price_id),
+            net_minor=net,
+            tax_code=code if tax else None,
+            treatment=_CHANGED if line.proration else None,
+        )
+        for line, net in zip(bill.lines, nets, strict=True)
+    ]
+    return [*lines, BilledLine(product=None, net_minor=0, tax_code=code, tax_minor=tax)]
+
+
+def _posted(
+    bill: Invoice, nets: Sequence[int], entry: JournalEntry, told: Occurrence, reading: Reading, *, due_on: date
+) -> Bill:
+    total = bill.total.amount_minor
+    return Bill(
+        ref=told.event.subject,
+        books=told.books,
+        currency=bill.total.currency,
+        total=total,
+        tax=0 if bill.tax is None else bill.tax.amount_minor,
+        open_minor=total,
+        issued=entry,
+        booked_on=told.day,
+        due_on=due_on,
+        schedules=schedules(bill, nets, entry, told, reading),
+        disputed={},
+        movements=[Movement(original_minor=total, books_minor=entry.postings[0].amount.amount_minor)],
+    )
+
+
+def voided(told: Occurrence, reading: Reading) -> Ask | None:
+    """The bill's entry the other way round."""
+    bill = reading.posted_bill(told.event.subject, "the bill")
+    if isinstance(bill, Ask):
+        return bill
+    return Ask(cancels=bill) if bill.open_minor else None
+
+
+def credited(told: Occurrence, reading: Reading) -> Ask | None:
+    """A credit note takes from what is owed; on a paid bill it leaves us owing."""
+    event, day = told.event, told.day
+    note = reading.objects.get(event.subject)
+    if not isinstance(note, CreditNote):
+        return refused("the credit note is not known", "Have it read again.", waits_for=event.subject)
+    named = ExternalRef(event.subject.system, "invoice", note.invoice_id or "")
+    bill = reading.posted_bill(named, "the bill it corrects")
+    if isinstance(bill, Ask):
+        return bill
+    share = bill.share(note.total.amount_minor, day)
+    if share is None:
+        return refused("more is credited than was billed", "Compare both at their source.")
+    paid = note.total.amount_minor > bill.open_minor
+
+    def keep(entry: JournalEntry) -> None:
+        if paid:
+            bill.owed_back += share.total
+        else:
+            bill.settle(share.total, -entry.postings[0].amount.amount_minor)
+        bill.shrink(share.unearned, day)
+
+    # Where the money goes is told by what follows: until then it is owed.
+    legs = patterns.credit_note_paid(share, owed=share.total) if paid else patterns.credit_note_unpaid(share)
+    return Ask(
+        legs=bill.by_product(legs, day),
+        currency=note.total.currency,
+        rule="credit_note",
+        text=f"Credit note {note.number or note.external_id}",
+        total_legs=3 if paid else 1,
+        rate_on=bill.issued.effective_on,
+        number=note.number,
+        bill=bill,
+        then=keep,
+    )

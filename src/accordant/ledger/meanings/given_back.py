@@ -1,0 +1,103 @@
+"""What customers get back of what they paid: refunds, and disputes while they last."""
+
+from accordant.canonical.entities import Dispute, Refund
+from accordant.ledger import patterns
+from accordant.ledger.bills import Disputed
+from accordant.ledger.entries import JournalEntry
+from accordant.ledger.meanings.asking import Ask, Occurrence, refused
+from accordant.ledger.meanings.reading import Reading
+from accordant.ledger.schedule import earned_before
+
+#: How a processor says that a dispute ended for us.
+_WON = frozenset({"won", "warning_closed"})
+
+
+def refunded(told: Occurrence, reading: Reading) -> Ask | None:
+    """Money given back: what was earned of it against contra revenue, the rest out of what is deferred."""
+    event, day = told.event, told.day
+    refund = reading.objects.get(event.subject)
+    if not isinstance(refund, Refund):
+        return refused("the refund is not known", "Have it read again.", waits_for=event.subject)
+    bill = reading.bill_of_payment(event, refund.payment_id, "charge")
+    if isinstance(bill, Ask):
+        return bill
+    amount = refund.amount.amount_minor
+    owed = min(amount, bill.owed_back)
+    share = bill.share(amount - owed, day)
+    if share is None:
+        return refused("more is given back than was billed", "Compare it with the bill at its source.")
+    legs = bill.by_product(patterns.refunded(share, processor=event.subject.system), day)
+    if owed:
+        legs = patterns.owed_sent(legs, owed)
+
+    def keep(_entry: JournalEntry) -> None:
+        bill.owed_back -= owed
+        bill.shrink(share.unearned, day)
+
+    return Ask(
+        legs=legs,
+        currency=refund.amount.currency,
+        rule="refunded",
+        text=f"Refund {refund.external_id}",
+        rate_on=bill.issued.effective_on,
+        bill=bill,
+        then=keep,
+    )
+
+
+def dispute_opened(told: Occurrence, reading: Reading) -> Ask | None:
+    """The processor takes the amount at once: what was earned of it is doubtful, the rest is not earned."""
+    event, day = told.event, told.day
+    dispute = reading.objects.get(event.subject)
+    if not isinstance(dispute, Dispute):
+        return refused("the dispute is not known", "Have it read again.", waits_for=event.subject)
+    bill = reading.bill_of_payment(event, dispute.payment_id, "charge")
+    if isinstance(bill, Ask):
+        return bill
+    share = bill.share(dispute.amount.amount_minor, day)
+    if share is None:
+        return refused("more is disputed than was billed", "Compare it with the bill at its source.")
+
+    def keep(_entry: JournalEntry) -> None:
+        kept = Disputed(opened_on=day, share=share, schedules=tuple(bill.schedules))
+        bill.disputed[dispute.external_id] = kept
+        bill.shrink(share.unearned, day)
+
+    return Ask(
+        legs=bill.by_product(patterns.dispute_opened(share, fee=0, processor=event.subject.system), day),
+        currency=dispute.amount.currency,
+        rule="dispute_opened",
+        text=f"Dispute {dispute.external_id}",
+        rate_on=bill.issued.effective_on,
+        bill=bill,
+        then=keep,
+    )
+
+
+def dispute_closed(told: Occurrence, reading: Reading) -> Ask | None:
+    """A dispute that was won brings the money back; one that was lost leaves everything as it is."""
+    event, day = told.event, told.day
+    dispute = reading.objects.get(event.subject)
+    if not isinstance(dispute, Dispute):
+        return refused("the dispute is not known", "Have it read again.", waits_for=event.subject)
+    if dispute.status not in _WON:
+        return None
+    bill = reading.bill_of_payment(event, dispute.payment_id, "charge")
+    if isinstance(bill, Ask):
+        return bill
+    known = bill.disputed.get(dispute.external_id)
+    if known is None:
+        return refused("its beginning is not posted", "It follows it by itself.", waits_for=event.subject)
+    share = known.share
+    would_be = sum(earned_before(one, day) for one in known.schedules)
+    caught_up = min(max(would_be - bill.earned(day), 0), share.unearned)
+    legs = patterns.dispute_won(share, caught_up=caught_up, processor=event.subject.system)
+    return Ask(
+        legs=bill.by_product(legs, known.opened_on),
+        currency=dispute.amount.currency,
+        rule="dispute_won",
+        text=f"Dispute {dispute.external_id} won",
+        rate_on=bill.issued.effective_on,
+        bill=bill,
+        then=lambda _entry: bill.grow(share.unearned - caught_up, day),
+    )

@@ -1,0 +1,23 @@
+"""Which function says what an event means in the books. What is not in the table says nothing to them."""
+
+from collections.abc import Callable, Mapping
+
+from accordant.canonical.events import EventType
+from accordant.ledger.meanings import billing, cash, given_back
+from accordant.ledger.meanings.asking import Ask, Occurrence
+from accordant.ledger.meanings.reading import Reading
+
+#: What an occurrence asks for, given what is read so far; None where it moves nothing.
+Meaning = Callable[[Occurrence, Reading], Ask | None]
+
+MEANINGS: Mapping[EventType, Meaning] = {
+    EventType.INVOICE_ISSUED: billing.issued,
+    EventType.INVOICE_VOIDED: billing.voided,
+    EventType.CREDIT_APPROVED: billing.credited,
+    EventType.PAYMENT_APPLIED: cash.paid,
+    EventType.PAYOUT_PAID: cash.paid_out,
+    EventType.FEE_CHARGED: cash.fee_charged,
+    EventType.REFUND_ISSUED: given_back.refunded,
+    EventType.DISPUTE_OPENED: given_back.dispute_opened,
+    EventType.DISPUTE_CLOSED: given_back.dispute_closed,
+}
