@@ -23,6 +23,7 @@ class EventType(StrEnum):
     SUBSCRIPTION_CANCELLED = "subscription.cancelled"
     INVOICE_ISSUED = "invoice.issued"
     INVOICE_VOIDED = "invoice.voided"
+    INVOICE_WRITTEN_OFF = "invoice.written_off"
     PAYMENT_APPLIED = "payment.applied"
     PAYMENT_FAILED = "payment.failed"
     REFUND_ISSUED = "refund.issued"
@@ -35,6 +36,7 @@ class EventType(StrEnum):
     FEE_CHARGED = "fee.charged"
     CONTRACT_WON = "contract.won"
     OPPORTUNITY_CHANGED = "opportunity.changed"
+    FUNDS_CONVERTED = "funds.converted"
 
 
 class BusinessEvent(msgspec.Struct, frozen=True, kw_only=True):

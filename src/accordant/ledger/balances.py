@@ -84,6 +84,7 @@ _COLUMN = {
     "dispute_opened": "credits",
     "dispute_won": "credits",
     "written_off": "write_offs",
+    "recovered": "write_offs",
 }
 
 

@@ -1,38 +1,41 @@
 """One bill on its way through the books: what is open, what is earned, and what a correction takes from either.
 
-Minor units of the bill's currency. Changed only by `draft.py`, one event after the other.
+Minor units of the bill's currency. Changed only by `meanings`, one event after the other.
 """
 
 from collections.abc import Iterator
 from datetime import date
-from fractions import Fraction
 
 import msgspec
 
 from accordant.canonical.books import Role
 from accordant.canonical.entities import Invoice
 from accordant.canonical.refs import ExternalRef
-from accordant.kernel.money import round_half_up, split_minor
+from accordant.kernel.money import split_minor
 from accordant.ledger.compose import Books
 from accordant.ledger.entries import JournalEntry
-from accordant.ledger.exchange import Movement
+from accordant.ledger.exchange import Movement, part_of
 from accordant.ledger.patterns import Leg, Share, share_of
 from accordant.ledger.schedule import RevenueSchedule, cut, earned_before
 
 
-class Disputed(msgspec.Struct, frozen=True, kw_only=True):
-    """A dispute that is open: since when, what was taken, and how the bill would have been earned without it."""
+class TakenBack(msgspec.Struct, frozen=True, kw_only=True):
+    """What may come back, of a dispute or a write-off: since when it is gone, what was taken, and how the bill would
+    have been earned without it. ``lost_books`` is what of a write-off is bad debt, in the currency of the books.
+    """
 
-    opened_on: date
+    since_on: date
     share: Share
     schedules: tuple[RevenueSchedule, ...]
+    lost_books: int = 0
 
 
 class Bill(msgspec.Struct, kw_only=True):
     """What is known of one posted bill.
 
     ``booked_on`` is the day it happened, whatever period took it. ``owed_back`` is what a credit note left us owing to
-    the customer; ``movements`` is what its receivable did, in both currencies.
+    the customer, ``owed_back_books`` the same in the currency of the books; ``movements`` is what its receivable did,
+    in both currencies. ``back`` is what was taken back of it so far, ``tax_back`` the tax in that.
     """
 
     ref: ExternalRef
@@ -46,7 +49,11 @@ class Bill(msgspec.Struct, kw_only=True):
     due_on: date
     schedules: list[RevenueSchedule]
     owed_back: int = 0
-    disputed: dict[str, Disputed] = {}
+    owed_back_books: int = 0
+    back: int = 0
+    tax_back: int = 0
+    disputed: dict[str, TakenBack] = {}
+    written_off: TakenBack | None = None
     movements: list[Movement] = []
     is_void: bool = False
 
@@ -64,14 +71,21 @@ class Bill(msgspec.Struct, kw_only=True):
         """What is earned before ``day``."""
         return sum(earned_before(one, day) for one in self.schedules)
 
+    @property
+    def booked_tax(self) -> int:
+        """The tax on it, in the currency of the books."""
+        return -booked(self.issued, Role.SALES_TAX)
+
     def share(self, gross_minor: int, day: date) -> Share | None:
         """How ``gross_minor`` that is taken back falls on tax, on what is earned and on what is not.
 
-        None where more is taken back than the bill still holds.
+        Tax is rounded on the running total, so that all of it comes back with all of the bill. None where more is
+        taken back than the bill still holds.
         """
-        if not 0 <= gross_minor <= self.total:
+        if not 0 <= gross_minor <= self.total - self.back:
             return None
-        tax = round_half_up(Fraction(self.tax * gross_minor, self.total)) if self.total else 0
+        tax = part_of(self.tax, self.back + gross_minor, self.total) - self.tax_back
+        tax = min(max(tax, 0), gross_minor)
         earned = self.earned(day)
         deferred = sum(one.minor for one in self.schedules) - earned
         net = gross_minor - tax
@@ -79,12 +93,31 @@ class Bill(msgspec.Struct, kw_only=True):
             return None
         return share_of(net, recognised=earned, deferred=deferred, tax_minor=tax)
 
-    def by_product(self, legs: list[Leg], day: date) -> list[Leg]:
+    def take_back(self, share: Share, day: date) -> None:
+        """So much was given back or lost: less is earned from ``day`` on."""
+        self.back += share.total
+        self.tax_back += share.tax
+        self.schedules = self.shrunk(share.unearned, day)
+
+    def bring_back(self, share: Share, gone: TakenBack, day: date, *, caught_up: int) -> None:
+        """So much of what was gone is there again: what was not caught up with is earned from ``day`` on."""
+        self.back -= share.total
+        self.tax_back -= share.tax
+        self.schedules = self.grown(share.unearned - caught_up, gone, day)
+
+    def caught_up(self, share: Share, gone: TakenBack, day: date) -> int:
+        """What would have been earned meanwhile of ``share``, had it not been gone."""
+        would_be = sum(earned_before(one, day) for one in gone.schedules)
+        return min(max(would_be - self.earned(day), 0), share.unearned)
+
+    def by_product(self, legs: list[Leg], day: date, *, gone: TakenBack | None = None) -> list[Leg]:
         """Legs that take revenue back, each split over what was sold: what is deferred as it is left on ``day``, what
-        was earned as it was earned until then.
+        was earned as it was earned until then. What comes back is split as it was when it was ``gone``.
         """
-        earned = [earned_before(one, day) for one in self.schedules]
-        left = [one.minor - done for one, done in zip(self.schedules, earned, strict=True)]
+        schedules = self.schedules if gone is None else gone.schedules
+        day = day if gone is None else gone.since_on
+        earned = [earned_before(one, day) for one in schedules]
+        left = [one.minor - done for one, done in zip(schedules, earned, strict=True)]
         weights = {Role.DEFERRED_REVENUE: left, Role.CONTRA_REVENUE: earned, Role.REVENUE: left}
         found: list[Leg] = []
         for leg in legs:
@@ -102,19 +135,22 @@ class Bill(msgspec.Struct, kw_only=True):
         for product, minor in sums.items():
             yield msgspec.structs.replace(leg, minor=minor, use=msgspec.structs.replace(leg.use, product=product))
 
-    def shrink(self, unearned_minor: int, day: date) -> None:
-        """Earn that much less from ``day`` on, each line in proportion to what it has left."""
+    def shrunk(self, unearned_minor: int, day: date) -> list[RevenueSchedule]:
+        """The schedules with that much less from ``day`` on, each line in proportion to what it has left."""
         left = [one.minor - earned_before(one, day) for one in self.schedules]
-        if unearned_minor and sum(left) > 0:
-            parts = split_minor(unearned_minor, [max(one, 0) for one in left])
-            self._leave(day, [rest - part for rest, part in zip(left, parts, strict=True)])
+        if not unearned_minor or sum(left) <= 0:
+            return self.schedules
+        parts = split_minor(unearned_minor, [max(one, 0) for one in left])
+        return self._left(day, [rest - part for rest, part in zip(left, parts, strict=True)])
 
-    def grow(self, unearned_minor: int, day: date) -> None:
-        """Earn that much more from ``day`` on: a dispute was won."""
-        if unearned_minor and self.schedules:
-            left = [one.minor - earned_before(one, day) for one in self.schedules]
-            left[0] += unearned_minor
-            self._leave(day, left)
+    def grown(self, unearned_minor: int, gone: TakenBack, day: date) -> list[RevenueSchedule]:
+        """The schedules with that much more from ``day`` on, each line in proportion to what it had left then."""
+        had = [max(one.minor - earned_before(one, gone.since_on), 0) for one in gone.schedules]
+        if not unearned_minor or not sum(had):
+            return self.schedules
+        left = [one.minor - earned_before(one, day) for one in self.schedules]
+        parts = split_minor(unearned_minor, had)
+        return self._left(day, [rest + part for rest, part in zip(left, parts, strict=True)])
 
     def stop(self, day: date) -> None:
         """Take back what was earned and earn nothing more: the bill is void."""
@@ -124,8 +160,13 @@ class Bill(msgspec.Struct, kw_only=True):
             cut(one, day, remaining_minor=-earned_before(one, day), at_once=True) for one in self.schedules
         ]
 
-    def _leave(self, day: date, left: list[int]) -> None:
-        self.schedules = [cut(one, day, remaining_minor=rest) for one, rest in zip(self.schedules, left, strict=True)]
+    def _left(self, day: date, left: list[int]) -> list[RevenueSchedule]:
+        return [cut(one, day, remaining_minor=rest) for one, rest in zip(self.schedules, left, strict=True)]
+
+
+def booked(entry: JournalEntry, role: Role) -> int:
+    """What an entry moved on the accounts of a role: debits less credits, in the currency of the books."""
+    return sum(one.amount.amount_minor for one in entry.postings if one.role is role)
 
 
 def net_lines(bill: Invoice) -> list[int]:

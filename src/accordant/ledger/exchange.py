@@ -32,20 +32,6 @@ def recorded(rate: Rate) -> dict[str, str]:
     return {"rate": rate.rate, "rate_source": rate.source, "rate_on": rate.published_on.isoformat()}
 
 
-def settled(*, received: int, booked: int, original: int, processor: str | None = None) -> list[Leg]:
-    """A bill in another currency is paid: ``received`` is what arrived at today's rate, ``booked`` what it stood at.
-
-    Both in minor units of the books; ``original`` is what was paid, in the deal's currency. The difference is realised:
-    a loss when less arrived.
-    """
-    money = Use(role=Role.BANK) if processor is None else Use(role=Role.CLEARING, processor=processor)
-    return [
-        Leg(use=Use(role=Role.RECEIVABLE), minor=-booked, party=True, original=-original),
-        Leg(use=money, minor=received, original=original),
-        Leg(use=Use(role=Role.FX_REALISED), minor=booked - received),
-    ]
-
-
 def revalued(role: Role, *, stands_at: int, worth: int) -> list[Leg]:
     """A balance in another currency at the month's closing rate: the difference is unrealised.
 
@@ -93,7 +79,17 @@ def booked_for(movements: Sequence[Movement], paid_original_minor: int) -> int:
         raise InvariantBroken(f"{paid_original_minor} is paid on {open_original} that is open.")
     if paid_original_minor == open_original:
         return open_books
-    return (2 * open_books * paid_original_minor + open_original) // (2 * open_original)
+    return part_of(open_books, paid_original_minor, open_original)
+
+
+def part_of(books_minor: int, original_minor: int, whole_original_minor: int) -> int:
+    """What a part of an amount comes to where the whole is known in both currencies; rounded half up, either sign.
+
+    Of running totals, so that all parts together are the whole. Nothing where there is no whole.
+    """
+    if not whole_original_minor:
+        return 0
+    return round_half_up(Fraction(books_minor * original_minor, whole_original_minor))
 
 
 def converted(original_minor: int, rate: Rate) -> int:

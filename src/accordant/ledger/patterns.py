@@ -52,6 +52,20 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
         """All three together."""
         return self.earned + self.unearned + self.tax
 
+    def part(self, gross_minor: int) -> "Share":
+        """That much of it, each in proportion, rounded half up."""
+        if not self.total:
+            return self
+        earned = round_half_up(Fraction(self.earned * gross_minor, self.total))
+        tax = min(round_half_up(Fraction(self.tax * gross_minor, self.total)), gross_minor - earned)
+        return Share(earned=earned, unearned=gross_minor - earned - tax, tax=tax)
+
+    def less(self, other: "Share") -> "Share":
+        """What is left of it without another."""
+        return Share(
+            earned=self.earned - other.earned, unearned=self.unearned - other.unearned, tax=self.tax - other.tax
+        )
+
 
 def share_of(net_minor: int, *, recognised: int, deferred: int, tax_minor: int = 0) -> Share:
     """Split an amount taken back in the proportion in which the line was earned: the earned part rounded half up.
@@ -109,14 +123,10 @@ def invoice_issued(lines: Sequence[BilledLine]) -> list[Leg]:
     return legs
 
 
-def credit_note_unpaid(share: Share, *, product: str | None = None, tax_code: str | None = None) -> list[Leg]:
-    """A credit note on an open bill takes from what is owed."""
-    return [_credit(Role.RECEIVABLE, share.total, party=True), *_taken_back(share, product, tax_code)]
-
-
-def credit_note_paid(
+def credit_note(
     share: Share,
     *,
+    unpaid: int = 0,
     refunded: int = 0,
     to_balance: int = 0,
     owed: int = 0,
@@ -124,13 +134,17 @@ def credit_note_paid(
     product: str | None = None,
     tax_code: str | None = None,
 ) -> list[Leg]:
-    """A credit note on a paid bill goes three ways: sent back now, kept for the customer, or owed to them.
+    """A credit note takes from what is owed; what was paid already goes three ways: sent back now, kept for the
+    customer, or owed to them. The first four legs are its total.
 
     Raises InvariantBroken when the ways do not add up to the note.
     """
-    if refunded + to_balance + owed != share.total:
-        raise InvariantBroken(f"A credit note of {share.total} goes out as {refunded} + {to_balance} + {owed}.")
+    if unpaid + refunded + to_balance + owed != share.total:
+        raise InvariantBroken(
+            f"A credit note of {share.total} goes out as {unpaid + refunded} + {to_balance} + {owed}."
+        )
     return [
+        _credit(Role.RECEIVABLE, unpaid, party=True),
         _credit(Role.CLEARING, refunded, use=Use(role=Role.CLEARING, processor=processor)),
         _credit(Role.CUSTOMER_BALANCE, to_balance, party=True),
         _credit(Role.REFUND_LIABILITY, owed, party=True),
@@ -181,6 +195,14 @@ def payout_paid(amount: int, *, processor: str) -> list[Leg]:
     return [_debit(Role.BANK, amount), _credit(Role.CLEARING, amount, use=Use(role=Role.CLEARING, processor=processor))]
 
 
+def funds_converted(difference: int, *, processor: str) -> list[Leg]:
+    """What the processor's rate brought more, or less, than the books took an amount for. Source: ASC 830-20-35-1."""
+    return [
+        _debit(Role.CLEARING, difference, use=Use(role=Role.CLEARING, processor=processor)),
+        _credit(Role.FX_REALISED, difference),
+    ]
+
+
 def refunded(
     share: Share, *, processor: str | None = None, product: str | None = None, tax_code: str | None = None
 ) -> list[Leg]:
@@ -212,17 +234,18 @@ def dispute_won(share: Share, *, caught_up: int, processor: str, product: str | 
 
     Raises InvariantBroken when more was earned meanwhile than was deferred.
     """
-    if not 0 <= caught_up <= share.unearned:
-        raise InvariantBroken(f"{caught_up} cannot have been earned out of {share.unearned}.")
-    return [
-        _debit(Role.CLEARING, share.total, use=Use(role=Role.CLEARING, processor=processor)),
-        _credit(Role.CONTRA_REVENUE, share.earned, use=Use(role=Role.CONTRA_REVENUE, product=product)),
-        _credit(Role.REVENUE, caught_up, use=Use(role=Role.REVENUE, product=product)),
-        _credit(
-            Role.DEFERRED_REVENUE, share.unearned - caught_up, use=Use(role=Role.DEFERRED_REVENUE, product=product)
-        ),
-        _credit(Role.SALES_TAX, share.tax),
-    ]
+    money = _debit(Role.CLEARING, share.total, use=Use(role=Role.CLEARING, processor=processor))
+    return [money, *_brought_back(share, Role.CONTRA_REVENUE, caught_up=caught_up, product=product)]
+
+
+def recovered(paid: list[Leg], share: Share, *, caught_up: int) -> list[Leg]:
+    """A payment of which ``share`` was written off: that part is no credit of the customer, it undoes the write-off.
+
+    ``paid`` are the legs of `payment_applied`. Source: ASC 326-20-35-8 (recoveries are recorded when received).
+    """
+    money, owed, too_much = paid
+    rest = msgspec.structs.replace(too_much, minor=too_much.minor + share.total)
+    return [money, owed, rest, *_brought_back(share, Role.BAD_DEBT, caught_up=caught_up, product=None)]
 
 
 # -- revenue ---------------------------------------------------------------------------------------------------------
@@ -313,4 +336,16 @@ def _taken_back(share: Share, product: str | None, tax_code: str | None) -> list
         _debit(Role.DEFERRED_REVENUE, share.unearned, use=Use(role=Role.DEFERRED_REVENUE, product=product)),
         _debit(Role.CONTRA_REVENUE, share.earned, use=Use(role=Role.CONTRA_REVENUE, product=product)),
         _debit(Role.SALES_TAX, share.tax, use=Use(role=Role.SALES_TAX, tax_code=tax_code)),
+    ]
+
+
+def _brought_back(share: Share, lost: Role, *, caught_up: int, product: str | None) -> list[Leg]:
+    if not 0 <= caught_up <= share.unearned:
+        raise InvariantBroken(f"{caught_up} cannot have been earned out of {share.unearned}.")
+    deferred = Use(role=Role.DEFERRED_REVENUE, product=product)
+    return [
+        _credit(lost, share.earned, use=Use(role=lost, product=product)),
+        _credit(Role.REVENUE, caught_up, use=Use(role=Role.REVENUE, product=product)),
+        _credit(Role.DEFERRED_REVENUE, share.unearned - caught_up, use=deferred),
+        _credit(Role.SALES_TAX, share.tax),
     ]

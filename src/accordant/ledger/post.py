@@ -9,10 +9,11 @@ from datetime import date
 
 import msgspec
 
+from accordant.canonical.books import Role
 from accordant.canonical.entities import Entity
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import ExternalRef
-from accordant.ledger.bills import Bill
+from accordant.ledger.bills import Bill, booked
 from accordant.ledger.compose import Refusal, Request, compose
 from accordant.ledger.entries import Cause, JournalEntry, reverse
 from accordant.ledger.meanings.asking import Ask, Occurrence
@@ -21,8 +22,13 @@ from accordant.ledger.meanings.table import MEANINGS
 from accordant.ledger.periods import PeriodRefused, posting_day
 from accordant.ledger.setting import Setting
 
-#: At one moment a bill is issued before it is paid, and paid before anything is given back.
-_RANK = {EventType.INVOICE_ISSUED: 0, EventType.PAYMENT_APPLIED: 1, EventType.CREDIT_APPROVED: 2}
+#: At one moment a bill is issued before it is paid, and paid before anything is given back; what was converted is last.
+_RANK = {
+    EventType.INVOICE_ISSUED: 0,
+    EventType.PAYMENT_APPLIED: 1,
+    EventType.CREDIT_APPROVED: 2,
+    EventType.FUNDS_CONVERTED: 10,
+}
 #: The events that mean something in the books.
 MEANING = frozenset(MEANINGS)
 
@@ -94,14 +100,21 @@ class Reader:
         if ask.refusal is not None:
             return self._stays(held, told, (ask.refusal,))
         if held is not None and held.asked == ask.asked:
-            ask.then(held.entry)
+            self._follow(ask, held.entry, told)
             return Outcome(event=told.event, happened_on=told.day, entry=held.entry, asked=held.asked)
         made = compose(self._request(ask, told, held), told.books, recorded_at=self._setting.recorded_at)
         if not isinstance(made, JournalEntry):
             return self._stays(held, told, made)
-        ask.then(made)
+        self._follow(ask, made, told)
         cancelled = () if held is None else (self._correction(held.entry, told, made),)
         return Outcome(event=told.event, happened_on=told.day, entry=made, asked=ask.asked, fresh=(*cancelled, made))
+
+    def _follow(self, ask: Ask, entry: JournalEntry, told: Occurrence) -> None:
+        """What is posted changes what is known of its bill, and of the processor's account."""
+        ask.then(entry)
+        cleared = booked(entry, Role.CLEARING)
+        if cleared:
+            self._reading.clear(told.event.subject.system, told.event.subject.id, cleared)
 
     def _request(self, ask: Ask, told: Occurrence, held: Posted | None) -> Request:
         event = told.event

@@ -12,14 +12,14 @@ import msgspec
 
 from accordant.canonical.books import LedgerPart
 from accordant.canonical.entities import CreditNote, Dispute, Entity, Invoice, Payment, Price, Refund
-from accordant.canonical.events import BusinessEvent
+from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.kernel.hashing import digest
 from accordant.kernel.money import Money
 from accordant.ledger.bills import Bill
 from accordant.ledger.documents import document_of
 from accordant.ledger.entries import JournalEntry, encode_entry
-from accordant.ledger.meanings.reading import bill_of
+from accordant.ledger.meanings.reading import bill_of, source_of
 from accordant.ledger.post import MEANING, Outcome, Posted, Reader, in_order
 from accordant.ledger.schedule import RevenueSchedule
 from accordant.ledger.setting import Setting, setting_of
@@ -136,14 +136,12 @@ class _Objects:
     def __init__(self, bench: Workbench) -> None:
         self.objects: dict[ExternalRef, Entity] = {}
         self._bench = bench
-        self._payments: dict[tuple[str, str], Payment] = {}
-        self._systems: set[str] = set()
+        self._moving: dict[tuple[str, str], Payment | Refund | Dispute] = {}
 
     def load(self, events: Iterable[BusinessEvent]) -> None:
-        """Fetch everything there is: in three reads, whatever their number."""
+        """Fetch everything there is: in three reads, whatever their number; three more where money was converted."""
         asked = [event for event in events if event.subject not in self.objects]
         subjects = {event.subject for event in asked}
-        self._systems |= {ref.system for ref in subjects}
         bench = self._bench
         bench.load_links(subjects - bench.links.keys())
         bench.load_entities(link.id for ref in subjects if (link := bench.links.get(ref)) is not None)
@@ -152,6 +150,10 @@ class _Objects:
             stored = None if link is None else bench.entity(link.id)
             if stored is not None:
                 self._take(ref, stored.entity)
+        converted = [event for event in asked if event.type is EventType.FUNDS_CONVERTED]
+        sources = {(event.subject.system, name) for event in converted if (name := source_of(event, self.objects))}
+        for kind in (EntityKind.REFUND, EntityKind.DISPUTE, EntityKind.PAYMENT) if sources else ():
+            self._load_named(kind, sources)
         self._load_named(EntityKind.PAYMENT, _payments_named(self.objects))
         bills = {(event.subject.system, bill.id) for event in asked if (bill := self.bill_of(event)) is not None}
         self._load_named(EntityKind.INVOICE, bills)
@@ -159,7 +161,7 @@ class _Objects:
 
     def bill_of(self, event: BusinessEvent) -> ExternalRef | None:
         """The bill an event is about, as far as anybody knows."""
-        return bill_of(event, self.objects, self._payments)
+        return bill_of(event, self.objects, self._moving)
 
     def root_of(self, event: BusinessEvent) -> str:
         """The account whose lane the event's document takes; what belongs to none stands by itself."""
@@ -176,8 +178,8 @@ class _Objects:
 
     def _take(self, ref: ExternalRef, entity: Entity) -> None:
         self.objects[ref] = entity
-        if isinstance(entity, Payment):
-            self._payments[ref.system, entity.external_id] = entity
+        if isinstance(entity, Payment | Refund | Dispute):
+            self._moving[ref.system, entity.external_id] = entity
 
     def _load_named(self, kind: EntityKind, names: Iterable[tuple[str, str]]) -> None:
         wanted = {(system, kind, name) for system, name in names}

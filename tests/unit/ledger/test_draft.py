@@ -179,7 +179,7 @@ def test_a_bill_in_another_currency_gains_or_loses_when_it_is_paid() -> None:
     # Billed at 0.90, paid at 0.80: 10.00 lost; revenue keeps the rate of the bill.
     assert found == {"1090": 8_000, "7100": 1_000, "4000": -9_000}
     paid = next(one for one in made.entries if one.cause.rule == "payment_applied")
-    assert [one.original for one in paid.postings] == [usd(-10_000), usd(10_000), None]
+    assert [one.original for one in paid.postings] == [usd(10_000), usd(-10_000), None]
     earned = [one for one in made.entries if one.cause.rule == "revenue_recognised"]
     assert sum(one.postings[0].original.amount_minor for one in earned if one.postings[0].original) == -10_000
 

@@ -46,11 +46,11 @@ TABLE: list[tuple[str, list[Leg], dict[str, int]]] = [
      {"contra_revenue": 3_100, "deferred_revenue": 5_900, "dispute_fees": 1_500, "clearing": -10_500}),
     ("dispute won a month later", p.dispute_won(Share(earned=3_100, unearned=5_900), caught_up=2_800, processor=VISA),
      {"clearing": 9_000, "contra_revenue": -3_100, "revenue": -2_800, "deferred_revenue": -3_100}),
-    ("credit note before payment", p.credit_note_unpaid(Share(earned=0, unearned=3_000)),
+    ("credit note before payment", p.credit_note(Share(earned=0, unearned=3_000), unpaid=3_000),
      {"deferred_revenue": 3_000, "receivable": -3_000}),
     ("credit note after payment, three ways",
-     p.credit_note_paid(Share(earned=1_550, unearned=2_950), refunded=1_500, to_balance=1_000, owed=2_000,
-                        processor=VISA),
+     p.credit_note(Share(earned=1_550, unearned=2_950), refunded=1_500, to_balance=1_000, owed=2_000,
+                   processor=VISA),
      {"deferred_revenue": 2_950, "contra_revenue": 1_550, "clearing": -1_500, "customer_balance": -1_000,
       "refund_liability": -2_000}),
     ("write-off against the allowance", p.written_off(Share(earned=4_000, unearned=0), from_allowance=True),
@@ -59,9 +59,12 @@ TABLE: list[tuple[str, list[Leg], dict[str, int]]] = [
      {"bad_debt": 4_000, "deferred_revenue": 6_000, "sales_tax": 1_000, "receivable": -11_000}),
     ("reverse charge", p.invoice_issued([BilledLine(product="pro", net_minor=10_000, tax_code="EU-RC")]),
      {"receivable": 10_000, "deferred_revenue": -10_000}),
-    ("30 EUR at 1.20 paid at 1.10",
-     exchange.settled(received=3_300, booked=3_600, original=3_000, processor=VISA),
-     {"clearing": 3_300, "fx_realised": 300, "receivable": -3_600}),
+    ("a write-off that is paid after all, a month later",
+     p.recovered(p.payment_applied(11_000, open_minor=0, processor=VISA),
+                 Share(earned=4_000, unearned=6_000, tax=1_000), caught_up=2_000),
+     {"clearing": 11_000, "bad_debt": -4_000, "revenue": -2_000, "deferred_revenue": -4_000, "sales_tax": -1_000}),
+    ("the processor's rate was worse", p.funds_converted(-300, processor=VISA),
+     {"clearing": -300, "fx_realised": 300}),
     ("10,000 EUR receivable at the month's end",
      exchange.revalued(Role.RECEIVABLE, stands_at=1_120_000, worth=1_088_400),
      {"fx_unrealised": 31_600, "receivable": -31_600}),
@@ -107,7 +110,7 @@ def test_a_payout_leaves_the_clearing_account_at_zero() -> None:
 
 def test_what_does_not_add_up_is_refused() -> None:
     with pytest.raises(InvariantBroken, match="goes out as"):
-        p.credit_note_paid(Share(earned=0, unearned=100), refunded=40, to_balance=40)
+        p.credit_note(Share(earned=0, unearned=100), refunded=40, to_balance=40)
     with pytest.raises(InvariantBroken, match="cannot have been earned"):
         p.dispute_won(Share(earned=0, unearned=10), caught_up=11, processor=VISA)
     with pytest.raises(InvariantBroken, match="cannot be taken back"):

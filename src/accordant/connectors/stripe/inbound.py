@@ -210,7 +210,7 @@ HANDLERS: dict[str, Handler] = {
     "invoice.deleted": _deleted("invoice"),
     "invoice.finalization_failed": _says("invoice"),
     "invoice.finalized": _says("invoice", changes.invoice_issued),
-    "invoice.marked_uncollectible": _says("invoice"),
+    "invoice.marked_uncollectible": _says("invoice", changes.invoice_written_off),
     "invoice.overdue": _says("invoice"),
     "invoice.paid": _says("invoice", changes.invoice_paid_elsewhere),
     "invoice.payment_action_required": _says("invoice", changes.attempt_without_charge),

@@ -118,6 +118,11 @@ def invoice_voided(notice: Notice, entity: Invoice) -> Iterator[Happening]:
     yield Happening(type=EventType.INVOICE_VOIDED, occurred_at=notice.occurred_at, amount=entity.total)
 
 
+def invoice_written_off(notice: Notice, entity: Invoice) -> Iterator[Happening]:
+    """Nobody is expected to pay what is left of the demand."""
+    yield Happening(type=EventType.INVOICE_WRITTEN_OFF, occurred_at=notice.occurred_at, amount=entity.amount_remaining)
+
+
 def invoice_paid_elsewhere(notice: Notice, entity: Invoice) -> Iterator[Happening]:
     """Money that never was a charge settled the invoice. Charges speak for themselves, and nothing was paid on zero."""
     off_minor = shapes.minor_or_none(notice.part, "amount_paid_off_stripe", entity.total.currency) or 0

@@ -54,7 +54,7 @@ def settlement_body(payout_id: str, number: int, movements: Sequence[bytes]) -> 
 
 
 def interpret_settlement(system: str, part: JsonObject) -> Interpreted:
-    """Every movement of the page, and each fee once. Raises Unfit with the place of what does not fit."""
+    """Every movement of the page, each fee and conversion once. Raises Unfit with the place of what does not fit."""
     payout_id = shapes.identifier(part)
     root = ExternalRef(system, "payout", payout_id)
     observations: list[Observation] = []
@@ -63,6 +63,7 @@ def interpret_settlement(system: str, part: JsonObject) -> Interpreted:
         try:
             observations.append(_movement(system, root, raw))
             events += _fee(root, observations[-1], raw)
+            events += _converted(root, observations[-1], raw)
         except Unfit as error:
             raise error.below(f"settled[{index}]") from None
     return Interpreted(tuple(observations), tuple(events))
@@ -91,4 +92,18 @@ def _fee(root: ExternalRef, seen: Observation, raw: JsonObject) -> Iterator[Busi
             occurred_at=seen.observed_at,
             amount=fee,
             note=shapes.text_or_none(raw, "reporting_category") or moved.type,
+        )
+
+
+def _converted(root: ExternalRef, seen: Observation, raw: JsonObject) -> Iterator[BusinessEvent]:
+    """What Stripe's own rate made of money in another currency. A movement that was not converted has no rate."""
+    moved = seen.entity
+    assert isinstance(moved, BalanceMovement)  # noqa: S101  built just now; said for the type checker
+    if raw.get("exchange_rate") is not None and moved.amount.amount_minor:
+        yield business_event(
+            EventType.FUNDS_CONVERTED,
+            subject=seen.ref,
+            root=root,
+            occurred_at=seen.observed_at,
+            amount=moved.amount,
         )

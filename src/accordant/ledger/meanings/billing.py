@@ -1,15 +1,17 @@
-"""Bills and what corrects them: issued, void, credited. Next: `earning.py` for how a bill's lines are earned."""
+"""Bills and what corrects them: issued, void, credited, written off. Next: `earning.py`."""
 
 from collections.abc import Sequence
 from datetime import date
 
+from accordant.canonical.books import Role
 from accordant.canonical.entities import CreditNote, Invoice
 from accordant.canonical.refs import ExternalRef
 from accordant.ledger import patterns
-from accordant.ledger.bills import Bill, net_lines
+from accordant.ledger.bills import Bill, TakenBack, booked, net_lines
 from accordant.ledger.entries import JournalEntry
 from accordant.ledger.exchange import Movement
 from accordant.ledger.meanings.asking import Ask, Occurrence, refused
+from accordant.ledger.meanings.carried import carried
 from accordant.ledger.meanings.earning import schedules
 from accordant.ledger.meanings.reading import Reading
 from accordant.ledger.modify import Modification, decide
@@ -105,25 +107,59 @@ def credited(told: Occurrence, reading: Reading) -> Ask | None:
     share = bill.share(note.total.amount_minor, day)
     if share is None:
         return refused("more is credited than was billed", "Compare both at their source.")
-    paid = note.total.amount_minor > bill.open_minor
+    unpaid = min(share.total, bill.open_minor)
+    owed = share.total - unpaid
 
     def keep(entry: JournalEntry) -> None:
-        if paid:
-            bill.owed_back += share.total
-        else:
-            bill.settle(share.total, -entry.postings[0].amount.amount_minor)
-        bill.shrink(share.unearned, day)
+        if unpaid:
+            bill.settle(unpaid, -booked(entry, Role.RECEIVABLE))
+        bill.owed_back += owed
+        bill.owed_back_books -= booked(entry, Role.REFUND_LIABILITY)
+        bill.take_back(share, day)
 
     # Where the money goes is told by what follows: until then it is owed.
-    legs = patterns.credit_note_paid(share, owed=share.total) if paid else patterns.credit_note_unpaid(share)
-    return Ask(
-        legs=bill.by_product(legs, day),
+    ask = Ask(
+        legs=bill.by_product(patterns.credit_note(share, unpaid=unpaid, owed=owed), day),
         currency=note.total.currency,
         rule="credit_note",
         text=f"Credit note {note.number or note.external_id}",
-        total_legs=3 if paid else 1,
+        total_legs=4,
         rate_on=bill.issued.effective_on,
         number=note.number,
         bill=bill,
         then=keep,
     )
+    rate = reading.rate(bill.currency, told.books, day)
+    return carried(ask, bill, rate, leaves=bill.shrunk(share.unearned, day))
+
+
+def written_off(told: Occurrence, reading: Reading) -> Ask | None:
+    """Nobody will pay what is open: what was earned of it is bad debt, the rest never was revenue."""
+    day = told.day
+    bill = reading.posted_bill(told.event.subject, "the bill")
+    if isinstance(bill, Ask):
+        return bill
+    if not bill.open_minor:
+        return None
+    share = bill.share(bill.open_minor, day)
+    if share is None:
+        return refused("more is open than the bill still holds", "Compare the bill with its source.")
+
+    def keep(entry: JournalEntry) -> None:
+        bill.written_off = TakenBack(
+            since_on=day, share=share, schedules=tuple(bill.schedules), lost_books=booked(entry, Role.BAD_DEBT)
+        )
+        bill.settle(share.total, -booked(entry, Role.RECEIVABLE))
+        bill.take_back(share, day)
+
+    ask = Ask(
+        legs=bill.by_product(patterns.written_off(share), day),
+        currency=bill.currency,
+        rule="written_off",
+        text=f"{bill.issued.text} written off",
+        rate_on=bill.issued.effective_on,
+        bill=bill,
+        then=keep,
+    )
+    rate = reading.rate(bill.currency, told.books, day)
+    return carried(ask, bill, rate, leaves=bill.shrunk(share.unearned, day))

@@ -2,13 +2,16 @@
 
 import msgspec
 
+from accordant.canonical.books import Role
 from accordant.canonical.refs import ExternalRef
 from accordant.ledger import patterns
-from accordant.ledger.bills import Bill
+from accordant.ledger.bills import Bill, booked
 from accordant.ledger.entries import JournalEntry
-from accordant.ledger.exchange import Rate, booked_for, converted, recorded, settled
+from accordant.ledger.exchange import Rate
+from accordant.ledger.exchange import converted as in_books_at
 from accordant.ledger.meanings.asking import Ask, Occurrence, refused
-from accordant.ledger.meanings.reading import Reading
+from accordant.ledger.meanings.carried import carried
+from accordant.ledger.meanings.reading import Reading, source_of
 
 
 def paid(told: Occurrence, reading: Reading) -> Ask | None:
@@ -24,17 +27,14 @@ def paid(told: Occurrence, reading: Reading) -> Ask | None:
         return bill
     # What is paid elsewhere did not pass the processor: the bill itself says so.
     processor = None if event.subject == named else event.subject.system
-    rate = reading.rate(event.amount.currency, told.books, told.day)
     amount = event.amount.amount_minor
-    if rate is not None and bill is not None and 0 < amount <= bill.open_minor:
-        return _paid_abroad(told, amount, bill, rate, processor)
     owed = 0 if bill is None else min(amount, bill.open_minor)
 
     def keep(entry: JournalEntry) -> None:
         if bill is not None and owed:
-            bill.settle(owed, -entry.postings[1].amount.amount_minor)
+            bill.settle(owed, -booked(entry, Role.RECEIVABLE))
 
-    return Ask(
+    ask = Ask(
         legs=patterns.payment_applied(amount, open_minor=owed, processor=processor),
         currency=event.amount.currency,
         rule="payment_applied",
@@ -42,6 +42,30 @@ def paid(told: Occurrence, reading: Reading) -> Ask | None:
         bill=bill if owed else None,
         then=keep,
     )
+    if bill is None:
+        return ask
+    rate = reading.rate(bill.currency, told.books, told.day)
+    if bill.written_off is not None and amount > owed:
+        return _recovered(ask, bill, told, rate, amount - owed)
+    return carried(ask, bill, rate) if owed else ask
+
+
+def _recovered(ask: Ask, bill: Bill, told: Occurrence, rate: Rate | None, amount: int) -> Ask:
+    """Somebody pays what was written off: as far as it was, that is undone."""
+    gone, day, settle = bill.written_off, told.day, ask.then
+    assert gone is not None  # noqa: S101  the caller has looked; said for the type checker
+    share = gone.share.part(min(amount, gone.share.total))
+    caught_up = bill.caught_up(share, gone, day)
+
+    def keep(entry: JournalEntry) -> None:
+        settle(entry)
+        bill.bring_back(share, gone, day, caught_up=caught_up)
+        left, lost = gone.share.less(share), gone.lost_books + booked(entry, Role.BAD_DEBT)
+        bill.written_off = msgspec.structs.replace(gone, share=left, lost_books=lost) if left.total else None
+
+    ask.legs = bill.by_product(patterns.recovered(ask.legs, share, caught_up=caught_up), day, gone=gone)
+    ask.rule, ask.text, ask.bill, ask.then = "recovered", f"{ask.text} of a bill written off", bill, keep
+    return carried(ask, bill, rate, leaves=bill.grown(share.unearned - caught_up, gone, day))
 
 
 def _bill_named(told: Occurrence, reading: Reading) -> ExternalRef | Ask | None:
@@ -50,23 +74,6 @@ def _bill_named(told: Occurrence, reading: Reading) -> ExternalRef | Ask | None:
     if subject.object_type != "invoice" and subject not in reading.objects:
         return refused("the payment is not known", "Have it read again.", waits_for=subject)
     return reading.bill_of(told.event)
-
-
-def _paid_abroad(told: Occurrence, amount: int, bill: Bill, rate: Rate, processor: str | None) -> Ask:
-    """A bill in another currency, paid: what today's rate makes of it against what it was booked at."""
-    received, booked = converted(amount, rate), booked_for(bill.movements, amount)
-    return Ask(
-        legs=[
-            msgspec.structs.replace(leg, dimensions=recorded(rate))
-            for leg in settled(received=received, booked=booked, original=amount, processor=processor)
-        ],
-        currency=bill.books.chart.currency,
-        original_currency=bill.currency,
-        rule="payment_applied",
-        text=f"Payment {told.event.subject.id}",
-        bill=bill,
-        then=lambda _entry: bill.settle(amount, booked),
-    )
 
 
 def paid_out(told: Occurrence, _reading: Reading) -> Ask | None:
@@ -93,4 +100,32 @@ def fee_charged(told: Occurrence, _reading: Reading) -> Ask | None:
         currency=event.amount.currency,
         rule="fee_charged",
         text=f"Fee of {event.subject.id}",
+    )
+
+
+def converted(told: Occurrence, reading: Reading) -> Ask | None:
+    """What the processor's own rate made of a payment or a refund, against what the books took it for.
+
+    So the clearing account of a payout returns to zero: the difference of the two rates is realised.
+    """
+    event, own = told.event, told.books.chart.currency
+    source = source_of(event, reading.objects)
+    if event.amount is None or source is None:
+        return refused("what was converted is not known", "Have the payout settled again.", waits_for=event.subject)
+    came = event.amount.amount_minor > 0
+    posted = reading.cleared(event.subject.system, source, came=came)
+    if posted is None:
+        waits = ExternalRef(event.subject.system, "charge" if came else "refund", source)
+        return refused("what was converted is not posted", "It follows it by itself.", waits_for=waits)
+    rate = reading.rate(event.amount.currency, told.books, told.day)
+    if rate is None and event.amount.currency != own:
+        return refused(f"no rate from {event.amount.currency} into {own} is known", "Load the rates of that day.")
+    worth = event.amount.amount_minor if rate is None else in_books_at(event.amount.amount_minor, rate)
+    if worth == posted:
+        return None
+    return Ask(
+        legs=patterns.funds_converted(worth - posted, processor=event.subject.system),
+        currency=own,
+        rule="funds_converted",
+        text=f"Conversion of {source}",
     )

@@ -1,12 +1,13 @@
 """What customers get back of what they paid: refunds, and disputes while they last."""
 
+from accordant.canonical.books import Role
 from accordant.canonical.entities import Dispute, Refund
 from accordant.ledger import patterns
-from accordant.ledger.bills import Disputed
+from accordant.ledger.bills import TakenBack, booked
 from accordant.ledger.entries import JournalEntry
 from accordant.ledger.meanings.asking import Ask, Occurrence, refused
+from accordant.ledger.meanings.carried import carried
 from accordant.ledger.meanings.reading import Reading
-from accordant.ledger.schedule import earned_before
 
 #: How a processor says that a dispute ended for us.
 _WON = frozenset({"won", "warning_closed"})
@@ -30,11 +31,12 @@ def refunded(told: Occurrence, reading: Reading) -> Ask | None:
     if owed:
         legs = patterns.owed_sent(legs, owed)
 
-    def keep(_entry: JournalEntry) -> None:
+    def keep(entry: JournalEntry) -> None:
         bill.owed_back -= owed
-        bill.shrink(share.unearned, day)
+        bill.owed_back_books -= booked(entry, Role.REFUND_LIABILITY)
+        bill.take_back(share, day)
 
-    return Ask(
+    ask = Ask(
         legs=legs,
         currency=refund.amount.currency,
         rule="refunded",
@@ -43,6 +45,8 @@ def refunded(told: Occurrence, reading: Reading) -> Ask | None:
         bill=bill,
         then=keep,
     )
+    rate = reading.rate(bill.currency, told.books, day)
+    return carried(ask, bill, rate, leaves=bill.shrunk(share.unearned, day))
 
 
 def dispute_opened(told: Occurrence, reading: Reading) -> Ask | None:
@@ -59,11 +63,11 @@ def dispute_opened(told: Occurrence, reading: Reading) -> Ask | None:
         return refused("more is disputed than was billed", "Compare it with the bill at its source.")
 
     def keep(_entry: JournalEntry) -> None:
-        kept = Disputed(opened_on=day, share=share, schedules=tuple(bill.schedules))
+        kept = TakenBack(since_on=day, share=share, schedules=tuple(bill.schedules))
         bill.disputed[dispute.external_id] = kept
-        bill.shrink(share.unearned, day)
+        bill.take_back(share, day)
 
-    return Ask(
+    ask = Ask(
         legs=bill.by_product(patterns.dispute_opened(share, fee=0, processor=event.subject.system), day),
         currency=dispute.amount.currency,
         rule="dispute_opened",
@@ -72,6 +76,8 @@ def dispute_opened(told: Occurrence, reading: Reading) -> Ask | None:
         bill=bill,
         then=keep,
     )
+    rate = reading.rate(bill.currency, told.books, day)
+    return carried(ask, bill, rate, leaves=bill.shrunk(share.unearned, day))
 
 
 def dispute_closed(told: Occurrence, reading: Reading) -> Ask | None:
@@ -89,15 +95,16 @@ def dispute_closed(told: Occurrence, reading: Reading) -> Ask | None:
     if known is None:
         return refused("its beginning is not posted", "It follows it by itself.", waits_for=event.subject)
     share = known.share
-    would_be = sum(earned_before(one, day) for one in known.schedules)
-    caught_up = min(max(would_be - bill.earned(day), 0), share.unearned)
+    caught_up = bill.caught_up(share, known, day)
     legs = patterns.dispute_won(share, caught_up=caught_up, processor=event.subject.system)
-    return Ask(
-        legs=bill.by_product(legs, known.opened_on),
+    ask = Ask(
+        legs=bill.by_product(legs, day, gone=known),
         currency=dispute.amount.currency,
         rule="dispute_won",
         text=f"Dispute {dispute.external_id} won",
         rate_on=bill.issued.effective_on,
         bill=bill,
-        then=lambda _entry: bill.grow(share.unearned - caught_up, day),
+        then=lambda _entry: bill.bring_back(share, known, day, caught_up=caught_up),
     )
+    rate = reading.rate(bill.currency, told.books, day)
+    return carried(ask, bill, rate, leaves=bill.grown(share.unearned - caught_up, known, day))

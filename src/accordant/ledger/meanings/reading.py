@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import date
 
-from accordant.canonical.entities import CreditNote, Dispute, Entity, Invoice, Payment, Refund
-from accordant.canonical.events import BusinessEvent
+from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Entity, Invoice, Payment, Refund
+from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import ExternalRef
 from accordant.ledger.bills import Bill
 from accordant.ledger.compose import Books
@@ -12,8 +12,8 @@ from accordant.ledger.exchange import Rate
 from accordant.ledger.meanings.asking import Ask, refused
 from accordant.ledger.setting import Setting
 
-#: Payments by system and their owner's id.
-Payments = Mapping[tuple[str, str], Payment]
+#: What moves money, by system and its owner's id.
+Moving = Mapping[tuple[str, str], Payment | Refund | Dispute]
 
 
 class Reading:
@@ -25,14 +25,24 @@ class Reading:
         self.setting = setting
         self.objects = objects
         self.bills: dict[ExternalRef, Bill] = {}
-        self.payments: Payments = {
-            (ref.system, ref.id): one for ref, one in objects.items() if isinstance(one, Payment)
+        self.moving: Moving = {
+            (ref.system, ref.id): one for ref, one in objects.items() if isinstance(one, Payment | Refund | Dispute)
         }
         self._products = products
+        self._cleared: dict[tuple[str, str, bool], int] = {}
+
+    def clear(self, system: str, source_id: str, minor: int) -> None:
+        """So much was posted on the processor's account for what has this id, in the currency of the books."""
+        key = (system, source_id, minor > 0)
+        self._cleared[key] = self._cleared.get(key, 0) + minor
+
+    def cleared(self, system: str, source_id: str, *, came: bool) -> int | None:
+        """What was posted on the processor's account so far for it: what came, or what went. None for nothing."""
+        return self._cleared.get((system, source_id, came))
 
     def bill_of(self, event: BusinessEvent) -> ExternalRef | None:
         """The bill an event is about; None where it is about none, or nobody knows yet."""
-        return bill_of(event, self.objects, self.payments)
+        return bill_of(event, self.objects, self.moving)
 
     def posted_bill(self, named: ExternalRef, what: str) -> Bill | Ask:
         """The bill of this name, or that ``what`` waits for it."""
@@ -41,8 +51,8 @@ class Reading:
 
     def bill_of_payment(self, event: BusinessEvent, payment_id: str | None, word: str) -> Bill | Ask:
         """The posted bill of the payment an object names, or why not. ``word`` is the owner's for a payment."""
-        payment = self.payments.get((event.subject.system, payment_id or ""))
-        if payment is None:
+        payment = self.moving.get((event.subject.system, payment_id or ""))
+        if not isinstance(payment, Payment):
             waits = ExternalRef(event.subject.system, word, payment_id or "")
             return refused("the payment it is about is not known", "Load the history of it first.", waits_for=waits)
         if payment.invoice_id is None:
@@ -68,20 +78,24 @@ class Reading:
         return None if missing is None else ExternalRef(system, "price", missing)
 
 
-def bill_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity], payments: Payments) -> ExternalRef | None:
+def bill_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity], moving: Moving) -> ExternalRef | None:
     """The bill an event is about; None where it is about none, or nobody knows yet."""
-    system, what = event.subject.system, objects.get(event.subject)
+    system = event.subject.system
+    what: Entity | None = objects.get(event.subject)
+    if event.type is EventType.FUNDS_CONVERTED:
+        what = moving.get((system, source_of(event, objects) or ""))
+    if isinstance(what, Refund | Dispute):
+        what = moving.get((system, what.payment_id or ""))
     match what:
         case Invoice():
             return event.subject
-        case CreditNote():
+        case CreditNote() | Payment():
             return None if what.invoice_id is None else ExternalRef(system, "invoice", what.invoice_id)
-        case Payment():
-            payment: Payment | None = what
-        case Refund() | Dispute():
-            payment = payments.get((system, what.payment_id or ""))
         case _:
             return event.subject if event.subject.object_type == "invoice" else None
-    if payment is None or payment.invoice_id is None:
-        return None
-    return ExternalRef(system, "invoice", payment.invoice_id)
+
+
+def source_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity]) -> str | None:
+    """The owner's id of what moved the processor's balance."""
+    moved = objects.get(event.subject)
+    return moved.source_id if isinstance(moved, BalanceMovement) else None

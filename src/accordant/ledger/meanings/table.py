@@ -13,10 +13,12 @@ Meaning = Callable[[Occurrence, Reading], Ask | None]
 MEANINGS: Mapping[EventType, Meaning] = {
     EventType.INVOICE_ISSUED: billing.issued,
     EventType.INVOICE_VOIDED: billing.voided,
+    EventType.INVOICE_WRITTEN_OFF: billing.written_off,
     EventType.CREDIT_APPROVED: billing.credited,
     EventType.PAYMENT_APPLIED: cash.paid,
     EventType.PAYOUT_PAID: cash.paid_out,
     EventType.FEE_CHARGED: cash.fee_charged,
+    EventType.FUNDS_CONVERTED: cash.converted,
     EventType.REFUND_ISSUED: given_back.refunded,
     EventType.DISPUTE_OPENED: given_back.dispute_opened,
     EventType.DISPUTE_CLOSED: given_back.dispute_closed,
