@@ -100,8 +100,8 @@ class AccountRulePart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 class LegalEntityPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One company of the group. ``currency`` is that of its books; its fiscal year starts with ``year_starts_month``.
 
-    ``tax_code`` stands on amounts of tax for which the source names none. ``closed_before`` is the first day that
-    still takes postings; None where no period was closed.
+    ``tax_code`` stands on amounts of tax for which the source names none, ``reverse_charge_code`` on bills whose tax
+    the customer owes. ``closed_before`` is the first day that still takes postings; None where no period was closed.
     """
 
     currency: str
@@ -109,6 +109,7 @@ class LegalEntityPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     rules: tuple[AccountRulePart, ...]
     tax_codes: tuple[str, ...] = ()
     tax_code: str | None = None
+    reverse_charge_code: str | None = None
     year_starts_month: int = 1
     closed_before: date | None = None
 

@@ -132,7 +132,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
 
 class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of an invoice; the period is half-open."""
+    """One line of an invoice; the period is half-open. ``amount_minor`` includes the tax ``included_tax_minor``."""
 
     external_id: str
     amount_minor: int
@@ -143,11 +143,13 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
     proration: bool = False
     period_starts_at: datetime | None = None
     period_ends_at: datetime | None = None
+    included_tax_minor: int = 0
 
 
 class Invoice(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.INVOICE.value):
     """A bill. ``status`` is one of draft, open, paid, void, uncollectible; ``lines_complete`` is False when the owner
-    sent only the first page. ``discount`` is what is taken off the lines, which are stated before it.
+    sent only the first page. ``discount`` is what is taken off the lines, which are stated before it. Under
+    ``reverse_charge`` the customer owes the tax, and the bill has none.
     """
 
     external_id: str
@@ -170,6 +172,7 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=E
     created_at: datetime | None = None
     lines: tuple[InvoiceLine, ...] = ()
     lines_complete: bool = True
+    reverse_charge: bool = False
     deleted: bool = False
 
 

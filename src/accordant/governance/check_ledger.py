@@ -66,10 +66,12 @@ def _entity(name: str, entity: LegalEntityPart) -> Iterator[Defect]:
             f"A year does not start in month {entity.year_starts_month}.",
             "Give a month from 1 to 12.",
         )
-    if entity.tax_code is not None and entity.tax_code not in entity.tax_codes:
-        yield _defect(
-            place(*here, "tax_code"), f"The tax code {entity.tax_code!r} is not listed.", "Add it under tax_codes."
-        )
+    for name_of_code in ("tax_code", "reverse_charge_code"):
+        code = getattr(entity, name_of_code)
+        if code is not None and code not in entity.tax_codes:
+            yield _defect(
+                place(*here, name_of_code), f"The tax code {code!r} is not listed.", "Add it under tax_codes."
+            )
     for index, row in enumerate(entity.rules):
         yield from _row(place(*here, "rules", index), entity, row)
     for (first, one), (second, other) in itertools.combinations(enumerate(entity.rules), 2):

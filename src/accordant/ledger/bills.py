@@ -170,13 +170,12 @@ def booked(entry: JournalEntry, role: Role) -> int:
 
 
 def net_lines(bill: Invoice) -> list[int]:
-    """What each line comes to after the bill's discount, in minor units: the discount by the largest remainder.
+    """What each line comes to after the bill's discount and without tax, in minor units: the discount by the largest
+    remainder, the tax as the source states it.
 
     A line that gives something back bears none of it. Source: ASC 606-10-32-36 (a discount is allocated in proportion).
     """
-    amounts = [line.amount_minor for line in bill.lines]
     off = 0 if bill.discount is None else bill.discount.amount_minor
-    bearing = [max(amount, 0) for amount in amounts]
-    if off <= 0 or not sum(bearing):
-        return amounts
-    return [amount - part for amount, part in zip(amounts, split_minor(off, bearing), strict=True)]
+    bearing = [max(line.amount_minor, 0) for line in bill.lines]
+    parts = split_minor(off, bearing) if off > 0 and any(bearing) else (0,) * len(bearing)
+    return [line.amount_minor - part - line.included_tax_minor for line, part in zip(bill.lines, parts, strict=True)]

@@ -16,7 +16,9 @@ RateOf = Callable[[str, str, date], Rate | None]
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """What events are read with. ``books`` and ``tax_codes`` are by billing system; ``zone`` is the company's."""
+    """What events are read with. ``books``, ``tax_codes`` and ``reverse_codes`` are by billing system; ``zone`` is the
+    company's.
+    """
 
     books: Mapping[str, Books]
     tax_codes: Mapping[str, str | None]
@@ -25,6 +27,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     grains: Mapping[str, Grain]
     rate_of: RateOf
     recorded_at: datetime
+    reverse_codes: Mapping[str, str | None] = {}
 
 
 def setting_of(
@@ -42,6 +45,9 @@ def setting_of(
     return Setting(
         books={system: books[entity] for system, entity in part.systems.items()},
         tax_codes={system: part.legal_entities[entity].tax_code for system, entity in part.systems.items()},
+        reverse_codes={
+            system: part.legal_entities[entity].reverse_charge_code for system, entity in part.systems.items()
+        },
         zone=zone,
         grain=part.grain,
         grains=part.products,

@@ -264,6 +264,7 @@ def invoice(part: JsonObject) -> Invoice:
         next_attempt_at=shapes.instant_or_none(part, "next_payment_attempt"),
         created_at=shapes.instant_or_none(part, "created"),
         lines=tuple(_line(line, f"lines.data[{index}]", code) for index, line in enumerate(lines)),
+        reverse_charge=_reverse_charge(part),
         lines_complete="lines" in part and not shapes.is_cut(part, "lines"),
         deleted=part.get("deleted") is True,
     )
@@ -283,6 +284,13 @@ def _tax(part: JsonObject, code: str) -> Money | None:
     if not listed:
         return None
     return Money(sum(shapes.money(item, "amount", code).amount_minor for item in listed), code)
+
+
+def _reverse_charge(part: JsonObject) -> bool:
+    """Whether the customer owes the tax: by Stripe's own reason, or by what the customer was when it was billed."""
+    listed = shapes.objects(part, "total_taxes") or shapes.objects(part, "total_tax_amounts")
+    reasons = [one.get("taxability_reason") for one in listed]
+    return "reverse_charge" in reasons or (not reasons and part.get("customer_tax_exempt") == "reverse")
 
 
 def _off(part: JsonObject, code: str) -> Money | None:
@@ -314,9 +322,17 @@ def _line(part: JsonObject, path: str, code: str) -> InvoiceLine:
             proration=shapes.flag(part, "proration") or shapes.flag(origin, "proration"),
             period_starts_at=shapes.instant_or_none(span, "start"),
             period_ends_at=shapes.instant_or_none(span, "end"),
+            included_tax_minor=_included_tax(part, code),
         )
     except Unfit as error:
         raise error.below(path) from None
+
+
+def _included_tax(part: JsonObject, code: str) -> int:
+    """The tax that a line's amount includes: ``tax_amounts`` became ``taxes`` in 2025-03-31."""
+    listed = [one for one in shapes.objects(part, "taxes") if one.get("tax_behavior") == "inclusive"]
+    listed = listed or [one for one in shapes.objects(part, "tax_amounts") if one.get("inclusive") is True]
+    return sum(shapes.money(one, "amount", code).amount_minor for one in listed)
 
 
 def _line_price(part: JsonObject) -> str | None:

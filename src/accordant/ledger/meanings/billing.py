@@ -31,6 +31,9 @@ def issued(told: Occurrence, reading: Reading) -> Ask | None:
     if unknown is not None:
         what = "what one of its lines sells is not known"
         return refused(what, "Load the prices and products of its system.", waits_for=unknown)
+    if bill.reverse_charge and reading.setting.reverse_codes.get(event.subject.system) is None:
+        what = "its customer owes the tax, and the ledger has no code for that"
+        return refused(what, "Add reverse_charge_code to the legal entity.")
     nets = net_lines(bill)
     if not bill.total.amount_minor and not any(nets):
         return None
@@ -53,12 +56,13 @@ def issued(told: Occurrence, reading: Reading) -> Ask | None:
 
 def _billed(bill: Invoice, nets: Sequence[int], told: Occurrence, reading: Reading) -> list[BilledLine]:
     tax = 0 if bill.tax is None else bill.tax.amount_minor
-    code = reading.setting.tax_codes.get(told.event.subject.system)
+    codes = reading.setting.reverse_codes if bill.reverse_charge else reading.setting.tax_codes
+    code = codes.get(told.event.subject.system)
     lines = [
         BilledLine(
             product=reading.product(line.price_id),
             net_minor=net,
-            tax_code=code if tax else None,
+            tax_code=code if tax or bill.reverse_charge else None,
             treatment=_CHANGED if line.proration else None,
         )
         for line, net in zip(bill.lines, nets, strict=True)
