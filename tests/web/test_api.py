@@ -14,7 +14,8 @@ from litestar.testing import TestClient
 
 from accordant.canonical.books import Role
 from accordant.canonical.people import PersonRole
-from accordant.operations.order_entry import EntryDesk, EntryOrder, OrderLeg, OrderOutcome
+from accordant.operations.order_desk import OrderOutcome
+from accordant.operations.order_entry import EntryDesk, EntryOrder, OrderLeg
 from accordant.web.api import api_application
 from tests.integration.operations.bookkit import LEDGER, balances, entries
 from tests.integration.operations.kit import Installation, an_installation

@@ -63,6 +63,18 @@ class Grain(StrEnum):
     EVEN_MONTHS_ENDS_PRORATED = "even_months_ends_prorated"
 
 
+class ServiceKind(StrEnum):
+    """How what a product promises is delivered, which says when it is earned (finance.md 3.2).
+
+    A service that stands ready is earned by time. Usage is earned when it is used, also where that is billed later.
+    Prepaid credits are earned when they are drawn; what is left of them at the end of their period is earned then.
+    """
+
+    STAND_READY = "stand_ready"
+    USAGE = "usage"
+    PREPAID = "prepaid"
+
+
 class ProrationRule(StrEnum):
     """How finely time is counted, and over which period (finance.md 3.1)."""
 
@@ -114,12 +126,32 @@ class LegalEntityPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     closed_before: date | None = None
 
 
+class BundlePart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A product that is a bundle: each of ``parts`` by its stand-alone price, as decimal text in any one currency.
+
+    What a bundle is billed at falls on its parts in that proportion. ``from_on`` is the first day the row holds,
+    ``until_on`` the first day it does not, by the day of the bill.
+    """
+
+    product: str
+    parts: dict[str, str]
+    from_on: date | None = None
+    until_on: date | None = None
+
+    def holds_on(self, day: date) -> bool:
+        """Whether the row is in force on ``day``."""
+        return (self.from_on is None or self.from_on <= day) and (self.until_on is None or day < self.until_on)
+
+
 class LedgerPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The books. ``systems``: which company the bills of a billing system belong to. ``grain``: how finely service
-    time is counted; a product may have one of its own.
+    time is counted; a product may have one of its own. ``services``: how a product is delivered, where it does not
+    stand ready. ``bundles``: products that are several.
     """
 
     legal_entities: dict[str, LegalEntityPart] = {}
     systems: dict[str, str] = {}
     grain: Grain = Grain.DAY
     products: dict[str, Grain] = {}
+    services: dict[str, ServiceKind] = {}
+    bundles: tuple[BundlePart, ...] = ()

@@ -153,7 +153,7 @@ def recognise(company: Company, month: Month, /, *, common: Common = COMMON) -> 
 
     Exit code 1 when a row is missing for it.
     """
-    return asyncio.run(_recognise(common, company, _month(month)))
+    return asyncio.run(_recognise(common, company, month_of(month)))
 
 
 async def _recognise(common: Common, company: str, month_on: date) -> int:
@@ -172,7 +172,7 @@ async def _recognise(common: Common, company: str, month_on: date) -> int:
 @books_app.command
 def close(company: Company, month: Month, /, *, who: Who = None, common: Common = COMMON) -> int:
     """Close a month: nothing is posted into it any more, what comes late goes into the next that is open."""
-    return asyncio.run(_close(common, company, _month(month), person(who, common=common)))
+    return asyncio.run(_close(common, company, month_of(month), person(who, common=common)))
 
 
 async def _close(common: Common, company: str, month_on: date, by: str) -> int:
@@ -185,7 +185,7 @@ async def _close(common: Common, company: str, month_on: date, by: str) -> int:
 @books_app.command
 def reopen(company: Company, month: Month, /, *, who: Who = None, common: Common = COMMON) -> int:
     """Open a closed month again. It takes two people: the first asks, the second opens."""
-    return asyncio.run(_reopen(common, company, _month(month), person(who, common=common)))
+    return asyncio.run(_reopen(common, company, month_of(month), person(who, common=common)))
 
 
 async def _reopen(common: Common, company: str, month_on: date, by: str) -> int:
@@ -206,7 +206,8 @@ def _tell_period(period: "Period", common: Common, text: str) -> None:
         say(text)
 
 
-def _month(text: str) -> date:
+def month_of(text: str) -> date:
+    """The first day of a month as people write it. Raises ConfigurationError."""
     if re.fullmatch(r"\d{4}-\d{2}", text):
         try:
             return date.fromisoformat(f"{text}-01")

@@ -1,9 +1,10 @@
 """The charter's ledger part: every row leads to an open account, no two contradict each other, each system has some."""
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 
-from accordant.canonical.books import AccountRulePart, LegalEntityPart, Role
+from accordant.canonical.books import AccountRulePart, BundlePart, LegalEntityPart, Role
 from accordant.canonical.charter import Charter
 from accordant.canonical.refs import EntityKind
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
@@ -22,6 +23,8 @@ NEEDED = (
     Role.REFUND_LIABILITY,
 )
 
+_PRICE = re.compile(r"\d{1,15}(\.\d{1,9})?")
+
 
 def check_ledger(charter: Charter, _connectors: Mapping[str, ConnectorFacts]) -> Iterator[Defect]:
     """The books, where the charter has any."""
@@ -37,8 +40,20 @@ def check_ledger(charter: Charter, _connectors: Mapping[str, ConnectorFacts]) ->
         if owner not in part.legal_entities:
             known = ", ".join(part.legal_entities) or "none yet"
             yield _defect(where, f"There is no legal entity {owner!r}.", f"Under ledger.legal_entities: {known}.")
+    for index, bundle in enumerate(part.bundles):
+        yield from _bundle(place("ledger", "bundles", index), bundle)
     for name, entity in part.legal_entities.items():
         yield from _entity(name, entity)
+
+
+def _bundle(where: str, bundle: BundlePart) -> Iterator[Defect]:
+    if len(bundle.parts) < 2 or bundle.product in bundle.parts:
+        problem = f"The bundle {bundle.product!r} is not made of two or more other products."
+        yield _defect(where, problem, "Name its parts, each with its stand-alone price.")
+    for part, price in bundle.parts.items():
+        if not _PRICE.fullmatch(price) or not price.strip("0."):
+            problem = f"{price!r} is no stand-alone price of {part!r}."
+            yield _defect(where, problem, "Write a decimal number above zero as text, as in '50.00'.")
 
 
 def _flows(charter: Charter) -> Iterator[Defect]:

@@ -79,6 +79,8 @@ class RollForward(msgspec.Struct, frozen=True, kw_only=True):
 _COLUMN = {
     "invoice_issued": "billings",
     "revenue_recognised": "recognised",
+    "credits_drawn": "recognised",
+    "unbilled_billed": "recognised",
     "credit_note": "credits",
     "refunded": "credits",
     "dispute_opened": "credits",

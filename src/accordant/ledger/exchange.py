@@ -37,16 +37,18 @@ def revalued(role: Role, *, stands_at: int, worth: int) -> list[Leg]:
 
     Raises InvariantBroken for a role that is not money owed or held.
     """
-    if role not in _MONETARY:
+    if role not in MONETARY:
         raise InvariantBroken(f"{role.value} is not money in another currency and is not revalued.")
     change = worth - stands_at
     return [
-        Leg(use=Use(role=role), minor=change, party=role is Role.RECEIVABLE),
+        # Nothing of it was agreed: the balance in its own currency stays what it is.
+        Leg(use=Use(role=role), minor=change, original=0),
         Leg(use=Use(role=Role.FX_UNREALISED), minor=-change),
     ]
 
 
-_MONETARY = frozenset(
+#: What is money in another currency, owed or held: what is revalued at the end of a month.
+MONETARY = frozenset(
     {
         Role.RECEIVABLE,
         Role.CLEARING,

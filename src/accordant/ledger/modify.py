@@ -3,14 +3,15 @@
 Pure; the answer names the paragraph, so that whoever is asked why can say it.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from fractions import Fraction
 
 import msgspec
 
 from accordant.kernel.errors import InvariantBroken
-from accordant.kernel.money import round_half_up, split_minor
+from accordant.kernel.money import AmountInvalid, round_half_up, split_minor
 
 
 class Treatment(StrEnum):
@@ -91,3 +92,15 @@ def allocate(price_minor: int, standalone_minor: Sequence[int]) -> tuple[int, ..
     Source: ASC 606-10-32-31. The parts sum to the price. Raises AmountInvalid when no stand-alone price is known.
     """
     return split_minor(price_minor, standalone_minor)
+
+
+def standalone_weights(prices: Iterable[str]) -> tuple[int, ...]:
+    """Stand-alone prices, as decimal texts, in proportion as whole numbers. Raises AmountInvalid for what is none."""
+    try:
+        found = [Fraction(price) for price in prices]
+    except ValueError:
+        raise AmountInvalid("A stand-alone price is no decimal number.") from None
+    if not found or min(found) <= 0:
+        raise AmountInvalid("A stand-alone price is not above zero.")
+    whole = math.lcm(*(price.denominator for price in found))
+    return tuple(int(price * whole) for price in found)

@@ -168,6 +168,11 @@ def written_off(share: Share, *, from_allowance: bool = False) -> list[Leg]:
     ]
 
 
+def bad_debt_expected(amount: int) -> list[Leg]:
+    """What is expected to stay unpaid of everything that is owed. Source: ASC 326-20-30-1."""
+    return [_debit(Role.BAD_DEBT, amount), _credit(Role.BAD_DEBT_ALLOWANCE, amount)]
+
+
 # -- cash ------------------------------------------------------------------------------------------------------------
 
 
@@ -262,6 +267,21 @@ def revenue_recognised(amount: int, *, deferred: int, product: str | None = None
         _debit(Role.DEFERRED_REVENUE, billed, use=Use(role=Role.DEFERRED_REVENUE, product=product)),
         _debit(Role.CONTRACT_ASSET, amount - billed, use=Use(role=Role.CONTRACT_ASSET, product=product)),
     ]
+
+
+def revenue_unbilled(amount: int, *, product: str | None = None) -> list[Leg]:
+    """What was earned of a bill that was yet to come: a contract asset. Source: ASC 606-10-45-3."""
+    asset = Use(role=Role.CONTRACT_ASSET, product=product)
+    return [
+        _credit(Role.REVENUE, amount, use=Use(role=Role.REVENUE, product=product)),
+        _debit(Role.CONTRACT_ASSET, amount, use=asset),
+    ]
+
+
+def unbilled_billed(amount: int, *, product: str | None = None) -> list[Leg]:
+    """The bill came: what it deferred was earned before, and is no asset any more."""
+    deferred, asset = (Use(role=role, product=product) for role in (Role.DEFERRED_REVENUE, Role.CONTRACT_ASSET))
+    return [_credit(Role.CONTRACT_ASSET, amount, use=asset), _debit(Role.DEFERRED_REVENUE, amount, use=deferred)]
 
 
 # -- parties other than the customer ---------------------------------------------------------------------------------

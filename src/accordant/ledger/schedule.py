@@ -116,6 +116,7 @@ def cut(schedule: RevenueSchedule, day: date, *, remaining_minor: int, at_once: 
     Where no time is left, and ``at_once``, the rest is earned on ``day``: so a voided bill takes back what was earned.
     """
     past: list[Span] = []
+    begins: datetime | None = None
     end = datetime.combine(day, time(), schedule.zone)
     for span in schedule.spans:
         earned = _span_before(schedule, span, day)
@@ -123,11 +124,14 @@ def cut(schedule: RevenueSchedule, day: date, *, remaining_minor: int, at_once: 
             past.append(span)
         else:
             end = max(end, span.ends_at)
+            begins = span.starts_at if begins is None else min(begins, span.starts_at)
             if earned:
                 stops = max(span.starts_at, datetime.combine(day, time(), schedule.zone))
                 past.append(Span(starts_at=span.starts_at, ends_at=stops, minor=earned))
     starts = datetime.combine(day, time(), schedule.zone)
-    end = starts if at_once else end
+    # What has not begun yet begins when it would have.
+    starts = starts if at_once or begins is None else max(starts, begins)
+    end = starts if at_once else max(end, starts)
     rest = () if not remaining_minor else (Span(starts_at=starts, ends_at=end, minor=remaining_minor),)
     return msgspec.structs.replace(schedule, spans=(*past, *rest))
 

@@ -1,11 +1,11 @@
 """The charter's ledger part as the rules use it: charts, periods, and whose books a system's bills belong in."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, tzinfo
 
 import msgspec
 
-from accordant.canonical.books import Grain, LedgerPart, LegalEntityPart
+from accordant.canonical.books import BundlePart, Grain, LedgerPart, LegalEntityPart, ServiceKind
 from accordant.ledger.chart import AccountRule, Chart, LedgerAccount
 from accordant.ledger.compose import Books
 from accordant.ledger.exchange import Rate
@@ -28,6 +28,13 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     rate_of: RateOf
     recorded_at: datetime
     reverse_codes: Mapping[str, str | None] = {}
+    services: Mapping[str, ServiceKind] = {}
+    bundles: Sequence[BundlePart] = ()
+
+    def bundle(self, product: str | None, day: date) -> BundlePart | None:
+        """What a product is made of on a day, where it is a bundle: of the rows that hold the one that began last."""
+        rows = [one for one in self.bundles if one.product == product and one.holds_on(day)]
+        return max(rows, key=lambda one: one.from_on or date.min, default=None)
 
 
 def setting_of(
@@ -53,6 +60,8 @@ def setting_of(
         grains=part.products,
         rate_of=rate_of,
         recorded_at=recorded_at,
+        services=part.services,
+        bundles=part.bundles,
     )
 
 

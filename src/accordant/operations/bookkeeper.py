@@ -18,7 +18,8 @@ from accordant.ledger.compose import Books, Refusal
 from accordant.ledger.periods import Period, PeriodRefused, close, reopen
 from accordant.ledger.setting import books_of
 from accordant.operations.recognise import Batch, recognise_batch
-from accordant.pipeline.bookkeep import Ledger, Told, post_events, recall_documents
+from accordant.operations.revalue import MonthsEnd, Revaluation, revalue
+from accordant.pipeline.bookkeep import Ledger, Told, lay_entry, post_events, recall_documents
 from accordant.pipeline.plan import Rulebook, plan
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.audit import AuditEntry
@@ -199,6 +200,26 @@ class Bookkeeper:
     def _lay_month(self, month: "_Month", bench: Workbench, rulebook: Rulebook) -> None:
         books = self._books(month.legal_entity)
         month.made.append(recognise_batch(bench, month.due, books, month_on=month.month_on, rulebook=rulebook))
+
+    def revalue(self, legal_entity: str, month_on: date) -> Revaluation:
+        """Bring what is owed and held in other currencies to the closing rate of a month. Raises BooksMissing."""
+        self._part(legal_entity)
+        found: list[Revaluation] = []
+        self._commit(partial(self._lay_revaluation, legal_entity, next_month(month_on), found))
+        return found[-1]
+
+    def _lay_revaluation(
+        self, legal_entity: str, after_on: date, found: list[Revaluation], bench: Workbench, _rulebook: Rulebook
+    ) -> None:
+        ledger = self._ledger()
+        system = next(name for name, owner in ledger.part.systems.items() if owner == legal_entity)
+        end = MonthsEnd(books=self._books(legal_entity), system=system, after_on=after_on, recorded_at=bench.now)
+        balances = self._desk.foreign_balances(legal_entity, before_on=after_on)
+        found.append(revalue(balances, end, self._state.books.rate_of))
+        for entry, cancelled in found[-1].entries:
+            root_id = f"books/{legal_entity}"
+            lay_entry(bench, ledger, entry, root_id=root_id, system=system)
+            lay_entry(bench, ledger, cancelled, root_id=root_id, system=system, cancelled=entry)
 
     # -- periods ------------------------------------------------------------------------------------------------------
 

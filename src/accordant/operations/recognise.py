@@ -4,15 +4,16 @@ What each schedule had recognised before is known, so that a change of the past,
 the difference and to nothing twice. Source: ASC 606-10-25-31 (revenue is recognised as the obligation is satisfied).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from enum import StrEnum
 
 import msgspec
 
 from accordant.kernel.hashing import fingerprint
 from accordant.ledger.compose import Books, Refusal, Request, compose
 from accordant.ledger.entries import Cause, JournalEntry
-from accordant.ledger.patterns import Leg, revenue_recognised
+from accordant.ledger.patterns import Leg, revenue_recognised, revenue_unbilled, unbilled_billed
 from accordant.ledger.schedule import earned_before, in_books
 from accordant.pipeline.bookkeep import lay_entry
 from accordant.pipeline.plan import Rulebook
@@ -32,6 +33,34 @@ class _Earned(msgspec.Struct, frozen=True, kw_only=True):
     minor: int
     books_minor: int
 
+    def is_billed(self, after_on: date) -> bool:
+        """Whether its bill came before ``after_on``. Only usage is looked at before."""
+        return self.kept.booked_on < after_on
+
+
+class _Kind(StrEnum):
+    """What an entry says: revenue of what is billed, of what is yet to be, and that the bill for that came."""
+
+    BILLED = "revenue_recognised"
+    UNBILLED = "revenue_unbilled"
+    CAME = "unbilled_billed"
+
+
+_PATTERNS: dict[_Kind, Callable[[int, str | None], list[Leg]]] = {
+    _Kind.BILLED: lambda minor, product: revenue_recognised(minor, deferred=minor, product=product),
+    _Kind.UNBILLED: lambda minor, product: revenue_unbilled(minor, product=product),
+    _Kind.CAME: lambda minor, product: unbilled_billed(minor, product=product),
+}
+
+
+class _End(msgspec.Struct, frozen=True, kw_only=True):
+    """A month's end: of which month, whose entries they go with, and the currency of the books."""
+
+    month_on: date
+    after_on: date
+    system: str
+    own: str
+
 
 def recognise_batch(
     bench: Workbench, due: Sequence[KeptSchedule], books: Books, *, month_on: date, rulebook: Rulebook
@@ -42,17 +71,19 @@ def recognise_batch(
     """
     after_on = date(month_on.year + month_on.month // 12, month_on.month % 12 + 1, 1)
     earned = [_earn(one, after_on) for one in due]
-    made: dict[str, JournalEntry] = {}
+    made: dict[tuple[str, _Kind], JournalEntry] = {}
     system = _system_of(rulebook, books.chart.legal_entity)
-    for currency in sorted({one.kept.schedule.currency for one in earned}):
-        part = [one for one in earned if one.kept.schedule.currency == currency]
-        request = _request(part, currency, books.chart.currency, system=system, month_on=month_on, after_on=after_on)
-        if request is None:
-            continue
-        entry = compose(request, books, recorded_at=bench.now)
-        if not isinstance(entry, JournalEntry):
-            return Batch(refusals=entry)
-        made[currency] = entry
+    for currency, is_billed in sorted({(one.kept.schedule.currency, one.is_billed(after_on)) for one in earned}):
+        part = [one for one in earned if (one.kept.schedule.currency, one.is_billed(after_on)) == (currency, is_billed)]
+        end = _End(month_on=month_on, after_on=after_on, system=system, own=books.chart.currency)
+        for kind in (_Kind.BILLED,) if is_billed else (_Kind.UNBILLED, _Kind.CAME):
+            request = _request(part, currency, end, kind)
+            if request is None:
+                continue
+            entry = compose(request, books, recorded_at=bench.now)
+            if not isinstance(entry, JournalEntry):
+                return Batch(refusals=entry)
+            made[currency, kind] = entry
     for entry in made.values():
         assert rulebook.ledger is not None  # noqa: S101  the books are its own; said for the type checker
         root_id = f"books/{entry.legal_entity}"
@@ -80,57 +111,61 @@ def _system_of(rulebook: Rulebook, legal_entity: str) -> str:
     return next(name for name, owner in rulebook.ledger.part.systems.items() if owner == legal_entity)
 
 
-def _request(
-    part: Sequence[_Earned], currency: str, own: str, *, system: str, month_on: date, after_on: date
-) -> Request | None:
+def _request(part: Sequence[_Earned], currency: str, end: _End, kind: _Kind) -> Request | None:
     sums: dict[str | None, list[int]] = {}
     for one in part:
         row = sums.setdefault(one.kept.schedule.product, [0, 0])
         row[0] += one.books_minor
         row[1] += one.minor
-    parts = [_legs(product, *row, is_foreign=currency != own) for product, row in sorted(sums.items(), key=_by_name)]
+    is_foreign = currency != end.own
+    parts = [_legs(kind, product, *row, is_foreign=is_foreign) for product, row in sorted(sums.items(), key=_by_name)]
     # What is earned comes first: together it is the total.
     legs = [legs[0] for legs in parts] + [leg for legs in parts for leg in legs[1:]]
     if not any(leg.minor for leg in legs):
         return None
     # Named after what it is made of: the same schedules at the same point are the same entry.
     made_of = fingerprint(sorted([one.kept.id, one.kept.version] for one in part))
+    month = f"{end.month_on:%Y-%m}"
+    last_on = end.after_on - timedelta(days=1)
     return Request(
         legs=tuple(legs),
-        currency=own,
+        currency=end.own,
         original_currency=currency,
         source_minor=abs(sum(row[0] for row in sums.values())),
         total_legs=len(parts),
-        happened_on=after_on - timedelta(days=1),
+        happened_on=max(one.kept.booked_on for one in part) if kind is _Kind.CAME else last_on,
         cause=Cause(
-            event=f"recognition/{month_on:%Y-%m}/{made_of}",
-            subject=f"{system}:recognition/{month_on:%Y-%m}",
-            rule="revenue_recognised",
+            event=f"recognition/{month}/{made_of}", subject=f"{end.system}:recognition/{month}", rule=kind.value
         ),
-        text=f"Revenue of {month_on:%B %Y}, {len(part)} lines",
-        number=f"{month_on:%Y-%m}",
+        text=f"{_TEXTS[kind]} of {end.month_on:%B %Y}, {len(part)} lines",
+        number=month,
     )
+
+
+_TEXTS = {_Kind.BILLED: "Revenue", _Kind.UNBILLED: "Revenue not billed yet", _Kind.CAME: "Bills for use"}
 
 
 def _by_name(row: tuple[str | None, list[int]]) -> str:
     return row[0] or ""
 
 
-def _legs(product: str | None, books_minor: int, minor: int, *, is_foreign: bool) -> list[Leg]:
-    legs = revenue_recognised(books_minor, deferred=books_minor, product=product)
+def _legs(kind: _Kind, product: str | None, books_minor: int, minor: int, *, is_foreign: bool) -> list[Leg]:
+    legs = _PATTERNS[kind](books_minor, product)
     if not is_foreign:
         return legs
-    return [msgspec.structs.replace(leg, original=minor if leg.use.role.value != "revenue" else -minor) for leg in legs]
+    # The first leg of each pattern is its credit.
+    return [msgspec.structs.replace(leg, original=-minor if at == 0 else minor) for at, leg in enumerate(legs)]
 
 
 def _lay_progress(
-    one: _Earned, bench: Workbench, *, after_on: date, month_on: date, made: dict[str, JournalEntry]
+    one: _Earned, bench: Workbench, *, after_on: date, month_on: date, made: dict[tuple[str, _Kind], JournalEntry]
 ) -> None:
     kept, books = one.kept, bench.changes.books
     version = kept.version + 1
     ends_on = max(span.ends_at for span in kept.schedule.spans).astimezone(kept.schedule.zone).date()
     # Less than a minor unit of the books has no entry: it is part of a later one.
-    entry = made.get(kept.schedule.currency)
+    kind = _Kind.BILLED if one.is_billed(after_on) else _Kind.UNBILLED
+    entry = made.get((kept.schedule.currency, kind))
     if entry is not None and (one.minor or one.books_minor):
         books.recognitions.append(
             KeptRecognition(

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from accordant.canonical.books import LedgerPart
+from accordant.canonical.books import LedgerPart, ServiceKind
 from accordant.canonical.entities import CreditNote, Dispute, Entity, Invoice, Payment, Price, Refund
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import EntityKind, ExternalRef
@@ -338,6 +338,7 @@ class _Desk:
         if not one.spans or (old is not None and _same(old.schedule, one)):
             return
         first = min(span.starts_at for span in one.spans).astimezone(one.zone).date()
+        is_usage = self._ledger.part.services.get(one.product or "") is ServiceKind.USAGE
         self._books.schedules.append(
             KeptSchedule(
                 id=name,
@@ -350,8 +351,8 @@ class _Desk:
                 recognised_minor=0 if old is None else old.recognised_minor,
                 recognised_books_minor=0 if old is None else old.recognised_books_minor,
                 # Looked at anew from its first day: what was recognised is known, only the difference is posted. What
-                # was earned before it was billed is recognised with the bill.
-                next_on=max(first, bill.booked_on),
+                # was earned before it was billed is recognised with the bill, usage in the month of its use.
+                next_on=first if is_usage else max(first, bill.booked_on),
             )
         )
 

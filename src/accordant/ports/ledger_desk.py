@@ -6,6 +6,7 @@ from typing import Protocol
 
 import msgspec
 
+from accordant.canonical.books import Role
 from accordant.canonical.events import BusinessEvent
 from accordant.ledger.periods import Period
 from accordant.ports.audit import AuditEntry
@@ -17,6 +18,15 @@ class OpenEnds(msgspec.Struct, frozen=True, kw_only=True):
 
     held: int
     unrecognised: int
+
+
+class ForeignBalance(msgspec.Struct, frozen=True, kw_only=True):
+    """What is owed or held in another currency: in that currency, and what it stands at in the books; minor units."""
+
+    role: Role
+    currency: str
+    original_minor: int
+    books_minor: int
 
 
 class PeriodChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,6 +62,10 @@ class LedgerDesk(Protocol):
 
     def open_ends(self, legal_entity: str, systems: Iterable[str], *, before_on: date) -> OpenEnds:
         """What is not in the books yet of everything that happened before a day."""
+        ...
+
+    def foreign_balances(self, legal_entity: str, *, before_on: date) -> tuple[ForeignBalance, ...]:
+        """What was owed or held in other currencies when a day began, by role and currency, in that order."""
         ...
 
     def reopen_asked_by(self, legal_entity: str, starts_on: date) -> str | None:

@@ -5,13 +5,15 @@ from datetime import date, datetime
 
 from sqlalchemy import and_, func, or_, select
 
+from accordant.canonical.books import Role
 from accordant.canonical.events import BusinessEvent
 from accordant.canonical.upcasters import read_business_event
 from accordant.kernel.clock import to_micros
+from accordant.ledger.exchange import MONETARY
 from accordant.ledger.post import MEANING
 from accordant.ports.audit import AuditEntry
 from accordant.ports.books import KeptEntry, KeptPosting, KeptSchedule
-from accordant.ports.ledger_desk import OpenEnds, PeriodChange
+from accordant.ports.ledger_desk import ForeignBalance, OpenEnds, PeriodChange
 from accordant.ports.state import ConcurrentChange
 from accordant.store import audit, bulk
 from accordant.store.books import (
@@ -25,7 +27,14 @@ from accordant.store.books import (
     read_schedule,
 )
 from accordant.store.engine import Database
-from accordant.store.schema import accounting_period, business_event, journal_entry, posting, revenue_schedule
+from accordant.store.schema import (
+    accounting_period,
+    business_event,
+    journal_entry,
+    journal_line,
+    posting,
+    revenue_schedule,
+)
 
 _PERIOD = ("legal_entity", "starts_on", "ends_on", "state", "closed_by", "reopen_asked_by", "reopened_by", "updated_at")
 
@@ -95,6 +104,33 @@ class SqlLedgerDesk:
         with self._database.read() as connection:
             return OpenEnds(
                 held=connection.execute(held).scalar_one(), unrecognised=connection.execute(due).scalar_one()
+            )
+
+    def foreign_balances(self, legal_entity: str, *, before_on: date) -> tuple[ForeignBalance, ...]:
+        """See the port."""
+        line = journal_line.c
+        query = (
+            select(
+                line.role,
+                line.original_currency,
+                func.sum(line.original_minor).label("original_minor"),
+                func.sum(line.amount_minor).label("books_minor"),
+            )
+            .where(line.legal_entity == legal_entity, line.posted_on < before_on.isoformat())
+            .where(line.original_currency.is_not(None), line.original_currency != line.currency)
+            .where(line.role.in_(sorted(role.value for role in MONETARY)))
+            .group_by(line.role, line.original_currency)
+            .order_by(line.role, line.original_currency)
+        )
+        with self._database.read() as connection:
+            return tuple(
+                ForeignBalance(
+                    role=Role(row.role),
+                    currency=row.original_currency,
+                    original_minor=int(row.original_minor),
+                    books_minor=int(row.books_minor),
+                )
+                for row in connection.execute(query)
             )
 
     def reopen_asked_by(self, legal_entity: str, starts_on: date) -> str | None:

@@ -1,9 +1,11 @@
-"""The interface for other systems: `POST /api/books/entries` takes an order for an entry, through the books' own gate.
+"""The interface for other systems: `POST /api/books/entries` and `/transactions` take orders, through the books' gate.
 
 Whoever asks shows a token of `accordant people add` as a bearer token. Answers are JSON, refusals with every reason.
 """
 
 import asyncio
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 from litestar import Litestar, Request, Response, post
@@ -14,7 +16,9 @@ from accordant.bootstrap import Hub
 from accordant.canonical.people import Person
 from accordant.governance.access import AccessRefused, Act, demand
 from accordant.kernel.errors import AccordantError, TransientError
-from accordant.operations.order_entry import EntryDesk, EntryOrder, Ordered, OrderOutcome
+from accordant.operations.order_desk import Ordered, OrderOutcome
+from accordant.operations.order_entry import EntryDesk, EntryOrder
+from accordant.operations.order_transaction import TransactionDesk, TransactionOrder
 
 BODY_BYTES_MAX = 1024 * 1024
 _STATUS = {
@@ -25,34 +29,51 @@ _STATUS = {
     OrderOutcome.KEY_REUSED: 409,
 }
 _NO_DOCUMENT: OpenAPIConfig | None = None
+Order = TypeVar("Order")
 Asked = Request[None, None, AppState]
 
 
 def api_application(hub: Hub) -> Litestar:
     """The interface of one hub."""
     desk = EntryDesk(hub.state, rulebook=lambda: hub.rulebook, clock=hub.clock)
+    transactions = TransactionDesk(hub.state, rulebook=lambda: hub.rulebook, clock=hub.clock)
 
     @post("/api/books/entries", status_code=201)
     async def order_entry(request: Asked) -> Response[bytes]:
         """Post an entry, once per key. 201 posted, 200 a repeat or a dry run, 409 the key was used for something else,
         422 refused with reasons, 401 and 403 for who may not.
         """
-        person = await asyncio.to_thread(_who, hub, request)
-        if isinstance(person, Response):
-            return person
-        try:
-            order = msgspec.json.decode(await request.body(), type=EntryOrder)
-        except msgspec.MsgspecError as error:
-            return _problem(400, f"The order cannot be read: {error}", "Compare it with docs/howto/close-a-month.md.")
-        try:
-            done: Ordered = await asyncio.to_thread(desk.order, order, by=person.name)
-        except TransientError as error:
-            return _problem(503, error.message, "Send it again with the same key.")
-        except AccordantError as error:
-            return _problem(422, error.message, error.remedy)
-        return Response(msgspec.json.encode(done), status_code=_STATUS[done.outcome], media_type="application/json")
+        return await _ordered(hub, request, EntryOrder, desk.order)
 
-    return Litestar(route_handlers=[order_entry], openapi_config=_NO_DOCUMENT, request_max_body_size=BODY_BYTES_MAX)
+    @post("/api/books/transactions", status_code=201)
+    async def order_transaction(request: Asked) -> Response[bytes]:
+        """Post a transaction by its name, once per key, in the books of every company that takes part. Answers as
+        above.
+        """
+        return await _ordered(hub, request, TransactionOrder, transactions.order)
+
+    return Litestar(
+        route_handlers=[order_entry, order_transaction],
+        openapi_config=_NO_DOCUMENT,
+        request_max_body_size=BODY_BYTES_MAX,
+    )
+
+
+async def _ordered(hub: Hub, request: Asked, kind: type[Order], take: Callable[..., Ordered]) -> Response[bytes]:
+    person = await asyncio.to_thread(_who, hub, request)
+    if isinstance(person, Response):
+        return person
+    try:
+        order = msgspec.json.decode(await request.body(), type=kind)
+    except msgspec.MsgspecError as error:
+        return _problem(400, f"The order cannot be read: {error}", "Compare it with docs/howto/close-a-month.md.")
+    try:
+        done = await asyncio.to_thread(take, order, by=person.name)
+    except TransientError as error:
+        return _problem(503, error.message, "Send it again with the same key.")
+    except AccordantError as error:
+        return _problem(422, error.message, error.remedy)
+    return Response(msgspec.json.encode(done), status_code=_STATUS[done.outcome], media_type="application/json")
 
 
 def _who(hub: Hub, request: Asked) -> Person | Response[bytes]:

@@ -3,22 +3,20 @@
 from collections.abc import Sequence
 from datetime import date
 
-from accordant.canonical.books import Role
+from accordant.canonical.books import Role, ServiceKind
 from accordant.canonical.entities import CreditNote, Invoice
 from accordant.canonical.refs import ExternalRef
+from accordant.kernel.money import Money, split_minor
 from accordant.ledger import patterns
 from accordant.ledger.bills import Bill, TakenBack, booked, net_lines
 from accordant.ledger.entries import JournalEntry
 from accordant.ledger.exchange import Movement
 from accordant.ledger.meanings.asking import Ask, Occurrence, refused
 from accordant.ledger.meanings.carried import carried
-from accordant.ledger.meanings.earning import schedules
+from accordant.ledger.meanings.earning import Promise, promises, schedules
 from accordant.ledger.meanings.reading import Reading
-from accordant.ledger.modify import Modification, decide
 from accordant.ledger.patterns import BilledLine
-
-#: A subscription is a service that stands ready: what a change in mid-term adds is always distinct from the past.
-_CHANGED = decide(Modification(adds_distinct=False, at_standalone_price=False, remaining_distinct=(True,))).treatment
+from accordant.ledger.schedule import cut, earned_before
 
 
 def issued(told: Occurrence, reading: Reading) -> Ask | None:
@@ -37,13 +35,14 @@ def issued(told: Occurrence, reading: Reading) -> Ask | None:
     nets = net_lines(bill)
     if not bill.total.amount_minor and not any(nets):
         return None
+    promised = promises(bill, nets, told.day, reading)
     due_on = (bill.due_at or event.occurred_at).astimezone(reading.setting.zone).date()
 
     def keep(entry: JournalEntry) -> None:
-        reading.bills[event.subject] = _posted(bill, nets, entry, told, reading, due_on=due_on)
+        reading.bills[event.subject] = _posted(bill, promised, entry, told, reading, due_on=due_on)
 
     return Ask(
-        legs=patterns.invoice_issued(_billed(bill, nets, told, reading)),
+        legs=patterns.invoice_issued(_billed(bill, promised, told, reading)),
         currency=bill.total.currency,
         rule="invoice_issued",
         text=f"Invoice {bill.number or bill.external_id}",
@@ -54,24 +53,30 @@ def issued(told: Occurrence, reading: Reading) -> Ask | None:
     )
 
 
-def _billed(bill: Invoice, nets: Sequence[int], told: Occurrence, reading: Reading) -> list[BilledLine]:
+def _billed(bill: Invoice, promised: Sequence[Promise], told: Occurrence, reading: Reading) -> list[BilledLine]:
     tax = 0 if bill.tax is None else bill.tax.amount_minor
     codes = reading.setting.reverse_codes if bill.reverse_charge else reading.setting.tax_codes
     code = codes.get(told.event.subject.system)
     lines = [
         BilledLine(
-            product=reading.product(line.price_id),
-            net_minor=net,
+            product=one.product,
+            net_minor=one.net_minor,
             tax_code=code if tax or bill.reverse_charge else None,
-            treatment=_CHANGED if line.proration else None,
+            treatment=one.treatment,
         )
-        for line, net in zip(bill.lines, nets, strict=True)
+        for one in promised
     ]
     return [*lines, BilledLine(product=None, net_minor=0, tax_code=code, tax_minor=tax)]
 
 
 def _posted(
-    bill: Invoice, nets: Sequence[int], entry: JournalEntry, told: Occurrence, reading: Reading, *, due_on: date
+    bill: Invoice,
+    promised: Sequence[Promise],
+    entry: JournalEntry,
+    told: Occurrence,
+    reading: Reading,
+    *,
+    due_on: date,
 ) -> Bill:
     total = bill.total.amount_minor
     return Bill(
@@ -84,7 +89,7 @@ def _posted(
         issued=entry,
         booked_on=told.day,
         due_on=due_on,
-        schedules=schedules(bill, nets, entry, told, reading),
+        schedules=schedules(bill, promised, entry, told, reading),
         disputed={},
         movements=[Movement(original_minor=total, books_minor=entry.postings[0].amount.amount_minor)],
     )
@@ -145,7 +150,8 @@ def written_off(told: Occurrence, reading: Reading) -> Ask | None:
         return bill
     if not bill.open_minor:
         return None
-    share = bill.share(bill.open_minor, day)
+    said = told.event.amount
+    share = bill.share(bill.open_minor if said is None else min(said.amount_minor, bill.open_minor), day)
     if share is None:
         return refused("more is open than the bill still holds", "Compare the bill with its source.")
 
@@ -167,3 +173,45 @@ def written_off(told: Occurrence, reading: Reading) -> Ask | None:
     )
     rate = reading.rate(bill.currency, told.books, day)
     return carried(ask, bill, rate, leaves=bill.shrunk(share.unearned, day))
+
+
+def credits_drawn(told: Occurrence, reading: Reading) -> Ask | None:
+    """Prepaid credits were used: so much of what the bill deferred for them is earned, on that day."""
+    event, day, amount = told.event, told.day, told.event.amount
+    bill = reading.posted_bill(event.subject, "the bill")
+    if isinstance(bill, Ask):
+        return bill
+    prepaid = [
+        reading.setting.services.get(one.product or "") is ServiceKind.PREPAID and not earned_before(one, day)
+        for one in bill.schedules
+    ]
+    left = [one.minor if is_prepaid else 0 for one, is_prepaid in zip(bill.schedules, prepaid, strict=True)]
+    if amount is None or not any(prepaid):
+        return refused("the bill has no prepaid credits that last", "Say under ledger.services which products are.")
+    if amount.currency != bill.currency or amount.amount_minor > sum(left):
+        return refused(f"{amount} is more than the {Money(sum(left), bill.currency)} that is left", "Compare the use.")
+    drawn = split_minor(amount.amount_minor, left)
+    after = [
+        one if not part else cut(one, day, remaining_minor=one.minor - part)
+        for one, part in zip(bill.schedules, drawn, strict=True)
+    ]
+    parts = [
+        patterns.revenue_recognised(part, deferred=part, product=one.product)
+        for one, part in zip(bill.schedules, drawn, strict=True)
+        if part
+    ]
+
+    def keep(_entry: JournalEntry) -> None:
+        bill.schedules = after
+
+    ask = Ask(
+        legs=[legs[0] for legs in parts] + [leg for legs in parts for leg in legs[1:]],
+        currency=bill.currency,
+        rule="credits_drawn",
+        text=f"Credits drawn of {bill.issued.text}",
+        total_legs=len(parts),
+        rate_on=bill.issued.effective_on,
+        bill=bill,
+        then=keep,
+    )
+    return carried(ask, bill, reading.rate(bill.currency, told.books, day), leaves=after)

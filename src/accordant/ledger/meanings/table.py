@@ -14,6 +14,7 @@ MEANINGS: Mapping[EventType, Meaning] = {
     EventType.INVOICE_ISSUED: billing.issued,
     EventType.INVOICE_VOIDED: billing.voided,
     EventType.INVOICE_WRITTEN_OFF: billing.written_off,
+    EventType.CREDITS_DRAWN: billing.credits_drawn,
     EventType.CREDIT_APPROVED: billing.credited,
     EventType.PAYMENT_APPLIED: cash.paid,
     EventType.PAYOUT_PAID: cash.paid_out,

@@ -1,0 +1,186 @@
+"""Commands that put into the books what no system tells: transactions by name, words about a bill, closing rates."""
+
+import asyncio
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from accordant.cli.ledger import Company, Month, month_of
+from accordant.cli.ledger import books_app as books_app  # noqa: PLC0414  given on with what is added here
+from accordant.cli.operate import Who
+from accordant.cli.options import COMMON, Common, opened_hub, person
+from accordant.cli.render import emit, say, shown, table
+from accordant.kernel.errors import ConfigurationError
+from accordant.kernel.money import Money
+from accordant.ledger.transactions import Transaction
+
+if TYPE_CHECKING:
+    from accordant.operations.bill_desk import BillOrder
+    from accordant.operations.order_desk import Ordered
+    from accordant.operations.order_transaction import TransactionOrder
+
+_On = Annotated[date, Parameter(name="--on", help="The day it happened, as in 2027-01-31.")]
+_Key = Annotated[str, Parameter(help="What names it: the same key again is the same order, posted once.")]
+_Bill = Annotated[str, Parameter(help="The bill, as in stripe:invoice/in_1.")]
+_Try = Annotated[bool, Parameter(name="--dry-run", negative=(), help="Only say what would be posted.")]
+
+
+@books_app.command
+def post(
+    transaction: Annotated[Transaction, Parameter(help="What it is.")],
+    amounts: Annotated[list[str], Parameter(help="Its amounts by name, as in gross=100.00 fee=3.20.")],
+    /,
+    *,
+    system: Annotated[str, Parameter(help="A system of the charter, in whose company's books it belongs.")],
+    currency: Annotated[str, Parameter(help="The currency of the amounts, as in EUR.")],
+    on: _On,
+    key: _Key,
+    text: Annotated[str, Parameter(help="What the journal says of it.")],
+    customer: Annotated[str | None, Parameter(help="The billing customer's id, of a seller.")] = None,
+    sister: Annotated[str | None, Parameter(help="The other legal entity that takes part.")] = None,
+    withholding: Annotated[str | None, Parameter(help="The row of `books law` that says how much is kept.")] = None,
+    dry_run: _Try = False,
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Post a transaction by its name, in the books of every company that takes part. Exit code 1 when it is refused."""
+    from accordant.operations.order_transaction import TransactionOrder
+
+    order = TransactionOrder(
+        key=key,
+        system=system,
+        transaction=transaction,
+        happened_on=on,
+        currency=currency,
+        amounts=_amounts(amounts),
+        text=text,
+        customer=customer,
+        sister=sister,
+        withholding=withholding,
+        dry_run=dry_run,
+    )
+    return asyncio.run(_post(order, common, person(who, common=common)))
+
+
+async def _post(order: "TransactionOrder", common: Common, by: str) -> int:
+    from accordant.operations.order_transaction import TransactionDesk
+
+    async with opened_hub(common) as hub:
+        desk = TransactionDesk(hub.state, rulebook=lambda: hub.rulebook, clock=hub.clock)
+        done = await asyncio.to_thread(desk.order, order, by=by)
+    return _tell(done, common)
+
+
+@books_app.command(name="write-off")
+def write_off(
+    bill: _Bill,
+    /,
+    *,
+    on: _On,
+    reason: Annotated[str, Parameter(help="Why nobody will pay it.")],
+    amount: Annotated[str | None, Parameter(help="How much of it; all that is open if it is left out.")] = None,
+    key: _Key = "write-off",
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Write off what is open of a bill: what was earned is bad debt, the rest never was. Exit code 1 when refused."""
+    from accordant.operations.bill_desk import BillOrder, BillWord
+
+    order = BillOrder(word=BillWord.WRITTEN_OFF, bill=bill, key=key, happened_on=on, reason=reason, amount=amount)
+    return asyncio.run(_say(order, common, person(who, common=common)))
+
+
+@books_app.command
+def draw(
+    bill: _Bill,
+    amount: Annotated[str, Parameter(help="How much was used, as in 10.00, in the bill's currency.")],
+    /,
+    *,
+    on: _On,
+    key: _Key,
+    reason: Annotated[str, Parameter(help="What it was used for.")],
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Earn prepaid credits of a bill that were used. Exit code 1 when refused."""
+    from accordant.operations.bill_desk import BillOrder, BillWord
+
+    order = BillOrder(word=BillWord.CREDITS_DRAWN, bill=bill, key=key, happened_on=on, reason=reason, amount=amount)
+    return asyncio.run(_say(order, common, person(who, common=common)))
+
+
+async def _say(order: "BillOrder", common: Common, by: str) -> int:
+    from accordant.operations.bill_desk import BillDesk
+
+    async with opened_hub(common) as hub:
+        desk = BillDesk(hub.state, rulebook=lambda: hub.rulebook, clock=hub.clock)
+        done = await asyncio.to_thread(desk.say, order, by=by)
+    return _tell(done, common)
+
+
+@books_app.command
+def revalue(company: Company, month: Month, /, *, common: Common = COMMON) -> int:
+    """Bring what is owed and held in other currencies to the closing rate of a month; the next month begins by
+    cancelling it. Run again, it posts what has changed since. Exit code 1 when a rate or a row is missing.
+    """
+    return asyncio.run(_revalue(common, company, month_of(month)))
+
+
+async def _revalue(common: Common, company: str, month_on: date) -> int:
+    async with opened_hub(common) as hub:
+        done = await asyncio.to_thread(hub.bookkeeper.revalue, company, month_on)
+        ledger = hub.rulebook.ledger
+    if common.json:
+        emit(done)
+    elif done.refusals:
+        for refusal in done.refusals:
+            say(str(refusal))
+    elif ledger is not None:
+        worth = shown(Money(done.minor, ledger.part.legal_entities[company].currency))
+        say(f"{worth} gained (a loss where negative), in {shown(len(done.entries))} entries.")
+    return 1 if done.refusals else 0
+
+
+@books_app.command
+def law(*, common: Common = COMMON) -> int:
+    """What the law fixes, by day: the rows that transactions may name, each with its source."""
+    from accordant.ledger.law import law_facts
+
+    rows = law_facts()
+    if common.json:
+        emit({"facts": rows})
+        return 0
+    table(
+        "What the law fixes",
+        ("Name", "Value", "From", "Until", "Source"),
+        ((one.name, one.value, one.from_on, one.until_on or "in force", one.source) for one in rows),
+        whole=("From", "Until"),
+    )
+    return 0
+
+
+def _amounts(given: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for one in given:
+        name, equals, amount = one.partition("=")
+        if not equals or name in found:
+            raise ConfigurationError(f"{one!r} is no amount by name.", remedy="Write each once, as in gross=100.00.")
+        found[name] = amount
+    return found
+
+
+def _tell(done: "Ordered", common: Common) -> int:
+    refused = done.outcome.value in {"refused", "key_reused"}
+    if common.json:
+        emit(done)
+        return 1 if refused else 0
+    for refusal in done.refusals:
+        say(str(refusal))
+    for entry in (done.entry, done.sister):
+        if entry is not None:
+            worth = shown(Money(entry.total_minor, entry.currency))
+            say(f"{done.outcome.value.replace('_', ' ')}: {entry.id}, {worth} in {entry.legal_entity}.")
+    if done.outcome.value == "key_reused":
+        say("The key stands for something else. Give this one a key of its own.")
+    return 1 if refused else 0

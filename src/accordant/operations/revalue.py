@@ -1,0 +1,127 @@
+"""What is owed and held in other currencies, at the closing rate of a month; cancelled on the first day of the next.
+
+So a bill keeps the rate it was booked at until it is paid, and no difference counts twice. Run again, it comes to what
+has changed since. Source: ASC 830-20-35-1 and 35-2.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from itertools import groupby
+
+import msgspec
+
+from accordant.kernel.hashing import fingerprint
+from accordant.ledger.compose import Books, Refusal, Request, compose
+from accordant.ledger.entries import Cause, JournalEntry, reverse
+from accordant.ledger.exchange import Rate, converted, recorded, revalued
+from accordant.ledger.patterns import Leg
+from accordant.ledger.periods import PeriodRefused, posting_day
+from accordant.ports.ledger_desk import ForeignBalance
+
+RULE = "revalued"
+
+
+class MonthsEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """Of which books, and when: ``after_on`` is the first day of the next month, ``system`` whose entries they go
+    with.
+    """
+
+    books: Books
+    system: str
+    after_on: date
+    recorded_at: datetime
+
+    @property
+    def last_on(self) -> date:
+        """The last day of the month, whose rate counts."""
+        return self.after_on - timedelta(days=1)
+
+
+class Revaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a month's end came to: an entry for each currency that moved, each with its cancellation; or why not.
+
+    ``minor`` is the gain of it all, a loss where negative, in minor units of the books.
+    """
+
+    entries: tuple[tuple[JournalEntry, JournalEntry], ...] = ()
+    minor: int = 0
+    refusals: tuple[Refusal, ...] = ()
+
+
+def revalue(
+    balances: Sequence[ForeignBalance], end: MonthsEnd, rate_of: Callable[[str, str, date], Rate | None]
+) -> Revaluation:
+    """Every balance at the rate of the month's last day: all of them, or with every reason none. Pure."""
+    own = end.books.chart.currency
+    made: list[tuple[JournalEntry, JournalEntry]] = []
+    refusals: list[Refusal] = []
+    gain = 0
+    next_on = posting_day(end.books.periods, end.after_on)
+    for currency, group in groupby(sorted(balances, key=lambda one: one.currency), key=lambda one: one.currency):
+        rate = rate_of(currency, own, end.last_on)
+        if rate is None:
+            refusals.append(_no_rate(currency, own, end.last_on))
+            continue
+        request = _request(list(group), rate, end)
+        if request is None:
+            continue
+        entry = compose(request, end.books, recorded_at=end.recorded_at)
+        if not isinstance(entry, JournalEntry):
+            refusals.extend(entry)
+        elif entry.posted_on != end.last_on:
+            refusals.append(_closed(end))
+        elif isinstance(next_on, PeriodRefused):
+            refusals.append(Refusal(check="open_period", reason=next_on.reason, remedy=next_on.remedy))
+        else:
+            gain += sum(leg.minor for leg in request.legs[: request.total_legs])
+            made.append((entry, _cancelled(entry, next_on, end)))
+    if refusals:
+        return Revaluation(refusals=tuple(refusals))
+    return Revaluation(entries=tuple(made), minor=gain)
+
+
+def _request(balances: Sequence[ForeignBalance], rate: Rate, end: MonthsEnd) -> Request | None:
+    pairs = [
+        revalued(one.role, stands_at=one.books_minor, worth=converted(one.original_minor, rate)) for one in balances
+    ]
+    moved = [legs for legs in pairs if legs[0].minor]
+    if not moved:
+        return None
+    legs: list[Leg] = [pair[0] for pair in moved] + [pair[1] for pair in moved]
+    # Named after what it is made of: the same balances at the same rate are the same entry.
+    made_of = fingerprint([[one.role.value, one.original_minor, one.books_minor] for one in balances] + [rate.rate])
+    month = f"{end.last_on:%Y-%m}"
+    return Request(
+        legs=tuple(msgspec.structs.replace(leg, dimensions=recorded(rate)) for leg in legs),
+        currency=end.books.chart.currency,
+        original_currency=rate.of,
+        source_minor=abs(sum(leg.minor for leg in legs[: len(moved)])),
+        total_legs=len(moved),
+        happened_on=end.last_on,
+        cause=Cause(
+            event=f"revaluation/{month}/{rate.of}/{made_of}", subject=f"{end.system}:revaluation/{month}", rule=RULE
+        ),
+        text=f"{rate.of} at the rate of {rate.published_on.isoformat()}",
+        number=month,
+    )
+
+
+def _cancelled(entry: JournalEntry, next_on: date, end: MonthsEnd) -> JournalEntry:
+    text = f"{entry.text} cancelled"
+    return reverse(entry, posted_on=next_on, event=entry.cause.event, text=text, recorded_at=end.recorded_at)
+
+
+def _no_rate(currency: str, own: str, day: date) -> Refusal:
+    return Refusal(
+        check="exchange_rate",
+        reason=f"No rate from {currency} into {own} is known for {day.isoformat()}.",
+        remedy="Load the rates of that day; then run it again.",
+    )
+
+
+def _closed(end: MonthsEnd) -> Refusal:
+    return Refusal(
+        check="open_period",
+        reason=f"The month of {end.last_on.isoformat()} is closed.",
+        remedy="Open it again with `accordant books reopen`, or revalue the next one.",
+    )
