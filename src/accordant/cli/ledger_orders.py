@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _On = Annotated[date, Parameter(name="--on", help="The day it happened, as in 2027-01-31.")]
 _Key = Annotated[str, Parameter(help="What names it: the same key again is the same order, posted once.")]
-_Bill = Annotated[str, Parameter(help="The bill, as in stripe:invoice/in_1.")]
+_Bill = Annotated[str, Parameter(help="The bill, as in billing:invoice/in_1.")]
 _Try = Annotated[bool, Parameter(name="--dry-run", negative=(), help="Only say what would be posted.")]
 
 

@@ -106,7 +106,7 @@ class BillDesk:
             bench.load_entities([link.id])
         stored = None if link is None else bench.entity(link.id)
         if ledger is None or stored is None or not isinstance(stored.entity, Invoice):
-            raise OrderInvalid(f"{order.bill} is no bill the books know.", remedy="Name it as in stripe:invoice/in_1.")
+            raise OrderInvalid(f"{order.bill} is no bill the books know.", remedy="Name it as in billing:invoice/in_1.")
         if ref.system not in ledger.part.systems:
             raise OrderInvalid(f"The bills of {ref.system} are in nobody's books.", remedy="See ledger.systems.")
         today = self._clock().astimezone(ledger.zone).date()
