@@ -1,0 +1,1 @@
+"""QuickBooks Online, an ERP: customers, invoices, payments and journals by its API; start with `connector.py`."""

@@ -1,0 +1,46 @@
+"""The outbound half of QuickBooks Online: customers and ledger documents read, compared and written by its API.
+Guarantees that nothing is made without having been looked for, and that a lost answer is never taken for a refusal.
+Source: Intuit's own documentation and XSDs. Next: documents.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from accordant.canonical.charter import FieldType
+from accordant.connectors.quickbooks import customers
+from accordant.connectors.quickbooks.api import Api
+from accordant.connectors.quickbooks.customers import CUSTOMER, Customers
+from accordant.connectors.quickbooks.documents import Documents
+from accordant.connectors.quickbooks.lookups import Lookups
+from accordant.connectors.quickbooks.reading import Reading
+from accordant.connectors.quickbooks.records import BILLS, ENTRIES, KEY_FIELD, OF_BILLS
+from accordant.connectors.sdk.ledger_documents import FIELDS
+from accordant.connectors.sdk.ledger_outbound import LedgerObject, LedgerOutbound
+from accordant.ports.connector import WriteProtocol
+
+BATCH_MAX = 10
+
+
+class QuickBooksOutbound(LedgerOutbound):
+    """Implements ``ports.connector.Outbound`` for the objects of the manifest."""
+
+    def __init__(self, *, api: Api, protocols: Mapping[str, WriteProtocol], company: str) -> None:
+        """``company`` is the charter's name of the company behind the connection."""
+        persons = Customers(api)
+        lookups = Lookups(api, persons, company=company)
+        documents = Documents(api, lookups, Reading(api, lookups))
+        entries = {name: kind for name, kind in FIELDS.items() if name not in OF_BILLS}
+        texts = dict.fromkeys(customers.FIELDS, FieldType.TEXT)
+        super().__init__(
+            title="QuickBooks",
+            protocols=protocols,
+            objects={
+                CUSTOMER: LedgerObject(records=persons, key_field=customers.KEY, fields=texts, unique=True),
+                BILLS: LedgerObject(records=documents, key_field=KEY_FIELD[BILLS], fields=FIELDS, unique=False),
+                ENTRIES: LedgerObject(records=documents, key_field=KEY_FIELD[ENTRIES], fields=entries, unique=False),
+            },
+            party=CUSTOMER,
+            batch_max=BATCH_MAX,
+            close=api.close,
+        )

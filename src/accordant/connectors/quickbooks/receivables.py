@@ -1,0 +1,128 @@
+"""Reads from QuickBooks what customers owe: whose documents changed, and who has become overdue since.
+Guarantees that one state of a customer is one event, however often it is asked for.
+Next: inbound.py, which says what it means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+from accordant.canonical.refs import ExternalRef
+from accordant.connectors.quickbooks.api import Api
+from accordant.connectors.quickbooks.customers import CUSTOMER
+from accordant.connectors.quickbooks.wire import Row, amount, changed_at, day, quoted
+from accordant.connectors.sdk.ledger_documents import plain
+from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, UNSTAMPED_AT, Told, spell
+from accordant.kernel.clock import Clock
+from accordant.kernel.errors import RejectedError
+from accordant.ports.connector import Page
+
+_DAY = timedelta(days=1)
+#: What a customer's debts follow from.
+WATCHED = ("Invoice", "CreditMemo", "Payment", "JournalEntry")
+#: Intuit answers for the last thirty days; the last hour of them is not relied on.
+CHANGES_LAST = timedelta(days=30) - timedelta(hours=1)
+
+
+class QuickBooksReader:
+    """Implements ``ports.connector.Reader`` and ``EventLister`` for what customers owe."""
+
+    def __init__(self, api: Api, *, system: str, clock: Clock) -> None:
+        self._api = api
+        self._system = system
+        self._clock = clock
+        self._currency = ""
+
+    async def read(self, ref: ExternalRef) -> tuple[bytes, datetime]:
+        """See the port. Raises RejectedError for an object that is not read."""
+        asked_at = self._clock()
+        if ref.object_type != RECEIVABLE or not ref.id.isdecimal():
+            raise RejectedError(f"Of QuickBooks only what customers owe is read, not {ref}.")
+        row = await self._api.one(CUSTOMER, ref.id)
+        return (b"" if row is None else spell(await self._told(row, asked_at))), asked_at
+
+    async def pages(self, object_type: str, *, created_since: datetime | None = None) -> AsyncIterator[Page]:
+        """See the port. Everybody with something open; none of any other type."""
+        if object_type != RECEIVABLE:
+            return
+        async for rows in self._api.pages(CUSTOMER, "Active in (true, false)"):
+            asked_at = self._clock()
+            owing = [row for row in rows if amount(row.get("Balance"))]
+            if created_since is not None:
+                owing = [row for row in owing if (changed_at(row) or UNSTAMPED_AT) >= created_since]
+            found = [
+                (ExternalRef(self._system, RECEIVABLE, str(row["Id"])), spell(await self._told(row, asked_at)))
+                for row in owing
+            ]
+            yield Page(objects=tuple(found), read_at=asked_at)
+
+    async def events(
+        self, *, since: datetime, until: datetime, event_type: str | None = None, undelivered: bool = False
+    ) -> AsyncIterator[tuple[bytes, ...]]:
+        """See the port. A change is of the moment of the last one, becoming overdue of the first moment of that day.
+
+        A document that was deleted is told without its customer: that comes with the next change, or by ``pages``.
+        """
+        if undelivered or event_type not in {None, CHANGED}:
+            return
+        moments: dict[str, datetime] = {}
+        changed = await self._api.changed(WATCHED, max(since, self._clock() - CHANGES_LAST))
+        for row in (row for rows in changed.values() for row in rows):
+            for customer in _customers(row):
+                moments[customer] = max(moments.get(customer, UNSTAMPED_AT), changed_at(row) or UNSTAMPED_AT)
+        first, last = since.date() - _DAY, until.date()
+        late = f"Balance > '0' and DueDate >= '{first}' and DueDate < '{last}'"
+        async for rows in self._api.pages("Invoice", late):
+            for row in rows:
+                turned = datetime.combine((day(row.get("DueDate")) or first) + _DAY, time(), UTC)
+                for customer in _customers(row):
+                    if turned < until:
+                        moments[customer] = max(moments.get(customer, UNSTAMPED_AT), turned)
+        found = []
+        for customer, at in sorted(moments.items()):
+            held = await self._api.one(CUSTOMER, customer) if since <= at < until else None
+            if held is not None:
+                found.append((at, spell(await self._told(held, at))))
+        if found:
+            yield tuple(body for _, body in sorted(found, reverse=True))
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._api.close()
+
+    async def _told(self, customer: Row, at: datetime) -> Told:
+        if not self._currency:
+            preferences = (await self._api.rows("Preferences"))[0]
+            self._currency = str(preferences["CurrencyPrefs"]["HomeCurrency"]["value"])
+        own = str(customer["Id"])
+        owed = amount(customer.get("Balance"))
+        where = f"CustomerRef = {quoted(own)} and Balance > '0' and DueDate < '{at.date()}'"
+        late = [row async for rows in self._api.pages("Invoice", where) for row in rows]
+        # A credit that is not yet set against anything lowers what is overdue first.
+        overdue = max(Decimal(0), min(owed, sum((amount(row.get("Balance")) for row in late), Decimal(0))))
+        return Told(
+            type=CHANGED,
+            id=own,
+            party=own,
+            at=at,
+            currency=self._currency,
+            open=plain(owed, self._currency),
+            overdue=plain(overdue, self._currency),
+            oldest_due_on=_oldest(late) if overdue else None,
+        )
+
+
+def _customers(row: Row) -> Iterable[str]:
+    """Whose debts a document changed: its customer, or those that the lines of a journal name."""
+    if row.get("CustomerRef"):
+        yield str(row["CustomerRef"]["value"])
+    for line in row.get("Line") or []:
+        entity = (line.get("JournalEntryLineDetail") or {}).get("Entity") or {}
+        if entity.get("Type") == CUSTOMER:
+            yield str(entity["EntityRef"]["value"])
+
+
+def _oldest(rows: Iterable[Row]) -> date | None:
+    return min((on for row in rows if (on := day(row.get("DueDate"))) is not None), default=None)

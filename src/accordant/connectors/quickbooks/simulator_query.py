@@ -1,0 +1,84 @@
+"""The query language of QuickBooks' stand-in: the part that callers use, and nothing silently beside it.
+Next: simulator_books.py, whose records are asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from accordant.connectors.quickbooks.simulator_books import Refused
+from accordant.connectors.quickbooks.wire import Row
+
+_QUERY = re.compile(
+    r"select \* from (?P<entity>\w+)(?: where (?P<where>.+?))?"
+    r"(?: startposition (?P<start>\d+))?(?: maxresults (?P<max>\d+))?",
+    re.IGNORECASE | re.DOTALL,
+)
+_TEXT = r"'(?:[^'\\]|\\.)*'"
+_TERM = re.compile(
+    rf"\s*(?P<field>[\w.]+)\s*(?P<sign>=|<=|>=|<|>|like|in)\s*(?P<value>{_TEXT}|\([^)]*?\)|true|false)\s*(?:and\b|$)",
+    re.IGNORECASE,
+)
+PAGE_MAX = 1_000
+
+
+def answered(query: str, tables: dict[str, dict[str, Row]]) -> tuple[str, list[Row]]:
+    """The entity of a query, and the records it finds. Raises Refused."""
+    found = _QUERY.fullmatch(query.strip())
+    if found is None or found["entity"] not in tables:
+        raise Refused("4000", "Error parsing query", query[:80])
+    terms = _terms(found["where"] or "")
+    names = {field.lower() for field, _, _ in terms}
+    rows = [row for row in tables[found["entity"]].values() if all(_holds(row, *term) for term in terms)]
+    if "active" not in names:
+        rows = [row for row in rows if row.get("Active", True)]  # lists hide what was made inactive
+    start, most = int(found["start"] or 1) - 1, int(found["max"] or 100)
+    if most > PAGE_MAX:
+        raise Refused("4001", "Invalid query", f"maxresults {most}")
+    return found["entity"], sorted(rows, key=lambda row: int(row["Id"]))[start : start + most]
+
+
+def _terms(where: str) -> list[tuple[str, str, list[Any]]]:
+    terms, at = [], 0
+    while at < len(where):
+        found = _TERM.match(where, at)
+        if found is None:
+            raise Refused("4000", "Error parsing query", where[at : at + 40])
+        texts = [re.sub(r"\\(.)", r"\1", one[1:-1]) for one in re.findall(_TEXT, found["value"])]
+        words: list[Any] = texts or [one == "true" for one in re.findall(r"true|false", found["value"].lower())]
+        terms.append((found["field"], found["sign"].lower(), words))
+        at = found.end()
+    return terms
+
+
+def _holds(row: Row, field: str, sign: str, wanted: list[Any]) -> bool:
+    value: Any = row
+    for step in field.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    if isinstance(value, dict):
+        value = value.get("value")
+    if sign in {"=", "in"}:
+        return any(_alike(value, one) for one in wanted)
+    if value is None:
+        return False
+    if sign == "like":
+        pattern = re.escape(wanted[0]).replace("%", ".*")
+        return re.fullmatch(pattern, str(value), re.IGNORECASE) is not None
+    left: Any = value if isinstance(value, Decimal) else str(value)
+    right: Any = _number(wanted[0]) if isinstance(value, Decimal) else wanted[0]
+    return bool({"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[sign])
+
+
+def _alike(value: Any, wanted: Any) -> bool:
+    if isinstance(wanted, bool):
+        return value is wanted
+    return value is not None and str(value).casefold() == str(wanted).casefold()
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        raise Refused("4001", "Invalid query", text) from None
