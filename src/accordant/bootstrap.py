@@ -449,7 +449,7 @@ class Hub:
         whole: bool = False,
     ) -> int:
         """Decide again for all accounts, or for these, batch by batch; how many were looked at. With ``whole`` also for
-        subscriptions that ended long ago.
+        all that stands below them, however old.
         """
         ids = self.state.account_ids() if account_ids is None else account_ids
         return replan_all(

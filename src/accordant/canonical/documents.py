@@ -28,11 +28,11 @@ class DocumentKind(StrEnum):
 #: In which order the documents of one customer are written, after the customer and what was sold to it: nothing is paid
 #: or cancelled before it is there.
 STEP_OF_DOCUMENT: dict[DocumentKind, int] = {
-    DocumentKind.INVOICE: 2,
-    DocumentKind.CREDIT_NOTE: 3,
-    DocumentKind.PAYMENT: 3,
-    DocumentKind.JOURNAL_ENTRY: 3,
-    DocumentKind.REVERSAL: 4,
+    DocumentKind.INVOICE: 5,
+    DocumentKind.CREDIT_NOTE: 6,
+    DocumentKind.PAYMENT: 6,
+    DocumentKind.JOURNAL_ENTRY: 6,
+    DocumentKind.REVERSAL: 7,
 }
 
 

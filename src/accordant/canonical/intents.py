@@ -193,5 +193,11 @@ class WriteReceipt(msgspec.Struct, frozen=True, kw_only=True):
     settled_at: datetime
 
 
-#: In which order the kinds of one account are written: a subscription looks up its account.
-STEP_OF_KIND: dict[EntityKind, int] = {EntityKind.ACCOUNT: 0, EntityKind.SUBSCRIPTION: 1}
+#: In which order the kinds of one account are written: what looks up another record comes after it.
+STEP_OF_KIND: dict[EntityKind, int] = {
+    EntityKind.ACCOUNT: 0,
+    EntityKind.SUBSCRIPTION: 1,
+    EntityKind.INVOICE: 2,
+    EntityKind.PAYMENT: 3,
+    EntityKind.REFUND: 4,
+}

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from accordant.canonical.charter import FieldPart
-from accordant.canonical.entities import Account, Subscription
+from accordant.canonical.entities import Account, Invoice, Payment, Refund, Subscription
 from accordant.canonical.facts import FACTS, FactType
 from accordant.canonical.refs import EntityKind
 from accordant.kernel.errors import RejectedError
@@ -23,6 +23,9 @@ EMPTY = "empty"
 _ENTITIES: dict[EntityKind, type[msgspec.Struct]] = {
     EntityKind.ACCOUNT: Account,
     EntityKind.SUBSCRIPTION: Subscription,
+    EntityKind.INVOICE: Invoice,
+    EntityKind.PAYMENT: Payment,
+    EntityKind.REFUND: Refund,
 }
 #: Parts of an entity that are no fact themselves, and the fact whose owner speaks for them.
 _GOVERNED_BY = {"delinquent": "status", "has_payment_method": "payment_method_status"}

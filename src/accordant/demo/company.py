@@ -64,13 +64,46 @@ flows:
     phase: {phase}
     write_fields: all
     verify: The subscriptions related to the Account in Salesforce.
-{identity}{alerts}courier:
+{bills}{identity}{alerts}courier:
   attempts_max: {attempts_max}
   backoff_base_s: 1
   backoff_max_s: {backoff_max_s}
 """
 
 
+#: What stands below an account beside its subscriptions: what was billed, collected, and given back.
+_BILLS = """\
+  - name: invoices
+    entity: invoice
+    source: stripe
+    target: salesforce
+    phase: {phase}
+    write_fields: all
+    verify: The invoices related to the Account in Salesforce.
+  - name: payments
+    entity: payment
+    source: stripe
+    target: salesforce
+    object: Billing_Payment__c
+    phase: {phase}
+    write_fields: all
+    verify: The payments related to the Account in Salesforce.
+  - name: payment-activities
+    entity: payment
+    source: stripe
+    target: salesforce
+    object: Task
+    phase: {phase}
+    write_fields: all
+    verify: The activity history of the Account in Salesforce.
+  - name: refund-activities
+    entity: refund
+    source: stripe
+    target: salesforce
+    phase: {phase}
+    write_fields: all
+    verify: The activity history of the Account in Salesforce.
+"""
 _IDENTITY = """\
 identity:
   model: b2b
@@ -112,11 +145,12 @@ def write_charter(
     rate_per_s: int = 50,
     alerts: bool = False,
     matching: bool = False,
+    bills: bool = False,
     attempts_max: int = 6,
     backoff_max_s: int = 2,
 ) -> Path:
     """Write the company's charter into ``folder``; the folder. ``matching``: sales has kept Accounts for years, so the
-    one of each customer is looked for before another is made.
+    one of each customer is looked for before another is made. ``bills``: invoices, payments and refunds flow too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = _CHARTER.format(
@@ -124,6 +158,7 @@ def write_charter(
         salesforce_url=salesforce_url,
         phase=phase,
         rate_per_s=rate_per_s,
+        bills=_BILLS.format(phase=phase) if bills else "",
         identity=_IDENTITY if matching else "",
         alerts="alerts:\n  slack_webhook: env:ALERT_WEBHOOK\n" if alerts else "",
         attempts_max=attempts_max,

@@ -54,6 +54,7 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     subscriptions: tuple[Object, ...]
     charges: tuple[Object, ...]
     invoices: tuple[Object, ...]
+    refunds: tuple[Object, ...]
     products: dict[str, str]
     #: Every state of a subscription that was ever told, in the order in which it was, with its second.
     told: tuple[tuple[int, Object], ...]
@@ -70,6 +71,7 @@ async def read_books(stage: Stage) -> Books:
         subscriptions=tuple(await stage.list_all("subscriptions", status="all")),
         charges=tuple(await stage.list_all("charges")),
         invoices=tuple(await stage.list_all("invoices")),
+        refunds=tuple(await stage.list_all("refunds")),
         products={one["id"]: one["name"] for one in await stage.list_all("products")},
         # The list of events reaches back thirty days, the story further: this is what the billing system keeps itself.
         told=tuple(
@@ -98,12 +100,12 @@ def account_fields(books: Books, customer: Object) -> dict[str, Shown]:
         "Billing_Cycle__c": _cycle(counting),
         "Billing_Next_Renewal__c": _next_renewal(live),
         "Billing_Subscription_Count__c": len(counting),
-        "Billing_Last_Payment_Date__c": _day(paid[-1]["created"]) if paid else None,
-        "Billing_Last_Payment_Amount__c": _amount(paid[-1]["amount"], paid[-1]["currency"]) if paid else None,
+        "Billing_Last_Payment_Date__c": day_of(paid[-1]["created"]) if paid else None,
+        "Billing_Last_Payment_Amount__c": amount_of(paid[-1]["amount"], paid[-1]["currency"]) if paid else None,
         "Billing_Payment_Method_Status__c": _method(customer, paid, failed, books.asked_at.date()),
         "Billing_Failed_Payments__c": len(failed),
         "Billing_Days_To_First_Payment__c": _days(customer["created"], paid[0]["created"]) if paid else None,
-        "Billing_Customer_Since__c": _day(paid[0]["created"]) if paid else None,
+        "Billing_Customer_Since__c": day_of(paid[0]["created"]) if paid else None,
         "Billing_Discount__c": _discounts(live, books.asked_at),
     }
     if currency is None:
@@ -111,10 +113,10 @@ def account_fields(books: Books, customer: Object) -> dict[str, Shown]:
     late = [one for one in live if one["status"] == "past_due"]
     fields |= {
         "Billing_Currency__c": currency.upper(),
-        "Billing_MRR__c": _amount(sum(_mrr(books, one) for one in live), currency),
-        "Billing_At_Risk_MRR__c": _amount(sum(_mrr(books, one) for one in late), currency),
-        "Billing_Lifetime_Value__c": _amount(sum(one["amount"] - one["amount_refunded"] for one in paid), currency),
-        "Billing_Past_Due_Amount__c": _amount(_past_due(invoices, books.asked_at), currency),
+        "Billing_MRR__c": amount_of(sum(_mrr(books, one) for one in live), currency),
+        "Billing_At_Risk_MRR__c": amount_of(sum(_mrr(books, one) for one in late), currency),
+        "Billing_Lifetime_Value__c": amount_of(sum(one["amount"] - one["amount_refunded"] for one in paid), currency),
+        "Billing_Past_Due_Amount__c": amount_of(_past_due(invoices, books.asked_at), currency),
     }
     return fields
 
@@ -127,7 +129,7 @@ def movement_fields(books: Books, customer: Object) -> dict[str, Shown]:
     gained = sum(after - before for _, before, after in moved if 0 < before < after)
     return {
         "Billing_MRR_History__c": "; ".join(_movement(moved, at, currency) for at in _latest(moved)) or None,
-        "Billing_Expansion_Total__c": _amount(gained, currency),
+        "Billing_Expansion_Total__c": amount_of(gained, currency),
     }
 
 
@@ -169,7 +171,9 @@ def _movement(moved: list[tuple[int, int, int]], place: int, currency: str) -> s
         word = "reactivation" if place else "new"
     elif not after:
         word = "churn"
-    return f"{_day(at)} {word} {'+' if after > before else ''}{_amount(after - before, currency):,} {currency.upper()}"
+    return (
+        f"{day_of(at)} {word} {'+' if after > before else ''}{amount_of(after - before, currency):,} {currency.upper()}"
+    )
 
 
 def subscription_fields(books: Books, one: Object) -> dict[str, Shown]:
@@ -179,15 +183,15 @@ def subscription_fields(books: Books, one: Object) -> dict[str, Shown]:
         "Account__c": one["customer"],
         "Status__c": _SUBSCRIPTION_WORDS[one["status"]],
         "Plan__c": _plans(books, [one]),
-        "MRR__c": _amount(_mrr(books, one), one["currency"]),
+        "MRR__c": amount_of(_mrr(books, one), one["currency"]),
         "Currency__c": one["currency"].upper(),
         "Quantity__c": sum(item["quantity"] for item in one["items"]["data"]),
         "Billing_Cycle__c": _cycle([one]),
-        "Started__c": _day(one["start_date"]),
-        "Trial_Ends__c": _day(one["trial_end"]) if one["trial_end"] else None,
+        "Started__c": day_of(one["start_date"]),
+        "Trial_Ends__c": day_of(one["trial_end"]) if one["trial_end"] else None,
         "Next_Renewal__c": None if over else _next_renewal([one]),
         "Cancels_At_Period_End__c": one["cancel_at_period_end"],
-        "Ended__c": _day(one["ended_at"]) if one["ended_at"] else None,
+        "Ended__c": day_of(one["ended_at"]) if one["ended_at"] else None,
         "Discount__c": None if over else _discounts([one], books.asked_at),
     }
 
@@ -241,7 +245,7 @@ def _next_renewal(subscriptions: list[Object]) -> str | None:
         and not one["cancel_at"]
         and not one["pause_collection"]
     ]
-    return _day(min(renewing)) if renewing else None
+    return day_of(min(renewing)) if renewing else None
 
 
 def _mrr(books: Books, one: Object) -> int:
@@ -293,10 +297,10 @@ def _discounts(subscriptions: list[Object], now: datetime) -> str | None:
         size = (
             f"{Decimal(str(coupon['percent_off'])).normalize():f}% off"
             if coupon["percent_off"]
-            else f"{_amount(coupon['amount_off'], coupon['currency'])} {coupon['currency'].upper()} off"
+            else f"{amount_of(coupon['amount_off'], coupon['currency'])} {coupon['currency'].upper()} off"
         )
         texts.append(
-            f"{size} until {_day(end)}" if coupon["duration"] == "repeating" else f"{size} {coupon['duration']}"
+            f"{size} until {day_of(end)}" if coupon["duration"] == "repeating" else f"{size} {coupon['duration']}"
         )
     return ", ".join(dict.fromkeys(texts)) or None
 
@@ -327,7 +331,8 @@ def _past_due(invoices: list[Object], now: datetime) -> int:
     return owed
 
 
-def _amount(minor: int, currency: str) -> Decimal:
+def amount_of(minor: int, currency: str) -> Decimal:
+    """Minor units as an amount with its currency's places."""
     places = 0 if currency in _NO_DECIMALS else 2
     return Decimal(minor).scaleb(-places).quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
 
@@ -336,7 +341,8 @@ def _date(unix: int) -> date:
     return datetime.fromtimestamp(unix, UTC).date()
 
 
-def _day(unix: int) -> str:
+def day_of(unix: int) -> str:
+    """The UTC day of a Unix second."""
     return _date(unix).isoformat()
 
 

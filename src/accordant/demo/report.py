@@ -18,12 +18,22 @@ from accordant.connectors.salesforce.connector import default_mappings
 from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.demo import backstage
 from accordant.demo.company import SALES
-from accordant.demo.recount import Shown, account_fields, movement_fields, read_books, subscription_fields
+from accordant.demo.recount import Books, Shown, account_fields, movement_fields, read_books, subscription_fields
+from accordant.demo.recount_bills import (
+    customer_refunded,
+    invoice_fields,
+    issued,
+    payment_activity,
+    payment_fields,
+    refund_activity,
+)
 from accordant.demo.stage import Stage
 from accordant.views.trouble import Trouble, trouble
 
 _SHOWN_MAX = 8
 _Records = dict[tuple[str, str], Mapping[str, object]]
+#: What the records of one mapping should show, by the owner's id: whose they are, and their fields.
+_Told = dict[str, tuple[str, dict[str, Shown]]]
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +51,7 @@ class FieldLine(msgspec.Struct, frozen=True, kw_only=True):
     """One mapped field over all records. ``filled`` counts those where billing has a value to show."""
 
     object: str
+    entity: EntityKind
     field: str
     compared: int
     filled: int
@@ -103,23 +114,18 @@ async def compare(stage: Stage) -> Closing:
     mappings = default_mappings() if is_counted else tuple(map(_without_movements, default_mappings()))
     parked = backstage.parked_keys(stage.database)
     wanted: dict[tuple[str, str], dict[str, Shown]] = {}
+    kinds: dict[tuple[str, str], EntityKind] = {}
     left_out: dict[str, str] = {}
     for mapping in mappings:
-        if mapping.entity is EntityKind.ACCOUNT:
-            told = {
-                one["id"]: (one["id"], account_fields(books, one) | movement_fields(books, one))
-                for one in books.customers
-            }
-        else:
-            told = {one["id"]: (one["customer"], subscription_fields(books, one)) for one in books.subscriptions}
-        for key, (customer, fields) in told.items():
+        for key, (customer, fields) in _recounted(books, mapping).items():
             if customer in parked:
                 left_out[f"{mapping.object} {key}"] = parked[customer]
             else:
                 wanted[mapping.object, key] = fields
+                kinds[mapping.object, key] = mapping.entity
     hub: _Records = dict(backstage.desired(stage.database, "salesforce"))
     crm = crm_records(stage.salesforce, mappings)
-    lines, differences = _compare_fields(mappings, wanted, hub, crm)
+    lines, differences = _compare_fields(mappings, wanted, kinds, hub, crm)
     return Closing(
         lines=lines,
         differences=differences,
@@ -134,6 +140,25 @@ async def compare(stage: Stage) -> Closing:
         effects=_written_by_the_hub(stage.salesforce),
         doubled=doubled_effects(stage.salesforce),
     )
+
+
+def _recounted(books: Books, mapping: MappingPart) -> _Told:
+    """What each record of a mapping should show, by what billing itself says."""
+    match mapping.entity:
+        case EntityKind.ACCOUNT:
+            return {
+                one["id"]: (one["id"], account_fields(books, one) | movement_fields(books, one))
+                for one in books.customers
+            }
+        case EntityKind.SUBSCRIPTION:
+            return {one["id"]: (one["customer"], subscription_fields(books, one)) for one in books.subscriptions}
+        case EntityKind.INVOICE:
+            return {one["id"]: (one["customer"], invoice_fields(one)) for one in issued(books)}
+        case EntityKind.PAYMENT:
+            fields = payment_activity if mapping.object == "Task" else payment_fields
+            return {one["id"]: (one["customer"], fields(one)) for one in books.charges}
+        case _:
+            return {one["id"]: (customer_refunded(books, one), refund_activity(books, one)) for one in books.refunds}
 
 
 def _without_movements(mapping: MappingPart) -> MappingPart:
@@ -182,13 +207,15 @@ def doubled_effects(salesforce: SalesforceSimulator) -> tuple[str, ...]:
 def _compare_fields(
     mappings: tuple[MappingPart, ...],
     wanted: Mapping[tuple[str, str], Mapping[str, object]],
+    kinds: Mapping[tuple[str, str], EntityKind],
     hub: _Records,
     crm: _Records,
 ) -> tuple[tuple[FieldLine, ...], tuple[Difference, ...]]:
     lines: list[FieldLine] = []
     differences: list[Difference] = []
     for mapping in mappings:
-        keys = [key for name, key in wanted if name == mapping.object and (name, key) in crm]
+        places = [place for place in wanted if place[0] == mapping.object and kinds[place] is mapping.entity]
+        keys = [key for name, key in places if (name, key) in crm]
         for field, part in mapping.fields.items():
             before = len(differences)
             filled = 0
@@ -205,6 +232,7 @@ def _compare_fields(
             lines.append(
                 FieldLine(
                     object=mapping.object,
+                    entity=mapping.entity,
                     field=field,
                     compared=len(keys),
                     filled=filled,
@@ -237,11 +265,11 @@ def show(closing: Closing, console: Console) -> None:
     table.add_column("Field in Salesforce", no_wrap=True)
     for heading in ("Compared", "Filled", "Agree", "Differ"):
         table.add_column(heading, justify="right", no_wrap=True)
-    last = ""
+    last: tuple[str, EntityKind] | None = None
     for line in closing.lines:
-        if line.object != last:
-            table.add_row(f"[bold]{line.object}[/bold]")
-            last = line.object
+        if (line.object, line.entity) != last:
+            table.add_row(f"[bold]{line.object}[/bold] ({line.entity})")
+            last = line.object, line.entity
         style = "red" if line.differ or not line.compared else None
         counts = (line.compared, line.filled, line.compared - line.differ, line.differ)
         table.add_row(f"  {line.field}", *map(str, counts), style=style)

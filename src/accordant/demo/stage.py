@@ -284,6 +284,7 @@ def _build_hub(made: Stage, folder: Path, store: str | None) -> Hub:
         salesforce_url=made.salesforce.url,
         alerts=True,
         matching=True,
+        bills=True,
     )
     settings = Settings(home=folder, charter=charter, store=store or f"sqlite:///{folder / 'store.db'}")
     return Hub(settings, checked_charter(settings), environment=environment(made.alerts.url), clock=made.clock)

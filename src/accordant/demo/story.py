@@ -323,6 +323,9 @@ async def set_seats(play: Play, name: str, seats: int) -> None:
 async def duplicate_storm(play: Play) -> None:
     """Everything that was ever delivered comes again, and again. Nothing may happen."""
     stage = play.stage
+    # What is counted by the hour has its own time: counted in the middle of the storm it would look like a write of it.
+    await stage.count_movements()
+    await stage.settled()
     effects = stage.salesforce.org.effect_count
     taken = await stage.stripe.redeliver_everything(STORM_ROUNDS)
     await stage.settled()

@@ -141,9 +141,11 @@ def _shared(charter: Charter) -> Iterator[Defect]:
             continue
         names.add(flow.name)
         mapping = charter.mapping_of(flow)
+        if mapping is None:
+            continue
         contested: dict[str, list[str]] = {}
-        for field in sorted(_write_set(flow, mapping)) if mapping is not None else ():
-            for records in _records_of(flow):
+        for field in sorted(_write_set(flow, mapping)):
+            for records in _records_of(flow, mapping):
                 first = writers.setdefault((flow.target, *records, field), flow.name)
                 if first != flow.name and field not in contested.setdefault(first, []):
                     contested[first].append(field)
@@ -156,10 +158,12 @@ def _shared(charter: Charter) -> Iterator[Defect]:
             )
 
 
-def _records_of(flow: FlowPart) -> Iterator[tuple[str, ...]]:
-    """Which records of its target a flow writes: those of an object, or the ledger documents of a kind and source."""
+def _records_of(flow: FlowPart, mapping: MappingPart) -> Iterator[tuple[str, ...]]:
+    """Which records of its target a flow writes: those of an object that carry its key, or the ledger documents of a
+    kind and source. Two flows that find their records by different fields never meet.
+    """
     if flow.entity is not EntityKind.LEDGER_DOCUMENT:
-        yield (flow.object,)
+        yield (flow.object, mapping.key_field)
         return
     for document in flow.documents or DocumentKind:
         yield (flow.source, document.value)

@@ -34,7 +34,7 @@ _PERSONAL: dict[EntityKind, dict[str, Sensitivity]] = {
         "metadata": Sensitivity.FREE_TEXT,
         "cancellation_reason": Sensitivity.FREE_TEXT,
     },
-    EntityKind.INVOICE: {"description": Sensitivity.FREE_TEXT},
+    EntityKind.INVOICE: {"description": Sensitivity.FREE_TEXT, "lines": Sensitivity.FREE_TEXT},
     EntityKind.PAYMENT: {"failure_message": Sensitivity.FREE_TEXT},
     EntityKind.COMPANY: {
         "name": Sensitivity.NAME,
@@ -62,6 +62,11 @@ _OPEN_TEXT: dict[EntityKind, frozenset[str]] = {
     EntityKind.SUBSCRIPTION: frozenset(
         {"external_id", "account", "name", "status", "plan_name", "currency", "billing_cycle", "discount"}
     ),
+    EntityKind.INVOICE: frozenset({"external_id", "account", "number", "status", "currency", "subscription"}),
+    EntityKind.PAYMENT: frozenset(
+        {"external_id", "account", "invoice", "status", "currency", "method", "failure_code", "summary"}
+    ),
+    EntityKind.REFUND: frozenset({"external_id", "account", "payment", "status", "currency", "reason", "summary"}),
     EntityKind.LEDGER_DOCUMENT: frozenset(
         {"external_id", "kind", "rule", "number", "text", "legal_entity", "party", "currency", "books_currency",
          "settles", "reverses", "reverses_kind", "lines", "state", "cause", "subject"}

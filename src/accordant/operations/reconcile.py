@@ -13,9 +13,11 @@ from typing import TypeVar
 
 import msgspec
 
+from accordant.analytics.bill_facts import is_told
 from accordant.analytics.mrr import mrr_position
 from accordant.analytics.standing import is_over
 from accordant.canonical.entities import Subscription
+from accordant.canonical.refs import EntityKind
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, object_spec
 from accordant.governance.decide import Switches
 from accordant.governance.gates import AskGates
@@ -394,20 +396,25 @@ class _Comparison:
 
 
 async def _find_unplanned(route: Route, *, book: ReconcileBook, state: State, tally: Tally) -> None:
-    """Accounts and running subscriptions of the source for which nobody ever decided what the target should hold."""
+    """What the flow carries, and for which nobody ever decided what the target should hold."""
     flow = route.flow
     after = ""
     while ids := await off_loop(partial(book.unplanned_after, flow.name, flow.entity, flow.source, after, limit=BATCH)):
         after = ids[-1]
         stored = await off_loop(partial(state.entities, ids))
-        waiting = [one for one in stored.values() if not _is_past(one)]
+        roots = await off_loop(partial(state.entities, {one.root_id for one in stored.values()}))
+        waiting = [one for one in stored.values() if not _is_untold(one, roots.get(one.root_id))]
         tally.records += len(waiting)
         await tally.add([_unplanned(one, route) for one in waiting])
 
 
-def _is_past(stored: StoredEntity) -> bool:
-    """Of the subscriptions that ended only the last is kept in the target."""
-    return isinstance(stored.entity, Subscription) and is_over(stored.entity)
+def _is_untold(stored: StoredEntity, root: StoredEntity | None) -> bool:
+    """Of the subscriptions that ended only the last is kept in the target; a draft is no bill yet; and what was paid
+    without being a customer stands below no account.
+    """
+    is_of_nobody = root is not None and root.ref.kind is not EntityKind.ACCOUNT
+    is_past = isinstance(stored.entity, Subscription) and is_over(stored.entity)
+    return is_of_nobody or is_past or not is_told(stored.entity)
 
 
 def _unplanned(stored: StoredEntity, route: Route) -> Discrepancy:

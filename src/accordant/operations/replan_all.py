@@ -32,14 +32,14 @@ def replan_all(
 ) -> int:
     """Decide again for these accounts; how many. ``repair`` names records that are planned even if nothing changed.
 
-    With ``whole`` every subscription there ever was is looked at: where the rules changed, no record may keep what the
-    old ones said of it. Otherwise those that a standing remembers.
+    With ``whole`` everything that stands below an account is looked at: where the rules changed, no record may keep
+    what the old ones said of it. Otherwise the subscriptions that a standing remembers.
     Raises ConcurrentChange when other workers keep changing the same accounts.
     """
     for start in range(0, len(account_ids), _BATCH):
         batch = tuple(account_ids[start : start + _BATCH])
         debts = owed.of(batch)
-        # What is owed may be about a subscription that ended long ago: a standing remembers only some of them.
+        # What is owed may be about an invoice of long ago: a standing remembers only some subscriptions.
         wholly = frozenset(batch) if whole else frozenset(debt.account_id for debt in debts)
         again = partial(replan, batch, state=state, repair=repair, whole=wholly)
         _replan_batch(again, rulebook, state, clock)

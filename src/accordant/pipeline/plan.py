@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from accordant.analytics.bill_facts import bill_facts, is_told
 from accordant.analytics.combine import combine
 from accordant.analytics.documents import document_facts
 from accordant.analytics.facts import Facts, account_facts, subscription_facts
@@ -16,7 +17,7 @@ from accordant.analytics.movements import together
 from accordant.canonical.charter import Automation, Charter, FlowPart, MappingPart, Phase, Winner, identity_systems
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.documents import STEP_OF_DOCUMENT
-from accordant.canonical.entities import Account, Product, Subscription
+from accordant.canonical.entities import Account, Entity, Invoice, Payment, Product, Refund, Subscription
 from accordant.canonical.facts import MOVEMENT_FACTS
 from accordant.canonical.intents import STEP_OF_KIND, WireValue, plan_intent
 from accordant.canonical.red_flag_kinds import RedFlagKind
@@ -50,6 +51,9 @@ from accordant.pipeline.match import Matcher, Seated, Seats, Waiting, seat_accou
 from accordant.pipeline.stands import Stood, with_stands
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.state import DesiredRecord, PlannedIntent, StoredEntity
+
+#: Kinds below an account that are told one by one, each where it changed.
+_BILLS = (EntityKind.INVOICE, EntityKind.PAYMENT, EntityKind.REFUND)
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -217,6 +221,9 @@ def plan(
     ]
     bench.load_late(stored.ref.id for stored, _ in accounts)
     seats = seat_accounts([stored for stored, _ in accounts], bench, rulebook.matchers)
+    if any(kind in _BILLS for _, kind in rulebook.routes):
+        # What came while they waited for a record was told nowhere.
+        bench.load_whole({link.account_id for link in bench.matching.changes.links})
     bench.load_named(_names_needed(accounts, seats, bench))
     if any(route.tells_movements for route in rulebook.all_routes):
         sharing = {name for seat in seats.values() if isinstance(seat, Seated) for name in seat.members}
@@ -253,7 +260,7 @@ def _names_needed(
 def _wanted(
     stored: StoredEntity, cause: int | None, seats: Seats, bench: Workbench, rulebook: Rulebook
 ) -> Iterator[_Wanted]:
-    """The records of one account: its own, or the one it shares, and one for each of its subscriptions."""
+    """The records of one account: its own, or the one it shares, and those of what stands below it."""
     account, system = stored.entity, stored.source.system
     assert isinstance(account, Account)  # noqa: S101  the caller has looked; said for the type checker
     standing = bench.standing(stored.ref.id)
@@ -272,19 +279,41 @@ def _wanted(
                     yield _record(route, stored.ref, stored.ref.id, _below(facts, own), account, cause=cause)
                 case _:
                     yield _record(route, stored.ref, stored.ref.id, facts, account, cause=cause)
-    routes = rulebook.routes.get((system, EntityKind.SUBSCRIPTION), ())
-    for subscription in subscriptions if routes else ():
-        entity = bench.named(system, EntityKind.SUBSCRIPTION, subscription.external_id)
-        if entity is None:
-            continue
-        facts = subscription_facts(subscription, standing, as_of=bench.now, product_names=names, zone=rulebook.zone)
-        for route in routes:
+    for below, facts in _told_below(stored, subscriptions, names, bench, rulebook):
+        for route in rulebook.routes[system, below.ref.kind]:
             seat = seats.get((stored.ref.id, route.flow.target))
             if isinstance(seat, Waiting):
                 continue
             account_id = stored.ref.id if seat is None else seat.members[0]
             told = facts if seat is None else _of_record(facts, "account", seat.key)
-            yield _record(route, entity.ref, account_id, told, subscription, cause=cause)
+            yield _record(route, below.ref, account_id, told, below.entity, cause=cause)
+
+
+def _told_below(
+    stored: StoredEntity,
+    subscriptions: Iterable[Subscription],
+    names: Mapping[str, str],
+    bench: Workbench,
+    rulebook: Rulebook,
+) -> Iterator[tuple[StoredEntity, Facts]]:
+    """What stands below an account and is carried by some flow, with its facts."""
+    account, system = stored.entity, stored.source.system
+    assert isinstance(account, Account)  # noqa: S101  the caller has looked; said for the type checker
+    if (system, EntityKind.SUBSCRIPTION) in rulebook.routes:
+        standing = bench.standing(stored.ref.id)
+        for one in subscriptions:
+            entity = bench.named(system, EntityKind.SUBSCRIPTION, one.external_id)
+            if entity is None:
+                continue
+            facts = subscription_facts(one, standing, as_of=bench.now, product_names=names, zone=rulebook.zone)
+            yield msgspec.structs.replace(entity, entity=one), facts
+    if any((system, kind) in rulebook.routes for kind in _BILLS):
+        # Nothing of them depends on the day or on their account: one that did not change has nothing new to tell.
+        for bill in bench.moved_below(stored.ref.id):
+            if (system, bill.ref.kind) not in rulebook.routes or not is_told(bill.entity):
+                continue
+            if isinstance(bill.entity, Invoice | Payment | Refund):
+                yield bill, bill_facts(bill.entity, account=account.external_id, zone=rulebook.zone)
 
 
 def _documents(bench: Workbench, rulebook: Rulebook) -> Iterator[_Wanted]:
@@ -336,8 +365,8 @@ def _subscriptions(account_id: str, bench: Workbench) -> tuple[Subscription, ...
     A standing remembers only the one that ended last; the record of any other has to learn of its end all the same.
     """
     remembered = {one.external_id: one for one in bench.standing(account_id).subscriptions}
-    moved = {one.external_id: one for one in bench.moved_subscriptions(account_id)}
-    return tuple((moved | remembered).values())
+    moved = [one.entity for one in bench.moved_below(account_id) if isinstance(one.entity, Subscription)]
+    return tuple(({one.external_id: one for one in moved} | remembered).values())
 
 
 def _product_names(subscriptions: Iterable[Subscription], system: str, bench: Workbench) -> dict[str, str]:
@@ -354,7 +383,7 @@ def _record(
     entity: EntityRef,
     account_id: str,
     facts: Facts,
-    state: Account | Subscription | None,
+    state: Entity | None,
     *,
     cause: int | None,
 ) -> _Wanted:

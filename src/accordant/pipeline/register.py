@@ -19,13 +19,14 @@ from accordant.pipeline.listen import Heard, Listener
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.state import ObservationRecord, StoredEntity
 
-#: What else a change of these kinds moves: the standing of the account, and so its records.
+#: What else a change of these kinds moves: the standing of the account, or records that stand below it.
 COUNTED = frozenset(
     {
         EntityKind.ACCOUNT,
         EntityKind.SUBSCRIPTION,
         EntityKind.INVOICE,
         EntityKind.PAYMENT,
+        EntityKind.REFUND,
         EntityKind.DISPUTE,
         EntityKind.RECEIVABLE,
     }

@@ -28,11 +28,14 @@ def replan(
     """Decided, uncommitted changes for these accounts.
 
     Records named in ``repair`` are written even if nothing new was decided; ``stands`` are put down first. Red flags
-    named in ``over`` stop nothing any more. Of the accounts named in ``whole`` every subscription there ever was is
-    looked at, of the others those that their standing remembers.
+    named in ``over`` stop nothing any more. Of the accounts named in ``whole`` everything that stands below them is
+    looked at, of the others the subscriptions that their standing remembers; where some record is named, or a stand or
+    a flag was in its way, that is all of them.
     """
     bench = Workbench(state, now)
-    ids = tuple(account_ids)
+    ids, put_down = tuple(account_ids), tuple(stands)
+    if repair or put_down or over:
+        whole = whole.union(ids)
     bench.load_entities(ids)
     bench.load_standings(ids)
     bench.load_whole(whole)
@@ -40,7 +43,7 @@ def replan(
     if rulebook.ledger is not None and repair:
         names = {record.rpartition("/")[2] for record in repair}
         recall_documents(bench, state.books.kept_entries(names), state.books)
-    for stand in stands:
+    for stand in put_down:
         bench.put_stand(stand)
     policy = state.policy()
     stops = [stop for stop in policy.flag_stops if stop.flag not in over]

@@ -13,7 +13,7 @@ from accordant.analytics.standing import advance, rebuild
 from accordant.canonical.clearances import CheckKind, Clearance
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.documents import LedgerDocument
-from accordant.canonical.entities import Account, Entity, Product, Subscription
+from accordant.canonical.entities import Account, Entity, Invoice, Payment, Product, Refund, Subscription
 from accordant.canonical.observations import Standpoint
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
@@ -22,6 +22,8 @@ from accordant.ports.audit import AuditEntry
 from accordant.ports.state import Changes, DesiredRecord, Link, ProductUse, State, StoredEntity, StoredStanding
 
 ACTOR = "accordant"
+#: What stands below an account with a record of its own.
+_BELOW = (Subscription, Invoice, Payment, Refund)
 
 
 class LaidDocument(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,10 +61,10 @@ class Workbench:
         self._base_versions: dict[str, int] = {}
         self._named_before: set[str] = set()
         self._late: set[str] = set()
-        #: Subscriptions that changed in this batch, by account; None where they have to be gathered anew.
-        self._moved: dict[str, list[Subscription]] | None = None
-        #: All there are of the accounts that are new, by account; None where they have to be gathered anew.
-        self._whole: dict[str, list[Subscription]] | None = None
+        #: What stands below accounts and changed in this batch, by account; None where it has to be gathered anew.
+        self._moved: dict[str, list[StoredEntity]] | None = None
+        #: All that stands below the accounts that are new, by account; None where it has to be gathered anew.
+        self._whole: dict[str, list[StoredEntity]] | None = None
         self._restamped: set[str] = set()
         self._stands: dict[str, dict[str, Stand]] = {}
         self._uses: set[tuple[str, str, str]] = set()
@@ -153,29 +155,31 @@ class Workbench:
         self.load_whole(late)
 
     def load_whole(self, account_ids: Collection[str]) -> None:
-        """Fetch everything there is of accounts: then none of their subscriptions is forgotten."""
+        """Fetch everything there is of accounts: then nothing that stands below them is forgotten."""
         if account_ids:
             known = {stored.ref.id: stored for stored in self._state.entities_of(account_ids)}
             self._entities = known | self._entities
             self._late |= set(account_ids)
             self._whole = None
 
-    def moved_subscriptions(self, account_id: str) -> tuple[Subscription, ...]:
-        """The account's subscriptions that changed in this batch; all of them when it is the account that is new."""
+    def moved_below(self, account_id: str) -> tuple[StoredEntity, ...]:
+        """Subscriptions, invoices, payments and refunds of the account that changed in this batch; all of them when it
+        is the account that is new, or was fetched whole.
+        """
         if account_id in self._late:
             if self._whole is None:
-                self._whole = self._subscriptions_among(self._entities)
+                self._whole = self._below_among(self._entities)
             return tuple(self._whole.get(account_id, ()))
         if self._moved is None:
-            self._moved = self._subscriptions_among(self._base_versions.keys() & self._entities.keys())
+            self._moved = self._below_among(self._base_versions.keys() & self._entities.keys())
         return tuple(self._moved.get(account_id, ()))
 
-    def _subscriptions_among(self, names: Iterable[str]) -> dict[str, list[Subscription]]:
-        """The subscriptions among these entities, by account."""
-        found: dict[str, list[Subscription]] = {}
+    def _below_among(self, names: Iterable[str]) -> dict[str, list[StoredEntity]]:
+        """What stands below accounts among these entities, by account."""
+        found: dict[str, list[StoredEntity]] = {}
         for stored in (self._entities[name] for name in sorted(names)):
-            if isinstance(stored.entity, Subscription):
-                found.setdefault(stored.root_id, []).append(stored.entity)
+            if isinstance(stored.entity, _BELOW):
+                found.setdefault(stored.root_id, []).append(stored)
         return found
 
     def desired(self, ref: str) -> DesiredRecord | None:

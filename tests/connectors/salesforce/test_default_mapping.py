@@ -65,6 +65,11 @@ SUBSCRIPTION_STATUSES = {
     "incomplete_expired",
     "canceled",
 }
+# The words of canonical.entities.Invoice.status and Payment.status.
+INVOICE_STATUSES = {"draft", "open", "paid", "void", "uncollectible"}
+PAYMENT_STATUSES = {"pending", "succeeded", "failed"}
+#: Of a task the standard fields are meant: every line of it is ours.
+ACTIVITY = {("Task", name) for name in ("WhatId", "WhoId", "Subject", "Status", "ActivityDate")}
 PARTS = [(mapping, name, part) for mapping in default_mappings() for name, part in mapping.fields.items()]
 PERSONS = [
     (mapping, name, part) for mapping in default_mappings(CustomerModel.B2C) for name, part in mapping.fields.items()
@@ -75,7 +80,11 @@ STANDARD = {("Account", "Name"), ("Contact", "LastName"), ("Contact", "Email")}
 @pytest.mark.parametrize(
     ("mapping", "name", "part"),
     [*PARTS, *PERSONS],
-    ids=[f"{kind} {one.object}.{name}" for kind, parts in (("b2b", PARTS), ("b2c", PERSONS)) for one, name, _ in parts],
+    ids=[
+        f"{kind} {one.entity} {one.object}.{name}"
+        for kind, parts in (("b2b", PARTS), ("b2c", PERSONS))
+        for one, name, _ in parts
+    ],
 )
 def test_every_field_is_filled_by_a_fact_of_its_type(mapping: MappingPart, name: str, part: FieldPart) -> None:
     kind = FACTS[mapping.entity][part.source]
@@ -83,26 +92,31 @@ def test_every_field_is_filled_by_a_fact_of_its_type(mapping: MappingPart, name:
     if part.type is FieldType.TEXT:
         assert bool(part.values) != (part.length is not None), "text has a length, or words to choose from"
     assert len(name.removesuffix("__c")) <= 40, "Salesforce allows forty characters"
-    assert name.endswith("__c") or (mapping.object, name) in STANDARD, "custom fields only"
+    assert name.endswith("__c") or (mapping.object, name) in STANDARD | ACTIVITY, "custom fields only"
     assert part.places == (2 if part.type is FieldType.CURRENCY else None)
 
 
 def test_persons_get_what_companies_get_on_their_contact() -> None:
-    (account, subscription), (contact, of_contact) = default_mappings(), default_mappings(CustomerModel.B2C)
+    (account, subscription, *bills) = default_mappings()
+    (contact, of_contact, *of_person) = default_mappings(CustomerModel.B2C)
     assert (contact.object, contact.key_field) == ("Contact", account.key_field)
     own = {"LastName", "Email"}
     assert contact.fields.keys() - own == account.fields.keys() - {"Name"}
     assert {name: contact.fields[name] for name in contact.fields.keys() - own} == {
         name: account.fields[name] for name in account.fields.keys() - {"Name"}
     }
-    assert [check_mapping(mapping) for mapping in (contact, of_contact)] == [(), ()]
+    assert [check_mapping(mapping) for mapping in default_mappings(CustomerModel.B2C)] == [()] * 6
     lookup = of_contact.fields["Contact__c"]
     assert (lookup.lookup_object, lookup.lookup_key) == (contact.object, contact.key_field)
     assert of_contact.fields.keys() - {"Contact__c"} == subscription.fields.keys() - {"Account__c"}
+    for bill, of_one in zip(bills, of_person, strict=True):
+        above = {"Account__c": "Contact__c", "WhatId": "WhoId"}
+        assert (of_one.entity, of_one.object, of_one.key_field) == (bill.entity, bill.object, bill.key_field)
+        assert of_one.fields.keys() == {above.get(name, name) for name in bill.fields}
 
 
 async def test_an_org_prepared_for_persons_takes_a_customer_and_a_subscription() -> None:
-    contact, subscription = default_mappings(CustomerModel.B2C)
+    contact, subscription, *_ = default_mappings(CustomerModel.B2C)
     async with an_org() as org:
         simulator = org.simulator
         prepare_org(simulator, (contact, subscription))
@@ -119,7 +133,7 @@ async def test_an_org_prepared_for_persons_takes_a_customer_and_a_subscription()
 
 
 def test_what_every_team_asks_for_is_there() -> None:
-    account, subscription = default_mappings()
+    account, subscription, *_ = default_mappings()
     assert (account.object, account.key_field, account.entity) == (
         "Account",
         "Billing_Customer_Id__c",
@@ -133,11 +147,13 @@ def test_what_every_team_asks_for_is_there() -> None:
 
 def test_every_word_of_a_picklist_has_its_translation() -> None:
     """A word without one is a problem of the record, so the shipped mapping may lack none."""
-    account, subscription = default_mappings()
+    account, subscription, invoice, payment, *_ = default_mappings()
     assert account.fields["Billing_Status__c"].values.keys() == set(ACCOUNT_STATUSES)
     assert account.fields["Billing_Payment_Method_Status__c"].values.keys() == set(PAYMENT_METHOD_STATUSES)
     assert subscription.fields["Status__c"].values.keys() == SUBSCRIPTION_STATUSES
-    assert [check_mapping(mapping) for mapping in default_mappings()] == [(), ()]
+    assert invoice.fields["Status__c"].values.keys() == INVOICE_STATUSES - {"draft"}
+    assert payment.fields["Status__c"].values.keys() == PAYMENT_STATUSES
+    assert [check_mapping(mapping) for mapping in default_mappings()] == [()] * 6
 
 
 def test_no_word_is_lost_to_the_yaml_reader() -> None:
@@ -156,8 +172,10 @@ def test_the_mapping_is_read_from_the_package() -> None:
 def test_manifest_and_scorecard_tell_what_the_code_does() -> None:
     folder = Path(connector.__file__).parent
     manifest, quality = load_manifest(folder), load_quality(folder)
+    shipped = [mapping for model in CustomerModel for mapping in default_mappings(model)]
     assert {one.name: one.natural_key for one in manifest.writes} == {
-        mapping.object: mapping.key_field for model in CustomerModel for mapping in default_mappings(model)
+        name: ", ".join(sorted({mapping.key_field for mapping in shipped if mapping.object == name}))
+        for name in {mapping.object for mapping in shipped}
     }
     assert {one.name for one in manifest.settings} == connector._KNOWN
     assert {one.name for one in manifest.settings if one.secret} == {"client_secret", "private_key"}
@@ -174,20 +192,23 @@ def needed() -> dict[tuple[str, str], RequiredField]:
 
 def test_required_fields() -> None:
     fields = needed()
-    assert len(fields) == len(PARTS) + 2
+    keys = {(one.object, one.key_field) for one in default_mappings()}
+    assert fields.keys() == keys | {(one.object, name) for one, name, _ in PARTS}
     key = fields["Account", "Billing_Customer_Id__c"]
     assert (key.type, key.unique, key.external_id, key.case_sensitive) == ("string", True, True, True)
     lookup = fields["Billing_Subscription__c", "Account__c"]
     assert (lookup.type, lookup.reference_to, lookup.relationship) == ("reference", "Account", "Account__r")
     status = fields["Account", "Billing_Status__c"]
     assert (status.type, status.length, status.picklist[:2]) == ("picklist", None, ("Active", "Trial"))
+    lines = fields["Billing_Invoice__c", "Lines__c"]
+    assert (lines.type, lines.length) == ("textarea", 32_000), "a text field of an org ends at 255 characters"
     amount = fields["Account", "Billing_MRR__c"]
     assert (amount.type, amount.precision, amount.scale) == ("currency", 18, 2)
     assert not fields["Account", "Name"].custom
 
 
 def test_a_lookup_asks_for_the_key_it_finds_its_record_by() -> None:
-    _, subscription = default_mappings()
+    _, subscription, *_ = default_mappings()
     found = {(one.object, one.name): one for one in required_fields([subscription])}
     assert found["Account", "Billing_Customer_Id__c"].external_id
 

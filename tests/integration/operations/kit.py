@@ -133,10 +133,16 @@ def recharter(hub: Hub, flows: Sequence[FlowPart]) -> None:
 
 @asynccontextmanager
 async def an_installation(
-    store: str, folder: Path, *, phase: str = "controlled", more: str = "", edit: Callable[[str], str] = str
+    store: str,
+    folder: Path,
+    *,
+    phase: str = "controlled",
+    more: str = "",
+    bills: bool = False,
+    edit: Callable[[str], str] = str,
 ) -> AsyncIterator[Installation]:
     """A hub on ``store``, wired as `accordant serve` wires it, from a charter folder; ``more`` is YAML beside it, and
-    ``edit`` makes another charter of the usual text.
+    ``edit`` makes another charter of the usual text. ``bills``: invoices, payments and refunds flow too.
     """
     clock = HandClock(datetime.fromtimestamp(START_AT, UTC))
     stripe = StripeSimulator(seed=7)
@@ -144,7 +150,8 @@ async def an_installation(
     prepare_org(salesforce)
     stripe_url, salesforce_url = await stripe.start(), await salesforce.start()
     home = folder / "home"
-    write_charter(folder / "charter", stripe_url=stripe_url, salesforce_url=salesforce_url, phase=phase, rate_per_s=50)
+    urls = {"stripe_url": stripe_url, "salesforce_url": salesforce_url}
+    write_charter(folder / "charter", **urls, phase=phase, rate_per_s=50, bills=bills)
     written = folder / "charter" / "accordant.yaml"
     written.write_text(edit(written.read_text(encoding="utf-8")), encoding="utf-8")
     if more:

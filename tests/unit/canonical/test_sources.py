@@ -51,14 +51,14 @@ def test_a_path_that_leads_nowhere_says_what_could_stand_instead(path: str, said
 
 def test_an_entity_without_state_of_its_own_has_no_paths() -> None:
     with pytest.raises(PathInvalid):
-        path_type(EntityKind.REFUND, "status")
+        path_type(EntityKind.PAYOUT, "status")
     assert paths_of(EntityKind.LEDGER_DOCUMENT) == {}
 
 
 @pytest.mark.parametrize("kind", sorted(FACTS.keys() - {EntityKind.LEDGER_DOCUMENT}))
 def test_every_path_that_is_offered_can_be_used(kind: EntityKind) -> None:
     paths = paths_of(kind)
-    assert "metadata.KEY" in paths
+    assert "external_id" in paths
     assert {path: path_type(kind, path).type for path in paths} == paths
 
 

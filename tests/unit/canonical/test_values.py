@@ -196,5 +196,12 @@ def test_a_misspelt_setting_is_refused() -> None:
 
 
 def test_only_kinds_that_flow_out_have_facts_and_each_can_be_named() -> None:
-    assert set(FACTS) == {EntityKind.ACCOUNT, EntityKind.SUBSCRIPTION, EntityKind.LEDGER_DOCUMENT}
+    assert set(FACTS) == {
+        EntityKind.ACCOUNT,
+        EntityKind.SUBSCRIPTION,
+        EntityKind.INVOICE,
+        EntityKind.PAYMENT,
+        EntityKind.REFUND,
+        EntityKind.LEDGER_DOCUMENT,
+    }
     assert all("external_id" in vocabulary for vocabulary in FACTS.values())

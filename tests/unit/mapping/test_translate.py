@@ -176,7 +176,7 @@ def test_the_key_must_be_a_known_text_and_written_once() -> None:
 
 def test_a_kind_without_facts_cannot_be_mapped() -> None:
     (defect,) = check_mapping(a_mapping({}, EntityKind.PAYOUT))
-    assert defect.remedy == "Map one of: account, ledger_document, subscription."
+    assert defect.remedy == "Map one of: account, invoice, ledger_document, payment, refund, subscription."
 
 
 def test_whatever_passes_the_check_can_be_spelled() -> None:

@@ -77,7 +77,10 @@ def _cells(row: Mapping[str, Json]) -> Iterable[tuple[str, str]]:
         if name == "attributes":
             continue
         if isinstance(value, dict):
-            yield from ((f"{name}.{key}", _cell(inner)) for key, inner in value.items())
+            # https://developer.salesforce.com/docs/atlas.en-us.api_asynch.meta/api_asynch/datafiles_csv_rel_field_header_row.htm
+            kind = value.get("attributes")
+            to = f"{kind['type']}:{name}" if kind is not None else name
+            yield from ((f"{to}.{key}", _cell(inner)) for key, inner in value.items() if key != "attributes")
         else:
             yield name, _cell(value)
 

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import msgspec
 
 from accordant.canonical.charter import FieldPart, FieldType, MappingPart
+from accordant.canonical.shapes import DescribedField
 from accordant.connectors.salesforce.soql import checked_name, relationship
+from accordant.connectors.salesforce.wire import Json
 
 KEY_LENGTH = 255
 TEXT_LENGTH = 255
@@ -105,16 +107,43 @@ def _key(object_name: str, name: str) -> RequiredField:
 
 def _required(object_name: str, name: str, part: FieldPart) -> RequiredField:
     kind = "picklist" if part.type is FieldType.TEXT and part.values else _TYPE_OF[part.type]
+    if kind == "string" and (part.length or 0) > TEXT_LENGTH:
+        kind = "textarea"
     amount = kind in {"double", "currency"}
     lookup = part.type is FieldType.LOOKUP
     return RequiredField(
         object=checked_name(object_name),
         name=checked_name(name),
         type=kind,
-        length=(part.length or TEXT_LENGTH) if kind == "string" else None,
+        length=(part.length or TEXT_LENGTH) if kind in {"string", "textarea"} else None,
         precision=AMOUNT_DIGITS if amount else None,
         scale=(AMOUNT_PLACES if kind == "currency" else 0) if amount else None,
         picklist=tuple(dict.fromkeys(part.values.values())) if kind == "picklist" else (),
         reference_to=part.lookup_object if lookup else None,
         relationship=relationship(name) if lookup else None,
+    )
+
+
+def described(field: dict[str, Json]) -> DescribedField:
+    """One field of a describe answer, as the port tells it."""
+    values = field.get("picklistValues") if field.get("restrictedPicklist") is True else None
+    length, kind = field.get("length"), str(field.get("type", ""))
+    scale, precision = field.get("scale"), field.get("precision")
+    digits = (precision - scale, scale) if isinstance(scale, int) and isinstance(precision, int) and precision else None
+    leads_to = field.get("referenceTo")
+    return DescribedField(
+        name=str(field["name"]),
+        type=kind,
+        holds=HOLDS.get(kind, frozenset()),
+        places=digits[1] if digits is not None and kind in NUMBERS else None,
+        digits=digits[0] if digits is not None and kind in NUMBERS else None,
+        required=field.get("nillable") is False and field.get("defaultedOnCreate") is not True,
+        unique=field.get("unique") is True,
+        refers_to=tuple(map(str, leads_to)) if isinstance(leads_to, list) else (),
+        writable=field.get("createable") is True and field.get("updateable") is True,
+        external_id=field.get("externalId") is True,
+        length=length if isinstance(length, int) and length > 0 else None,
+        picklist=None
+        if not isinstance(values, list)
+        else tuple(str(one["value"]) for one in values if isinstance(one, dict) and one.get("active") is not False),
     )

@@ -20,7 +20,7 @@ from accordant.canonical.shapes import DescribedField
 from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
 from accordant.connectors.salesforce import bulk, candidates, errors, soql
 from accordant.connectors.salesforce.calls import JSON, Calls, LimitUsage, decoded
-from accordant.connectors.salesforce.objects import HOLDS, NUMBERS
+from accordant.connectors.salesforce.objects import described
 from accordant.connectors.salesforce.wire import Json, ValueUnreadable, canonical, decode, encode, to_salesforce
 from accordant.connectors.sdk.http import HttpAnswer
 from accordant.kernel.errors import HoldError, InvariantBroken, TransientError
@@ -88,7 +88,7 @@ class SalesforceOutbound:
         found: dict[str, CurrentRecord] = {}
         others: dict[str, str] = {}
         for question in soql.by_keys(spec, asked):
-            async for row in self._calls.rows(spec.name, question):
+            async for row in self._live_rows(spec, question):
                 key, record = soql.read_row(spec, paths, row)
                 if key in asked:
                     found.setdefault(key, record)
@@ -149,7 +149,7 @@ class SalesforceOutbound:
     async def keys(self, spec: ObjectSpec) -> AsyncIterator[tuple[str, CurrentRecord]]:
         """See the port. Pages are fetched as they are asked for."""
         paths = soql.columns(spec)
-        async for row in self._calls.rows(spec.name, soql.every_key(spec)):
+        async for row in self._live_rows(spec, soql.every_key(spec)):
             yield soql.read_row(spec, paths, row)
 
     async def describe(self, object_name: str) -> tuple[DescribedField, ...]:
@@ -162,7 +162,14 @@ class SalesforceOutbound:
         fields = body.get("fields") if isinstance(body, dict) else None
         if not isinstance(fields, list):
             raise TargetUnavailable(f"Salesforce described {object_name} in a form that cannot be read.")
-        return tuple(_described(field) for field in fields if isinstance(field, dict) and "name" in field)
+        return tuple(described(field) for field in fields if isinstance(field, dict) and "name" in field)
+
+    async def _live_rows(self, spec: ObjectSpec, question: str) -> AsyncIterator[Json]:
+        """Every row of an answer, with what was put away and without what was deleted."""
+        resource = "queryAll" if soql.is_activity(spec.name) else "query"
+        async for row in self._calls.rows(spec.name, question, resource=resource):
+            if not soql.is_deleted(row):
+                yield row
 
     # -- writing ------------------------------------------------------------------------------------------------------
 
@@ -301,7 +308,9 @@ class SalesforceOutbound:
                 said = f"{spec.name}.{name} was not sent: {error.message} {error.remedy}"
                 return Refused(cause=RefusalClass.DATA_QUALITY, code="VALUE_UNREADABLE", message=said, fields=(name,))
             if field.type is FieldType.LOOKUP and sent is not None:
-                row[soql.relationship(name)] = {soql.lookup_key(name, field): sent}
+                leads_to = soql.leads_to(spec, name)
+                named: dict[str, Json] = {} if leads_to is None else {"attributes": {"type": leads_to}}
+                row[soql.relationship(name)] = named | {soql.lookup_key(name, field): sent}
             else:
                 row[name] = sent
         row[spec.key_field] = None if record.frees else record.key
@@ -443,27 +452,3 @@ def _names(fault: errors.Fault, row: dict[str, Json]) -> bool:
     if fault.fields:
         return not row.keys().isdisjoint(fault.fields)
     return any(re.search(rf"\b{re.escape(name)}\b", fault.message) for name in row if name != "attributes")
-
-
-def _described(field: dict[str, Json]) -> DescribedField:
-    values = field.get("picklistValues") if field.get("restrictedPicklist") is True else None
-    length, kind = field.get("length"), str(field.get("type", ""))
-    scale, precision = field.get("scale"), field.get("precision")
-    digits = (precision - scale, scale) if isinstance(scale, int) and isinstance(precision, int) and precision else None
-    leads_to = field.get("referenceTo")
-    return DescribedField(
-        name=str(field["name"]),
-        type=kind,
-        holds=HOLDS.get(kind, frozenset()),
-        places=digits[1] if digits is not None and kind in NUMBERS else None,
-        digits=digits[0] if digits is not None and kind in NUMBERS else None,
-        required=field.get("nillable") is False and field.get("defaultedOnCreate") is not True,
-        unique=field.get("unique") is True,
-        refers_to=tuple(map(str, leads_to)) if isinstance(leads_to, list) else (),
-        writable=field.get("createable") is True and field.get("updateable") is True,
-        external_id=field.get("externalId") is True,
-        length=length if isinstance(length, int) and length > 0 else None,
-        picklist=None
-        if not isinstance(values, list)
-        else tuple(str(one["value"]) for one in values if isinstance(one, dict) and one.get("active") is not False),
-    )

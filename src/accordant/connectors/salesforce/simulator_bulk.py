@@ -121,7 +121,9 @@ class BulkJobs:
         job.columns = tuple(reader.fieldnames or ())
         target = self._rest.org.object(job.object)
         unknown = [
-            name for name in job.columns if target.field(name) is None and target.parent(name.partition(".")[0]) is None
+            name
+            for name in job.columns
+            if target.field(name) is None and target.parent(_relation(name.partition(".")[0])[1]) is None
         ]
         if unknown:
             job.state, job.problem = "Failed", f"InvalidBatch : Field name not found : {unknown[0]}"
@@ -155,13 +157,14 @@ class BulkJobs:
                 continue
             relation, dot, key = name.partition(".")
             if dot:
-                record[relation] = {key: text}
+                kind, relation = _relation(relation)
+                record[relation] = {key: text} if kind is None else {"attributes": {"type": kind}, key: text}
                 continue
-            kind = next(one.type for one in target.fields.values() if one.name.lower() == name.lower())
+            held = next(one.type for one in target.fields.values() if one.name.lower() == name.lower())
             value: Json = None if text == _EMPTIED else text
-            if value is not None and kind in _NUMBERS:
+            if value is not None and held in _NUMBERS:
                 value = Decimal(text)
-            elif value is not None and kind == "boolean":
+            elif value is not None and held == "boolean":
                 value = text == "true"
             record[name] = value
         return record
@@ -175,3 +178,9 @@ class BulkJobs:
         writer.writeheader()
         writer.writerows(job.results[kind])
         return text.getvalue()
+
+
+def _relation(name: str) -> tuple[str | None, str]:
+    """A relationship as a column names it: "Account:What" says which object it leads to."""
+    kind, colon, relation = name.partition(":")
+    return (kind, relation) if colon else (None, name)

@@ -90,6 +90,8 @@ class Field:
     case_sensitive: bool = False
     external_id: bool = False
     reference_to: str = ""
+    #: Other objects a lookup may lead to as well; each of its values then says which.
+    also: tuple[str, ...] = ()
     relationship: str = ""
     default: Json = None
     writable: bool = True
@@ -98,6 +100,11 @@ class Field:
     def custom(self) -> bool:
         """Whether a company added the field itself."""
         return self.name.endswith("__c")
+
+    @property
+    def leads_to(self) -> tuple[str, ...]:
+        """The objects a lookup may lead to; none of any other field."""
+        return (self.reference_to, *self.also) if self.reference_to else ()
 
     @property
     def indexed(self) -> bool:

@@ -35,7 +35,7 @@ def merge(org: Org, survivor: Record, losers: Sequence[Record], user: str) -> No
 
 def _reparent(org: Org, loser: Record, survivor: Record, user: str) -> None:
     for target in org.objects.values():
-        for one in [one for one in target.fields.values() if one.writable and one.reference_to == loser.object.name]:
+        for one in [one for one in target.fields.values() if one.writable and loser.object.name in one.leads_to]:
             for child in [row for row in org.live(target) if row.values.get(one.name) == loser.id]:
                 if child is not survivor:
                     org.update(child, {one.name: survivor.id}, user)

@@ -245,7 +245,7 @@ class Org:
         if len(named) != 1:
             message = f"A relationship takes exactly one external ID field: {name}"
             raise Refusal("INVALID_FIELD", message, parsing=True)
-        parent = self.object(reference.reference_to)
+        parent = self.object(self._named_object(reference, value))
         key, item = named[0]
         one = parent.field(key)
         if one is None or not one.external_id:
@@ -258,6 +258,18 @@ class Org:
         if len(ids) > 1:
             raise Refusal("DUPLICATE_EXTERNAL_ID", f"{one.name}: more than one record found for {item}", ())
         return {reference.name: ids[0]}
+
+    @staticmethod
+    def _named_object(reference: Field, value: dict[str, Json]) -> str:
+        """The object a relationship leads to; where it could be several, the value has to say which."""
+        if not reference.also:
+            return reference.reference_to
+        told = value.get("attributes")
+        kind = told.get("type") if isinstance(told, dict) else None
+        if kind not in reference.leads_to:
+            message = f"{reference.relationship} may lead to {', '.join(reference.leads_to)}: its type must be given"
+            raise Refusal("INVALID_FIELD", message, (), parsing=True)
+        return str(kind)
 
     def create(self, target: SObject, cleaned: dict[str, Json], user: str) -> Record:
         """Commit a new record from cleaned values. Raises ``Refusal``."""
@@ -389,8 +401,9 @@ class Org:
             self._check_rejections(record, cleaned)
 
     def _check_reference(self, one: Field, value: str) -> None:
-        parent = self.object(one.reference_to)
-        if not value.startswith(parent.key_prefix):
+        known = [self.objects[name.lower()] for name in one.leads_to if name.lower() in self.objects]
+        parent = next((named for named in known if value.startswith(named.key_prefix)), None)
+        if parent is None:
             raise Refusal("FIELD_INTEGRITY_EXCEPTION", f"{one.label}: id value of incorrect type: {value}", (one.name,))
         found = self.records[parent.name].get(value)
         if found is None or found.deleted:

@@ -22,6 +22,7 @@ _STAGES = {
     "Closed Won": 100,
     "Closed Lost": 0,
 }
+_TASK_STATUSES = ("Not Started", "In Progress", "Completed", "Waiting on someone else", "Deferred")
 _SYSTEM_DATES = ("CreatedDate", "LastModifiedDate", "SystemModstamp")
 
 
@@ -147,7 +148,9 @@ def _describe_field(one: Field) -> dict[str, Json]:
             {"active": True, "defaultValue": value == one.default, "label": value, "validFor": None, "value": value}
             for value in one.picklist
         ],
-        "referenceTo": [one.reference_to] if one.reference_to else [],
+        "referenceTo": list(one.leads_to),
+        "namePointing": bool(one.also),
+        "polymorphicForeignKey": bool(one.also),
         "relationshipName": one.relationship or None,
         "deprecatedAndHidden": False,
         "inlineHelpText": None,
@@ -197,8 +200,8 @@ def _address(made: SObject, kind: str) -> None:
 
 
 def standard_objects() -> list[SObject]:
-    """Account, Contact, Opportunity and User with the fields integrations touch."""
-    return [_user(), _account(), _contact(), _opportunity()]
+    """Account, Contact, Opportunity, Task and User with the fields integrations touch."""
+    return [_user(), _account(), _contact(), _opportunity(), _task()]
 
 
 def _user() -> SObject:
@@ -277,11 +280,51 @@ def _opportunity() -> SObject:
     return made
 
 
+def _task() -> SObject:
+    made = new_object("Task", "Task", "00T")
+    for name, label, first, also in (
+        ("WhatId", "Related To ID", "Account", ("Opportunity",)),
+        ("WhoId", "Name ID", "Contact", ("Lead",)),
+    ):
+        relation = name.removesuffix("Id")
+        made.add(Field(name=name, type="reference", label=label, reference_to=first, also=also, relationship=relation))
+    account = Field(
+        name="AccountId",
+        type="reference",
+        label="Account ID",
+        reference_to="Account",
+        relationship="Account",
+        writable=False,
+    )
+    made.add(account)
+    made.add(_text("Subject", "Subject", 255))
+    for name, values in (("Status", _TASK_STATUSES), ("Priority", ("High", "Normal", "Low"))):
+        default = "Normal" if name == "Priority" else values[0]
+        made.add(Field(name=name, type="picklist", label=name, length=255, picklist=values, default=default))
+    made.add(Field(name="ActivityDate", type="date", label="Due Date Only"))
+    made.add(Field(name="IsClosed", type="boolean", label="Closed", default=False, writable=False))
+    made.add(Field(name="Description", type="textarea", label="Description", length=32000))
+    return made
+
+
+def _derived_task(changed: dict[str, Json]) -> dict[str, Json]:
+    """A task that is completed is closed; one that is about an Account is that Account's."""
+    made: dict[str, Json] = {}
+    if "Status" in changed:
+        made["IsClosed"] = changed["Status"] == "Completed"
+    if "WhatId" in changed:
+        about = changed["WhatId"]
+        made["AccountId"] = about if about is not None and about.startswith("001") else None
+    return made
+
+
 def derive(name: str, values: dict[str, Json], changed: dict[str, Json]) -> dict[str, Json]:
-    """What Salesforce itself sets because of a change: stage flags, a contact's full name, expected amount."""
+    """What Salesforce itself sets because of a change: stage flags, a full name, an expected amount, a closed task."""
     if name == "Contact" and ("LastName" in changed or "FirstName" in changed):
         parts = (changed.get(part, values.get(part)) for part in ("FirstName", "LastName"))
         return {"Name": " ".join(part for part in parts if part)}
+    if name == "Task":
+        return _derived_task(changed)
     if name != "Opportunity":
         return {}
     made: dict[str, Json] = {}

@@ -151,13 +151,23 @@ class _Parser:
             return []
         names = []
         while True:
-            name = self.take("name")
+            name = self._choice() if self.accept("TYPEOF") else self.take("name")
             if self.accept("("):
                 name = f"{name.upper()}({self.take('name').upper()})"
                 self.expect(")")
             names.append(name)
             if not self.accept(","):
                 return names
+
+    def _choice(self) -> str:
+        """``TYPEOF What WHEN Account THEN Name END`` as ``What:Account.Name``; one object and one field of it."""
+        relation = self.take("name")
+        self.expect("WHEN")
+        kind = self.take("name")
+        self.expect("THEN")
+        name = self.take("name")
+        self.expect("END")
+        return f"{relation}:{kind}.{name}"
 
     def _columns(self, names: list[str]) -> Iterable[Column]:
         for name in names:
@@ -167,8 +177,23 @@ class _Parser:
                         yield self._column(one.name)[0]
             elif "(" in name:
                 raise self.malformed(name)
+            elif ":" in name:
+                yield self._chosen(*re.split("[:.]", name, maxsplit=2))
             else:
                 yield self._column(name)[0]
+
+    def _chosen(self, relation: str, kind: str, name: str) -> Column:
+        """A field of what a lookup leads to, where that is an object of this kind."""
+        reference = self.target.parent(relation)
+        if reference is None or kind.lower() not in [one.lower() for one in reference.leads_to]:
+            raise self._unknown(relation, self.target, f"TYPEOF {relation} never leads to '{kind}'.")
+        found = self.org.object(kind).field(name)
+        if found is None:
+            raise self._unknown(name, self.target, f"No such column '{name}' on entity '{kind}'.")
+        target = self.org.object(kind)
+        return Column(
+            (reference.relationship, found.name), _reader(self.org, ((reference.name, target.name),), found.name)
+        )
 
     def _column(self, name: str) -> tuple[Column, Field]:
         steps = name.split(".")
@@ -179,6 +204,8 @@ class _Parser:
             reference = target.parent(step)
             if reference is None:
                 raise self._unknown(name, target, f"Didn't understand relationship '{step}' in field path.")
+            if reference.also:
+                raise self._unknown(name, target, f"No such column '{steps[-1]}' on entity 'Name'.")
             parents.append((reference.name, reference.reference_to))
             path.append(reference.relationship)
             target = self.org.object(reference.reference_to)

@@ -24,6 +24,9 @@ CHANGED_BY = ("LastModifiedBy", "Name")
 QUESTION_BYTES_MAX = 7_500  # Salesforce takes 16 KiB of address and headers, many a proxy on the way only 8
 # Only these can be merged; elsewhere the field that names the survivor does not exist, and asking for it is refused.
 _MERGEABLE = frozenset({"account", "case", "contact", "lead"})
+#: The lookups of activities lead to records of several objects; of each other lookup the org knows the object.
+_SEVERAL = frozenset({"whatid", "whoid"})
+_ACTIVITIES = frozenset({"task", "event"})
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,79}")
 _ESCAPED = {
     "\\": "\\\\",
@@ -83,6 +86,24 @@ def lookup_key(field: str, spec: FieldSpec) -> str:
     return checked_name(spec.lookup_key)
 
 
+def is_activity(object_name: str) -> bool:
+    """Whether records of this object are put away after a year: only ``queryAll`` finds those."""
+    return object_name.lower() in _ACTIVITIES
+
+
+def leads_to(spec: ObjectSpec, name: str) -> str | None:
+    """The object a lookup has to name because the field could lead to others; None for any other field."""
+    field = spec.fields[name]
+    if field.type is not FieldType.LOOKUP or not is_activity(spec.name) or name.lower() not in _SEVERAL:
+        return None
+    if not field.lookup_object:
+        raise NameInvalid(
+            f"The lookup field {name!r} has no lookup_object, and it may lead to several.",
+            remedy="Name in the mapping the object it leads to.",
+        )
+    return checked_name(field.lookup_object)
+
+
 def columns(spec: ObjectSpec) -> dict[str, tuple[str, ...]]:
     """The path each mapped field is read by; a lookup is read as the external id of the record it leads to."""
     paths: dict[str, tuple[str, ...]] = {}
@@ -97,15 +118,25 @@ def columns(spec: ObjectSpec) -> dict[str, tuple[str, ...]]:
 def select(spec: ObjectSpec, *, more: Sequence[str] = (), where: str = "") -> str:
     """The question up to its condition, which begins with the field ``where``, or else with the key."""
     key = checked_name(spec.key_field)
-    paths = (*columns(spec).values(), CHANGED_AT, CHANGED_BY)
-    names = dict.fromkeys(["Id", key, *(".".join(path) for path in paths), *more])
+    own = [_selected(path, leads_to(spec, name)) for name, path in columns(spec).items()]
+    names = dict.fromkeys(["Id", key, *own, ".".join(CHANGED_AT), ".".join(CHANGED_BY), *more])
     # Every name went through checked_name, every value goes through quoted.
     return f"SELECT {', '.join(names)} FROM {checked_name(spec.name)} WHERE {where or key}"  # noqa: S608
 
 
+def _selected(path: tuple[str, ...], leads_to: str | None) -> str:
+    # https://developer.salesforce.com/docs/atlas.en-us.soql_sosl.meta/soql_sosl/sforce_api_calls_soql_select_typeof.htm
+    return ".".join(path) if leads_to is None else f"TYPEOF {path[0]} WHEN {leads_to} THEN {path[1]} END"
+
+
+def _more(spec: ObjectSpec) -> tuple[str, ...]:
+    """What ``queryAll`` has to say of rows beside their fields: it finds deleted ones too."""
+    return ("IsDeleted",) if is_activity(spec.name) else ()
+
+
 def by_keys(spec: ObjectSpec, keys: Iterable[str]) -> Iterator[str]:
     """Questions for the records of ``keys``, each for at most KEYS_MAX of them and short enough for an address."""
-    return any_of(select(spec), keys)
+    return any_of(select(spec, more=_more(spec)), keys)
 
 
 def by_ids(spec: ObjectSpec, ids: Iterable[str]) -> Iterator[str]:
@@ -134,7 +165,12 @@ def any_of(question: str, values: Iterable[str]) -> Iterator[str]:
 
 def every_key(spec: ObjectSpec) -> str:
     """The question for all records that have a key."""
-    return f"{select(spec)} != null ORDER BY Id"
+    return f"{select(spec, more=_more(spec))} != null ORDER BY Id"
+
+
+def is_deleted(row: Json) -> bool:
+    """Whether a row lies in the recycle bin, where it was asked."""
+    return _value(row, ("IsDeleted",)) is True
 
 
 def read_row(spec: ObjectSpec, paths: dict[str, tuple[str, ...]], row: Json) -> tuple[str, CurrentRecord]:
@@ -183,7 +219,7 @@ def read_whereabouts(spec: ObjectSpec, paths: dict[str, tuple[str, ...]], row: J
     merged_into = _value(row, (MERGED_INTO,))
     return Whereabouts(
         target_id=record.target_id,
-        deleted=_value(row, ("IsDeleted",)) is True,
+        deleted=is_deleted(row),
         merged_into=merged_into if isinstance(merged_into, str) and merged_into else None,
         key=key or None,
         record=record,

@@ -180,5 +180,6 @@ def default_ownership() -> dict[EntityKind, str]:
         EntityKind.SUBSCRIPTION: "Stripe runs every subscription: plan, price, state and dates are what it says.",
         EntityKind.INVOICE: "Stripe issues every invoice and says what of it is paid.",
         EntityKind.PAYMENT: "Stripe collects every payment and says what became of it.",
+        EntityKind.REFUND: "Stripe gives money back and says whether it has arrived.",
         EntityKind.PAYOUT: "Stripe makes every payout and says when it has reached the bank.",
     }
