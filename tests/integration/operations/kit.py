@@ -150,8 +150,14 @@ async def an_installation(
     prepare_org(salesforce)
     stripe_url, salesforce_url = await stripe.start(), await salesforce.start()
     home = folder / "home"
-    urls = {"stripe_url": stripe_url, "salesforce_url": salesforce_url}
-    write_charter(folder / "charter", **urls, phase=phase, rate_per_s=50, bills=bills)
+    write_charter(
+        folder / "charter",
+        stripe_url=stripe_url,
+        salesforce_url=salesforce_url,
+        phase=phase,
+        rate_per_s=50,
+        bills=bills,
+    )
     written = folder / "charter" / "accordant.yaml"
     written.write_text(edit(written.read_text(encoding="utf-8")), encoding="utf-8")
     if more:

@@ -1,4 +1,4 @@
-"""The workbench tells of an account's subscriptions what is on it now, however often it was asked before."""
+"""The workbench tells of what stands below an account what is on it now, however often it was asked before."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from accordant.canonical.entities import Subscription
+from accordant.canonical.entities import Entity, Invoice, Payment, Refund, Subscription
 from accordant.pipeline.workbench import Workbench
 from accordant.store import schema
 from tests.integration.pipeline.kit import Past, Rooms, a_past, in_order, rooms
@@ -17,15 +17,20 @@ from tests.integration.pipeline.kit import Past, Rooms, a_past, in_order, rooms
 PAST: Past = a_past(accounts=4, months=3, seed=3)
 
 
-def _laid_down(bench: Workbench, walk: Rooms, account_id: str) -> list[Subscription]:
-    """The account's subscriptions as the store and the bench have them, in the order of their names."""
+BELOW = (Subscription, Invoice, Payment, Refund)
+
+
+def _laid_down(bench: Workbench, walk: Rooms, account_id: str) -> list[Entity]:
+    """What stands below the account as the store and the bench have it, in the order of the names."""
     stored = {one.ref.id: bench.entity(one.ref.id) or one for one in walk.hub.state.entities_of([account_id])}
-    return [one.entity for _, one in sorted(stored.items()) if isinstance(one.entity, Subscription)]
+    return [one.entity for _, one in sorted(stored.items()) if isinstance(one.entity, BELOW)]
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(st.tuples(st.sampled_from(["load", "ask", "change"]), st.integers(0, 3)), max_size=12))
-def test_a_new_accounts_subscriptions_are_those_laid_down_last(tmp_path: Path, steps: list[tuple[str, int]]) -> None:
+def test_what_stands_below_a_new_account_is_what_was_laid_down_last(
+    tmp_path: Path, steps: list[tuple[str, int]]
+) -> None:
     store = f"sqlite:///{tmp_path / 'past.db'}"
     is_new = not (tmp_path / "past.db").exists()
     with rooms(store, tmp_path, at=PAST.ended_at, past=PAST) as walk:
@@ -46,4 +51,4 @@ def test_a_new_accounts_subscriptions_are_those_laid_down_last(tmp_path: Path, s
                         changed = msgspec.structs.replace(stored.entity, metadata={"step": str(index)})
                         bench.put_entity(msgspec.structs.replace(stored, entity=changed))
             for one in loaded:
-                assert list(bench.moved_subscriptions(one)) == _laid_down(bench, walk, one)
+                assert [below.entity for below in bench.moved_below(one)] == _laid_down(bench, walk, one)
