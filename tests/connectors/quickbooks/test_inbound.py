@@ -45,7 +45,7 @@ def test_a_signed_notice_is_taken_and_any_other_is_not(
 def test_both_spellings_say_the_same(heard: QuickBooksInbound, simulator: QuickBooksSimulator) -> None:
     former, cloud = [simulator.notice(KEY, *CHANGES, cloud=cloud)[0] for cloud in (False, True)]
     assert read_notice(former) == read_notice(cloud)
-    assert {(one.realm, one.entity) for one in read_notice(cloud)} == {(REALM, "invoice"), (REALM, "customer")}
+    assert {(one.company, one.kind) for one in read_notice(cloud)} == {(REALM, "invoice"), (REALM, "customer")}
     for body in (former, cloud):
         envelope = heard.read_envelope(body)
         assert (envelope.event_type, envelope.occurred_at, envelope.defect) == ("notice", NOW, None)

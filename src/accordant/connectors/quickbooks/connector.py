@@ -16,9 +16,10 @@ from accordant.connectors.quickbooks.inbound import QuickBooksInbound
 from accordant.connectors.quickbooks.outbound import QuickBooksOutbound
 from accordant.connectors.quickbooks.receivables import QuickBooksReader
 from accordant.connectors.sdk.addresses import AddressPolicy
-from accordant.connectors.sdk.http import HttpClient, Recorder, Timeouts
+from accordant.connectors.sdk.http import DEFAULT_TIMEOUTS, PUBLIC_ONLY, Recorder, Timeouts
 from accordant.connectors.sdk.manifest import load_manifest
-from accordant.connectors.sdk.oauth import OAuthHeader, TokenFile
+from accordant.connectors.sdk.oauth import TokenFile
+from accordant.connectors.sdk.oauth_clients import Access, Calling, oauth_clients
 from accordant.connectors.sdk.settings import Given, shipped_mappings
 from accordant.kernel.clock import Clock
 
@@ -29,11 +30,8 @@ LOGIN_URL = "https://oauth.platform.intuit.com"
 TOKEN_PATH = "/oauth2/v1/tokens/bearer"  # noqa: S105  an address, not a secret
 #: Of the 500 calls a minute of one company, so that people and other programs can go on.
 RATE_PER_S = 8
-LOGINS_PER_S = 1
 #: QuickBooks carries out at most ten calls of an app for a company at once.
 AT_ONCE_MAX = 10
-_TIMEOUTS = Timeouts()
-_PUBLIC_ONLY = AddressPolicy()
 _PACKAGE = files("accordant.connectors.quickbooks")
 _REQUIRED = {
     "client_id": "Give the client id of the app.",
@@ -51,8 +49,8 @@ def outbound(
     clock: Clock,
     *,
     rate_per_s: float = RATE_PER_S,
-    timeouts: Timeouts = _TIMEOUTS,
-    addresses: AddressPolicy = _PUBLIC_ONLY,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    addresses: AddressPolicy = PUBLIC_ONLY,
     recorder: Recorder | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> QuickBooksOutbound:
@@ -61,7 +59,10 @@ def outbound(
     ``recorder`` sees the calls to the API, never those to the login service. Raises ConfigurationError.
     """
     given = _given(settings)
-    api = _api(given, clock, rate_per_s, timeouts=timeouts, addresses=addresses, recorder=recorder, sleep=sleep)
+    calling = Calling(
+        clock=clock, rate_per_s=rate_per_s, timeouts=timeouts, addresses=addresses, recorder=recorder, sleep=sleep
+    )
+    api = _api(given, calling)
     protocols = {part.name: part.protocol for part in load_manifest(_PACKAGE).writes}
     return QuickBooksOutbound(api=api, protocols=protocols, company=given.text("company"))
 
@@ -72,10 +73,10 @@ def reader(
     *,
     system: str,
     rate_per_s: float = RATE_PER_S,
-    addresses: AddressPolicy = _PUBLIC_ONLY,
+    addresses: AddressPolicy = PUBLIC_ONLY,
 ) -> QuickBooksReader:
     """The reader of what customers owe; ``system`` is the connection's name. Raises ConfigurationError."""
-    api = _api(_given(settings), clock, rate_per_s, addresses=addresses)
+    api = _api(_given(settings), Calling(clock=clock, rate_per_s=rate_per_s, addresses=addresses))
     return QuickBooksReader(api, system=system, clock=clock)
 
 
@@ -104,44 +105,15 @@ def _given(settings: Mapping[str, str]) -> Given:
     return given
 
 
-def _api(
-    given: Given,
-    clock: Clock,
-    rate_per_s: float,
-    *,
-    timeouts: Timeouts = _TIMEOUTS,
-    addresses: AddressPolicy,
-    recorder: Recorder | None = None,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> Api:
-    login = HttpClient(
-        given.address("login_url", LOGIN_URL, addresses),
-        clock=clock,
-        rate_per_s=LOGINS_PER_S,
-        burst=3,
-        timeouts=timeouts,
-        addresses=addresses,
-        read_attempts_max=1,  # a rotated token may be lost with the answer: it is not asked for twice in a row
-        sleep=sleep,
-    )
-    session = OAuthHeader(
-        login=login,
+def _api(given: Given, calling: Calling) -> Api:
+    access = Access(
         title="QuickBooks",
+        login_url=given.address("login_url", LOGIN_URL, calling.addresses),
         path=TOKEN_PATH,
         client_id=given.text("client_id"),
         client_secret=given.text("client_secret"),
-        clock=clock,
         tokens=TokenFile(Path(given.text("token_file")), first=given.text("refresh_token")),
     )
-    http = HttpClient(
-        given.address("url", URL, addresses),
-        clock=clock,
-        rate_per_s=rate_per_s,
-        timeouts=timeouts,
-        authorize=session,
-        recorder=recorder,
-        addresses=addresses,
-        connections_max=AT_ONCE_MAX,
-        sleep=sleep,
-    )
+    url = given.address("url", URL, calling.addresses)
+    http, session = oauth_clients(access, calling, url=url, at_once_max=AT_ONCE_MAX)
     return Api(http=http, session=session, realm=given.text("realm_id"))

@@ -13,8 +13,9 @@ from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
 from accordant.connectors.quickbooks import errors
 from accordant.connectors.quickbooks.api import Api
 from accordant.connectors.quickbooks.errors import QuickBooksRefused
-from accordant.connectors.quickbooks.wire import Json, Row, changed_at, quoted
-from accordant.connectors.sdk.ledger_documents import ValueUnreadable
+from accordant.connectors.quickbooks.wire import changed_at, quoted
+from accordant.connectors.sdk.ledger_documents import canonical_texts
+from accordant.connectors.sdk.plain_json import Json, Row
 from accordant.ports.connector import RecordWrite
 
 CUSTOMER = "Customer"
@@ -36,16 +37,10 @@ class Customers:
 
     def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
         """Text is trimmed, a name without colons, a country two capitals. Raises ValueUnreadable."""
-        found: dict[str, WireValue] = {}
-        for name, value in fields.items():
-            if name not in FIELDS or name not in spec.fields:
-                raise ValueUnreadable(f"{CUSTOMER} takes no field {name!r} from us; it takes {', '.join(FIELDS)}.")
-            if value is not None and not isinstance(value, str):
-                raise ValueUnreadable(f"{CUSTOMER}.{name} is to be text, not {value!r}.")
-            text = "" if value is None else " ".join(_FORBIDDEN.sub(" ", value).split())
-            if name == "name":
-                text = text[:NAME_CHARS_MAX].strip()
-            found[name] = (text.upper() if name == "country" else text) or None
+        found = canonical_texts(CUSTOMER, fields, takes=FIELDS, mapped=spec.fields)
+        if isinstance(name := found.get("name"), str):
+            plain = " ".join(_FORBIDDEN.sub(" ", name).split())
+            found["name"] = plain[:NAME_CHARS_MAX].strip() or None
         return found
 
     async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:

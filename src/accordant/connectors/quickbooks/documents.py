@@ -5,15 +5,15 @@ Next: outbound.py, which is asked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 
-from accordant.canonical.intents import Applied, RefusalClass, Refused, WireValue, WriteOutcome
-from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
+from accordant.canonical.intents import Refused
+from accordant.canonical.targets import ObjectSpec
 from accordant.connectors.quickbooks import errors
 from accordant.connectors.quickbooks.api import Api
 from accordant.connectors.quickbooks.errors import QuickBooksRefused
 from accordant.connectors.quickbooks.lookups import Account, Lookups
-from accordant.connectors.quickbooks.reading import Held, Reading, held_of, place_of
+from accordant.connectors.quickbooks.reading import Held, Place, Reading, held_of, place_of
 from accordant.connectors.quickbooks.records import (
     Form,
     Shape,
@@ -26,92 +26,29 @@ from accordant.connectors.quickbooks.records import (
     shape_of,
     total_of,
 )
-from accordant.connectors.quickbooks.wire import Row, amount, day
-from accordant.connectors.sdk.ledger_documents import (
-    LATER,
-    Desired,
-    Unusable,
-    ValueUnreadable,
-    desired,
-    for_a_person,
-    unusable,
-)
-from accordant.ports.connector import AnswerLost, RecordWrite
+from accordant.connectors.quickbooks.wire import day
+from accordant.connectors.sdk.ledger_documents import Desired
+from accordant.connectors.sdk.ledger_keeper import KeptDocuments
+from accordant.connectors.sdk.plain_json import Row, amount
+from accordant.kernel.errors import RejectedError
+from accordant.ports.connector import AnswerLost
 
 
-class Documents:
+class Documents(KeptDocuments[Held, Place]):
     """The ledger documents of one connection."""
 
     def __init__(self, api: Api, lookups: Lookups, reading: Reading) -> None:
+        super().__init__(
+            title="QuickBooks", reading=reading, place_of=place_of, canonical=canonical, refusal=QuickBooksRefused
+        )
         self._api = api
         self._lookups = lookups
-        self._reading = reading
+        self._documents = reading
 
-    def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
-        """See ``ledger_outbound.Records``."""
-        return canonical(spec, fields)
-
-    async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
-        """See ``ledger_outbound.Records``."""
-        held = await self._reading.by_key(keys)
-        return {key: await self._reading.record(spec, one) for key, one in held.items()}
-
-    async def keys(self, spec: ObjectSpec) -> AsyncIterator[tuple[str, CurrentRecord]]:
-        """See ``ledger_outbound.Records``."""
-        async for held in self._reading.all(spec.name):
-            yield held.key, await self._reading.record(spec, held)
-
-    async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
-        """See ``ledger_outbound.Records``. What somebody voided counts as deleted; what was deleted is forgotten."""
-        places = [place for one in target_ids if (place := place_of(one)) is not None]
-        return {
-            str(place): Whereabouts(
-                target_id=str(place),
-                deleted=held.is_void,
-                merged_into=None,
-                key=held.key,
-                record=await self._reading.record(spec, held),
-            )
-            for place, held in (await self._reading.at(places)).items()
-        }
-
-    async def write(self, spec: ObjectSpec, record: RecordWrite) -> WriteOutcome:
-        """Make one document, or do what is missing of it. Raises as the calls do."""
-        try:
-            if record.target_id is not None:
-                return await self._complete(record)
-            document = desired(record.key, canonical(spec, record.fields))
-            held = await self._make(spec, document, record.idempotency_key)
-            return Applied(target_id=str(held.place), created=True, number=held.key)
-        except Unusable as error:
-            return error.refusal
-        except ValueUnreadable as error:
-            return Refused(cause=RefusalClass.DATA_QUALITY, code="VALUE_UNREADABLE", message=str(error))
-        except QuickBooksRefused as refusal:
-            return errors.refused(f"the document {record.key!r}", refusal.fault)
-
-    async def _complete(self, record: RecordWrite) -> WriteOutcome:
-        """What a crash left undone: to set it against what it pays or cancels."""
-        place = place_of(str(record.target_id))
-        held = None if place is None else (await self._reading.at([place])).get(place)
-        if held is None:
-            message = f"QuickBooks no longer has {record.target_id}; the document is looked for again."
-            return Refused(cause=RefusalClass.TRANSIENT, code=errors.GONE, message=message)
-        if held.is_void:
-            return for_a_person(
-                "CANCELLED_BY_HAND",
-                f"Somebody voided {record.key} in QuickBooks; the books still hold it. Reverse it in the books; what "
-                "was voided cannot be brought back.",
-            )
-        if changed := sorted(record.fields.keys() - LATER):
-            return for_a_person(
-                "DOCUMENT_POSTED",
-                f"{record.key} in QuickBooks differs in {', '.join(changed)}, and what is posted is not changed: undo "
-                "the change there (its audit log has it), or cancel the document in the books.",
-                *changed,
-            )
-        await self._link(held, record.idempotency_key)
-        return Applied(target_id=str(held.place), created=False, number=held.key)
+    def _refused(self, place: str, error: RejectedError) -> Refused:
+        if not isinstance(error, QuickBooksRefused):
+            raise error
+        return errors.refused(place, error.fault)
 
     async def _make(self, spec: ObjectSpec, document: Desired, key: str) -> Held:
         self._lookups.check_company(document.company)
@@ -128,18 +65,8 @@ class Documents:
         if made is None or made.key != document.key:
             raise AnswerLost(f"QuickBooks answered for another document than {document.key!r}.")
         if made.about is not None:
-            await self._link(made, key)
+            await self._link(made, key, about)
         return made
-
-    async def _about(self, document: Desired) -> Held | None:
-        """What this one cancels or pays; it has to be there first. Raises Unusable."""
-        key, field = document.reverses or document.settles, "reverses" if document.reverses else "settles"
-        if key is None:
-            return None
-        found = (await self._reading.by_key([key])).get(key)
-        if found is None:
-            raise unusable("DOCUMENT_UNKNOWN", f"QuickBooks has no document {key!r}: it has to be there first.", field)
-        return found
 
     async def _values(
         self,
@@ -160,9 +87,12 @@ class Documents:
             return payment_values(spec.name, document, shape, customer=customer, invoice=invoice, accounts=accounts)
         return sales_values(spec.name, document, shape, customer=customer, accounts=accounts)
 
-    async def _link(self, held: Held, key: str) -> None:
+    async def _settle(self, held: Held, key: str) -> None:
+        await self._link(held, key)
+
+    async def _link(self, held: Held, key: str, about: Held | None = None) -> None:
         """Set a credit against an invoice as far as both are open. What is done already is left alone."""
-        found = await self._reading.to_link(held)
+        found = await self._documents.to_link(held, about)
         if found is None:
             return
         invoice, share = found

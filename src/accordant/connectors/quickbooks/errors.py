@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from accordant.canonical.intents import RefusalClass, Refused
-from accordant.connectors.quickbooks.wire import Json, decode
+from accordant.connectors.sdk.plain_json import Json, decode
 from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import ALREADY_THERE
 

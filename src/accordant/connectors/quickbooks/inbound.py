@@ -5,18 +5,15 @@ Source: Intuit's documentation of its webhooks and of their change to CloudEvent
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
 
-from accordant.canonical.observations import Interpretation, Interpreted, Parked, Quarantined
 from accordant.connectors.quickbooks.customers import CUSTOMER
-from accordant.connectors.sdk.receivables import UNSTAMPED_AT, FetchedReceivables, named_by_content, unreadable
-from accordant.connectors.sdk.signatures import SignatureScheme, verify_signature
-from accordant.ports.connector import Envelope
+from accordant.connectors.sdk.notices import Change, NotifiedReceivables
+from accordant.connectors.sdk.receivables import named_by_content
+from accordant.connectors.sdk.signatures import SignatureScheme
 
-NOTICE = "notice"
 SCHEME = SignatureScheme(header="intuit-signature", encoding="base64")
 #: What a webhook may be subscribed to. What of it is ours is fetched, whatever the notice says of it.
 ENTITIES = frozenset((
@@ -25,14 +22,6 @@ ENTITIES = frozenset((
     "paymentmethod", "preferences", "purchase", "purchaseorder", "refundreceipt", "salesreceipt", "taxagency",
     "term", "timeactivity", "transfer", "vendor", "vendorcredit",
 ))  # fmt: skip
-
-
-class Change(msgspec.Struct, frozen=True):
-    """One change of a notice, whichever way it was spelled."""
-
-    realm: str
-    entity: str
-    at: datetime
 
 
 class _Entity(msgspec.Struct, frozen=True, rename="camel"):
@@ -89,47 +78,28 @@ def _entity_of(event_type: str) -> str:
     return rest.split(".")[0] if product == "qbo" else event_type
 
 
-class QuickBooksInbound(FetchedReceivables):
-    """Implements ``ports.connector.Inbound`` for notices and what is fetched. ``realm`` is the company's id."""
+class QuickBooksInbound(NotifiedReceivables):
+    """Implements ``ports.connector.Inbound``. ``realm`` is the company's id.
+
+    One webhook of an app serves all the companies that consented to it, so that notices of others come too.
+    """
 
     def __init__(self, *, realm: str) -> None:
-        super().__init__(title="QuickBooks", party_type=CUSTOMER)
-        self._realm = realm
-
-    def verify(self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes], now: datetime) -> None:
-        """See the port. One webhook of an app serves all its companies: whose notice it is, is looked at later."""
-        verify_signature(SCHEME, headers=headers, body=body, secrets=secrets, now=now)
-
-    def read_envelope(self, body: bytes) -> Envelope:
-        """See the port. A notice has no name of its own that is there in both spellings: it is named by its content."""
-        if not _is_notice(body):
-            return super().read_envelope(body)
-        try:
-            changes = read_notice(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return unreadable(body, f"The body is no notice of QuickBooks': {error}.")
-        return Envelope(
-            external_id=f"{NOTICE}/{named_by_content(body)}",
-            event_type=NOTICE,
-            lane=f"{NOTICE}/{self._realm}",
-            occurred_at=max((one.at for one in changes), default=UNSTAMPED_AT),
+        super().__init__(
+            title="QuickBooks", party_type=CUSTOMER, scheme=SCHEME, company=realm, kinds=ENTITIES, only_own=False
         )
 
-    def interpret(self, *, system: str, body: bytes) -> Interpretation:
-        """See the port. A notice holds no state: what customers owe is asked for by the sweep."""
-        if not _is_notice(body):
-            return super().interpret(system=system, body=body)
-        try:
-            changes = read_notice(body)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            return Quarantined(f"A notice of QuickBooks' cannot be read: {error}.")
-        if unknown := sorted({one.entity for one in changes} - ENTITIES):
-            return Parked(f"Changes of {unknown[0]!r} are not understood yet.")
-        return Interpreted(())
+    def is_notice(self, body: bytes) -> bool:
+        """See the base class."""
+        return b'"eventNotifications"' in body or b'"specversion"' in body
 
+    def changes(self, body: bytes) -> tuple[Change, ...]:
+        """See the base class."""
+        return read_notice(body)
 
-def _is_notice(body: bytes) -> bool:
-    return b'"eventNotifications"' in body or b'"specversion"' in body
+    def name(self, body: bytes) -> str:
+        """See the base class. There is no name of its own in both spellings."""
+        return named_by_content(body)
 
 
 def _aware(at: datetime) -> datetime:

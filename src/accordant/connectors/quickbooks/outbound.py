@@ -19,7 +19,8 @@ from accordant.connectors.sdk.ledger_documents import FIELDS
 from accordant.connectors.sdk.ledger_outbound import LedgerObject, LedgerOutbound
 from accordant.ports.connector import WriteProtocol
 
-BATCH_MAX = 10
+#: A document takes some four calls of up to a second each, and a whole batch has twenty seconds.
+BATCH_MAX = 5
 
 
 class QuickBooksOutbound(LedgerOutbound):

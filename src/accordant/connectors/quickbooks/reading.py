@@ -18,8 +18,9 @@ from accordant.canonical.targets import CurrentRecord, ObjectSpec
 from accordant.connectors.quickbooks.api import Api
 from accordant.connectors.quickbooks.lookups import Lookups
 from accordant.connectors.quickbooks.records import BILLS, NUMBER_FIELD, Form, link_number, number_of
-from accordant.connectors.quickbooks.wire import Row, amount, changed_at, day, listed
+from accordant.connectors.quickbooks.wire import changed_at, day, listed
 from accordant.connectors.sdk.ledger_documents import OUR_KEYS, read_tag, sides
+from accordant.connectors.sdk.plain_json import Row, amount
 
 _VOIDED = "Voided"
 
@@ -148,15 +149,16 @@ class Reading:
             changed_by=None,
         )
 
-    async def to_link(self, held: Held) -> tuple[Held, Decimal] | None:
+    async def to_link(self, held: Held, about: Held | None = None) -> tuple[Held, Decimal] | None:
         """The invoice that a credit is still to be set against, and how much of it can be.
 
         QuickBooks does not say what is left of a journal, so that what sets one against an invoice is looked for.
+        ``about`` is what the document is about, where it was just looked at.
         """
         credit = await self._credit(held)
         if held.about is None or held.is_void or credit <= 0:
             return None
-        other = (await self.by_key([held.about])).get(held.about)
+        other = about or (await self.by_key([held.about])).get(held.about)
         if other is None or other.place.form is not Form.INVOICE:
             return None
         share = min(credit, amount(other.row.get("Balance")))

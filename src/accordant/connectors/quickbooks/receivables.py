@@ -12,8 +12,9 @@ from decimal import Decimal
 from accordant.canonical.refs import ExternalRef
 from accordant.connectors.quickbooks.api import Api
 from accordant.connectors.quickbooks.customers import CUSTOMER
-from accordant.connectors.quickbooks.wire import Row, amount, changed_at, day, quoted
+from accordant.connectors.quickbooks.wire import changed_at, day, quoted
 from accordant.connectors.sdk.ledger_documents import plain
+from accordant.connectors.sdk.plain_json import Row, amount
 from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, UNSTAMPED_AT, Told, spell
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError

@@ -16,7 +16,6 @@ from accordant.canonical.documents import DocumentLine
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import ObjectSpec
 from accordant.connectors.quickbooks.lookups import Account
-from accordant.connectors.quickbooks.wire import Json, Row
 from accordant.connectors.sdk import ledger_documents
 from accordant.connectors.sdk.ledger_documents import (
     FIELDS,
@@ -28,6 +27,7 @@ from accordant.connectors.sdk.ledger_documents import (
     tag,
     unusable,
 )
+from accordant.connectors.sdk.plain_json import Json, Row
 
 BILLS, ENTRIES = "Invoice", "JournalEntry"
 #: Where each object of a mapping keeps our key.

@@ -19,8 +19,8 @@ import msgspec
 
 from accordant.connectors.quickbooks.simulator_books import TRANSACTIONS, Books, Refused, aware
 from accordant.connectors.quickbooks.simulator_query import answered
-from accordant.connectors.quickbooks.wire import Row, decode
 from accordant.connectors.sdk.faults import Fault
+from accordant.connectors.sdk.plain_json import Row, decode
 from accordant.connectors.sdk.stand_in import Answer, Call, StandIn
 from accordant.connectors.sdk.stand_in_tokens import TokenDesk
 
@@ -121,7 +121,7 @@ class QuickBooksSimulator(StandIn):
         if len(self._taken) >= self.per_minute:
             return self._fault(429, "THROTTLE", "3001", "ThrottleExceeded")
         self._taken.append(now)
-        request = call.query.get("requestid")
+        request = call.query.get("requestid") if found[1] != "query" else None
         if call.method == "POST" and request in self._answered:
             return self._answered[request]
         answer = self._carried(call, found[1], found[2])
@@ -131,12 +131,13 @@ class QuickBooksSimulator(StandIn):
 
     def _carried(self, call: Call, name: str, one: str | None) -> Answer:
         try:
-            if call.method == "POST":
+            if call.method == "POST" and name != "query":
                 entity = _ENTITIES[name]
                 return Answer(200, {entity: self.books.put(entity, decode(call.body)), "time": self.now().isoformat()})
             self.books.sum_up()
             if name == "query":
-                entity, rows = answered(call.query["query"], self.books.tables)
+                asked = call.query.get("query") or call.body.decode()  # the vendor takes it either way
+                entity, rows = answered(asked, self.books.tables)
                 return Answer(200, {"QueryResponse": {entity: rows, "maxResults": len(rows)} if rows else {}})
             if name == "cdc":
                 return self._changed(call)

@@ -10,7 +10,8 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
-from accordant.connectors.quickbooks.wire import Row, day
+from accordant.connectors.quickbooks.wire import day
+from accordant.connectors.sdk.plain_json import Row
 
 PLACES = Decimal("0.01")
 OWED = "Accounts Receivable"
@@ -151,7 +152,7 @@ class Books:
         held = self.tables[entity].get(given["Id"])
         if held is None:
             raise Refused("610", "Object Not Found", "Something you're trying to use has been made inactive.")
-        if given.get("SyncToken") != held["SyncToken"]:
+        if str(given.get("SyncToken")) != held["SyncToken"]:
             raise Refused("5010", "Stale Object Error", "You and another user were working on this at the same time.")
         return held
 

@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from accordant.connectors.quickbooks.simulator_books import Refused
-from accordant.connectors.quickbooks.wire import Row
+from accordant.connectors.sdk.plain_json import Row
 
 _QUERY = re.compile(
     r"select \* from (?P<entity>\w+)(?: where (?P<where>.+?))?"

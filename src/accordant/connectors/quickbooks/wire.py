@@ -6,29 +6,8 @@ Next: api.py, which sends them.
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import Any, TypeAlias
 
-import msgspec
-
-Json: TypeAlias = Any
-Row: TypeAlias = dict[str, Any]
-
-_ENCODER = msgspec.json.Encoder(decimal_format="number", order="sorted")
-_DECODER: msgspec.json.Decoder[Json] = msgspec.json.Decoder(float_hook=Decimal)
-
-
-def encode(value: Json) -> bytes:
-    """JSON bytes; the same value is the same bytes."""
-    return _ENCODER.encode(value)
-
-
-def decode(body: bytes) -> Json:
-    """The value of an answer. Raises msgspec.DecodeError, and nothing else."""
-    try:
-        return _DECODER.decode(body)
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise msgspec.DecodeError(f"{len(body)} bytes that are no JSON") from error
+from accordant.connectors.sdk.plain_json import Row
 
 
 def moment(text: str | None) -> datetime | None:
@@ -51,11 +30,6 @@ def day(text: str | None) -> date | None:
         return date.fromisoformat((text or "")[:10])
     except ValueError:
         return None
-
-
-def amount(value: Json) -> Decimal:
-    """An amount; nothing is zero."""
-    return Decimal(value or 0)
 
 
 def quoted(text: str) -> str:

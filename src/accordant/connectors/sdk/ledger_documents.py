@@ -110,6 +110,21 @@ def canonical(
     return found
 
 
+def canonical_texts(
+    object_name: str, fields: Mapping[str, WireValue], *, takes: Collection[str], mapped: Collection[str]
+) -> dict[str, WireValue]:
+    """A customer's fields as they come back: text is trimmed, a country two capitals. Raises ValueUnreadable."""
+    found: dict[str, WireValue] = {}
+    for name, value in fields.items():
+        if name not in takes or name not in mapped:
+            raise ValueUnreadable(f"{object_name} takes no field {name!r} from us; it takes {', '.join(takes)}.")
+        if value is not None and not isinstance(value, str):
+            raise ValueUnreadable(f"{object_name}.{name} is to be text, not {value!r}.")
+        text = "" if value is None else " ".join(value.split())
+        found[name] = (text.upper() if name == "country" else text) or None
+    return found
+
+
 def desired(key: str, known: Mapping[str, WireValue]) -> Desired:
     """A document to be made of its canonical fields. Raises Unusable where something is missing, ValueUnreadable."""
     for name in NEEDED:

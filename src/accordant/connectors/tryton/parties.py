@@ -10,7 +10,7 @@ from datetime import datetime
 
 from accordant.canonical.intents import Applied, RefusalClass, Refused, WireValue, WriteOutcome
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
-from accordant.connectors.sdk.ledger_documents import Unusable, ValueUnreadable
+from accordant.connectors.sdk.ledger_documents import Unusable, canonical_texts
 from accordant.connectors.tryton import errors
 from accordant.connectors.tryton.lookups import Lookups
 from accordant.connectors.tryton.rpc import PAGE, Rpc, TrytonRefused
@@ -47,15 +47,7 @@ class Parties:
 
     def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
         """Text is trimmed, a country is two capitals. Raises ValueUnreadable."""
-        found: dict[str, WireValue] = {}
-        for name, value in fields.items():
-            if name not in FIELDS or name not in spec.fields:
-                raise ValueUnreadable(f"{PARTY} takes no field {name!r} from us; it takes {', '.join(FIELDS)}.")
-            if value is not None and not isinstance(value, str):
-                raise ValueUnreadable(f"{PARTY}.{name} is to be text, not {value!r}.")
-            text = "" if value is None else " ".join(value.split())
-            found[name] = (text.upper() if name == "country" else text) or None
-        return found
+        return canonical_texts(PARTY, fields, takes=FIELDS, mapped=spec.fields)
 
     async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
         """What is held under these codes, archived parties too."""

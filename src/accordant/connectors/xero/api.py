@@ -13,8 +13,8 @@ import msgspec
 
 from accordant.connectors.sdk.http import HttpAnswer, HttpClient
 from accordant.connectors.sdk.oauth import OAuthHeader
+from accordant.connectors.sdk.plain_json import Json, Row, decode, encode
 from accordant.connectors.xero.errors import XeroRefused, read_fault
-from accordant.connectors.xero.wire import Json, Row, decode, encode
 from accordant.ports.connector import AnswerLost, AuthorizationExpired, TargetUnavailable
 
 BASE = "/api.xro/2.0"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from accordant.canonical.charter import CustomerModel, MappingPart, SeveralCustomers
 from accordant.connectors.sdk.addresses import AddressPolicy
-from accordant.connectors.sdk.http import HttpClient, Recorder, Timeouts
+from accordant.connectors.sdk.http import DEFAULT_TIMEOUTS, PUBLIC_ONLY, Recorder, Timeouts
 from accordant.connectors.sdk.manifest import load_manifest
-from accordant.connectors.sdk.oauth import OAuthHeader, TokenFile
+from accordant.connectors.sdk.oauth import TokenFile
+from accordant.connectors.sdk.oauth_clients import Access, Calling, oauth_clients
 from accordant.connectors.sdk.settings import Given, shipped_mappings
 from accordant.connectors.xero.api import Api
 from accordant.connectors.xero.inbound import XeroInbound
@@ -29,11 +30,8 @@ LOGIN_URL = "https://identity.xero.com"
 TOKEN_PATH = "/connect/token"  # noqa: S105  an address, not a secret
 SCOPES = "accounting.transactions accounting.contacts accounting.settings.read"
 RATE_PER_S = 1
-LOGINS_PER_S = 1
 #: Xero carries out at most five calls of an app for an organisation at once.
 AT_ONCE_MAX = 5
-_TIMEOUTS = Timeouts()
-_PUBLIC_ONLY = AddressPolicy()
 _PACKAGE = files("accordant.connectors.xero")
 _REQUIRED = {
     "client_id": "Give the client id of the app, or of the custom connection.",
@@ -49,8 +47,8 @@ def outbound(
     clock: Clock,
     *,
     rate_per_s: float = RATE_PER_S,
-    timeouts: Timeouts = _TIMEOUTS,
-    addresses: AddressPolicy = _PUBLIC_ONLY,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    addresses: AddressPolicy = PUBLIC_ONLY,
     recorder: Recorder | None = None,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> XeroOutbound:
@@ -59,7 +57,10 @@ def outbound(
     ``recorder`` sees the calls to the API, never those to the login service. Raises ConfigurationError.
     """
     given = _given(settings)
-    api = _api(given, clock, rate_per_s, timeouts=timeouts, addresses=addresses, recorder=recorder, sleep=sleep)
+    calling = Calling(
+        clock=clock, rate_per_s=rate_per_s, timeouts=timeouts, addresses=addresses, recorder=recorder, sleep=sleep
+    )
+    api = _api(given, calling)
     protocols = {part.name: part.protocol for part in load_manifest(_PACKAGE).writes}
     company, tracking = given.text("company"), given.text("tracking_product")
     return XeroOutbound(api=api, protocols=protocols, company=company, tracking=tracking)
@@ -71,10 +72,14 @@ def reader(
     *,
     system: str,
     rate_per_s: float = RATE_PER_S,
-    addresses: AddressPolicy = _PUBLIC_ONLY,
+    addresses: AddressPolicy = PUBLIC_ONLY,
 ) -> XeroReader:
     """The reader of what customers owe; ``system`` is the connection's name. Raises ConfigurationError."""
-    return XeroReader(_api(_given(settings), clock, rate_per_s, addresses=addresses), system=system, clock=clock)
+    return XeroReader(
+        _api(_given(settings), Calling(clock=clock, rate_per_s=rate_per_s, addresses=addresses)),
+        system=system,
+        clock=clock,
+    )
 
 
 def inbound(settings: Mapping[str, str]) -> XeroInbound:
@@ -106,47 +111,17 @@ def _given(settings: Mapping[str, str]) -> Given:
     return given
 
 
-def _api(
-    given: Given,
-    clock: Clock,
-    rate_per_s: float,
-    *,
-    timeouts: Timeouts = _TIMEOUTS,
-    addresses: AddressPolicy,
-    recorder: Recorder | None = None,
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-) -> Api:
-    login = HttpClient(
-        given.address("login_url", LOGIN_URL, addresses),
-        clock=clock,
-        rate_per_s=LOGINS_PER_S,
-        burst=3,
-        timeouts=timeouts,
-        addresses=addresses,
-        read_attempts_max=1,  # a rotated token may be lost with the answer: it is not asked for twice in a row
-        sleep=sleep,
-    )
+def _api(given: Given, calling: Calling) -> Api:
     token_file = given.text("token_file")
-    session = OAuthHeader(
-        login=login,
+    access = Access(
         title="Xero",
+        login_url=given.address("login_url", LOGIN_URL, calling.addresses),
         path=TOKEN_PATH,
         client_id=given.text("client_id"),
         client_secret=given.text("client_secret"),
-        clock=clock,
         scopes=SCOPES,
         tokens=TokenFile(Path(token_file), first=given.text("refresh_token")) if token_file else None,
     )
-    http = HttpClient(
-        given.address("url", URL, addresses),
-        clock=clock,
-        rate_per_s=rate_per_s,
-        timeouts=timeouts,
-        headers={"xero-tenant-id": given.text("tenant_id")},
-        authorize=session,
-        recorder=recorder,
-        addresses=addresses,
-        connections_max=AT_ONCE_MAX,
-        sleep=sleep,
-    )
+    url, tenant = given.address("url", URL, calling.addresses), {"xero-tenant-id": given.text("tenant_id")}
+    http, session = oauth_clients(access, calling, url=url, at_once_max=AT_ONCE_MAX, headers=tenant)
     return Api(http=http, session=session)

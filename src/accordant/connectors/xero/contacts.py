@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from accordant.canonical.intents import Applied, RefusalClass, Refused, WireValue, WriteOutcome
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
-from accordant.connectors.sdk.ledger_documents import ValueUnreadable
+from accordant.connectors.sdk.ledger_documents import canonical_texts
+from accordant.connectors.sdk.plain_json import Json, Row
 from accordant.connectors.xero import errors
 from accordant.connectors.xero.api import Api
 from accordant.connectors.xero.errors import NAME_TAKEN, XeroRefused
-from accordant.connectors.xero.wire import Json, Row, moment, quoted
+from accordant.connectors.xero.wire import moment, quoted
 from accordant.ports.connector import RecordWrite
 
 CONTACTS = "Contacts"
@@ -31,15 +32,7 @@ class Contacts:
 
     def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
         """Text is trimmed, a country is two capitals. Raises ValueUnreadable."""
-        found: dict[str, WireValue] = {}
-        for name, value in fields.items():
-            if name not in FIELDS or name not in spec.fields:
-                raise ValueUnreadable(f"{CONTACTS} takes no field {name!r} from us; it takes {', '.join(FIELDS)}.")
-            if value is not None and not isinstance(value, str):
-                raise ValueUnreadable(f"{CONTACTS}.{name} is to be text, not {value!r}.")
-            text = "" if value is None else " ".join(value.split())
-            found[name] = (text.upper() if name == "country" else text) or None
-        return found
+        return canonical_texts(CONTACTS, fields, takes=FIELDS, mapped=spec.fields)
 
     async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
         """What is held under these numbers, archived contacts too."""

@@ -5,24 +5,16 @@ Next: outbound.py, which is asked.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-
-from accordant.canonical.intents import Applied, RefusalClass, Refused, WireValue, WriteOutcome
-from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
-from accordant.connectors.sdk.ledger_documents import (
-    LATER,
-    Desired,
-    Unusable,
-    ValueUnreadable,
-    desired,
-    for_a_person,
-    unusable,
-)
+from accordant.canonical.intents import Refused
+from accordant.canonical.targets import ObjectSpec
+from accordant.connectors.sdk.ledger_documents import Desired
+from accordant.connectors.sdk.ledger_keeper import KeptDocuments
+from accordant.connectors.sdk.plain_json import Row
 from accordant.connectors.xero import errors
 from accordant.connectors.xero.api import Api
 from accordant.connectors.xero.errors import XeroRefused
 from accordant.connectors.xero.lookups import Lookups, Organisation
-from accordant.connectors.xero.reading import Held, Reading, held_of, place_of
+from accordant.connectors.xero.reading import Held, Place, Reading, held_of, place_of
 from accordant.connectors.xero.records import (
     Form,
     Shape,
@@ -34,87 +26,24 @@ from accordant.connectors.xero.records import (
     shape_of,
     total_of,
 )
-from accordant.connectors.xero.wire import Row, day
-from accordant.ports.connector import AnswerLost, RecordWrite
+from accordant.connectors.xero.wire import day
+from accordant.kernel.errors import RejectedError
+from accordant.ports.connector import AnswerLost
 
 
-class Documents:
+class Documents(KeptDocuments[Held, Place]):
     """The ledger documents of one connection."""
 
     def __init__(self, api: Api, lookups: Lookups, reading: Reading) -> None:
+        super().__init__(title="Xero", reading=reading, place_of=place_of, canonical=canonical, refusal=XeroRefused)
         self._api = api
         self._lookups = lookups
-        self._reading = reading
+        self._documents = reading
 
-    def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
-        """See ``ledger_outbound.Records``."""
-        return canonical(spec, fields)
-
-    async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
-        """See ``ledger_outbound.Records``."""
-        held = await self._reading.by_key(keys)
-        return {key: await self._reading.record(spec, one) for key, one in held.items()}
-
-    async def keys(self, spec: ObjectSpec) -> AsyncIterator[tuple[str, CurrentRecord]]:
-        """See ``ledger_outbound.Records``."""
-        async for held in self._reading.all(spec.name):
-            yield held.key, await self._reading.record(spec, held)
-
-    async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
-        """See ``ledger_outbound.Records``. What somebody voided or deleted counts as deleted."""
-        places = [place for one in target_ids if (place := place_of(one)) is not None]
-        return {
-            str(place): Whereabouts(
-                target_id=str(place),
-                deleted=held.is_void,
-                merged_into=None,
-                key=held.key,
-                record=await self._reading.record(spec, held),
-            )
-            for place, held in (await self._reading.at(places)).items()
-        }
-
-    async def write(self, spec: ObjectSpec, record: RecordWrite) -> WriteOutcome:
-        """Make one document, or do what is missing of it. Raises as the calls do."""
-        try:
-            if record.target_id is not None:
-                return await self._complete(record)
-            document = desired(record.key, canonical(spec, record.fields))
-            held = await self._make(spec, document, record.idempotency_key)
-            return Applied(target_id=str(held.place), created=True, number=held.key)
-        except Unusable as error:
-            return error.refusal
-        except ValueUnreadable as error:
-            return Refused(cause=RefusalClass.DATA_QUALITY, code="VALUE_UNREADABLE", message=str(error))
-        except XeroRefused as refusal:
-            return errors.refused(f"the document {record.key!r}", refusal.fault)
-
-    async def _complete(self, record: RecordWrite) -> WriteOutcome:
-        """What a crash left undone: to set it against what it pays or cancels."""
-        place = place_of(str(record.target_id))
-        held = None if place is None else (await self._reading.at([place])).get(place)
-        if held is None:
-            message = f"Xero no longer has {record.target_id}; the document is looked for again."
-            return Refused(cause=RefusalClass.TRANSIENT, code="GONE", message=message)
-        if held.is_void:
-            return for_a_person(
-                "CANCELLED_BY_HAND",
-                f"Somebody took {held.key} back in Xero; the books still hold it. Reverse it in the books; what Xero "
-                "voided cannot be brought back.",
-            )
-        if changed := sorted(record.fields.keys() - LATER):
-            return for_a_person(
-                "DOCUMENT_POSTED",
-                f"{held.key} in Xero differs in {', '.join(changed)}, and what is posted is not changed: undo the "
-                "change in Xero, or cancel the document in the books.",
-                *changed,
-            )
-        if record.fields.get("state") is not None:
-            return for_a_person(
-                "NOT_POSTED", f"{held.key} is a draft in Xero, which somebody made of it: approve it there.", "state"
-            )
-        await self._allocate(held, record.idempotency_key)
-        return Applied(target_id=str(held.place), created=False, number=held.key)
+    def _refused(self, place: str, error: RejectedError) -> Refused:
+        if not isinstance(error, XeroRefused):
+            raise error
+        return errors.refused(place, error.fault)
 
     async def _make(self, spec: ObjectSpec, document: Desired, key: str) -> Held:
         books = await self._lookups.books(document.company, document.day)
@@ -132,18 +61,8 @@ class Documents:
         if made is None or made.key != document.key:
             raise AnswerLost(f"Xero answered for another document than {document.key!r}.")
         if made.about is not None:
-            await self._allocate(made, key)
+            await self._allocate(made, key, about)
         return made
-
-    async def _about(self, document: Desired) -> Held | None:
-        """What this one cancels or pays; it has to be there first. Raises Unusable."""
-        key, field = document.reverses or document.settles, "reverses" if document.reverses else "settles"
-        if key is None:
-            return None
-        found = (await self._reading.by_key([key])).get(key)
-        if found is None:
-            raise unusable("DOCUMENT_UNKNOWN", f"Xero has no document {key!r}: it has to be there first.", field)
-        return found
 
     async def _values(
         self, spec: ObjectSpec, document: Desired, shape: Shape, about: Held | None, books: Organisation
@@ -162,9 +81,12 @@ class Documents:
             tracking=self._lookups.tracking,
         )
 
-    async def _allocate(self, held: Held, key: str) -> None:
+    async def _settle(self, held: Held, key: str) -> None:
+        await self._allocate(held, key)
+
+    async def _allocate(self, held: Held, key: str, about: Held | None = None) -> None:
         """Set a credit note against an invoice as far as both are open. What is done already is left alone."""
-        found = await self._reading.to_allocate(held)
+        found = await self._documents.to_allocate(held, about)
         if found is None:
             return
         credit, invoice, share = found

@@ -10,7 +10,7 @@ import re
 import msgspec
 
 from accordant.canonical.intents import KEY_REUSED, RefusalClass, Refused
-from accordant.connectors.xero.wire import Json, decode
+from accordant.connectors.sdk.plain_json import Json, decode
 from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import ALREADY_THERE
 

@@ -12,9 +12,10 @@ import msgspec
 
 from accordant.canonical.intents import RefusalClass, Refused
 from accordant.connectors.sdk.ledger_documents import Unusable, unusable
+from accordant.connectors.sdk.plain_json import Row
 from accordant.connectors.xero.api import Api
 from accordant.connectors.xero.errors import PERIOD_CLOSED
-from accordant.connectors.xero.wire import Row, day, quoted
+from accordant.connectors.xero.wire import day, quoted
 
 DEBTORS = "DEBTORS"
 

@@ -19,8 +19,8 @@ from accordant.connectors.xero.reading import Reading
 from accordant.connectors.xero.records import BILLS, ENTRIES, KEY_FIELD, OF_BILLS
 from accordant.ports.connector import WriteProtocol
 
-#: A document takes up to six calls of the sixty a minute.
-BATCH_MAX = 5
+#: A document takes some four calls at one a second, and a whole batch has twenty seconds.
+BATCH_MAX = 3
 
 
 class XeroOutbound(LedgerOutbound):

@@ -16,10 +16,11 @@ from accordant.canonical.documents import DocumentLine, spell_lines
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import CurrentRecord, ObjectSpec
 from accordant.connectors.sdk.ledger_documents import OUR_KEYS, read_tag, sides, untagged
+from accordant.connectors.sdk.plain_json import Row, amount
 from accordant.connectors.xero.api import PAGE, Api
 from accordant.connectors.xero.lookups import Lookups
 from accordant.connectors.xero.records import BILLS, ID_FIELD, NUMBER_FIELD, Form
-from accordant.connectors.xero.wire import Row, amount, day, moment, quoted
+from accordant.connectors.xero.wire import day, moment, quoted
 
 _VOID = frozenset({"VOIDED", "DELETED"})
 _DRAFT = frozenset({"DRAFT", "SUBMITTED"})
@@ -151,11 +152,14 @@ class Reading:
             changed_by=None,
         )
 
-    async def to_allocate(self, held: Held) -> tuple[Held, Held, Decimal] | None:
-        """A credit note, the invoice it is to be set against, and how much of it still can be."""
+    async def to_allocate(self, held: Held, about: Held | None = None) -> tuple[Held, Held, Decimal] | None:
+        """A credit note, the invoice it is to be set against, and how much of it still can be.
+
+        ``about`` is what the document is about, where it was just looked at.
+        """
         if held.about is None or held.place.form not in {Form.CREDIT_NOTE, Form.INVOICE} or not held.open_amount:
             return None
-        other = (await self.by_key([held.about])).get(held.about)
+        other = about or (await self.by_key([held.about])).get(held.about)
         if other is None or {held.place.form, other.place.form} != {Form.CREDIT_NOTE, Form.INVOICE}:
             return None
         share = min(held.open_amount, other.open_amount)

@@ -11,9 +11,10 @@ from decimal import Decimal
 
 from accordant.canonical.refs import ExternalRef
 from accordant.connectors.sdk.ledger_documents import plain
+from accordant.connectors.sdk.plain_json import Row, amount
 from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, UNSTAMPED_AT, Told, spell
 from accordant.connectors.xero.api import Api
-from accordant.connectors.xero.wire import Row, amount, day, moment, quoted
+from accordant.connectors.xero.wire import day, moment, quoted
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import Page

@@ -17,8 +17,8 @@ from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import ObjectSpec
 from accordant.connectors.sdk import ledger_documents
 from accordant.connectors.sdk.ledger_documents import FIELDS, OF_A_LINE, Desired, amount_of, facts_of, tag, unusable
+from accordant.connectors.sdk.plain_json import Row
 from accordant.connectors.xero.lookups import Account
-from accordant.connectors.xero.wire import Row
 
 BILLS, ENTRIES = "Invoices", "ManualJournals"
 #: Where each object of a mapping keeps our key.

@@ -17,11 +17,11 @@ from typing import Any
 import msgspec
 
 from accordant.connectors.sdk.faults import Fault
+from accordant.connectors.sdk.plain_json import Row, decode
 from accordant.connectors.sdk.stand_in import Answer, Call, StandIn
 from accordant.connectors.sdk.stand_in_tokens import TokenDesk
 from accordant.connectors.xero.simulator_books import Books, Refused, spelled_day
 from accordant.connectors.xero.simulator_filter import FilterInvalid, compiled
-from accordant.connectors.xero.wire import Row, decode
 
 TENANT = "aef86862-2015-4b6b-88bc-d89032cecc50"
 CLIENT = ("EXAMPLE-CLIENT", "EXAMPLE-SECRET")

@@ -11,7 +11,8 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any
 
-from accordant.connectors.xero.wire import Row, day
+from accordant.connectors.sdk.plain_json import Row
+from accordant.connectors.xero.wire import day
 
 PLACES = Decimal("0.01")
 DEBTORS = "DEBTORS"

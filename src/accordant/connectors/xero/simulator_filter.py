@@ -10,7 +10,8 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from accordant.connectors.xero.wire import Row, day
+from accordant.connectors.sdk.plain_json import Row
+from accordant.connectors.xero.wire import day
 
 Test = Callable[[Row], bool]
 _TOKEN = re.compile(

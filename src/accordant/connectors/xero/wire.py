@@ -7,31 +7,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
-from typing import Any, TypeAlias
-
-import msgspec
-
-Json: TypeAlias = Any
-Row: TypeAlias = dict[str, Any]
 
 _DOT_NET = re.compile(r"/Date\((-?\d{1,15})(?:[+-]\d{4})?\)/")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ENCODER = msgspec.json.Encoder(decimal_format="number")
-_DECODER: msgspec.json.Decoder[Json] = msgspec.json.Decoder(float_hook=Decimal)
-
-
-def encode(value: Json) -> bytes:
-    """JSON bytes; days as text, amounts as numbers with the places they have."""
-    return _ENCODER.encode(value)
-
-
-def decode(body: bytes) -> Json:
-    """The value of an answer. Raises msgspec.DecodeError, and nothing else."""
-    try:
-        return _DECODER.decode(body)
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise msgspec.DecodeError(f"{len(body)} bytes that are no JSON") from error
 
 
 def moment(text: str | None) -> datetime | None:
@@ -49,11 +27,6 @@ def day(text: str | None) -> date | None:
         return date.fromisoformat((text or "")[:10])
     except ValueError:
         return None
-
-
-def amount(value: Json) -> Decimal:
-    """An amount; nothing is zero."""
-    return Decimal(value or 0)
 
 
 def quoted(text: str) -> str:

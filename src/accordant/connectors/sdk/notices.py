@@ -1,0 +1,100 @@
+"""Signed notices that hold no state: proven, kept, and understood as nothing but a reason to look.
+Guarantees that a notice of another company, or of a kind nobody knows, is shown and not passed over.
+Next: a connector's ``inbound.py``, which says how its vendor spells one.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+
+from accordant.canonical.observations import Interpretation, Interpreted, Parked, Quarantined
+from accordant.connectors.sdk.receivables import UNSTAMPED_AT, FetchedReceivables, unreadable
+from accordant.connectors.sdk.signatures import SignatureScheme, verify_signature
+from accordant.ports.connector import Envelope
+
+NOTICE = "notice"
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One change of a notice: of which company, of what kind of record, and when (UTC)."""
+
+    company: str
+    kind: str
+    at: datetime
+
+
+class NotifiedReceivables(FetchedReceivables):
+    """Implements ``ports.connector.Inbound`` for notices and for what a reader fetched.
+
+    ``company`` is the vendor's id of the one this connection is of; with ``only_own`` the vendor keeps each one's
+    notices apart, so that one of another company is a mistake. ``kinds`` are those that may come.
+    """
+
+    def __init__(
+        self,
+        *,
+        title: str,
+        party_type: str,
+        scheme: SignatureScheme,
+        company: str,
+        kinds: Collection[str],
+        only_own: bool,
+    ) -> None:
+        super().__init__(title=title, party_type=party_type)
+        self._scheme = scheme
+        self._company = company
+        self._kinds = frozenset(kinds)
+        self._only_own = only_own
+
+    @abstractmethod
+    def is_notice(self, body: bytes) -> bool:
+        """Whether a body is a notice, and nothing that was fetched."""
+
+    @abstractmethod
+    def changes(self, body: bytes) -> tuple[Change, ...]:
+        """The changes of a notice. Raises msgspec.DecodeError or UnicodeDecodeError."""
+
+    @abstractmethod
+    def name(self, body: bytes) -> str:
+        """The name of a notice that can be read: the same for the same delivery."""
+
+    def verify(self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[bytes], now: datetime) -> None:
+        """See the port."""
+        verify_signature(self._scheme, headers=headers, body=body, secrets=secrets, now=now)
+
+    def read_envelope(self, body: bytes) -> Envelope:
+        """See the port."""
+        if not self.is_notice(body):
+            return super().read_envelope(body)
+        try:
+            changes = self.changes(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return unreadable(body, f"The body is no notice of {self._title}: {error}.")
+        return Envelope(
+            external_id=f"{NOTICE}/{self.name(body)}",
+            event_type=NOTICE,
+            lane=f"{NOTICE}/{self._company}",
+            occurred_at=max((one.at for one in changes), default=UNSTAMPED_AT),
+        )
+
+    def interpret(self, *, system: str, body: bytes) -> Interpretation:
+        """See the port. A notice holds no state: what customers owe is asked for by the sweep."""
+        if not self.is_notice(body):
+            return super().interpret(system=system, body=body)
+        try:
+            changes = self.changes(body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return Quarantined(f"A notice of {self._title} cannot be read: {error}.")
+        foreign = sorted({one.company for one in changes} - {self._company})
+        if foreign and self._only_own:
+            return Quarantined(
+                f"The notice is of the company {foreign[0]}, and this connection is of {self._company}: give each "
+                "company a webhook and a system of its own."
+            )
+        if unknown := sorted({one.kind for one in changes} - self._kinds):
+            return Parked(f"Changes of {unknown[0]!r} are not understood yet.")
+        return Interpreted(())
