@@ -41,6 +41,7 @@ class _Prepared:
         self.metadata = SimpleResultMetaData([str(column.keyname) for column in columns])
         readers = [column.type._cached_result_processor(compiled.dialect, None) for column in columns]  # noqa: SLF001
         self.readers = [(index, reader) for index, reader in enumerate(readers) if reader is not None]
+        self.asks_for = frozenset(name for bind, name in compiled.bind_names.items() if bind.required)
         self.has_lists = bool(compiled.post_compile_params)
         # A column that is put in or given back by itself: the library knows how.
         self.is_simple = not (
@@ -48,6 +49,14 @@ class _Prepared:
             or compiled.insert_prefetch
             or compiled.update_prefetch
             or compiled.effective_returning
+        )
+
+    def values(self, extracted: Any, collected: Any) -> dict[str, Any]:  # noqa: ANN401  as the library keeps them
+        """What the statement itself says; None for a value that is given with each question."""
+        return dict(
+            self.compiled.construct_params(
+                None, extracted_parameters=extracted, escape_names=False, _check=False, _collected_params=collected
+            )
         )
 
     def bound(self, given: dict[str, Any]) -> tuple[str, tuple[Any, ...]]:
@@ -80,14 +89,17 @@ class LeanConnection(Connection):
     """See the module."""
 
     _prepared: dict[Compiled, _Prepared]
-    #: Statements that were made once and are asked again and again, by their number.
-    _known: dict[int, tuple[Executable, _Prepared, Any, Any]]
+    #: Of each text of ours the columns it gives back.
+    _columns: dict[str, SimpleResultMetaData]
+    #: Statements that were made once and are asked again and again, by their number, with the values they say.
+    _known: dict[int, tuple[Executable, _Prepared, dict[str, Any]]]
 
     def lean(self) -> "LeanConnection":
         """Begin to be lean, on the driver's connection that is held from now on."""
         self._raw = cast("sqlite3.Connection", self.connection.driver_connection)
         self._prepared = {}
         self._known = {}
+        self._columns = {}
         return self
 
     def exec_driver_sql(
@@ -98,7 +110,12 @@ class LeanConnection(Connection):
     ) -> Any:  # noqa: ANN401
         """See ``Connection.exec_driver_sql``."""
         cursor = self._carry_out(statement, parameters if parameters is not None else ())
-        return LeanResult(_named(cursor), cursor.fetchall() if cursor.description else (), cursor)
+        if cursor.description is None:
+            return LeanResult(_NO_COLUMNS, (), cursor)
+        metadata = self._columns.get(statement)
+        if metadata is None:
+            metadata = self._columns[statement] = SimpleResultMetaData([column[0] for column in cursor.description])
+        return LeanResult(metadata, cursor.fetchall(), cursor)
 
     def execute(
         self,
@@ -112,16 +129,14 @@ class LeanConnection(Connection):
         if (parameters and given is None) or execution_options:
             return super().execute(statement, parameters, execution_options=execution_options or {})
         known = self._known.get(id(statement))
-        prepared, extracted, collected = known[1:] if known is not None else self._prepare(statement, given)
-        if not prepared.is_simple:
+        prepared, said = self._prepare(statement, given) if known is None else known[1:]
+        values = said | (given or {})
+        if not prepared.is_simple or len(values) != len(said) or not prepared.asks_for <= (given or {}).keys():
             return super().execute(statement, parameters)
-        values = prepared.compiled.construct_params(
-            given, extracted_parameters=extracted, escape_names=False, _collected_params=collected
-        )
-        cursor = self._carry_out(*prepared.bound(dict(values)))
+        cursor = self._carry_out(*prepared.bound(values))
         return LeanResult(prepared.metadata, prepared.read(cursor.fetchall()), cursor)
 
-    def _prepare(self, statement: Executable, given: Mapping[str, Any] | None) -> tuple[_Prepared, Any, Any]:
+    def _prepare(self, statement: Executable, given: Mapping[str, Any] | None) -> tuple[_Prepared, dict[str, Any]]:
         compiled, extracted, collected, _ = statement._compile_w_cache(  # noqa: SLF001
             dialect=self.dialect,
             compiled_cache=self.engine._compiled_cache,  # noqa: SLF001
@@ -132,9 +147,10 @@ class LeanConnection(Connection):
             prepared = self._prepared[compiled] = _Prepared(cast("SQLCompiler", compiled))
         if len(self._known) >= _KNOWN_MAX:
             self._known.clear()
+        said = prepared.values(extracted, collected)
         # Held, so that its number is not another's while it is known by it.
-        self._known[id(statement)] = statement, prepared, extracted, collected
-        return prepared, extracted, collected
+        self._known[id(statement)] = statement, prepared, said
+        return prepared, said
 
     def _carry_out(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
         """Raises as the library: DBAPIError, in the kind that fits."""
@@ -147,10 +163,6 @@ class LeanConnection(Connection):
             raise _wrapped(statement, error) from error
         count(self, cursor, statement)
         return cursor
-
-
-def _named(cursor: sqlite3.Cursor) -> SimpleResultMetaData:
-    return SimpleResultMetaData([column[0] for column in cursor.description]) if cursor.description else _NO_COLUMNS
 
 
 def _wrapped(statement: str, error: sqlite3.Error) -> BaseException:
