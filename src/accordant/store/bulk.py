@@ -10,10 +10,10 @@ from itertools import chain
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Boolean, Column, Connection, Integer, LargeBinary, Table, Text
-from sqlalchemy.sql.type_api import TypeEngine
+from sqlalchemy import Column, Connection, Table
 
 from accordant.ports.state import ConcurrentChange
+from accordant.store.packed import Packed, name_of, pack
 
 Row = tuple[Any, ...]
 
@@ -83,7 +83,11 @@ def select_by_keys(
         return []
     sql = _select_sql(connection.dialect.name, table, columns, key, where[0] if where else "")
     # One text for any number of keys, so that the statement stays prepared.
-    value = msgspec.json.encode(wanted).decode() if connection.dialect.name == "sqlite" else wanted
+    value = (
+        msgspec.json.encode(wanted).decode()
+        if connection.dialect.name == "sqlite"
+        else pack(name_of(table.c[key].type), wanted)
+    )
     return [tuple(row) for row in connection.exec_driver_sql(sql, (*where[1:], value) if where else (value,))]
 
 
@@ -92,7 +96,7 @@ def _select_sql(dialect: str, table: Table, columns: tuple[str, ...], key: str, 
     names = ", ".join(f'"{name}"' for name in columns)
     mark = "?" if dialect == "sqlite" else "%s"
     among = (
-        "IN (SELECT value FROM json_each(?))" if dialect == "sqlite" else f"= ANY(%b::{_array_type(table.c[key].type)})"
+        "IN (SELECT value FROM json_each(?))" if dialect == "sqlite" else f"= ANY(%b::{name_of(table.c[key].type)}[])"
     )
     condition = f'"{fixed}" = {mark} AND ' if fixed else ""
     return f'SELECT {names} FROM "{table.name}" WHERE {condition}"{key}" {among}'  # noqa: S608  names are our own
@@ -107,9 +111,7 @@ _ROWS_EXACT = 64
 def execute(connection: Connection, statement: "Statement", rows: Sequence[Row]) -> int:
     """Carry out a statement for any number of rows; how many rows it touched."""
     if connection.dialect.name != "sqlite":
-        return connection.exec_driver_sql(
-            statement.of(1), tuple(list(column) for column in zip(*rows, strict=True))
-        ).rowcount
+        return connection.exec_driver_sql(statement.of(1), statement.arrays(rows)).rowcount
     done = 0
     for part in _parts(rows):
         values = tuple(chain.from_iterable(part))
@@ -120,8 +122,7 @@ def execute(connection: Connection, statement: "Statement", rows: Sequence[Row])
 def execute_returning(connection: Connection, statement: "Statement", rows: Sequence[Row]) -> list[Row]:
     """Carry out a statement that ends in RETURNING; what it returned, in no order."""
     if connection.dialect.name != "sqlite":
-        columns = tuple(list(column) for column in zip(*rows, strict=True))
-        return [tuple(row) for row in connection.exec_driver_sql(statement.of(1), columns)]
+        return [tuple(row) for row in connection.exec_driver_sql(statement.of(1), statement.arrays(rows))]
     returned: list[Row] = []
     for part in _parts(rows):
         values = tuple(chain.from_iterable(part))
@@ -145,7 +146,7 @@ class Statement:
         names = ", ".join(f'"{name}"' for name in columns)
         self._head = f'INSERT INTO "{table.name}" ({names})'
         self._row = f"({', '.join('?' * len(columns))})"
-        self._arrays = ", ".join(f"%b::{_array_type(table.c[name].type)}" for name in columns)
+        self._types = tuple(name_of(table.c[name].type) for name in columns)
         self._suffix = suffix
         self._is_sqlite = dialect == "sqlite"
         self._texts: dict[int, str] = {}
@@ -155,10 +156,15 @@ class Statement:
         text = self._texts.get(size)
         if text is None:
             # A row alias keeps "INSERT ... SELECT ... ON CONFLICT" unambiguous for PostgreSQL's parser.
-            source = f"SELECT * FROM unnest({self._arrays}) AS fresh"  # noqa: S608  names are our own
+            arrays = ", ".join(f"%b::{name}[]" for name in self._types)
+            source = f"SELECT * FROM unnest({arrays}) AS fresh"  # noqa: S608  names are our own
             values = f"VALUES {', '.join([self._row] * size)}" if self._is_sqlite else source
             text = self._texts[size] = f"{self._head} {values} {self._suffix}".rstrip()
         return text
+
+    def arrays(self, rows: Sequence[Row]) -> tuple[Packed | list[Any], ...]:
+        """The rows as PostgreSQL takes them: an array for each column."""
+        return tuple(map(pack, self._types, zip(*rows, strict=True)))
 
 
 @lru_cache(maxsize=256)
@@ -173,19 +179,3 @@ def _upsert(dialect: str, table: Table, columns: tuple[str, ...], only_where: st
     updates = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in {c.name for c in key})
     guard = f" WHERE {only_where}" if only_where else ""
     return Statement(dialect, table, columns, f"ON CONFLICT ({target}) DO UPDATE SET {updates}{guard}")
-
-
-def _array_type(column_type: TypeEngine[Any]) -> str:
-    match column_type:
-        case BigInteger():
-            return "bigint[]"
-        case Integer():
-            return "integer[]"
-        case Text():
-            return "text[]"
-        case LargeBinary():
-            return "bytea[]"
-        case Boolean():
-            return "boolean[]"
-        case _:
-            raise TypeError(f"no array type for {column_type!r}")

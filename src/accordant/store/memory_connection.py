@@ -130,7 +130,7 @@ class LeanConnection(Connection):
             return super().execute(statement, parameters, execution_options=execution_options or {})
         known = self._known.get(id(statement))
         prepared, said = self._prepare(statement, given) if known is None else known[1:]
-        values = said | (given or {})
+        values = {**said, **(given or {})}
         if not prepared.is_simple or len(values) != len(said) or not prepared.asks_for <= (given or {}).keys():
             return super().execute(statement, parameters)
         cursor = self._carry_out(*prepared.bound(values))

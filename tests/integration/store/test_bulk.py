@@ -2,11 +2,14 @@
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import DataError, IntegrityError
 
 from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk
 from accordant.store.engine import Database, StoreUnavailable
+from accordant.store.packed import pack
 from accordant.store.schema import confirmed_record, inbox_reading, standing, write_intent
 from tests.integration.store.rows import race
 
@@ -146,3 +149,32 @@ def test_a_store_without_a_free_connection_says_so(database: Database) -> None:
     assert len(held) >= 10
     for reading in held:
         reading.__exit__(None, None, None)
+
+
+_VALUES = {
+    "text": st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20),
+    "bigint": st.integers(-(2**63), 2**63 - 1),
+    "integer": st.integers(-(2**31), 2**31 - 1),
+    "bytea": st.binary(max_size=20),
+    "boolean": st.booleans(),
+}
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(drawn=st.data())
+def test_what_is_packed_is_what_postgresql_reads(database: Database, drawn: st.DataObject) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite takes no arrays")
+    name = drawn.draw(st.sampled_from(sorted(_VALUES)))
+    values = drawn.draw(st.lists(st.none() | _VALUES[name], max_size=12) | st.lists(_VALUES[name], max_size=12))
+    with database.read() as connection:
+        rows = connection.exec_driver_sql(f"SELECT unnest(%b::{name}[])", (pack(name, values),)).all()
+    assert [row[0] for row in rows] == values
+
+
+@pytest.mark.parametrize(("name", "value"), [("bigint", 2**63), ("integer", -(2**31) - 1)])
+def test_a_number_that_no_column_holds_is_refused_by_the_database(database: Database, name: str, value: int) -> None:
+    if database.is_sqlite:
+        pytest.skip("SQLite takes no arrays")
+    with database.read() as connection, pytest.raises(DataError):
+        connection.exec_driver_sql(f"SELECT %b::{name}[]", (pack(name, [1, value, None]),))
