@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -27,82 +25,20 @@ from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.connectors.stripe.simulator import StripeSimulator
 from accordant.demo.company import API_KEY, APP, environment, prepare_org, write_charter
 from accordant.demo.report import compare, doubled_effects
-from accordant.demo.stage import HOST, Stage, StoryClock, free_port
+from accordant.demo.stage import HOST, NotSettled, Stage, StoryClock, free_port
 from accordant.store.engine import Database
-from accordant.store.schema import inbox_event, inbox_work
+from accordant.store.schema import inbox_event
+from tests.faults.aftermath import given_up, is_read, sweep, unrest
+from tests.faults.hub import HubProcess, Nursery
 
-#: Bounds against a hang, not measures: a shared machine may stand still for minutes.
-START_S_MAX = 600.0
+#: A bound against a hang, not a measure: a shared machine may stand still for minutes.
 SETTLE_S_MAX = 600.0
 _READY_PAUSE_S = 0.1
-#: An event in whose work a process dies counts as tried, so that one that kills is set aside. Here nobody but the drill
-#: kills, again and again, and what it happens to strike is innocent.
-_PATIENT = "lanes:\n  receives_max: 50\n"
 #: Events of the past that a storm repeats, besides the latest.
 _STORM_OLD = 60
 _STORM_NEW = 120
 #: What the hub may say in its log when it is hurt; a trace under any other name is a defect.
 _TRACE = b"Traceback (most recent call last)"
-
-
-class HubProcess:
-    """One process of the product: `accordant serve` in some roles."""
-
-    def __init__(self, name: str, words: Sequence[str], environ: Mapping[str, str], log: Path) -> None:
-        self.name = name
-        self._words = words
-        self._environ = environ
-        self.log = log
-        self._process: asyncio.subprocess.Process | None = None
-
-    @property
-    def pid(self) -> int:
-        """Its process id. Raises: AssertionError when it does not run."""
-        assert self._process is not None
-        assert self._process.returncode is None, f"{self.name} ended by itself: {self.tail()}"
-        return self._process.pid
-
-    @property
-    def runs(self) -> bool:
-        return self._process is not None and self._process.returncode is None
-
-    def tail(self) -> str:
-        """The last it said."""
-        return self.log.read_text(encoding="utf-8", errors="replace")[-2000:] if self.log.exists() else ""
-
-    async def start(self) -> float:
-        """Run until it says that it is up; the seconds that took."""
-        began = time.monotonic()
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "accordant", "serve", *self._words,
-                stdout=asyncio.subprocess.PIPE, stderr=log, env=dict(self._environ),
-            )  # fmt: skip
-        assert self._process.stdout is not None
-        async with asyncio.timeout(START_S_MAX):
-            while b"Accordant is" not in (line := await self._process.stdout.readline()):
-                assert line, f"{self.name} ended before it was up: {self.tail()}"
-        return time.monotonic() - began
-
-    async def kill(self) -> None:
-        """SIGKILL: nothing of it runs any more."""
-        assert self.pid
-        assert self._process is not None
-        self._process.kill()
-        await self._process.wait()
-
-    async def terminate(self, within_s: float) -> tuple[int | None, float]:
-        """SIGTERM; its exit code, or None where it had to be killed after ``within_s``, and the seconds it took."""
-        began = time.monotonic()
-        os.kill(self.pid, signal.SIGTERM)
-        assert self._process is not None
-        try:
-            async with asyncio.timeout(within_s):
-                code = await self._process.wait()
-        except TimeoutError:
-            await self.kill()
-            return None, time.monotonic() - began
-        return code, time.monotonic() - began
 
 
 class Committed:
@@ -141,6 +77,7 @@ class Site:
         self.committed = committed
         self.dice = random.Random(seed)
         self.port = free_port()
+        self.nursery = Nursery()
         self.processes: dict[str, HubProcess] = {}
         self.extra_environment: dict[str, str] = {}
         self.price = ""
@@ -151,11 +88,16 @@ class Site:
     def process(self, role: str) -> HubProcess:
         """The process of a role (``all`` for one that does everything); not started by this."""
         if role not in self.processes:
-            words = ["--home", str(self.folder), "--charter", str(self.folder / "charter"), "--store", self.store]
-            words += ["--role", role, *(["--port", str(self.port)] if role in {"all", "door"} else [])]
+            words = [*self._places, "--role", role]
+            words += ["--port", str(self.port)] if role in {"all", "door"} else []
             environ = {**os.environ, **environment(), "ACCORDANT_METRICS_TOKEN": "", **self.extra_environment}
-            self.processes[role] = HubProcess(role, words, environ, self.folder / f"{role}.log")
+            self.processes[role] = HubProcess(role, words, environ, self.folder / f"{role}.log", self.nursery)
         return self.processes[role]
+
+    @property
+    def _places(self) -> list[str]:
+        """What every command is told: where home, charter and store are."""
+        return ["--home", str(self.folder), "--charter", str(self.folder / "charter"), "--store", self.store]
 
     async def start(self, *roles: str) -> None:
         """Start those of these roles that do not run. The first brings the store up to date alone.
@@ -240,33 +182,43 @@ class Site:
         """Deliveries that were not answered 2xx so far."""
         return sum(not one.delivered for one in self.stage.stripe.attempts)
 
-    async def resent(self) -> int:
-        """Have sent again what the sender has given up on, as a person does at the provider; how many events that were.
+    async def rest(self, timeout_s: float) -> tuple[list[str], dict[str, float]]:
+        """Wait until everything came to rest, and let the hub fetch what its sender has given up on.
 
-        A sender tries an event so and so often. In a long drill some of them meet a hub that is down every time.
+        What is still open then, in words, and how many events were given up and fetched, and the seconds it all took.
         """
-        missed = [one.id for one in self.stage.stripe.events() if one.undelivered - one.waiting]
-        if missed:
-            await self.stage.stripe.deliveries.redeliver(1, concurrency=8, event_ids=missed)
-        return len(missed)
+        began, stripe = time.monotonic(), self.stage.stripe
+        faults: list[str] = []
+        fetched = 0
+        try:
+            await self.stage.settled(timeout_s=timeout_s)
+            missed = given_up(stripe.events(), stripe.attempts)
+            if missed and (wanted := [one.event for one in missed if is_read(one.event)]):
+                door = self.process("all" if "all" in self.processes else "door")
+                newest = max(event.created for event in wanted)
+                fetched = await sweep(self._places, door.environ, newest=newest, clock=self.stage.clock)
+                await self.stage.settled(timeout_s=timeout_s)
+            if fetched > len(missed):
+                faults.append(f"{fetched} events were fetched, and only {len(missed)} were given up")
+        except NotSettled as error:
+            faults.append(str(error))
+            missed = given_up(stripe.events(), stripe.attempts)
+        tried = min((len(one.statuses) for one in missed), default=0)
+        seconds = round(time.monotonic() - began, 1)
+        return faults, {"given_up": len(missed), "given_up_after": tried, "fetched": fetched, "settled_s": seconds}
 
     async def verdict(self, *, settle_s: float = SETTLE_S_MAX) -> Verdict:
         """Let everything come to rest and judge it."""
-        began = time.monotonic()
-        await self.stage.settled(timeout_s=settle_s)
-        resent = await self.resent()
-        await self.stage.settled(timeout_s=settle_s)
-        settled_s = time.monotonic() - began
+        faults, figures = await self.rest(settle_s)
         attempts = self.stage.stripe.attempts
         acked = {one.event_id for one in attempts if one.delivered}
         with self.stage.database.read() as connection:
             kept = Counter(connection.execute(select(inbox_event.c.external_id)).scalars())
-            states = Counter(connection.execute(select(inbox_work.c.state)).scalars())
-        said = {event.id for event in self.stage.stripe.events()}
-        faults = [f"{one} was acknowledged and is lost" for one in sorted(acked - kept.keys())[:5]]
+        said = {event.id for event in self.stage.stripe.events() if is_read(event)}
+        faults += [f"{one} was acknowledged and is lost" for one in sorted(acked - kept.keys())[:5]]
         faults += [f"{one} is stored {count} times" for one, count in kept.items() if count != 1][:5]
         faults += [f"{one} never arrived" for one in sorted(said - kept.keys())[:5]]
-        faults += [f"{count} events are {state}" for state, count in states.items() if state not in _AT_REST]
+        faults += unrest(self.stage.database)
         closing = await compare(self.stage)
         faults += [f"{one.object} {one.key} {one.field} differs" for one in closing.differences[:5]]
         faults += [f"{one} is missing in the CRM" for one in closing.missing[:5]]
@@ -283,12 +235,7 @@ class Site:
             "effects": closing.effects,
             "audit entries": closing.explained.chain_entries,
         }
-        figures = {
-            "deliveries": float(len(attempts)),
-            "unanswered": float(self.unanswered()),
-            "settled_s": round(settled_s, 1),
-            "resent": float(resent),
-        }
+        figures |= {"deliveries": float(len(attempts)), "unanswered": float(self.unanswered())}
         return Verdict(compared=compared, faults=tuple(faults), figures=figures)
 
     def traces(self) -> list[str]:
@@ -300,9 +247,6 @@ class Site:
                 last = text.rpartition(_TRACE)[2].decode(errors="replace")
                 found.append(f"{log.name} holds {count} traces; the last: {last[:3000]}")
         return found
-
-
-_AT_REST = frozenset({"processed", "parked"})
 
 
 @asynccontextmanager
@@ -344,7 +288,6 @@ async def site(
             folder / "charter", stripe_url=stripe.url, salesforce_url=crm, rate_per_s=200, attempts_max=50,
             backoff_max_s=backoff_max_s,
         )  # fmt: skip
-        (folder / "charter" / "lanes.yaml").write_text(_PATIENT, encoding="utf-8")
         stage.database = Database(store)
         if not past_months:
             await made.open_books()
@@ -352,6 +295,7 @@ async def site(
             yield made
         finally:
             await made.kill_all()
+            await made.nursery.close()
             stage.database.close()
             await salesforce.stop()
             await stripe.stop()

@@ -18,8 +18,9 @@ from pathlib import Path
 
 from accordant.demo.stage import HOST
 from tests.faults.cluster import Cluster
+from tests.faults.hub import START_S_MAX
 from tests.faults.shim import REFUSALS, Shim
-from tests.faults.site import START_S_MAX, Site
+from tests.faults.site import Site
 
 Strike = Callable[[int], Awaitable[None]]
 

@@ -382,8 +382,9 @@ class CourierPart(_Part, frozen=True, kw_only=True):
 class LanesPart(_Part, frozen=True, kw_only=True):
     """When a lane stops, and who starts it again.
 
-    ``receives_max`` is how often an event is handed to a worker that gives no answer before it is set aside and its
-    lane waits. ``redrivers`` are the people who may put dead letters back; none named means everybody who gives a name.
+    ``receives_max`` is in how many deaths of a worker an event may have been in work, at last alone, before it is set
+    aside and its lane waits. ``redrivers`` are the people who may put dead letters back; none named means everybody
+    who gives a name.
     """
 
     receives_max: int = 5

@@ -11,6 +11,7 @@ from functools import partial
 
 from accordant.canonical.charter import CourierPart, MappingPart
 from accordant.kernel.clock import Clock
+from accordant.kernel.errors import AccordantError, TransientError
 from accordant.pipeline.contest import Umpire
 from accordant.pipeline.deliver import Delivered, OpenGate, deliver
 from accordant.pipeline.hold import LEASE, Hold
@@ -101,7 +102,7 @@ async def courier(
         if found:
             await asyncio.to_thread(conflicts.note, found)
 
-    results = await deliver(
+    results = await _jobs_ended(target, outbound, requests, leased) or await deliver(
         leased,
         outbound=outbound,
         mappings=mappings,
@@ -119,6 +120,21 @@ async def courier(
     verdicts = [settle(one, courier=settings, pause=pause, now=settled_at) for one in results]
     await _settle(outbox, verdicts, hold, settled_at)
     return len(leased)
+
+
+async def _jobs_ended(
+    target: str, outbound: Outbound, requests: Requests, leased: Sequence[LeasedIntent]
+) -> tuple[Delivered, ...] | None:
+    """None once no job of a courier that is gone can write any more; else that the target is left alone for a while."""
+    if not isinstance(outbound, BulkOutbound):
+        return None
+    try:
+        await requests.jobs.end_those_left(target, outbound)
+    except AccordantError as error:
+        wait_s = error.retry_after_s if isinstance(error, TransientError) else None
+        stopped = f"A job of before has to end first: {error}"
+        return tuple(Delivered(leased=one, outcome=None, stopped=stopped, outage=True, wait_s=wait_s) for one in leased)
+    return None
 
 
 def _claim(

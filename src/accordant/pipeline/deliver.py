@@ -118,6 +118,7 @@ async def deliver(
         spec = object_spec(mappings[flow])
         for part in _parts(ready, _part_max(outbound, len(ready))):
             trip = _Trip(
+                target=part[0].intent.target,
                 outbound=outbound,
                 spec=spec,
                 umpire=umpires[flow],
@@ -145,6 +146,7 @@ async def deliver(
 class _Trip(msgspec.Struct, frozen=True, kw_only=True):
     """All that one call to a target needs besides its records."""
 
+    target: str
     outbound: Outbound
     spec: ObjectSpec
     umpire: Umpire
@@ -416,8 +418,9 @@ async def _call(trip: _Trip, writes: list[RecordWrite]) -> tuple[WriteResult, ..
     """One call, or one job where there are enough of them. Raises TimeoutError, and as ``Outbound.write``."""
     outbound = trip.outbound
     if isinstance(outbound, BulkOutbound) and len(writes) > outbound.bulk.records_min:
-        async with trip.kept(), asyncio.timeout((outbound.bulk.lasts_max + WRITE_MAX).total_seconds()):
-            return await outbound.write_bulk(trip.spec, writes)
+        longest = (outbound.bulk.lasts_max + WRITE_MAX).total_seconds()
+        async with trip.kept(), trip.requests.jobs.waiting(trip.target) as note, asyncio.timeout(longest):
+            return await outbound.write_bulk(trip.spec, writes, note=note)
     async with asyncio.timeout(WRITE_MAX.total_seconds()):
         return await outbound.write(trip.spec, writes)
 

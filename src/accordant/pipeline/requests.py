@@ -23,6 +23,7 @@ from accordant.canonical.intents import (
 )
 from accordant.canonical.targets import CurrentRecord, ObjectSpec
 from accordant.kernel.clock import Clock
+from accordant.pipeline.handed_jobs import JobKeeper
 from accordant.pipeline.write_protocol import Go, Step, next_step, request_for
 from accordant.ports.connector import DestinationClass, Outbound, RecordWrite, WriteProtocol
 from accordant.ports.epochs import NEVER_RESTORED, Epoch
@@ -41,6 +42,8 @@ class Requests:
         self._book = book
         self._clock = clock
         self._met: dict[str, tuple[SentRequest, datetime]] = {}
+        #: Requests that go on at their target, and may outlive us.
+        self.jobs = JobKeeper(book.jobs, clock)
 
     async def recall(self, batch: Sequence[LeasedIntent]) -> dict[str, SentRequest]:
         """The last request for the record of each intent, by record. Raises TransientError."""

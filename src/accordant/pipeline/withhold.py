@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from accordant.ports.handed_jobs import HandedJobs
 from accordant.ports.outbox import LeasedIntent, Outbox, SentRequest, Verdict
 
 
@@ -18,6 +19,11 @@ class WithholdingOutbox:
     def __init__(self, outbox: Outbox, withheld: Mapping[str, frozenset[str]]) -> None:
         self._outbox = outbox
         self._withheld = withheld
+
+    @property
+    def jobs(self) -> HandedJobs:
+        """See the port."""
+        return self._outbox.jobs
 
     def claim(
         self,

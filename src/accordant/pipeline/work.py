@@ -12,6 +12,7 @@ from itertools import groupby
 
 import structlog
 
+from accordant.kernel.errors import TransientError
 from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.process import process, set_aside
 from accordant.ports.connector import Inbound
@@ -48,12 +49,16 @@ def work(
     if not events:
         return 0
     step = partial(process, events, connectors=connectors, rulebook=rulebook, state=state, now=now)
-    outcome = _decide_and_commit(step, state, shield, now)
-    if outcome is None:
-        return len(events)
-    _log.error("a batch failed and is taken lane by lane", problem=outcome, events=len(events))
-    for _, lane in groupby(sorted(events, key=lambda event: (event.lane, event.seq)), key=lambda event: event.lane):
-        _work_lane(list(lane), state=state, connectors=connectors, rulebook=rulebook, now=now, shield=shield)
+    try:
+        outcome = _decide_and_commit(step, state, shield, now)
+        if outcome is None:
+            return len(events)
+        _log.error("a batch failed and is taken lane by lane", problem=outcome, events=len(events))
+        for _, lane in groupby(sorted(events, key=lambda event: (event.lane, event.seq)), key=lambda event: event.lane):
+            _work_lane(list(lane), state=state, connectors=connectors, rulebook=rulebook, now=now, shield=shield)
+    except TransientError:
+        inbox.give_back([event.seq for event in events])
+        raise
     return len(events)
 
 

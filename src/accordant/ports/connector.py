@@ -3,7 +3,7 @@
 Vendor errors are translated inside the connector: nothing above it ever sees a vendor's class.
 """
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
@@ -227,6 +227,10 @@ class Bulk(msgspec.Struct, frozen=True, kw_only=True):
     lasts_max: timedelta
 
 
+#: Told a job's name at its target once it exists, and before it can begin. Raises TransientError: then it may not.
+NoteJob = Callable[[str], Awaitable[None]]
+
+
 class Outbound(Protocol):
     """The outbound half. At most ``batch_max`` records a call; all of one object."""
 
@@ -300,9 +304,19 @@ class BulkOutbound(Protocol):
 
     bulk: Bulk
 
-    async def write_bulk(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
+    async def write_bulk(
+        self, spec: ObjectSpec, records: Sequence[RecordWrite], *, note: NoteJob
+    ) -> tuple[WriteResult, ...]:
         """As ``write``, for up to ``bulk.records_max`` records, and it may take up to ``bulk.lasts_max``.
 
-        Whoever stops waiting has it end too: nothing is written behind his back later. Raises as ``write``.
+        A job is told to ``note`` before it can begin. Whoever stops waiting has it end too, and who is killed is
+        followed by ``end_job``: nothing is written behind anybody's back later. Raises as ``write`` and as ``note``.
+        """
+        ...
+
+    async def end_job(self, job: str) -> None:
+        """Have a job write nothing more, whether it has begun or not; what it has written stays.
+
+        Raises: as ``read``, and TargetUnavailable while it goes on.
         """
         ...

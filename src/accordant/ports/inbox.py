@@ -66,7 +66,10 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One stored event, decrypted, with the readings made for it. ``attempts`` counts this try."""
+    """One stored event, decrypted, with the readings made for it.
+
+    ``attempts`` counts this try and those before it that ended without an answer.
+    """
 
     seq: int
     connection: str
@@ -101,8 +104,13 @@ class Inbox(Protocol):
 
         Their attempt is counted before they are returned.
 
-        An event claimed more often than its bound without being settled is put aside as dead, its lane parked.
+        An event claimed more often than its bound without being settled is put aside as dead, its lane parked. Only a
+        try in which nothing else was in work may be the last one: the death of a worker accuses all it held.
         """
+        ...
+
+    def give_back(self, seqs: Sequence[int]) -> None:
+        """This worker lives and has no answer for these: what went wrong was the store. Their try does not count."""
         ...
 
     def keep_reading(self, seq: int, reading: Reading, *, now: datetime) -> None:

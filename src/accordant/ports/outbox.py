@@ -13,6 +13,7 @@ from accordant.canonical.review import Relink
 from accordant.kernel.errors import TransientError
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import FieldsKnown
+from accordant.ports.handed_jobs import HandedJobs
 from accordant.ports.state import LanePark, Link
 
 
@@ -91,7 +92,12 @@ class LeaseLost(TransientError):
 
 
 class RequestBook(Protocol):
-    """The last request for each record of the targets that cannot be asked at once what became of one."""
+    """The last request for each record of the targets that cannot be asked at once what became of one, and the jobs."""
+
+    @property
+    def jobs(self) -> HandedJobs:
+        """What was handed to targets and goes on there by itself."""
+        ...
 
     def sent(self, records: Collection[str]) -> dict[str, SentRequest]:
         """The last request for each of these records, where one is remembered."""

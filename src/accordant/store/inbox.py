@@ -6,7 +6,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
-from itertools import takewhile
 
 import msgspec
 from msgspec import structs
@@ -15,23 +14,18 @@ from sqlalchemy.exc import IntegrityError
 
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.ids import partition_of
-from accordant.ports.audit import AuditEntry
 from accordant.ports.inbox import Arrival, InboxEvent, Proof, Reading, Reception, WorkState
 from accordant.ports.state import ConcurrentChange
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
+from accordant.store.claims import CLAIMS_MAX, Claimable, Hand, give_up, ready
 from accordant.store.engine import Database
 from accordant.store.flags import flag_reuse
 from accordant.store.leases import Guard, anybody
-from accordant.store.schema import delivery, inbox_event, inbox_reading, inbox_twin, inbox_work, parked_lane
+from accordant.store.schema import delivery, inbox_event, inbox_reading, inbox_twin, inbox_work
 from accordant.store.vault import Vault
 
 PARTITIONS = 64
-#: A crash counts as an attempt: an event that kills its worker again and again is put aside after this many,
-#: where the charter says nothing else (``lanes.receives_max``).
-CLAIMS_MAX = 5
-#: An event claimed this often without an answer may be what kills the worker: it is handed out alone from then on.
-SUSPECT_CLAIMS = 3
 _ACCEPTS_MAX = 5
 
 _EVENT = (
@@ -66,20 +60,6 @@ _TWIN = ("connection", "external_id", "digest", "received_at", "key_id", "body")
 
 
 # Made once: to make a question, and its key among the compiled ones, takes longer than to ask it.
-_READY = (
-    select(inbox_work.c.seq, inbox_work.c.attempts, inbox_work.c.lane)
-    .where(
-        # Written out, not bound: a partial index is taken only where the query shows the index's own condition.
-        text("inbox_work.state = 'received'"),
-        inbox_work.c.due_at <= bindparam("now"),
-        inbox_work.c.lane.not_in(select(parked_lane.c.lane)),
-    )
-    .order_by(inbox_work.c.seq)
-    .limit(bindparam("most"))
-)
-#: (seq, attempts, lane)
-_Ready = tuple[int, int, str]
-_READY_OF_SHARE = _READY.where(inbox_work.c.partition.in_(bindparam("share", expanding=True)))
 _ASKED = (
     select(inbox_work.c.seq, inbox_work.c.reason)
     .where(
@@ -92,7 +72,8 @@ _ASKED = (
 _READ_AGAIN = (
     update(inbox_work)
     .where(inbox_work.c.seq == bindparam("of"))
-    .values(state=WorkState.RECEIVED, reason=None, due_at=bindparam("now"))
+    # That it has to be read again was an answer: who is tried anew is no suspect.
+    .values(state=WorkState.RECEIVED, reason=None, attempts=0, due_at=bindparam("now"))
 )
 _READING = ("seq", "ref", "read_at", "key_id", "body")
 
@@ -108,21 +89,29 @@ class SqlInbox:
         guard: Guard = anybody,
         receives_max: Callable[[], int] = lambda: CLAIMS_MAX,
         reuses_max: Callable[[], int | None] = lambda: None,
+        hand: Hand | None = None,
     ) -> None:
         """``receives_max`` is how often an event is handed out without an answer, as the charter in force says.
 
         ``reuses_max`` is how often other content may come under the id of an event before that is a red flag.
+        ``hand`` is what this process remembers of what it took.
         """
         self._database = database
         self._vault = vault
         self._guard = guard
         self._receives_max = receives_max
         self.reuses_max = reuses_max
+        self._hand = hand or Hand()
 
     def under(self, guard: Guard) -> "SqlInbox":
         """The same inbox for one round: what it hands out asks ``guard`` first, which may refuse."""
         return SqlInbox(
-            self._database, self._vault, guard=guard, receives_max=self._receives_max, reuses_max=self.reuses_max
+            self._database,
+            self._vault,
+            guard=guard,
+            receives_max=self._receives_max,
+            reuses_max=self.reuses_max,
+            hand=self._hand,
         )
 
     def accept(self, arrivals: Sequence[Arrival]) -> tuple[Reception, ...]:
@@ -180,48 +169,45 @@ class SqlInbox:
         return tuple(verdicts)
 
     def claim(self, *, limit: int, now: datetime, partitions: frozenset[int] | None = None) -> tuple[InboxEvent, ...]:
-        """See the port. The attempt is committed before the events are handed out, so that a crash counts.
+        """See the port. The try is committed before the events are handed out, so that a crash counts.
 
         A crash of the machine need not: nothing leaves the rooms before their own commit, which waits for the disk.
         """
         most = self._receives_max()
         with self._database.write(survives_power_loss=False) as connection:
             self._guard(connection)
-            work = _ready(connection, limit, now, partitions)
-            is_worn = any(attempts >= most for _, attempts, _ in work)
-            seqs = [] if is_worn else self._take(connection, work)
+            work = ready(connection, limit, now, partitions)
+            is_worn = any(one.attempts >= most for one in work)
+            taken = [] if is_worn else self._hand.take(connection, work, limit)
         if is_worn:
-            seqs, work = self._give_up_and_take(limit, now, partitions, most)
-        return self._load(seqs, {seq: attempts + 1 for seq, attempts, _ in work})
+            taken = self._give_up_and_take(limit, now, partitions, most)
+        self._hand.took(taken)
+        return self._load([one.seq for one in taken], {one.seq: one for one in taken})
+
+    def give_back(self, seqs: Sequence[int]) -> None:
+        """See the port. Remembered by this process, and so also while the store can be told nothing."""
+        self._hand.give_back(seqs)
 
     def _give_up_and_take(
         self, limit: int, now: datetime, partitions: frozenset[int] | None, most: int
-    ) -> tuple[list[int], list[_Ready]]:
+    ) -> list[Claimable]:
         """Stop the lanes of events that were claimed too often, and hand out those of the others."""
         with self._database.write() as connection:
             self._guard(connection)
-            work = _ready(connection, limit, now, partitions)
-            stopped = {lane: (seq, attempts) for seq, attempts, lane in reversed(work) if attempts >= most}
-            told = [_give_up(connection, seq, attempts, lane, now) for lane, (seq, attempts) in stopped.items()]
-            seqs = self._take(connection, [row for row in work if row[2] not in stopped])
+            work = ready(connection, limit, now, partitions)
+            stopped = {one.lane: one for one in reversed(work) if one.attempts >= most}
+            told = [give_up(connection, one, now) for one in stopped.values()]
+            taken = self._hand.take(connection, [one for one in work if one.lane not in stopped], limit)
             audit.append(connection, told, now=now)
-        return seqs, work
-
-    @staticmethod
-    def _take(connection: Connection, work: list[_Ready]) -> list[int]:
-        """Hand out the events that may go together, counted as tried."""
-        seqs = _hand_out(work)
-        if seqs:
-            _count_attempt(connection, seqs)
-        return seqs
+        return taken
 
     def load(self, seqs: Sequence[int]) -> tuple[InboxEvent, ...]:
         """Stored events by number, opened, in order, with their readings."""
         with self._database.read() as connection:
-            tried = bulk.select_by_keys(connection, inbox_work, ("seq", "attempts"), "seq", seqs)
-        return self._load(seqs, {seq: attempts for seq, attempts in tried})  # noqa: C416  a dict() would hide the types
+            tried = bulk.select_by_keys(connection, inbox_work, Claimable._fields, "seq", seqs)
+        return self._load(seqs, {one.seq: one for one in map(Claimable._make, tried)})
 
-    def _load(self, seqs: Sequence[int], attempts: Mapping[int, int]) -> tuple[InboxEvent, ...]:
+    def _load(self, seqs: Sequence[int], work: Mapping[int, Claimable]) -> tuple[InboxEvent, ...]:
         columns = (
             "seq",
             "connection",
@@ -235,8 +221,8 @@ class SqlInbox:
         )
         with self._database.read() as connection:
             rows = bulk.select_by_keys(connection, inbox_event, columns, "seq", seqs)
-            # Nothing is read again for an event before somebody has tried it once.
-            again = [seq for seq in seqs if attempts.get(seq, 0) > 1]
+            # Nothing is read again for an event before the rooms have answered once.
+            again = [seq for seq in seqs if seq in work and work[seq].settled_at is not None]
             readings = bulk.select_by_keys(connection, inbox_reading, _READING, "seq", again)
         by_seq: dict[int, list[Reading]] = {}
         for seq, ref, read_at, key_id, body in readings:
@@ -255,7 +241,7 @@ class SqlInbox:
                 headers=opened[0],
                 body=opened[1],
                 readings=tuple(by_seq.get(seq, ())),
-                attempts=attempts.get(seq, 1),
+                attempts=work[seq].attempts if seq in work else 1,
             )
             for seq, name, external_id, event_type, lane, occurred_at, received_at, key_id, body in rows
             for opened in (_unframe(self._vault.open(key_id, body, _context(name, external_id))),)
@@ -450,54 +436,6 @@ def _record_others(
                 "The first stays in force; both are kept.",
                 at=from_micros(twin[3]),
             )
-
-
-def _ready(connection: Connection, limit: int, now: datetime, partitions: frozenset[int] | None) -> list[_Ready]:
-    bound: dict[str, int | list[int]] = {"now": to_micros(now), "most": limit}
-    if partitions is None:
-        return [tuple(row) for row in connection.execute(_READY, bound)]
-    return [tuple(row) for row in connection.execute(_READY_OF_SHARE, bound | {"share": sorted(partitions)})]
-
-
-def _hand_out(work: list[_Ready]) -> list[int]:
-    """The numbers to hand out, in order: a suspect alone, so that no neighbour falls with it; else all before one."""
-    if work and work[0][1] >= SUSPECT_CLAIMS:
-        return [work[0][0]]
-    return [seq for seq, _, _ in takewhile(lambda row: row[1] < SUSPECT_CLAIMS, work)]
-
-
-def _count_attempt(connection: Connection, seqs: list[int]) -> None:
-    if connection.dialect.name == "sqlite":
-        sql = "UPDATE inbox_work SET attempts = attempts + 1 WHERE seq = ?"
-        connection.exec_driver_sql(sql, [(seq,) for seq in seqs])
-    else:
-        connection.exec_driver_sql(
-            "UPDATE inbox_work SET attempts = attempts + 1 WHERE seq = ANY(%s::bigint[])", (seqs,)
-        )
-
-
-def _give_up(connection: Connection, seq: int, attempts: int, lane: str, now: datetime) -> AuditEntry:
-    reason = f"Processing stopped {attempts} times without an answer; the event is set aside and its lane waits."
-    connection.execute(
-        update(inbox_work)
-        .where(inbox_work.c.seq == seq)
-        .values(state=WorkState.DEAD, reason=reason, settled_at=to_micros(now))
-    )
-    bulk.insert_new(
-        connection,
-        parked_lane,
-        ("lane", "direction", "cause", "reason", "parked_at"),
-        [(lane, "inbound", f"event/{seq}", reason, to_micros(now))],
-    )
-    raise_alert(connection, kind="lane.parked", subject=lane, body=reason, at=now)
-    return AuditEntry(
-        kind="interpreter.event.given_up",
-        actor="accordant",
-        subject=f"event/{seq}",
-        cause=seq,
-        at=now,
-        body={"reason": reason, "attempts": attempts},
-    )
 
 
 def count_open(connection: Connection) -> dict[str, int]:

@@ -37,6 +37,7 @@ from accordant.store.engine import Database
 from accordant.store.epochs import mark_on
 from accordant.store.flags import flag_refused_keys
 from accordant.store.guard import bookkeeping
+from accordant.store.handed_jobs import SqlHandedJobs
 from accordant.store.link_memory import keep_questions, keep_relinks
 from accordant.store.review import confirm_links
 from accordant.store.schema import confirmed_record, crosswalk, inbox_event, parked_lane, write_intent, write_receipt
@@ -83,6 +84,7 @@ class SqlOutbox:
     ) -> None:
         """``reuses_max`` is how often a target may know a key from another request before that is a red flag."""
         self._database = database
+        self.jobs = SqlHandedJobs(database)
         self._reuses_max = reuses_max
         self._batches = batches
         #: Targets of which the last claim found something: mostly there is more.

@@ -82,6 +82,16 @@ class InboxSuite:
         inbox.accept([arrival("a")])
         expect([inbox.claim(limit=1, now=NOW)[0].attempts for _ in range(3)], [1, 2, 3])
 
+    def test_what_a_living_worker_gives_back_accuses_nobody(self, inbox: Inbox) -> None:
+        """The store failed, not the event: however often, it is the same try, and later deaths count from there."""
+        inbox.accept([arrival("a"), arrival("b")])
+        for _ in range(20):
+            taken = inbox.claim(limit=10, now=NOW)
+            expect([(event.external_id, event.attempts) for event in taken], [("a", 1), ("b", 1)])
+            inbox.give_back([event.seq for event in taken])
+        expect([event.attempts for event in inbox.claim(limit=10, now=NOW)], [1, 1])
+        expect([event.attempts for event in inbox.claim(limit=10, now=NOW)], [2, 2])
+
     def test_what_was_settled_is_done_and_still_known(self, inbox: Inbox) -> None:
         """Seen and done are two facts: a repeat of what is done is still a repeat."""
         inbox.accept([arrival("a"), arrival("b")])

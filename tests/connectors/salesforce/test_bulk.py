@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,8 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accordant.canonical.intents import Applied, RefusalClass, Refused, Uncertain
+from accordant.canonical.targets import ObjectSpec
 from accordant.connectors.salesforce import bulk
-from accordant.ports.connector import AnswerLost, Bulk, RecordWrite, TargetUnavailable, WriteResult
+from accordant.connectors.sdk.http import HttpAnswer
+from accordant.kernel.errors import TransientError
+from accordant.ports.connector import AnswerLost, Bulk, NoteJob, RecordWrite, TargetUnavailable, WriteResult
 from tests.connectors.salesforce import outbound_kit as kit
 from tests.connectors.salesforce.outbound_kit import ACCOUNT, CUSTOMER, SUBSCRIPTION, Org, a_write
 
@@ -44,6 +48,16 @@ def some(count: int, *, value: str = "Example") -> list[RecordWrite]:
     return [a_write(f"cus_{number:05d}", Name=f"{value} {number}") for number in range(count)]
 
 
+async def unnoted(_job: str) -> None:
+    """Nobody has to know of this job."""
+
+
+async def in_one_go(
+    org: Org, spec: ObjectSpec, records: Sequence[RecordWrite], note: NoteJob = unnoted
+) -> tuple[WriteResult, ...]:
+    return await org.outbound.write_bulk(spec, records, note=note)
+
+
 def few(org: Org) -> None:
     """A connector that begins a job early, so that a test need not write thousands of rows."""
     limits = Bulk(records_min=ENOUGH, records_max=10_000, lasts_max=bulk.LASTS_MAX)
@@ -63,7 +77,7 @@ def ledger(org: Org) -> Counter[str]:
 async def test_more_than_two_thousand_are_one_job_and_not_eleven_calls() -> None:
     async with an_org() as org:
         written = some(2_001)
-        results = await org.outbound.write_bulk(ACCOUNT, written)
+        results = await in_one_go(org, ACCOUNT, written)
         assert kinds(results) == {"Applied": 2_001}
         assert all(isinstance(one.outcome, Applied) and one.outcome.created for one in results)
         assert ledger(org) == {record.key: 1 for record in written}
@@ -71,13 +85,13 @@ async def test_more_than_two_thousand_are_one_job_and_not_eleven_calls() -> None
         assert len(org.simulator.bulk.jobs) == 1
         assert org.sent("PUT") == 1
         assert not [call for call in org.calls if "composite" in call.path]
-        again = await org.outbound.write_bulk(ACCOUNT, some(2_001, value="Changed"))
+        again = await in_one_go(org, ACCOUNT, some(2_001, value="Changed"))
         assert {one.outcome.created for one in again if isinstance(one.outcome, Applied)} == {False}
 
 
 async def test_two_thousand_are_calls() -> None:
     async with an_org() as org:
-        assert kinds(await org.outbound.write_bulk(ACCOUNT, some(2_000))) == {"Applied": 2_000}
+        assert kinds(await in_one_go(org, ACCOUNT, some(2_000))) == {"Applied": 2_000}
         assert org.simulator.bulk.jobs == {}
 
 
@@ -85,7 +99,7 @@ async def test_one_bad_row_does_not_stop_its_neighbours_and_says_why() -> None:
     async with an_org() as org:
         few(org)
         org.simulator.reject("Account", "cus_00007", message="Region: required, since 2024")
-        results = await org.outbound.write_bulk(ACCOUNT, some(60))
+        results = await in_one_go(org, ACCOUNT, some(60))
         assert kinds(results) == {"Applied": 59, "Refused": 1}
         refused = results[7].outcome
         assert isinstance(refused, Refused)
@@ -100,7 +114,7 @@ async def test_what_a_job_did_not_come_to_is_not_lost(ends_as: str) -> None:
     async with an_org() as org:
         few(org)
         org.simulator.bulk.rows_max, org.simulator.bulk.ends_as = 25, ends_as
-        results = await org.outbound.write_bulk(ACCOUNT, some(60))
+        results = await in_one_go(org, ACCOUNT, some(60))
         if ends_as == "Failed":
             assert kinds(results) == {"Applied": 60}
             assert set(ledger(org).values()) == {1}
@@ -117,7 +131,7 @@ async def test_a_job_that_is_refused_as_a_whole_finds_its_bad_row_by_calls() -> 
         few(org)
         records = [*some(40), a_write("cus_odd", Name="Odd", Billing_MRR__c="1.00")]
         org.simulator.org.object("Account").remove("Billing_MRR__c")
-        results = await org.outbound.write_bulk(ACCOUNT, records)
+        results = await in_one_go(org, ACCOUNT, records)
         assert kinds(results) == {"Applied": 40, "Refused": 1}
         assert isinstance(results[-1].outcome, Refused)
         assert set(ledger(org).values()) == {1}
@@ -126,12 +140,12 @@ async def test_a_job_that_is_refused_as_a_whole_finds_its_bad_row_by_calls() -> 
 async def test_values_arrive_as_by_a_call_and_what_is_not_given_is_left_alone() -> None:
     async with an_org() as org:
         few(org)
-        await org.outbound.write_bulk(ACCOUNT, some(30))
+        await in_one_go(org, ACCOUNT, some(30))
         org.simulator.edit("Account", "cus_00003", "Website", "typed.example", "sales@example.com")
         texts = ['Comma, "quoted"', "Line\nbreak", "Zoë Ünïcode ✓", "=1+1", "a\tb"]
         records = [a_write(f"cus_{number:05d}", Name=text) for number, text in enumerate(texts * 5)]
         records[6] = a_write("cus_00006", Name="#N/A")
-        assert kinds(await org.outbound.write_bulk(ACCOUNT, records)) == {"Applied": 25}
+        assert kinds(await in_one_go(org, ACCOUNT, records)) == {"Applied": 25}
         for record in records:
             assert org.simulator.record("Account", record.key)["Name"] == record.fields["Name"]
         assert org.simulator.record("Account", "cus_00003")["Website"] == "typed.example"
@@ -142,11 +156,11 @@ async def test_values_arrive_as_by_a_call_and_what_is_not_given_is_left_alone() 
 async def test_a_subscription_finds_its_account_by_its_key() -> None:
     async with an_org() as org:
         few(org)
-        await org.outbound.write_bulk(ACCOUNT, some(30))
+        await in_one_go(org, ACCOUNT, some(30))
         lookup = next(name for name, field in SUBSCRIPTION.fields.items() if field.lookup_object == "Account")
         records = [a_write(f"sub_{number}", **{lookup: f"cus_{number:05d}"}) for number in range(30)]
         records.append(a_write("sub_lost", **{lookup: "cus_nobody"}))
-        results = await org.outbound.write_bulk(SUBSCRIPTION, records)
+        results = await in_one_go(org, SUBSCRIPTION, records)
         assert kinds(results) == {"Applied": 30, "Refused": 1}
         assert isinstance(results[-1].outcome, Refused)
 
@@ -154,12 +168,12 @@ async def test_a_subscription_finds_its_account_by_its_key() -> None:
 async def test_records_that_a_job_cannot_name_go_by_calls_beside_it() -> None:
     async with an_org() as org:
         few(org)
-        (first, *_) = await org.outbound.write_bulk(ACCOUNT, some(30))
+        (first, *_) = await in_one_go(org, ACCOUNT, some(30))
         assert isinstance(first.outcome, Applied)
         records = some(30, value="New")
         records[0] = msgspec.structs.replace(records[0], target_id=first.outcome.target_id)
         records.append(a_write("cus_00005", Name="Told twice"))
-        results = await org.outbound.write_bulk(ACCOUNT, records)
+        results = await in_one_go(org, ACCOUNT, records)
         assert kinds(results) == {"Applied": 31}
         assert org.simulator.record("Account", "cus_00000")["Name"] == "New 0"
         assert org.simulator.record("Account", "cus_00005")["Name"] == "Told twice"
@@ -176,10 +190,10 @@ async def test_a_job_whose_opening_is_lost_has_written_nothing(kind: str, method
         await org.outbound.read(ACCOUNT, ["cus_00000"])  # logged in
         org.simulator.fault(kind, method=method, path=path, times=2)  # a file that is broken off is put once more
         with pytest.raises(TargetUnavailable, match="Nothing of it is processed"):
-            await org.outbound.write_bulk(ACCOUNT, some(30))
+            await in_one_go(org, ACCOUNT, some(30))
         assert ledger(org) == Counter()
         org.simulator.faults.clear()
-        assert kinds(await org.outbound.write_bulk(ACCOUNT, some(30))) == {"Applied": 30}
+        assert kinds(await in_one_go(org, ACCOUNT, some(30))) == {"Applied": 30}
         assert set(ledger(org).values()) == {1}
 
 
@@ -187,10 +201,10 @@ async def test_a_job_whose_start_is_not_answered_is_asked_whether_it_started() -
     async with an_org() as org:
         few(org)
         org.simulator.fault("reset_after", method="PATCH", path="/jobs/ingest", times=1)
-        assert kinds(await org.outbound.write_bulk(ACCOUNT, some(30))) == {"Applied": 30}
+        assert kinds(await in_one_go(org, ACCOUNT, some(30))) == {"Applied": 30}
         org.simulator.fault("reset_before", method="PATCH", path="/jobs/ingest", times=1)
         with pytest.raises(TargetUnavailable, match="was not started"):
-            await org.outbound.write_bulk(ACCOUNT, some(30, value="Changed"))
+            await in_one_go(org, ACCOUNT, some(30, value="Changed"))
         assert {job.state for job in org.simulator.bulk.jobs.values()} == {"JobComplete", "Aborted"}
         assert set(ledger(org).values()) == {1}
 
@@ -200,7 +214,7 @@ async def test_results_that_cannot_be_read_are_never_read_as_failure() -> None:
         few(org)
         org.simulator.fault("error_before", method="GET", path="/failedResults", times=10)
         with pytest.raises(AnswerLost, match="results of a job"):
-            await org.outbound.write_bulk(ACCOUNT, some(30))
+            await in_one_go(org, ACCOUNT, some(30))
         assert set(ledger(org).values()) == {1}
 
 
@@ -208,7 +222,7 @@ async def test_a_job_that_never_ends_is_aborted_and_its_rows_go_out_again() -> N
     async with an_org() as org:
         few(org)
         org.simulator.bulk.polls_until_done = 1_000_000
-        results = await org.outbound.write_bulk(ACCOUNT, some(30))
+        results = await in_one_go(org, ACCOUNT, some(30))
         assert {one.outcome.code for one in results if isinstance(one.outcome, Refused)} == {"UNPROCESSED"}
         assert [job.state for job in org.simulator.bulk.jobs.values()] == ["Aborted"]
         assert ledger(org) == Counter()
@@ -223,9 +237,103 @@ async def test_a_row_that_no_result_names_is_uncertain() -> None:
             return "\n".join(line for line in real(job, kind).split("\n") if "cus_00004" not in line)  # type: ignore[arg-type]
 
         setattr(org.simulator.bulk, "_table", forgetful)  # noqa: B010  a static method of the stand-in
-        results = await org.outbound.write_bulk(ACCOUNT, some(30))
+        results = await in_one_go(org, ACCOUNT, some(30))
         assert isinstance(results[4].outcome, Uncertain)
         assert kinds(results) == {"Applied": 29, "Uncertain": 1}
+
+
+# -- jobs nobody waits for ---------------------------------------------------------------------------------------------
+
+
+async def test_a_job_is_noted_before_it_can_begin() -> None:
+    async with an_org() as org:
+        few(org)
+        noted: list[tuple[str, str]] = []
+
+        async def note(job: str) -> None:
+            noted.append((job, org.simulator.bulk.jobs[job].state))
+
+        assert kinds(await in_one_go(org, ACCOUNT, some(30), note)) == {"Applied": 30}
+        ((job, state),) = noted
+        assert ([*org.simulator.bulk.jobs], state) == ([job], "Open")
+
+
+async def test_a_job_that_cannot_be_noted_is_not_begun() -> None:
+    async with an_org() as org:
+        few(org)
+
+        async def note(_job: str) -> None:
+            raise TransientError("The store is away.")
+
+        with pytest.raises(TransientError, match="away"):
+            await in_one_go(org, ACCOUNT, some(30), note)
+        org.simulator.bulk.let_time_pass()
+        assert ledger(org) == Counter()
+
+
+async def begun(org: Org) -> str:
+    """A job whose owner is killed as soon as it has begun: not a call of his comes any more."""
+    ask = org.outbound._ask_of_job
+    names: list[str] = []
+
+    async def note(job: str) -> None:
+        names.append(job)
+
+    async def killed(_seconds: float) -> None:
+        raise Killed
+
+    async def until_killed(method: str, path: str, *rest: Any, **more: Any) -> HttpAnswer:
+        if json.dumps("Aborted") in str(rest):
+            raise TransientError("There is nobody to call.")
+        return await ask(method, path, *rest, **more)
+
+    with pytest.raises(Killed):
+        await bulk.ingest(
+            until_killed,
+            object_name="Account",
+            key_field=CUSTOMER,
+            file=f"{CUSTOMER},Name\ncus_1,Old\n".encode(),
+            note=note,
+            sleep=killed,
+        )
+    return names[0]
+
+
+class Killed(BaseException):
+    """SIGKILL, as far as a test can have it."""
+
+
+async def test_a_job_that_was_left_goes_on_until_somebody_ends_it() -> None:
+    async with an_org() as org:
+        org.simulator.bulk.polls_until_done = 10
+        await begun(org)
+        org.simulator.bulk.let_time_pass()
+        assert org.simulator.record("Account", "cus_1")["Name"] == "Old"
+        left = await begun(org)
+        await org.outbound.write(ACCOUNT, [a_write("cus_1", Name="New")])
+        await org.outbound.end_job(left)
+        org.simulator.bulk.let_time_pass()
+        assert org.simulator.record("Account", "cus_1")["Name"] == "New"
+        assert org.simulator.bulk.jobs[left].state == "Aborted"
+
+
+async def test_what_has_ended_or_is_not_there_needs_no_end() -> None:
+    async with an_org() as org:
+        few(org)
+        await in_one_go(org, ACCOUNT, some(30))
+        (done,) = org.simulator.bulk.jobs
+        for job in (done, "750000000000000AAA"):
+            await org.outbound.end_job(job)
+        assert org.simulator.bulk.jobs[done].state == "JobComplete"
+
+
+async def test_a_job_that_does_not_end_is_waited_for() -> None:
+    async with an_org() as org:
+        org.simulator.bulk.polls_until_done = 10
+        left = await begun(org)
+        org.simulator.fault("error_before", method="PATCH", path="/jobs/ingest", times=10)
+        with pytest.raises(TransientError):
+            await org.outbound.end_job(left)
 
 
 # -- the form ----------------------------------------------------------------------------------------------------------
@@ -274,9 +382,9 @@ async def test_every_call_of_a_job_is_one_that_the_vendor_tells_of(contracts: Pa
     async with an_org() as org:
         few(org)
         org.simulator.bulk.polls_until_done = 1_000_000
-        await org.outbound.write_bulk(ACCOUNT, some(30))
+        await in_one_go(org, ACCOUNT, some(30))
         org.simulator.bulk.polls_until_done = 0
-        await org.outbound.write_bulk(ACCOUNT, some(30))
+        await in_one_go(org, ACCOUNT, some(30))
         asked = set()
         for call in org.calls:
             path = call.path.partition("/v59.0")[2]

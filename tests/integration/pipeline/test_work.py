@@ -22,8 +22,8 @@ from accordant.ports.inbox import Arrival
 from accordant.ports.state import Changes, ConcurrentChange, State
 from accordant.runtime.worker import shielded
 from accordant.store import schema
+from accordant.store.claims import CLAIMS_MAX
 from accordant.store.engine import StoreUnavailable
-from accordant.store.inbox import CLAIMS_MAX
 from tests.integration.pipeline.kit import Rooms, rooms
 from tests.unit.pipeline.ledger import NOW
 
@@ -180,6 +180,19 @@ def test_a_store_that_is_away_leaves_the_events_as_they_were(one: Rooms) -> None
         assert untouched(one)
     assert go(one, state=away) == 2
     assert names(one) == {"A1", "B1"}
+
+
+def test_however_long_the_store_is_away_no_event_is_blamed_for_it(one: Rooms) -> None:
+    """The worker lives: what it could not commit counts as one try, taken up again."""
+    say(one, ("a", "A1"), ("b", "B1"))
+    errors: list[Exception] = [StoreUnavailable("The disk is full.") for _ in range(3 * CLAIMS_MAX)]
+    away: State = AwayState(one.hub.state, errors)  # type: ignore[assignment]  # all else is the real one's
+    for _ in range(3 * CLAIMS_MAX):
+        with pytest.raises(StoreUnavailable):
+            go(one, state=away)
+    assert untouched(one)
+    assert one.rows(schema.inbox_work, "attempts") == [(1,), (1,)]
+    assert go(one, state=away) == 2
 
 
 def test_whoever_comes_second_decides_again_and_gives_up_after_the_bound(one: Rooms) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from accordant.canonical.intents import WireValue
 from accordant.canonical.matching import Candidate, Subject
@@ -58,10 +59,27 @@ class Memory:
 
 
 @dataclass
+class MemoryJobs:
+    """Implements `ports.handed_jobs.HandedJobs`."""
+
+    until: dict[tuple[str, str], datetime] = field(default_factory=dict)
+
+    def note(self, target: str, job: str, *, until: datetime) -> None:
+        self.until[target, job] = until
+
+    def over(self, target: str, job: str) -> None:
+        self.until.pop((target, job), None)
+
+    def left(self, target: str, *, at: datetime) -> tuple[str, ...]:
+        return tuple(sorted(job for (name, job), until in self.until.items() if name == target and until <= at))
+
+
+@dataclass
 class MemoryRequests:
     """Implements `ports.outbox.RequestBook`; whoever asks still holds everything."""
 
     kept: dict[str, SentRequest] = field(default_factory=dict)
+    jobs: MemoryJobs = field(default_factory=MemoryJobs)
 
     def sent(self, records: Collection[str]) -> dict[str, SentRequest]:
         return {record: self.kept[record] for record in records if record in self.kept}

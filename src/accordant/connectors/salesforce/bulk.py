@@ -1,5 +1,6 @@
 """Many records in one job: Bulk API 2.0 ingest, which Salesforce asks for above two thousand of one object.
-Guarantees one outcome a row (made, refused, not processed), and that a job nobody waits for any more is aborted.
+Guarantees one outcome a row (made, refused, not processed), and that a job nobody waits for any more is aborted, or
+can be by whoever comes after.
 Next: outbound.py, which decides what goes this way; simulator_bulk.py for the stand-in.
 """
 
@@ -19,7 +20,7 @@ from accordant.connectors.salesforce.errors import MESSAGE_CHARS_MAX, Fault, cal
 from accordant.connectors.salesforce.wire import Json, decode, encode
 from accordant.connectors.sdk.http import HttpAnswer
 from accordant.kernel.errors import TransientError
-from accordant.ports.connector import AnswerLost, TargetUnavailable
+from accordant.ports.connector import AnswerLost, NoteJob, TargetUnavailable
 
 #: How a job's file says that a field is to be emptied; an empty cell leaves it alone.
 #: https://developer.salesforce.com/docs/atlas.en-us.api_asynch.meta/api_asynch/datafiles_prepare_csv.htm
@@ -27,6 +28,8 @@ EMPTIED = "#N/A"
 #: A job that is not done after this is aborted; what it had not come to goes out again.
 LASTS_MAX = timedelta(minutes=10)
 _FIRST_PAUSE_S, _PAUSE_S_MAX = 0.5, 10.0
+#: How often a job that was told to end is asked whether it has.
+_ENDS_MAX = 3
 _ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
 
 
@@ -97,14 +100,15 @@ def fits(row: Mapping[str, Json]) -> bool:
 
 
 async def ingest(
-    ask: Ask, *, object_name: str, key_field: str, file: bytes, sleep: Callable[[float], Awaitable[None]]
+    ask: Ask, *, object_name: str, key_field: str, file: bytes, note: NoteJob, sleep: Callable[[float], Awaitable[None]]
 ) -> Ingested:
-    """Upsert the rows of ``file`` by ``key_field`` in one job, and wait until it ended.
+    """Upsert the rows of ``file`` by ``key_field`` in one job, told to ``note``, and wait until it ended.
 
     Raises: JobRefused and TargetUnavailable when nothing was carried out for certain, AnswerLost when that is unknown.
     """
     job = await _opened(ask, object_name, key_field, file)
     try:
+        await note(job)
         state = await _closed(ask, job)
         state = await _ended(ask, job, state, sleep)
         return await _results(ask, job, key_field, state)
@@ -113,6 +117,21 @@ async def ingest(
         with suppress(TransientError, asyncio.CancelledError):
             await asyncio.shield(_aborted(ask, job))
         raise
+
+
+async def end(ask: Ask, job: str) -> None:
+    """Have a job end that somebody else began and does not wait for. Raises TransientError while it goes on.
+
+    What is aborted processes no more records and keeps what it has written:
+    https://developer.salesforce.com/docs/atlas.en-us.api_asynch.meta/api_asynch/close_job.htm
+    """
+    for _ in range(_ENDS_MAX):
+        answer = await ask("GET", f"/jobs/ingest/{job}", writes=False)
+        # Jobs are deleted some days after they ended.
+        if answer.status == 404 or _decoded(answer).get("state") in _ENDED:
+            return
+        await _aborted(ask, job)
+    raise TargetUnavailable(f"The job {job} was told to end and goes on; nothing else is written until it has ended.")
 
 
 async def _opened(ask: Ask, object_name: str, key_field: str, file: bytes) -> str:

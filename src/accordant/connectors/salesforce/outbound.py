@@ -29,6 +29,7 @@ from accordant.ports.connector import (
     AuthorizationExpired,
     Bulk,
     DestinationClass,
+    NoteJob,
     RecordWrite,
     TargetUnavailable,
     WriteProtocol,
@@ -208,7 +209,9 @@ class SalesforceOutbound:
                 break
         return tuple(results[place] for place in range(len(records)))
 
-    async def write_bulk(self, spec: ObjectSpec, records: Sequence[RecordWrite]) -> tuple[WriteResult, ...]:
+    async def write_bulk(
+        self, spec: ObjectSpec, records: Sequence[RecordWrite], *, note: NoteJob
+    ) -> tuple[WriteResult, ...]:
         """See the port: one ingest job, and calls for what a job cannot say (a record named by its own id, a key that
         comes twice, a text that a job's file takes for an empty field). What a broken job left goes out by calls too.
         """
@@ -227,7 +230,7 @@ class SalesforceOutbound:
         if len(rows) <= self.bulk.records_min:
             by_call = sorted([*by_call, *places.values()])
         else:
-            by_call += await self._ingest(spec, rows, places, results)
+            by_call += await self._ingest(spec, rows, places, results, note)
         for start in range(0, len(by_call), self.batch_max):
             part = by_call[start : start + self.batch_max]
             written = await self._write_rest(spec, [records[place] for place in part], is_first=not results)
@@ -251,22 +254,16 @@ class SalesforceOutbound:
         rows: dict[str, dict[str, Json]],
         places: dict[str, int],
         results: dict[int, WriteResult],
+        note: NoteJob,
     ) -> list[int]:
         """Write rows in a job and note their results; the places of those that have to go by calls."""
-
-        async def ask(
-            method: str, path: str, body: bytes | None = None, content_type: str | None = None, *, writes: bool = True
-        ) -> HttpAnswer:
-            return await self._calls.send(
-                method, f"{self._calls.base}{path}", body=body, content_type=content_type or JSON, writes=writes
-            )
-
         try:
             done = await bulk.ingest(
-                ask,
+                self._ask_of_job,
                 object_name=soql.checked_name(spec.name),
                 key_field=soql.checked_name(spec.key_field),
                 file=bulk.table(rows.values()),
+                note=note,
                 sleep=self._sleep,
             )
         except bulk.JobRefused as refused:
@@ -291,6 +288,16 @@ class SalesforceOutbound:
                 outcome = Refused(cause=RefusalClass.TRANSIENT, code="UNPROCESSED", message=said)
             results[place] = WriteResult(outcome=outcome, request_id=None)
         return again
+
+    async def end_job(self, job: str) -> None:
+        """See the port."""
+        await bulk.end(self._ask_of_job, job)
+
+    async def _ask_of_job(
+        self, method: str, path: str, body: bytes | None = None, content_type: str | None = None, *, writes: bool = True
+    ) -> HttpAnswer:
+        address = f"{self._calls.base}{path}"
+        return await self._calls.send(method, address, body=body, content_type=content_type or JSON, writes=writes)
 
     def _row(self, spec: ObjectSpec, record: RecordWrite) -> dict[str, Json] | Refused:
         """The record as Salesforce takes it, or why it is not even sent."""

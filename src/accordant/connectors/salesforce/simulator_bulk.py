@@ -31,6 +31,8 @@ class Job:
     text: str = ""
     polls: int = 0
     problem: str = ""
+    #: The call that started it: in whose name its rows are written.
+    started: Call | None = None
     columns: tuple[str, ...] = ()
     results: dict[str, list[dict[str, str]]] = field(default_factory=lambda: {name: [] for name in _RESULTS})
 
@@ -95,13 +97,19 @@ class BulkJobs:
             return Answer(200, self._told(call, job))
         wanted = sent(call).get("state")
         if wanted == "UploadComplete" and job.state == "Open":
-            job.state = "UploadComplete"
+            job.state, job.started = "UploadComplete", call
         elif wanted == "Aborted" and job.state in {"Open", "UploadComplete", "InProgress"}:
             job.results["unprocessedrecords"] = list(csv.DictReader(io.StringIO(job.text)))
             job.state = "Aborted"
         else:
             raise Refusal("INVALIDJOBSTATE", f"Job {job.id} cannot become {wanted} in state {job.state}")
         return Answer(200, self._told(call, job))
+
+    def let_time_pass(self) -> None:
+        """Whatever was started is carried out, whether anybody asks about it or not."""
+        for job in self.jobs.values():
+            if job.state in {"UploadComplete", "InProgress"} and job.started is not None:
+                self._work(job.started, job)
 
     @staticmethod
     def _told(call: Call, job: Job) -> dict[str, Json]:
