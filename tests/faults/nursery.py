@@ -1,9 +1,7 @@
 """A process that has loaded the product and forks a fresh `accordant serve` whenever it is asked to.
 
-To load the modules takes nine tenths of a start. A drill of two hundred kills would spend ten minutes of a core on it,
-and what is to be shown begins after that: the child knows nothing but what a fresh process would read from the disk.
-
-Run as `python -m tests.faults.nursery`: each line read is an order, each line said tells that a child began or ended.
+To load the modules takes nine tenths of a start, and what is to be shown begins after it: the child knows nothing but
+what a fresh process reads from the disk. Each line read is an order, each line said tells who began or ended.
 """
 
 from __future__ import annotations

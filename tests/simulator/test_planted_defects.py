@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -21,7 +22,7 @@ from accordant.ports.epochs import NEVER_RESTORED, Epoch
 from accordant.ports.inbox import Arrival, Reception
 from accordant.ports.outbox import LeasedIntent, SentRequest
 from accordant.ports.redrive import StuckEvent
-from accordant.store import inbox
+from accordant.store import claims
 from accordant.store.inbox import SqlInbox
 from accordant.store.lanes import SqlLanes
 from accordant.store.leases import anybody
@@ -96,7 +97,7 @@ def done_before_the_effect(patch: pytest.MonkeyPatch) -> None:
         sql = "UPDATE inbox_work SET attempts = attempts + 1, state = 'processed' WHERE seq = ?"
         connection.exec_driver_sql(sql, [(seq,) for seq in seqs])
 
-    patch.setattr(inbox, "_count_attempt", mark)
+    patch.setattr(claims, "_count", mark)
 
 
 def another_key_for_every_try(patch: pytest.MonkeyPatch) -> None:
@@ -132,7 +133,20 @@ def restore_unnoticed(patch: pytest.MonkeyPatch) -> None:
     async def believed(_self: EpochWatch) -> Epoch:
         return NEVER_RESTORED
 
+    async def kept(_self: EpochWatch, _said_to: datetime | None) -> None:
+        """Nobody looks whether the store is behind the note."""
+
     patch.setattr(EpochWatch, "look", believed)
+    patch.setattr(EpochWatch, "keep_mark", kept)
+
+
+def restore_told_apart_by_a_watch(patch: pytest.MonkeyPatch) -> None:
+    """What was said after the moment at which a restore was noticed is new, by the watch of whoever noticed it."""
+
+    def by_the_watch(leased: LeasedIntent, _epoch: Epoch, noticed_at: datetime) -> bool:
+        return leased.said_at is None or leased.said_at <= noticed_at
+
+    patch.setattr(write_protocol, "_may_be_forgotten", by_the_watch)
 
 
 #: The defect, the class of the target, the faults, the first seed, and the rule that has to be broken.
@@ -171,6 +185,13 @@ PLANTED: dict[str, tuple[Plant, DestinationClass, frozenset[Fault], int, str]] =
         "EF1",
     ),
     "a restore that nobody notices": (restore_unnoticed, E, frozenset({Fault.RESTORE}), 20_000, "EF1"),
+    "a restore told apart by a watch": (
+        restore_told_apart_by_a_watch,
+        E,
+        frozenset({Fault.RESTORE, Fault.CLOCK_STEP}),
+        20_150,
+        "EF1",
+    ),
 }
 
 
@@ -192,9 +213,11 @@ def first_of_its_lane(setting: Setting) -> bool:
     hub = stage.machines[0].application
     assert isinstance(hub, SimulatedHub)
     now = stage.world()
-    lanes = [event.lane for event in hub.inbox.claim(limit=100, now=now)]
+    waiting = hub.inbox.claim(limit=100, now=now)
+    hub.inbox.give_back([event.seq for event in waiting])
+    lanes = [event.lane for event in waiting]
     lane = max(lanes, key=lanes.count)
-    first = next(event for event in hub.inbox.claim(limit=100, now=now) if event.lane == lane)
+    first = next(event for event in waiting if event.lane == lane)
     hub.state.commit(set_aside(first, "It could not be read.", now=now), now=now)
     stuck = hub.recovery.letters.find_events([first.seq])
     entry = AuditEntry(

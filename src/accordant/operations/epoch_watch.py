@@ -14,18 +14,24 @@ import structlog
 
 from accordant.canonical.intents import WriteIntent
 from accordant.canonical.targets import object_spec
-from accordant.kernel.clock import Clock
-from accordant.kernel.errors import AccordantError, RejectedError
+from accordant.kernel.clock import Clock, from_micros, to_micros
+from accordant.kernel.errors import AccordantError, RejectedError, TransientError
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.audit import AuditEntry
 from accordant.ports.connector import DestinationClass, Outbound
-from accordant.ports.epochs import Epoch, EpochBook, Mark, Marker
+from accordant.ports.epochs import Epoch, EpochBook, Mark, Marker, Note
 
 _NOTICED = (
     "The store was put back from a backup: something was dispatched of which it knows nothing. Nothing is written "
     "until the targets were compared."
 )
 _log = structlog.get_logger("courier")
+
+
+class StorePutBack(TransientError):
+    """The store is of an earlier time than what was dispatched from here."""
+
+    remedy = "The next round compares the targets first."
 
 
 class EpochWatch:
@@ -48,7 +54,7 @@ class EpochWatch:
         self._rulebook = rulebook
         self._clock = clock
         self._lease_clock = lease_clock
-        self._noted: Mark | None = None
+        self._noted: Note | None = None
         # Each target has a courier of its own, and they ask at once: a mark that was read before another courier
         # counted on looks like that of an earlier life once it is compared with the note of after.
         self._one_at_a_time = Lock()
@@ -63,9 +69,13 @@ class EpochWatch:
         epoch = await asyncio.to_thread(self._notice)
         return await self._reconcile(epoch) if epoch.is_open else epoch
 
-    async def keep_mark(self) -> None:
-        """Something was taken up and is about to go out: the note outside of the store learns of it first."""
-        await asyncio.to_thread(self._keep)
+    async def keep_mark(self, said_to: datetime | None = None) -> None:
+        """Something was taken up and is about to go out: the note outside of the store learns of it first.
+
+        ``said_to`` is the newest stamp of its causes. Raises StorePutBack, and TransientError while the note cannot be
+        kept: then nothing may go out.
+        """
+        await asyncio.to_thread(self._keep, said_to)
 
     def declare(self, *, actor: str, reason: str) -> Epoch:
         """A person says that the store was put back, where the note outside was lost with it.
@@ -77,42 +87,49 @@ class EpochWatch:
         return self._begin(actor.strip(), reason.strip())
 
     def _notice(self) -> Epoch:
-        with self._one_at_a_time:
+        with self._one_at_a_time, self._marker.alone():
             return self._noticed()
 
     def _noticed(self) -> Epoch:
-        # The note before the store: another process may count on, and note it, in between.
+        # Others dispatch too: their notes are later than ours, so that an old one of ours is no reason for alarm.
         noted = self._marker.read() if self._noted is None else self._noted
         epoch, mark = self._book.current()
         if epoch.is_open:
             self._note(mark)
             return epoch
-        # Others dispatch too: their marks are later than ours. An earlier one, or another of the same number, is of
-        # another life of this store.
-        if noted is None or mark.number > noted.number or mark == noted:
+        if noted is None or not noted.is_ahead_of(mark):
             self._noted = noted
             return epoch
+        noted = self._marker.read() or noted
         _log.error("the store was put back from a backup; nothing is written until the targets were compared")
         self._met = None
-        epoch = self._begin("accordant", _NOTICED)
+        said_to = from_micros(noted.said_to) if noted.said_to else None
+        epoch = self._begin("accordant", _NOTICED, said_to)
         # What has begun counts the mark on, so that the same copy put back a second time is behind the note again.
         self._note(self._book.current()[1])
         return epoch
 
-    def _keep(self) -> None:
-        with self._one_at_a_time:
-            self._note(self._book.current()[1])
+    def _keep(self, said_to: datetime | None) -> None:
+        with self._one_at_a_time, self._marker.alone():
+            noted = self._marker.read()
+            epoch, mark = self._book.current()
+            if epoch.is_open or (noted is not None and noted.is_ahead_of(mark)):
+                self._noted = noted
+                raise StorePutBack("The store was put back from a backup just now; what was taken up is not sent.")
+            self._note(mark, said_to=0 if said_to is None else to_micros(said_to))
 
-    def _note(self, mark: Mark) -> None:
-        if mark != self._noted:
-            self._marker.write(mark)
-            self._noted = mark
+    def _note(self, mark: Mark, *, said_to: int = 0) -> None:
+        """Keep the mark, whatever was noted before: whoever calls has seen to it that it may go back."""
+        noted = self._marker.read()
+        note = Note(mark.number, mark.at, max(said_to, 0 if noted is None else noted.said_to))
+        if note != noted:
+            self._marker.write(note)
+        self._noted = note
 
-    def _begin(self, actor: str, reason: str) -> Epoch:
+    def _begin(self, actor: str, reason: str, said_to: datetime | None = None) -> Epoch:
         now = self._clock()
-        return self._book.begin(
-            declared_by=actor, reason=reason, entry=_entry("noticed", actor, now, {"reason": reason})
-        )
+        entry = _entry("noticed", actor, now, {"reason": reason})
+        return self._book.begin(declared_by=actor, reason=reason, entry=entry, said_to=said_to)
 
     async def _reconcile(self, epoch: Epoch) -> Epoch:
         """Compare what is open with what targets hold, once everything that went out must have come to light.

@@ -26,11 +26,11 @@ from accordant.ports.outbox import LeasedIntent, LeaseLost, Outbox, Verdict
 ROUND_MAX = 1000
 
 
-#: Called between taking something up and sending it.
-KeepMark = Callable[[], Awaitable[None]]
+#: Called between taking something up and sending it, with the newest stamp of its causes.
+KeepMark = Callable[[datetime | None], Awaitable[None]]
 
 
-async def nothing_kept() -> None:
+async def nothing_kept(_said_to: datetime | None) -> None:
     """There is no note outside of the store."""
 
 
@@ -84,7 +84,7 @@ async def courier(
     """Deliver what is due; how many intents were leased. Raises TransientError when the store cannot go on.
 
     ``lease_clock`` is what leases run out by, which no step of ``clock`` moves; ``keep_mark`` notes outside of the
-    store that something is about to go out.
+    store that something is about to go out, and the newest stamp of its causes.
     """
     now = clock()
     if breaker.is_open(now):
@@ -95,7 +95,7 @@ async def courier(
     since, leased = await asyncio.to_thread(claim)
     if not leased:
         return 0
-    await keep_mark()
+    await keep_mark(max((one.said_at for one in leased if one.said_at is not None), default=None))
     hold = Hold(outbox, leased, since=since, clock=lease_clock)
 
     async def keep(found: Sequence[Found]) -> None:

@@ -208,7 +208,7 @@ async def look(
                 one,
                 found=is_found,
                 waited=timedelta() if is_found else requests.waited(request),
-                restored_at=requests.epoch.noticed_at,
+                epoch=requests.epoch,
                 now=now,
             )
         )

@@ -12,6 +12,7 @@ import msgspec
 from accordant.canonical.intents import IDEMPOTENCY_KEY_LENGTH_MAX, WireValue
 from accordant.kernel.hashing import fingerprint
 from accordant.ports.connector import DestinationClass, WriteProtocol
+from accordant.ports.epochs import Epoch
 from accordant.ports.outbox import LeasedIntent, SentRequest
 
 #: So long before its declared end a key is not relied on any more (EF4).
@@ -48,14 +49,14 @@ def next_step(
     *,
     found: bool,
     waited: timedelta,
-    restored_at: datetime | None,
+    epoch: Epoch,
     now: datetime,
 ) -> Step:
     """What may be done for one record. ``found``: the target shows it, or it is known under its own id.
 
     ``sent`` is the last request for the record that is remembered, and ``waited`` for how long this process has known
-    it without finding the record; ``restored_at`` is when the store was last put back from a backup: what went out
-    before that may be forgotten.
+    it without finding the record; ``epoch`` says when the store was last put back from a backup: what went out before
+    that may be forgotten.
     """
     match protocol.destination_class:
         case DestinationClass.NATIVE_UPSERT | DestinationClass.UNIQUE_NUMBER:
@@ -63,7 +64,7 @@ def next_step(
         case DestinationClass.IDEMPOTENCY_KEY | DestinationClass.SEARCH_ONLY:
             return Go() if found else _unseen(protocol, sent, leased, waited, now)
         case DestinationClass.NOTHING:
-            return _at_most_once(sent, leased, restored_at)
+            return _at_most_once(sent, leased, epoch)
         case _:
             assert_never(protocol.destination_class)
 
@@ -83,19 +84,30 @@ def _unseen(
     return Wait(now + rest, why)
 
 
-def _at_most_once(sent: SentRequest | None, leased: LeasedIntent, restored_at: datetime | None) -> Step:
+def _at_most_once(sent: SentRequest | None, leased: LeasedIntent, epoch: Epoch) -> Step:
     target = leased.intent.target
     if sent is not None and sent.answered_at is None:
         return AskPerson(
             f"A write went out at {sent.sent_at:%Y-%m-%d %H:%M:%S} UTC and no answer came. {target} cannot be asked "
             "what became of it, so it is not sent again: look there, and write what is missing by hand."
         )
-    if sent is None and restored_at is not None and (leased.said_at is None or leased.said_at <= restored_at):
+    if sent is None and epoch.noticed_at is not None and _may_be_forgotten(leased, epoch, epoch.noticed_at):
         return AskPerson(
-            f"It may have been written before the store was restored at {restored_at:%Y-%m-%d %H:%M:%S} UTC, and "
+            f"It may have been written before the store was restored at {epoch.noticed_at:%Y-%m-%d %H:%M:%S} UTC, and "
             f"{target} cannot be asked: look there, and write what is missing by hand."
         )
     return Go()
+
+
+def _may_be_forgotten(leased: LeasedIntent, epoch: Epoch, noticed_at: datetime) -> bool:
+    """Whether the cause of a write may have been acted on before the restore.
+
+    The cause has its source's stamp, and the watch of whoever noticed the restore may be wrong: one that is behind
+    would take for new what was done. So how far the source had been heard by its own clock counts as well, whichever
+    is later.
+    """
+    heard_to = noticed_at if epoch.said_to is None else max(noticed_at, epoch.said_to)
+    return leased.said_at is None or leased.said_at <= heard_to
 
 
 def request_for(

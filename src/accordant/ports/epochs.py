@@ -1,6 +1,7 @@
 """Restores of the store: it was put back from a backup, and what was done after that backup is forgotten here."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 
@@ -13,12 +14,14 @@ from accordant.ports.audit import AuditEntry
 class Epoch(msgspec.Struct, frozen=True, kw_only=True):
     """The time since the last restore. ``number`` 0 and no moments: the store was never put back.
 
-    ``reconciled_at`` None while nothing may be dispatched, since targets have not been compared yet.
+    ``reconciled_at`` None while nothing may be dispatched, since targets have not been compared yet. ``said_to`` is the
+    newest stamp of what was taken up before the restore, by its source's own clock; None where nobody kept it.
     """
 
     number: int = 0
     noticed_at: datetime | None = None
     reconciled_at: datetime | None = None
+    said_to: datetime | None = None
 
     @property
     def is_open(self) -> bool:
@@ -36,6 +39,26 @@ class Mark(msgspec.Struct, frozen=True, order=True):
     at: int
 
 
+class Note(msgspec.Struct, frozen=True):
+    """What is kept outside of the store: its mark (see there), and the newest stamp of what was taken up for dispatch.
+
+    ``said_to`` is of the sources' clocks, in microseconds; 0 where nothing with a stamp was taken up yet.
+    """
+
+    number: int
+    at: int
+    said_to: int = 0
+
+    @property
+    def mark(self) -> Mark:
+        """The store's mark at that time."""
+        return Mark(self.number, self.at)
+
+    def is_ahead_of(self, mark: Mark) -> bool:
+        """Whether a store with this mark was put back: it knows less than what is noted, or something else."""
+        return mark.number < self.number or (mark.number == self.number and mark != self.mark)
+
+
 class EpochBook(Protocol):
     """Obligations: the mark grows with every claim that takes something up and with every epoch that begins; an epoch
     is never removed.
@@ -45,7 +68,7 @@ class EpochBook(Protocol):
         """The epoch this store is in, and its mark."""
         ...
 
-    def begin(self, *, declared_by: str, reason: str, entry: AuditEntry) -> Epoch:
+    def begin(self, *, declared_by: str, reason: str, entry: AuditEntry, said_to: datetime | None = None) -> Epoch:
         """A restore was noticed or declared: dispatch stops with this commit. The one that is open, if one is."""
         ...
 
@@ -61,10 +84,14 @@ class EpochBook(Protocol):
 class Marker(Protocol):
     """A note outside of the store: how far its mark had come when something was last dispatched from here."""
 
-    def read(self) -> Mark | None:
+    def alone(self) -> AbstractContextManager[None]:
+        """While this lasts nobody else reads or writes the note, in this process or another. Raises TransientError."""
+        ...
+
+    def read(self) -> Note | None:
         """The note; None where there is none."""
         ...
 
-    def write(self, mark: Mark) -> None:
+    def write(self, note: Note) -> None:
         """Keep the note; on disk when it returns."""
         ...

@@ -1,8 +1,7 @@
 """Which events a worker gets together, and when one of them is taken for what kills it.
 
-A try is counted before it begins, and given back where the worker lived on without an answer: what is left are tries in
-which a process died. Many events are in work at once, so a death accuses all of them: they come again in ever
-smaller company, at last alone, and only what dies alone again is set aside. Next: `inbox.py`.
+A try is counted before it begins, and given back where the worker lived on: what is left are deaths. A death accuses
+all that was in work; they come again in smaller company, and only what dies alone is set aside. Next: `inbox.py`.
 """
 
 from collections import deque

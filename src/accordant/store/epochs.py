@@ -5,9 +5,10 @@ counts the mark on, `operations/epoch_watch.py`, which compares.
 """
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,7 @@ from accordant.canonical.intents import WriteIntent
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.errors import ConfigurationError, TransientError
 from accordant.ports.audit import AuditEntry
-from accordant.ports.epochs import NEVER_RESTORED, Epoch, Mark
+from accordant.ports.epochs import NEVER_RESTORED, Epoch, Mark, Note
 from accordant.store import audit
 from accordant.store.alerts import raise_alert
 from accordant.store.engine import Database
@@ -58,14 +59,19 @@ class SqlEpochBook:
             epoch = _newest(connection)
         return epoch, Mark(0, 0) if mark is None else Mark(int(mark.value), mark.updated_at)
 
-    def begin(self, *, declared_by: str, reason: str, entry: AuditEntry) -> Epoch:
+    def begin(self, *, declared_by: str, reason: str, entry: AuditEntry, said_to: datetime | None = None) -> Epoch:
         """See the port."""
         with self._database.write() as connection:
             newest = _newest(connection)
             if newest.is_open:
                 return newest
             connection.execute(
-                restore_epoch.insert().values(declared_by=declared_by, reason=reason, noticed_at=to_micros(entry.at))
+                restore_epoch.insert().values(
+                    declared_by=declared_by,
+                    reason=reason,
+                    noticed_at=to_micros(entry.at),
+                    said_to=None if said_to is None else to_micros(said_to),
+                )
             )
             with bookkeeping(connection):
                 mark_on(connection, to_micros(entry.at))
@@ -94,7 +100,12 @@ def _newest(connection: Connection) -> Epoch:
     row = connection.execute(_NEWEST).one_or_none()
     if row is None:
         return NEVER_RESTORED
-    return Epoch(number=row.id, noticed_at=from_micros(row.noticed_at), reconciled_at=_moment(row.reconciled_at))
+    return Epoch(
+        number=row.id,
+        noticed_at=from_micros(row.noticed_at),
+        reconciled_at=_moment(row.reconciled_at),
+        said_to=_moment(row.said_to),
+    )
 
 
 def _moment(micros: int | None) -> datetime | None:
@@ -111,10 +122,22 @@ class FileMarker:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def read(self) -> Mark | None:
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """See the port: a lock on a file beside the note, which the system takes back from a process that dies."""
+        path = self._path.with_suffix(".lock")
+        try:
+            file = path.open("ab")
+        except OSError as error:
+            raise MarkUnreachable(f"{path} cannot be opened now: {error.strerror}.", retry_after_s=1.0) from error
+        with file:
+            flock(file, LOCK_EX)
+            yield
+
+    def read(self) -> Note | None:
         """See the port. Raises MarkUnreachable while the disk does not give it, ConfigurationError for another file."""
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=Mark)
+            return msgspec.json.decode(self._path.read_bytes(), type=Note)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -125,12 +148,12 @@ class FileMarker:
                 remedy="It tells whether the store was restored. Remove it, and run `accordant restored` if it was.",
             ) from error
 
-    def write(self, mark: Mark) -> None:
+    def write(self, note: Note) -> None:
         """See the port. Raises MarkUnreachable while the disk does not take it: nothing may go out without it."""
         beside = self._path.with_suffix(f".{os.getpid()}")
         try:
             with beside.open("wb") as file:
-                file.write(msgspec.json.encode(mark))
+                file.write(msgspec.json.encode(note))
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(self._path)

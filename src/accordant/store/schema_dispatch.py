@@ -30,6 +30,7 @@ restore_epoch = Table(
     Column("noticed_at", BigInteger, nullable=False),
     Column("reconciled_at", BigInteger),
     Column("body", LargeBinary),
+    Column("said_to", BigInteger),
 )
 
 product_use = Table(

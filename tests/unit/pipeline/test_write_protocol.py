@@ -219,6 +219,16 @@ async def test_after_a_restore_nobody_writes_again_what_cannot_be_asked_for() ->
     assert isinstance((await courier.send(since)).outcome, Applied)
 
 
+async def test_a_watch_that_is_behind_does_not_take_what_was_written_for_new() -> None:
+    """The restore was noticed by a machine a year behind; the source had been heard up to now, by its own clock."""
+    courier = Courier(E)
+    year = timedelta(days=365)
+    courier.requests.epoch = Epoch(number=1, noticed_at=NOW - year, reconciled_at=NOW - year, said_to=NOW)
+    assert (await courier.send(leased(said_at=NOW - MINUTE, Name="Example"))).is_final
+    since = leased(said_at=NOW + MINUTE, Name="Example")
+    assert isinstance((await courier.send(since)).outcome, Applied)
+
+
 async def test_after_a_restore_no_key_of_before_is_used() -> None:
     courier = Courier(B)
     await courier.send(change())

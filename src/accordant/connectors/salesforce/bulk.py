@@ -1,6 +1,5 @@
 """Many records in one job: Bulk API 2.0 ingest, which Salesforce asks for above two thousand of one object.
-Guarantees one outcome a row (made, refused, not processed), and that a job nobody waits for any more is aborted, or
-can be by whoever comes after.
+Guarantees one outcome a row, and that a job nobody waits for any more is aborted, or can be by whoever comes after.
 Next: outbound.py, which decides what goes this way; simulator_bulk.py for the stand-in.
 """
 

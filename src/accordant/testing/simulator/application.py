@@ -6,7 +6,7 @@ The application is the hub itself; only its store, its clock and the world outsi
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -18,7 +18,7 @@ from accordant.kernel.clock import Clock
 from accordant.kernel.errors import InvariantBroken
 from accordant.pipeline.receive import Connection
 from accordant.ports.connector import Inbound, Outbound, Reader
-from accordant.ports.epochs import Mark, Marker
+from accordant.ports.epochs import Marker, Note
 from accordant.ports.inbox import Inbox
 from accordant.store.memory_store import MemoryDatabase
 
@@ -196,12 +196,17 @@ class KeptMark:
     """`ports.epochs.Marker` of an installation: outside of its store, so that no restore brings an old one back."""
 
     def __init__(self) -> None:
-        self._mark: Mark | None = None
+        self._note: Note | None = None
 
-    def read(self) -> Mark | None:
-        """See the port."""
-        return self._mark
+    @staticmethod
+    def alone() -> AbstractContextManager[None]:
+        """See the port: in a schedule one machine looks at a time."""
+        return nullcontext()
 
-    def write(self, mark: Mark) -> None:
+    def read(self) -> Note | None:
         """See the port."""
-        self._mark = mark
+        return self._note
+
+    def write(self, note: Note) -> None:
+        """See the port."""
+        self._note = note

@@ -47,6 +47,9 @@ SHORT = Length(pasts=12, steps=(8, 20))
 #: Some 5,000 events of 20 customers (design of reliability, 4.2).
 LONG = Length(pasts=2, steps=(700, 900), is_long=True)
 #: How long nothing happens between two steps, where it does: shorter and longer than pauses, searches and leases.
+#: By how much a machine's watch goes wrong. The last goes back behind all that sources have ever said: who tells by it
+#: what was before and what after takes the past for the future.
+_CLOCK_STEPS_S = (-86_400, -3_600, -30, 30, 3_600, 86_400, -10 * 366 * 86_400)
 _WAITS_S = (3, 8, 30, 90)
 #: How long nothing is done while something is still open: doubled each time, in virtual seconds.
 _CALM_PAUSE_S = 15.0
@@ -288,7 +291,7 @@ def _between_steps(stage: Stage) -> None:
             stage.begin_storm(world.one_of(stage.setting.targets), storm, world.number(5, 200))
     if happens[Fault.CLOCK_STEP]:
         machine = world.one_of(stage.machines)
-        machine.clock.skew_s = float(world.one_of((-86_400, -3_600, -30, 30, 3_600, 86_400)))
+        machine.clock.skew_s = float(world.one_of(_CLOCK_STEPS_S))
         world.note_fault(Fault.CLOCK_STEP, f"{machine.clock.skew_s:+.0f} s")
     if happens[Fault.SWITCH_FLIP]:
         stage.flip_switch("between steps")
