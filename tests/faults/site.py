@@ -178,6 +178,10 @@ class Site:
 
     # -- the verdict -----------------------------------------------------------------------------------------------
 
+    def answered(self) -> int:
+        """Deliveries that were answered 2xx so far."""
+        return sum(one.delivered for one in self.stage.stripe.attempts)
+
     def unanswered(self) -> int:
         """Deliveries that were not answered 2xx so far."""
         return sum(not one.delivered for one in self.stage.stripe.attempts)

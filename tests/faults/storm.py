@@ -13,6 +13,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from accordant.bench.load import flood
+from accordant.connectors.stripe.simulator import StripeSimulator
 from accordant.connectors.stripe.simulator_events import sign
 from accordant.connectors.stripe.simulator_state import SaidEvent
 from accordant.demo.company import WEBHOOK_SECRET
@@ -34,6 +35,9 @@ MEMORY_MIB_MAX = 512
 HONEST_P99_S_MAX = 1.0
 HONEST_P99_S_MAX_BESIDE_TESTS = 6.0
 _MONTHS = 12
+#: What a year of an account says at most, but for the first few; the rest is filled up.
+_EVENTS_OF_AN_ACCOUNT = 100
+_EVENTS_SPARE = 400
 _MIB = 1024 * 1024
 _BIG_BODY = 50 * _MIB
 #: How a body can be too large: the header that says so.
@@ -47,13 +51,15 @@ _GIANTS = {
 async def duplicates(
     store: str, folder: Path, *, events: int, deliveries: int, seconds_max: float | None = None
 ) -> Report:
-    """Repeats of about ``events`` over 32 connections: a row and an effect each, a conflict for each planted twin."""
+    """Repeats of so many ``events`` over 32 connections: a row and an effect each, a conflict for each planted twin."""
     began, tally = time.monotonic(), Tally()
     dice = random.Random(events)
     tally.expect("repeat", "twin")
     async with site(folder, store, past_months=_MONTHS) as made:
         stripe = made.stage.stripe
-        await asyncio.to_thread(stripe.play_history, accounts=max(10, events // 60), months=_MONTHS, seed=5)
+        accounts = max(1, (events - _EVENTS_SPARE) // _EVENTS_OF_AN_ACCOUNT)
+        await asyncio.to_thread(stripe.play_history, accounts=accounts, months=_MONTHS, seed=5)
+        _fill_up(stripe, events)
         past = list(stripe.events())
         (version,) = stripe.book.endpoint_versions.values() or (None,)
         await made.start("all")
@@ -72,9 +78,20 @@ async def duplicates(
         tally.fired.update({"repeat": max(0, sent - len(past)), "twin": len(twins)})
         verdict = await made.verdict(settle_s=600.0)
         faults = [*verdict.faults, *_rows(made, past, len(twins))]
+        faults += [f"{len(past)} events instead of {events}"] if len(past) != events else []
     compared = verdict.compared | {"acknowledgements": sent + len(twins)}
     figures = {"deliveries": sent, "events": len(past), "deliveries_per_s": round(sent / flood_s), "flood_s": flood_s}
     return report("duplicates", store, 1, began, tally, compared, faults, verdict.figures | figures)
+
+
+def _fill_up(stripe: StripeSimulator, events: int) -> None:
+    """Let customers change until so many events were said. Raises: AssertionError where there are more already."""
+    book = stripe.account.book
+    missing = events - len(stripe.events())
+    assert missing >= 0, f"{-missing} events too many: fewer accounts have to be played"
+    customers = [one for one in book.table("customer").values() if not one.get("deleted")]
+    for number in range(missing):
+        book.change(customers[number % len(customers)], "customer.updated", name=f"Renamed {number}")
 
 
 def _signed(made: Site, bodies: Sequence[bytes]) -> list[bytes]:

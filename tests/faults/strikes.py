@@ -168,7 +168,10 @@ def cutting_power(made: Site, tally: Tally, shim: Shim) -> Strike:
     shadow = shim.shadow
 
     async def strike(_number: int) -> None:
-        await asyncio.sleep(made.dice.uniform(0.05, 0.9))
+        # What was acknowledged just now is what a cut may take.
+        known = made.answered()
+        await _until(lambda: made.answered() > known, 60.0)
+        await asyncio.sleep(made.dice.uniform(0.0, 0.5))
         await shim.in_a_sync(_SYNC_S_MAX)
         await made.process("all").kill()
         shim.set("syncing", 0)

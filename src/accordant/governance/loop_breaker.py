@@ -11,8 +11,12 @@ import msgspec
 from accordant.canonical.conflicts import FieldMark, Turn
 from accordant.canonical.intents import WireValue
 
-#: How often one field of one record may return to a value it had before. The next return is not written.
+#: How often one field of one record may return to a value it had before, after somebody at the target changed it. The
+#: next return is not written.
 RETURNS_MAX = 5
+#: How often it may return in all. Where the owner alone goes back and forth, a person has changed his mind a few times,
+#: or something answers to what we write: only the second goes on for ever.
+RETURNS_OF_OWNER_MAX = 20
 #: Within which span.
 SPAN = timedelta(hours=1)
 #: Turns that are remembered: twice as many as trip it, and the two ends.
@@ -68,7 +72,7 @@ def advance(
     kept = tuple(turns[-TURNS_MAX:]) if len(turns) > 1 else ()
     returns = [turn for turn in mark.returns if turn.at > turned_at - SPAN]
     if _is_return(turns, value):
-        returns.append(turns[-1])
+        returns.append(Turn(value, turned_at, ours=turns[-2].ours))
     return FieldMark(value=value, revision=revision, at=at, turns=kept, returns=tuple(returns[-_REMEMBERED_MAX:]))
 
 
@@ -99,7 +103,8 @@ def tripped(
     if not _is_return(turns, value):
         return None
     returns = [turn for turn in mark.returns if turn.value == value and turn.at > since]
-    if len(returns) < RETURNS_MAX:
+    by_others = [turn for turn in returns if not turn.ours]
+    if len(by_others) < RETURNS_MAX and len(returns) < RETURNS_OF_OWNER_MAX:
         return None
     return Trip(
         value=value,

@@ -80,6 +80,10 @@ async def test_deleted_tasks_are_not_there_though_what_was_put_away_is_looked_fo
         assert all(path.endswith("/queryAll") for path in asked)
 
 
+async def unnoted(_job: str) -> None:
+    """Nobody has to know of this job."""
+
+
 async def test_a_job_says_what_a_task_is_about_in_its_heading() -> None:
     async with an_org() as org:
         account = await an_account(org)
@@ -88,7 +92,7 @@ async def test_a_job_says_what_a_task_is_about_in_its_heading() -> None:
         file = bulk.table([row])
         assert file.decode().splitlines()[0] == f"{KEY},Subject,Account:What.Billing_Customer_Id__c"
         writes = [a_write(f"ch_{n:04d}", **PAID) for n in range(2_001)]
-        results = await org.outbound.write_bulk(ACTIVITY, writes)
+        results = await org.outbound.write_bulk(ACTIVITY, writes, note=unnoted)
         assert {type(one.outcome) for one in results} == {Applied}
         assert len(org.simulator.bulk.jobs) == 1
         assert {one.values["WhatId"] for one in org.simulator.org.records["Task"].values()} == {account}

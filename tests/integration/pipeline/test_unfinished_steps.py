@@ -145,9 +145,9 @@ async def first_unfinished_step_comes_next(one: Installation, offers: Destinatio
 
 @pytest.mark.parametrize("offers", [one for one in DestinationClass if one is not DestinationClass.NOTHING])
 async def test_after_a_crash_at_any_boundary_the_first_unfinished_step_comes_next(
-    offers: DestinationClass, tmp_path: Path
+    offers: DestinationClass, store_url: str, tmp_path: Path
 ) -> None:
-    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
+    async with an_installation(store_url, tmp_path) as one:
         await first_unfinished_step_comes_next(one, offers)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from accordant.canonical.conflicts import FieldMark
 from accordant.canonical.intents import WireValue
-from accordant.governance.loop_breaker import RETURNS_MAX, SPAN, TURNS_MAX, Trip, advance, tripped
+from accordant.governance.loop_breaker import RETURNS_MAX, RETURNS_OF_OWNER_MAX, SPAN, TURNS_MAX, Trip, advance, tripped
 
 START = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)
 
@@ -51,11 +51,23 @@ def test_five_returns_pass_and_the_sixth_is_held_and_explains_itself() -> None:
     assert "crm" in sentence
 
 
-def test_an_owner_that_flips_is_a_loop_too() -> None:
+def test_an_owner_that_changes_its_mind_is_no_loop_and_one_that_does_so_without_end_is() -> None:
+    """Nobody at the target has changed anything: what goes back and forth is what the owner says."""
     field = Field()
-    values = ["A", "B"] * 20
-    held_at = next(place for place, value in enumerate(values) if field.write(value) is not None)
-    assert held_at == 2 * (RETURNS_MAX + 1)
+    values = ["A", "B"] * 30
+    held_at = next(place for place, value in enumerate(values) if field.write(value, minutes=0.5) is not None)
+    assert held_at == 2 * (RETURNS_OF_OWNER_MAX + 1)
+
+
+def test_what_the_owner_did_before_is_not_laid_to_somebody_at_the_target() -> None:
+    field = Field()
+    for value in ["A", "B"] * RETURNS_MAX:
+        assert field.write(value) is None
+    for _ in range(RETURNS_MAX):
+        field.held = "C"
+        assert field.write("B") is None
+    field.held = "C"
+    assert field.write("B") is not None
 
 
 def test_slow_turns_are_no_loop() -> None:
@@ -115,7 +127,8 @@ def test_no_hour_ever_sees_more_than_the_allowed_returns(steps: list[tuple[str, 
             for place in range(2, len(recent))
             if recent[place][2] and recent[place][0] == value and recent[place - 2][0] == value
         ]
-        assert len(returns) <= RETURNS_MAX
+        assert sum(not recent[place - 1][2] for place in returns) <= RETURNS_MAX
+        assert len(returns) <= RETURNS_OF_OWNER_MAX
 
 
 def test_history_that_is_caught_up_with_is_no_loop() -> None:
