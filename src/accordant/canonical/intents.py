@@ -126,6 +126,9 @@ KEY_REUSED = "KEY_REUSED"
 #: A target gives under this key, again and again, the failure of an earlier request: only another key can do anything.
 KEY_SPENT = "KEY_SPENT"
 
+#: A target has no record yet that this one stands below, and which is written in a lane of its own.
+RECORD_ABOVE_MISSING = "RECORD_ABOVE_MISSING"
+
 
 class Applied(msgspec.Struct, frozen=True, tag=True):
     """The target took the write. ``created`` tells a new record from a changed one.

@@ -13,6 +13,7 @@ import msgspec
 from accordant.canonical.charter import CourierPart
 from accordant.canonical.conflicts import FieldMark
 from accordant.canonical.intents import (
+    RECORD_ABOVE_MISSING,
     AlreadyApplied,
     Applied,
     Compared,
@@ -202,8 +203,12 @@ def _waiting_state(delivered: Delivered) -> IntentState:
 
 
 def _bounded(again: Verdict, delivered: Delivered, courier: CourierPart, now: datetime) -> Verdict:
-    """Later, with growing pauses; after the last try the lane waits for a person."""
-    attempt = again.leased.attempt
+    """Later, with growing pauses; after the last try the lane waits for a person. What waits for another record goes
+    when that one is there: no number of tries makes it wrong.
+    """
+    attempt, outcome = again.leased.attempt, delivered.outcome
+    if isinstance(outcome, Refused) and outcome.code == RECORD_ABOVE_MISSING:
+        return again
     if attempt < courier.attempts_max or again.receipt is None:
         return again
     return _give_up(delivered, f"{again.reason} Tried {attempt} times.", again.receipt, now)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
+from sqlalchemy import select
 
 from accordant.canonical.charter import SeveralCustomers
 from accordant.canonical.matching import ReviewState
@@ -14,8 +15,10 @@ from accordant.canonical.review import ReviewAction
 from accordant.governance.phases import Tier
 from accordant.operations.review import Declined
 from accordant.pipeline.plan import write_rulebook
+from accordant.store.schema import write_intent
 from tests.integration.operations.kit import KEY, MRR, Installation, an_installation
 from tests.integration.operations.test_identity import accounts, customer, reviews
+from tests.integration.operations.test_redrive import ORDER
 from tests.integration.operations.test_review import decided, touch
 
 APART = "identity:\n  several_customers: parent_child\n"
@@ -176,3 +179,30 @@ async def test_two_customers_who_part_are_no_longer_added_up(store_url: str, tmp
         await decided(there, ReviewAction.SPLIT, second)
         await settled(there)
         assert tree(there) == {first: (None, 10), second: (None, 20)}
+
+
+async def test_a_record_below_one_that_was_refused_waits_and_goes_by_itself(store_url: str, tmp_path: Path) -> None:
+    """The one above it needs a person, it does not: no number of tries sets it aside."""
+    async with a_company(store_url, tmp_path) as there:
+        first = customer(there, "EXAMPLE-top", "ap@wingtip-x.com", unit_minor=1_000)
+        second = customer(there, "EXAMPLE-top", "uk@wingtip-x.com", unit_minor=2_000)
+        there.salesforce.reject("Account", first, message="Region: required, since 2024")
+        for _ in range(2 * there.hub.charter.courier.attempts_max):
+            await there.settle()
+            there.clock.move(minutes=10)
+        assert tree(there) == {}
+        open_now = write_intent.c.state.in_(("pending", "dead"))
+        with there.hub.database.read() as connection:
+            found = connection.execute(select(write_intent).where(open_now, write_intent.c.step == 0))
+            rows = {str(row.record).rpartition("/")[2]: row for row in found}
+        assert (rows[first].state, rows[second].state) == ("dead", "pending")
+        assert "Region: required" in rows[first].reason
+        assert first in rows[second].reason
+        assert "goes out by itself" in rows[second].reason
+
+        there.salesforce.accept_all()
+        there.hub.recovery.redrive([rows[first].id], ORDER)
+        for _ in range(4):
+            await there.settle()
+            there.clock.move(minutes=10)
+        assert tree(there) == {first: (None, 10), second: (first, 20)}

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from accordant.canonical.intents import RefusalClass, Refused
+from accordant.canonical.intents import RECORD_ABOVE_MISSING, RefusalClass, Refused
 from accordant.connectors.salesforce.wire import Json, decode
 
 CONCURRENT_PAUSE_S = 30.0  # other calls of the same org must end first
@@ -140,8 +140,17 @@ def refused(
     DUPLICATE_VALUE on the key itself: the record exists now, so trying again updates it.
     """
     first = faults[0] if faults else Fault("UNNAMED", "the record was not taken, without a reason")
+    if _awaits_its_own_kind(object_name, first):
+        said = first.message.strip().rstrip(".")
+        return Refused(
+            cause=RefusalClass.TRANSIENT,
+            code=RECORD_ABOVE_MISSING,
+            message=f"This {object_name} waits for the one above it, which Salesforce does not have yet ({said}). It "
+            "goes out by itself as soon as that one is there; if it was refused, its own entry says why.",
+            fields=first.fields,
+        )
     raced = first.code == "DUPLICATE_VALUE" and key_field in first.message and "on record with id" in first.message
-    cause = RefusalClass.TRANSIENT if raced or _awaits_its_own_kind(object_name, first) else _class_of(first)
+    cause = RefusalClass.TRANSIENT if raced else _class_of(first)
     named = tuple(dict.fromkeys(name for fault in faults for name in fault.fields))
     if first.code in LIMIT_CODES and retry_after_s is None:
         retry_after_s = limit_pause_s(first.message)
