@@ -6,6 +6,8 @@ which says whose word counts.
 
 from collections.abc import Callable
 from datetime import datetime
+from itertools import combinations
+from typing import Protocol
 
 import msgspec
 
@@ -46,10 +48,27 @@ class FlagOutcome(msgspec.Struct, frozen=True, kw_only=True):
     missing: int
 
 
+class People(Protocol):
+    """Who decides here."""
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether people have tokens here, so that a typed name decides nothing."""
+        ...
+
+    def one_hand(self, requester: str, approver: str) -> str | None:
+        """Who alone stands behind two named persons; None where two do, or nobody knows."""
+        ...
+
+    def tell_one_hand(self, requester: str, approver: str, *, what: str) -> None:
+        """Tell the company where one person alone stands behind both."""
+        ...
+
+
 class FlagDesk:
     """The red flags of one hub. ``digest_of`` is that of a packet as it stands at this moment.
 
-    ``proved`` says that people have tokens here, so that a typed name decides nothing.
+    Where two people have to approve and one person alone gave both their tokens, the trail and an alarm say so.
     """
 
     def __init__(
@@ -60,13 +79,13 @@ class FlagDesk:
         rulebook: Callable[[], Rulebook],
         digest_of: Callable[[str], str | None],
         clock: Clock,
-        proved: Callable[[], bool],
+        people: People,
     ) -> None:
         self._book = book
         self._state = state
         self._rulebook = rulebook
         self._digest_of = digest_of
-        self._proved = proved
+        self._people = people
         self._clock = clock
 
     def missing(self, flag_id: str) -> int:
@@ -91,7 +110,14 @@ class FlagDesk:
         decision = self._word(kept, Verdict.APPROVE, actor=actor, reason=reason, digest=digest)
         given = approvals((*kept.decisions, decision), digest)
         missing = max(0, persons_needed(part, kept.flag.kind) - len(given))
-        self._keep(kept, decision, closes=not missing)
+        hand = next(
+            (hand for one, two in combinations(given, 2) if (hand := self._people.one_hand(one.actor, two.actor))), None
+        )
+        self._keep(kept, decision, closes=not missing, one_hand=None if missing else hand)
+        if hand is not None and not missing:
+            what = f"the end of the red flag {kept.flag.id} on {kept.flag.subject}"
+            for one, two in combinations(given, 2):
+                self._people.tell_one_hand(one.actor, two.actor, what=what)
         return FlagOutcome(flag=kept.flag, decision=decision, is_open=bool(missing), missing=missing)
 
     def refuse(self, flag_id: str, *, actor: str, reason: str) -> FlagOutcome:
@@ -103,7 +129,7 @@ class FlagDesk:
             raise ApprovalRefused(told)
         digest = self._digest_of(flag_id) or ""
         decision = self._word(kept, Verdict.REFUSE, actor=actor, reason=reason, digest=digest)
-        self._keep(kept, decision, closes=False)
+        self._keep(kept, decision, closes=False, one_hand=None)
         needed = persons_needed(part, kept.flag.kind)
         return FlagOutcome(flag=kept.flag, decision=decision, is_open=True, missing=needed)
 
@@ -113,7 +139,7 @@ class FlagDesk:
                 "A red flag is decided by a named person for a stated reason.",
                 remedy=f"Give both: who you are, and why, in at most {REASON_LENGTH_MAX} characters.",
             )
-        if is_unverified(actor) and self._proved():
+        if is_unverified(actor) and self._people.is_configured:
             raise ApprovalRefused(f"{bare_name(actor)} is a typed name, and people have tokens here.")
         kept = self._book.find(flag_id)
         if not kept.is_open:
@@ -131,12 +157,12 @@ class FlagDesk:
             at=self._clock(),
         )
 
-    def _keep(self, kept: KeptFlag, decision: FlagDecision, *, closes: bool) -> None:
+    def _keep(self, kept: KeptFlag, decision: FlagDecision, *, closes: bool, one_hand: str | None) -> None:
         """Keep the word; where it ends the stop, with what is planned for the customer now that it is over."""
         for attempt in range(_TRIES):
             changes = self._changes(kept, closes=closes, now=decision.at)
             changes.flag_words.append(FlagWord(decision=decision, closes=closes))
-            changes.audit.append(_entry(kept, decision, closes=closes))
+            changes.audit.append(_entry(kept, decision, closes=closes, one_hand=one_hand))
             try:
                 self._state.commit(changes, now=decision.at)
             except ConcurrentChange:
@@ -153,7 +179,7 @@ class FlagDesk:
         return replan([account], rulebook=self._rulebook(), state=self._state, now=now, over=over)
 
 
-def _entry(kept: KeptFlag, decision: FlagDecision, *, closes: bool) -> AuditEntry:
+def _entry(kept: KeptFlag, decision: FlagDecision, *, closes: bool, one_hand: str | None) -> AuditEntry:
     return AuditEntry(
         kind=f"operations.flag.{'refused' if decision.verdict is Verdict.REFUSE else 'approved'}",
         actor=decision.actor,
@@ -166,5 +192,6 @@ def _entry(kept: KeptFlag, decision: FlagDecision, *, closes: bool) -> AuditEntr
             "packet": decision.digest,
             "closes": closes,
             "reason": decision.reason,
+            **({} if one_hand is None else {"one_hand": one_hand}),
         },
     )

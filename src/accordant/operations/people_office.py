@@ -202,8 +202,8 @@ class PeopleOffice:
             self._alarm(
                 kind="people.one_hand",
                 subject="One person stands behind a request and its approval",
-                body=f"{requester} asked for {what} and {approver} approved it, and both have their token from {hand} "
-                "alone. Let another approver or admin make sure that they are two persons.",
+                body=f"{requester} and {approver} both stand for {what}, and both have their token from {hand} alone. "
+                "Let another approver or admin make sure that they are two persons.",
                 now=self._clock(),
             )
 

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select
 
 from accordant.canonical.intents import KEY_REUSED, RefusalClass, Refused
+from accordant.canonical.people import PersonRole
 from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.canonical.red_flags import RedFlag, Verdict
 from accordant.canonical.targets import ObjectSpec
@@ -122,7 +123,7 @@ def desk(one: Installation) -> FlagDesk:
         rulebook=lambda: one.hub.rulebook,
         digest_of=partial(packet_digest, one.hub.database),
         clock=one.hub.clock,
-        proved=lambda: one.hub.people.is_configured,
+        people=one.hub.people,
     )
 
 
@@ -358,3 +359,30 @@ async def test_a_kind_the_charter_does_not_name_is_not_looked_for(tmp_path: Path
         await one.settle()
         assert flags(one) == ()
         assert named(one, first) == f"Renamed {first}"
+
+
+async def test_two_approvals_behind_which_one_person_stands_are_told(store_url: str, tmp_path: Path) -> None:
+    """Who hands out two tokens can hold two: the trail and an alarm say so, until somebody else vouches for one."""
+    async with an_installation(store_url, tmp_path, more=CHARTER) as one:
+        (customer,) = one.sell(1)
+        await one.settle()
+        credit(one, customer)
+        await one.settle()
+        people = one.hub.people
+        ruth, _ = people.add("Ruth", frozenset({PersonRole.ADMIN}), timedelta(days=30), admin=None, actor="root")
+        for name in ("Ada", "Bo"):
+            people.add(name, frozenset({PersonRole.APPROVER}), timedelta(days=30), admin=ruth, actor="")
+        one.clock.move(seconds=1)
+        (flag,) = flags(one)
+        digest = seen(one, flag).digest
+        office = desk(one)
+        assert office.approve(flag.id, digest=digest, actor="Ada", reason=WHY).missing == 1
+        kinds = [kind for _, kind, *_ in one.hub.alerts.due(now=one.clock(), limit=50)]
+        assert "people.one_hand" not in kinds, "half of an approval lets nothing go"
+        office.approve(flag.id, digest=digest, actor="Bo", reason=WHY)
+        kinds = [kind for _, kind, *_ in one.hub.alerts.due(now=one.clock(), limit=50)]
+        assert kinds.count("people.one_hand") == 1
+        query = select(audit_entry.c.body).where(audit_entry.c.kind == "operations.flag.approved")
+        with one.hub.database.read() as connection:
+            told = [bytes(body) for body in connection.execute(query.order_by(audit_entry.c.position)).scalars()]
+        assert [b'"one_hand":"Ruth"' in body for body in told] == [False, True]

@@ -39,7 +39,7 @@ def _desk(console: Console) -> FlagDesk:
         rulebook=lambda: hub.rulebook,
         digest_of=partial(packet_digest, hub.database),
         clock=hub.clock,
-        proved=lambda: hub.people.is_configured,
+        people=hub.people,
     )
 
 
