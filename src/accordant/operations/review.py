@@ -133,6 +133,12 @@ def _accept(order: ReviewOrder, file: CaseFile, charter: str, now: datetime, *, 
         return Declined(sentence=f"{record.id} is this customer's record already.", remedy="Nothing is to be done.")
     own = file.subject.external_id
     others = tuple(key for key in record.cross_references if key != own)
+    if leaving := [key for key in others if key in file.leaving]:
+        return Declined(
+            sentence=f"{record.id} still carries the key of {', '.join(leaving)}, who was split off it: accepted now, "
+            f"{own} would share it with them.",
+            remedy=f"Accept it again once the key is off it; the next write for {', '.join(leaving)} takes it off.",
+        )
     key = own if own in record.cross_references or not others else others[0]
     if apart and key != own:
         link = _link(file, key=own, target_id=None, actor=order.actor, charter=charter, now=now)

@@ -25,7 +25,8 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
 
     ``decided`` is None where nobody ever had to ask; ``written`` are the records the crosswalk has for the customer
     here, newest first. ``owners`` are the links of the customers whose own keys the chosen record carries, ``line`` are
-    their keys and those of all records above theirs.
+    their keys and those of all records above theirs. ``leaving`` are keys that the chosen record still carries of
+    customers whom a person has split off it: the next write of each takes its key away.
     """
 
     place: Place
@@ -37,6 +38,7 @@ class CaseFile(msgspec.Struct, frozen=True, kw_only=True):
     chosen: Candidate | None
     owners: tuple[RecordLink, ...]
     line: frozenset[str] = frozenset()
+    leaving: frozenset[str] = frozenset()
 
 
 class ReviewAct(msgspec.Struct, frozen=True, kw_only=True):

@@ -105,7 +105,24 @@ class SqlReviewDesk:
             chosen=chosen,
             owners=owners,
             line=self._line(place, owners),
+            leaving=frozenset() if chosen is None else self._leaving(place, chosen),
         )
+
+    def _leaving(self, place: Place, chosen: Candidate) -> frozenset[str]:
+        """The keys on a record whose customers were split off it."""
+        query = (
+            select(crosswalk.c.external_id)
+            .join(match_rejection, match_rejection.c.account_id == crosswalk.c.entity_id)
+            .where(
+                crosswalk.c.external_id.in_(chosen.cross_references),
+                crosswalk.c.kind == EntityKind.ACCOUNT.value,
+                match_rejection.c.system == place.system,
+                match_rejection.c.object == place.object,
+                match_rejection.c.target_id == chosen.id,
+            )
+        )
+        with self._database.read() as connection:
+            return frozenset(connection.execute(query).scalars())
 
     def _line(self, place: Place, owners: Collection[RecordLink]) -> frozenset[str]:
         """The keys from some records up to those that stand below no other."""

@@ -253,6 +253,39 @@ async def test_a_record_that_is_anothers_is_given_back_and_the_customer_gets_its
         assert one.writes() == written
 
 
+async def test_a_record_is_nobody_elses_until_the_key_of_who_was_split_off_is_off_it(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_installation(store_url, tmp_path, more="identity:\n  unmatched: review\n") as one:
+        theirs = one.salesforce.create("Account", Name="Wingtip", Website="wingtip-x.com")
+        await one.hub.scan_directory("salesforce")
+        buyer = a_customer(one, "Wingtip GmbH", "ap@wingtip-x.com")
+        other = a_customer(one, "Fabrikam", "ap@fabrikam-x.com")
+        await one.settle()
+        assert one.salesforce.record("Account", theirs)[KEY] == buyer
+        one.clock.move(seconds=1)
+        await one.hub.scan_directory("salesforce")
+        one.hub.pause("system:salesforce", "ada", "We look at it.")
+        await decided(one, ReviewAction.SPLIT, buyer)
+        early = await one.hub.review_room.decide(
+            ReviewAction.ACCEPT, other, actor="ada", reason="It is theirs.", target_id=theirs
+        )
+        assert isinstance(early, Declined)
+        assert "still carries the key" in early.sentence
+
+        one.hub.resume("system:salesforce", "ada")
+        one.clock.move(minutes=1)
+        await decided(one, ReviewAction.CREATE, buyer)
+        await one.deliver()
+        assert one.salesforce.record("Account", theirs).get(KEY) is None
+        one.clock.move(seconds=1)
+        await one.hub.scan_directory("salesforce")
+        await decided(one, ReviewAction.ACCEPT, other, theirs)
+        await one.deliver()
+        assert one.salesforce.record("Account", theirs)[KEY] == other
+        assert one.salesforce.record("Account", buyer)["Name"] == "Wingtip GmbH"
+
+
 async def test_no_key_is_taken_off_while_writes_are_stopped(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path, more="identity: {}\n") as one:
         await one.hub.scan_directory("salesforce")
