@@ -15,7 +15,7 @@ from accordant.connectors.quickbooks.simulator import CLIENT, REALM, QuickBooksS
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.http import Exchange, Timeouts
 from tests.connectors.ledger_kit import BANK, CLEARING, COMPANY, DEFERRED, RECEIVABLE, REVENUE, TAX, put
-from tests.connectors.xero.kit import Clock
+from tests.connectors.xero.kit import Clock, at_once
 
 CUSTOMER, BILL, ENTRY = (object_spec(mapping) for mapping in default_mappings())
 LOOPBACK = AddressPolicy(allow_loopback=True)
@@ -102,6 +102,7 @@ async def some_books(folder: Path, *, more: dict[str, str] | None = None, **limi
         addresses=LOOPBACK,
         timeouts=BRISK,
         recorder=calls.append,
+        sleep=at_once,
     )
     try:
         yield Books(simulator, erp, clock, folder, calls)

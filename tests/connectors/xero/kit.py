@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,11 @@ class Clock:
 
     def move(self, **span: float) -> None:
         self.now += timedelta(**span)
+
+
+async def at_once(_seconds: float) -> None:
+    """How a client sleeps that waits for nothing: others get their turn."""
+    await asyncio.sleep(0)
 
 
 def chart(simulator: XeroSimulator) -> None:
@@ -99,6 +105,7 @@ async def some_books(*, more: dict[str, str] | None = None, **limits: Any) -> As
         addresses=LOOPBACK,
         timeouts=BRISK,
         recorder=calls.append,
+        sleep=at_once,
     )
     try:
         yield Books(simulator, erp, clock, calls)
