@@ -72,8 +72,14 @@ _ASKED = (
 _READ_AGAIN = (
     update(inbox_work)
     .where(inbox_work.c.seq == bindparam("of"))
-    # That it has to be read again was an answer: who is tried anew is no suspect.
-    .values(state=WorkState.RECEIVED, reason=None, attempts=0, due_at=bindparam("now"))
+    .values(
+        state=WorkState.RECEIVED,
+        reason=None,
+        # That it has to be read again was an answer: who is tried anew is no suspect.
+        attempts=0,
+        # Due since it arrived: due from now on, a watch that is ahead would put it off.
+        due_at=select(inbox_event.c.received_at).where(inbox_event.c.seq == bindparam("of")).scalar_subquery(),
+    )
 )
 _READING = ("seq", "ref", "read_at", "key_id", "body")
 
@@ -254,7 +260,7 @@ class SqlInbox:
         with self._database.write() as connection:
             row = (seq, reading.ref, to_micros(reading.read_at), key_id, sealed)
             bulk.insert(connection, inbox_reading, _READING, [row])
-            connection.execute(_READ_AGAIN, {"of": seq, "now": to_micros(now)})
+            connection.execute(_READ_AGAIN, {"of": seq})
 
     def awaiting_reread(self, *, now: datetime, limit: int) -> tuple[tuple[int, str], ...]:
         """Events that wait for an object to be read again: (seq, the reference named in the reason)."""

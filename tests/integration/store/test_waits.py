@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from accordant.canonical.intents import IntentState
+from accordant.ports.inbox import Reading
 from accordant.ports.outbox import LeasedIntent, Verdict
 from accordant.ports.state import Changes
 from accordant.store.engine import Database
@@ -95,6 +96,14 @@ def test_an_event_received_by_such_a_watch_is_processed_once_it_is_right(hub: Hu
     assert shorten_waits(hub.database, now=NOW) == 2
     assert [one.external_id for one in hub.inbox.claim(limit=10, now=NOW)] == ["ahead"]
     assert [seq for seq, _ in hub.inbox.awaiting_reread(now=NOW, limit=10)] == [seqs[2]]
+
+
+def test_an_event_whose_reading_came_while_the_watch_was_ahead_waits_for_nothing(hub: Hub) -> None:
+    hub.inbox.accept([an_arrival("read again", lane="customer/1")])
+    with hub.database.write() as connection:
+        connection.execute(update(inbox_work).values(state="awaiting_reread", reason="stripe:customer/cus_1"))
+    hub.inbox.keep_reading(1, Reading(ref="stripe:customer/cus_1", read_at=NOW, body=b"{}"), now=NOW + DAY)
+    assert [one.external_id for one in hub.inbox.claim(limit=10, now=NOW)] == ["read again"]
 
 
 def test_the_skew_of_machines_that_are_kept_on_time_is_left_alone(hub: Hub) -> None:
