@@ -10,12 +10,14 @@ from typing import Protocol
 
 from accordant.canonical.charter import Charter
 from accordant.canonical.events import EventType
+from accordant.canonical.refs import EntityKind
 from accordant.governance.decide import Switches
 from accordant.governance.findings import Category
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError
-from accordant.operations.saga_sights import Seen, Surroundings, sights_of_amendment
-from accordant.orchestration.saga import CannotUndo, Saga, SagaKind, looked, open_saga, undo
+from accordant.operations.saga_sights import Look, Surroundings, look_at_amendment
+from accordant.operations.saga_won import look_at_contract, opportunity_of, terms_of
+from accordant.orchestration.saga import CannotUndo, Saga, SagaKind, looked, open_saga, turn_of, undo
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.audit import AuditEntry
 from accordant.ports.sagas import NoSaga, SagaBook, SagaMoved, SeenEvent
@@ -25,10 +27,21 @@ ACTOR = "saga"
 #: So far back the events that begin a saga are looked for; an event that comes later than this begins none.
 LOOKS_BACK = timedelta(days=30)
 REASON_LENGTH_MAX = 200
+#: Sagas that are looked at in one round, about; where there are more, each has its turn every few minutes.
+LOOKS_MAX = 500
+
+#: For so long after its end a contract is looked at for changes that billing did not follow.
+WATCHES = timedelta(days=90)
 
 #: Which events begin a saga, and of which kind.
-BEGINS: Mapping[EventType, SagaKind] = {EventType.CONTRACT_AMENDED: SagaKind.AMENDMENT}
-_SIGHTS: Mapping[SagaKind, Callable[[Saga, Surroundings], Seen]] = {SagaKind.AMENDMENT: sights_of_amendment}
+BEGINS: Mapping[EventType, SagaKind] = {
+    EventType.CONTRACT_AMENDED: SagaKind.AMENDMENT,
+    EventType.CONTRACT_WON: SagaKind.CONTRACT_WON,
+}
+_LOOKS: Mapping[SagaKind, Callable[[Saga, Surroundings, datetime], Look]] = {
+    SagaKind.AMENDMENT: look_at_amendment,
+    SagaKind.CONTRACT_WON: look_at_contract,
+}
 
 
 class SagaHub(Protocol):
@@ -56,24 +69,19 @@ class SagaDesk:
         self._categories = categories
 
     def round(self) -> int:
-        """Begin what has to be followed, and look at all that runs; how many sagas began or moved.
+        """Begin what has to be followed, and look at what runs, each in its turn; how many sagas began or moved.
 
         Done again, by whomever and after whatever crash, it begins and moves nothing twice.
         """
-        return self._begin() + sum(self.look(one) != one for one in self.book.running())
+        begun, now = self._begin(), self._hub.clock()
+        followed = (*self.book.running(), *self.book.ended_since(SagaKind.CONTRACT_WON, now - WATCHES))
+        return begun + sum(self.look(one) != one for one in turn_of(followed, at=now, most=LOOKS_MAX))
 
     def look(self, saga: Saga) -> Saga:
         """Look at one saga and keep what is new; the saga as it then stands, by whomever it was moved."""
-        hub = self._hub
-        around = Surroundings(
-            book=self.book,
-            state=hub.state,
-            rulebook=hub.rulebook,
-            switches=hub.switches(),
-            categories=self._categories(hub.charter),
-        )
-        now = hub.clock()
-        moved = looked(saga, _SIGHTS[saga.kind](saga, around), now=now)
+        now = self._hub.clock()
+        look = _LOOKS[saga.kind](saga, self._around(), now)
+        moved = looked(saga, look.seen, findings=look.findings, account_id=look.account_id, now=now)
         if moved == saga:
             return saga
         try:
@@ -109,23 +117,39 @@ class SagaDesk:
         self.book.keep(back, _entry(back, "undone", actor.strip(), now))
         return self.look(back)
 
+    def _around(self) -> Surroundings:
+        hub = self._hub
+        return Surroundings(
+            book=self.book,
+            state=hub.state,
+            rulebook=hub.rulebook,
+            switches=hub.switches(),
+            categories=self._categories(hub.charter),
+        )
+
     def _begin(self) -> int:
         begun = 0
-        now = self._hub.clock()
-        for told in self.book.unfollowed(BEGINS.keys(), since=now - LOOKS_BACK):
-            saga = _of_event(told, now)
+        now, around = self._hub.clock(), self._around()
+        # Where nothing leads from sales into billing, a contract is the CRM's own.
+        opens = bool(around.targets(Category.BILLING, EntityKind.OPPORTUNITY))
+        types = [one for one in BEGINS if opens or one is not EventType.CONTRACT_WON]
+        for told in self.book.unfollowed(types, since=now - LOOKS_BACK):
+            saga = _of_event(told, around, now)
             begun += self.book.begin(saga, _entry(saga, "begun", ACTOR, now))
         return begun
 
 
-def _of_event(told: SeenEvent, now: datetime) -> Saga:
+def _of_event(told: SeenEvent, around: Surroundings, now: datetime) -> Saga:
     event = told.event
+    deal = opportunity_of(event.subject, around) if event.type is EventType.CONTRACT_WON else None
     return open_saga(
         kind=BEGINS[event.type],
         cause=event.id,
         seq=told.seq,
         subject=str(event.subject),
-        account_id=told.root_id,
+        root_id=told.root_id,
+        account_id=None if event.type is EventType.CONTRACT_WON else told.root_id,
+        terms="" if deal is None else terms_of(deal),
         correlation=told.correlation,
         began_at=event.occurred_at,
         now=now,

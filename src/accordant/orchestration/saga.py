@@ -3,13 +3,13 @@ It writes nothing: phases, pauses and gates hold what it waits for as they hold 
 what holds it, and what is to be undone. Pure. Next: `operations/saga_desk.py`, which looks.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 
 import msgspec
 
-from accordant.kernel.ids import derived_id
+from accordant.kernel.ids import derived_id, partition_of
 
 #: Findings that are kept of one saga.
 FINDINGS_MAX = 20
@@ -119,8 +119,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Saga(msgspec.Struct, frozen=True, kw_only=True):
     """One saga. ``cause`` is the business event that began it, ``subject`` what it happened to, as ``system:type/id``.
 
-    ``account_id`` is the hub's customer, None while none is known. ``correlation`` is the id of the event it began
-    with, which every step keeps. ``version`` counts its states from 1. ``undone_because`` is a person's word.
+    ``root_id`` is the hub's root of the event's lane, ``account_id`` the hub's customer, None while none is known.
+    ``correlation`` is the id of the event it began with, which every step keeps. ``terms`` is the digest of what was
+    signed, where a contract was. ``version`` counts its states from 1. ``undone_because`` is a person's word.
     """
 
     id: str
@@ -132,7 +133,9 @@ class Saga(msgspec.Struct, frozen=True, kw_only=True):
     began_at: datetime
     opened_at: datetime
     steps: tuple[StepState, ...]
+    root_id: str
     account_id: str | None = None
+    terms: str = ""
     phase: SagaPhase = SagaPhase.RUNNING
     version: int = 1
     findings: tuple[Finding, ...] = ()
@@ -154,12 +157,26 @@ class Saga(msgspec.Struct, frozen=True, kw_only=True):
         """Whether nothing goes on by itself: something failed, does not fit, or is to be undone."""
         now = self.current
         stopped = now is not None and now.sight in {Sight.HELD, Sight.FAILED}
-        return self.ended_at is None and (stopped or bool(self.findings) or self.phase is SagaPhase.UNDOING)
+        return (
+            self.phase is SagaPhase.UNDOING or stopped or (bool(self.findings) and self.phase is not SagaPhase.UNDONE)
+        )
 
     @property
     def done_count(self) -> int:
         """How many of its steps are behind it."""
         return sum(one.is_behind for one in self.steps)
+
+
+def turn_of(sagas: Sequence[Saga], *, at: datetime, most: int) -> tuple[Saga, ...]:
+    """Those of many sagas that are looked at in this minute: some ``most`` at a time, each in its turn.
+
+    Which those are follows from their ids and the minute alone, so nobody has to remember whom he looked at.
+    """
+    turns = -(-len(sagas) // most)
+    if turns <= 1:
+        return tuple(sagas)
+    minute = int(at.timestamp()) // 60 % turns
+    return tuple(one for one in sagas if partition_of(one.id, turns) == minute)
 
 
 class CannotUndo(msgspec.Struct, frozen=True):
@@ -179,10 +196,12 @@ def open_saga(
     cause: str,
     seq: int,
     subject: str,
+    root_id: str,
     account_id: str | None,
     correlation: str,
     began_at: datetime,
     now: datetime,
+    terms: str = "",
 ) -> Saga:
     """A new saga, at its first step. ``began_at`` is when its event happened."""
     name = saga_id(kind, cause)
@@ -192,7 +211,9 @@ def open_saga(
         cause=cause,
         seq=seq,
         subject=subject,
+        root_id=root_id,
         account_id=account_id,
+        terms=terms,
         correlation=correlation,
         began_at=began_at,
         opened_at=now,
@@ -214,7 +235,11 @@ def looked(
     whatever is seen of it later, until a person has the saga undone.
     """
     if saga.ended_at is not None:
-        return saga
+        # Its steps are over; what does not fit any more is still found, and told.
+        told = _with_findings(saga.findings, findings)
+        if told == saga.findings:
+            return saga
+        return msgspec.structs.replace(saga, findings=told, version=saga.version + 1)
     steps = _forward(saga, seen, now) if saga.phase is SagaPhase.RUNNING else _backward(saga, seen, now)
     told = _with_findings(saga.findings, findings)
     account = saga.account_id or account_id

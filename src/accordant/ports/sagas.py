@@ -9,7 +9,7 @@ import msgspec
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.intents import IntentState
 from accordant.kernel.errors import RejectedError, TransientError
-from accordant.orchestration.saga import Saga
+from accordant.orchestration.saga import Saga, SagaKind
 from accordant.ports.audit import AuditEntry
 
 
@@ -65,6 +65,14 @@ class SagaBook(Protocol):
 
     def running(self) -> tuple[Saga, ...]:
         """Those that have not ended, oldest first."""
+        ...
+
+    def ended_since(self, kind: SagaKind, since: datetime) -> tuple[Saga, ...]:
+        """Sagas of a kind that ended since."""
+        ...
+
+    def confirmed(self, records: Iterable[str]) -> dict[str, str]:
+        """Records (``target:object/key``) that were seen at their target, with the target's own id of each."""
         ...
 
     def find(self, saga_id: str) -> Saga | None:

@@ -11,12 +11,12 @@ from accordant.canonical.correlation import correlation_id
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.intents import IntentState
 from accordant.kernel.clock import from_micros, to_micros
-from accordant.orchestration.saga import Saga
+from accordant.orchestration.saga import Saga, SagaKind
 from accordant.ports.audit import AuditEntry
 from accordant.ports.sagas import SagaMoved, SeenEvent, SeenWrite
 from accordant.store import audit, bulk
 from accordant.store.engine import Database
-from accordant.store.schema import business_event, inbox_event, saga, write_intent
+from accordant.store.schema import business_event, confirmed_record, inbox_event, saga, write_intent
 
 _ROW = ("id", "kind", "cause", "version", "opened_at", "ended_at", "state")
 _ENCODER = msgspec.json.Encoder(order="sorted")
@@ -82,6 +82,19 @@ class SqlSagaBook:
         with self._database.read() as connection:
             states = connection.execute(select(saga.c.state).where(_RUNS).order_by(saga.c.opened_at, saga.c.id))
             return tuple(_SAGAS.decode(state) for state in states.scalars())
+
+    def ended_since(self, kind: SagaKind, since: datetime) -> tuple[Saga, ...]:
+        """See the port."""
+        query = select(saga.c.state).where(saga.c.kind == kind.value, saga.c.ended_at >= to_micros(since))
+        with self._database.read() as connection:
+            states = connection.execute(query.order_by(saga.c.opened_at, saga.c.id)).scalars()
+            return tuple(map(_SAGAS.decode, states))
+
+    def confirmed(self, records: Iterable[str]) -> dict[str, str]:
+        """See the port."""
+        with self._database.read() as connection:
+            found = bulk.select_by_keys(connection, confirmed_record, ("ref", "target_id"), "ref", set(records))
+            return dict(map(tuple, found))
 
     def find(self, saga_id: str) -> Saga | None:
         """See the port."""

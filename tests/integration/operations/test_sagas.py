@@ -196,6 +196,24 @@ async def test_a_saga_is_undone_from_its_end_by_what_billing_takes_back(store_ur
         assert ended.undone_by == "lea"
 
 
+async def test_a_subscription_that_ends_before_its_bill_is_told_and_not_waited_for(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
+        await a_customer(one)
+        desk = desk_of(one.hub)
+        await amend(one)
+        await one.settle()
+        desk.round()
+        (subscription,) = one.stripe.book.table("subscription").values()
+        one.stripe.account.billing.cancel(subscription)
+        await one.settle()
+        desk.round()
+        saga = only(desk)
+        assert saga.current is not None
+        assert saga.current.sight is Sight.FAILED
+        assert "ended on" in saga.current.told
+        assert saga.needs_person
+
+
 async def test_two_who_move_one_saga_keep_one_state(tmp_path: Path) -> None:
     async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
         await a_customer(one)

@@ -234,3 +234,7 @@ def _ages(buckets: dict[str, int], currency: str) -> str:
     columns = [_step(name, 0, minor, currency, stands=True) for name, minor in buckets.items()]
     described = f"{worth} are open, by days overdue."
     return steps(columns, name="ages", title="Open receivables by days overdue", described=described)
+
+
+#: Every page of the books.
+PAGES = (books_page, journal_page, revenue_page, receivables_page)

@@ -16,6 +16,7 @@ from accordant.web.console import (
     rehearsal_pages,
     replay_pages,
     review_pages,
+    saga_pages,
     settle_pages,
 )
 from accordant.web.console.frame import Console, ConsoleHub
@@ -65,10 +66,8 @@ def console_application(hub: ConsoleHub) -> Litestar:
             incident_pages.incident_page,
             incident_pages.past_incident_page,
             incident_pages.act_on_incident,
-            book_pages.books_page,
-            book_pages.journal_page,
-            book_pages.revenue_page,
-            book_pages.receivables_page,
+            *saga_pages.PAGES,
+            *book_pages.PAGES,
             charter_pages.charter_page,
             charter_pages.artifact_page,
             entrance.static_file,
