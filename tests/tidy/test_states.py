@@ -10,6 +10,7 @@ import pytest
 
 from accordant.canonical.charter import Phase
 from accordant.canonical.intents import IntentState
+from accordant.orchestration.saga import SagaPhase
 from accordant.ports.books import PostingState
 from accordant.ports.inbox import WorkState
 from tests.tidy.source import ROOT, Finding, report
@@ -38,6 +39,7 @@ STATES: dict[str, type[StrEnum]] = {
     "Write intent": IntentState,
     "Flow": Phase,
     "Posting": PostingState,
+    "Saga": SagaPhase,
 }
 
 
