@@ -103,8 +103,9 @@ class Workbench:
         return self._moved_revenue.get(account_id)
 
     def load_standings(self, account_ids: Iterable[str]) -> None:
-        """Fetch standings, once for the batch."""
-        self._standings.update(self._state.standings(account_ids))
+        """Fetch standings, once for the batch: one that has moved in it stays as it moved."""
+        missing = [name for name in account_ids if name not in self._standings]
+        self._standings.update(self._state.standings(missing))
 
     def load_shared(self, account_ids: Iterable[str]) -> None:
         """Fetch accounts that share a record with one of the batch, and remember which version of them was added up."""
