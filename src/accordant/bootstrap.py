@@ -46,7 +46,7 @@ from accordant.operations.turns import Turns
 from accordant.pipeline.batches import sent_until
 from accordant.pipeline.courier import Breaker, courier
 from accordant.pipeline.deliver import Gate
-from accordant.pipeline.dispatch import gate_asker, resting_flows, stop_of
+from accordant.pipeline.dispatch import gate_asker, opening_asker, resting_flows, stop_of
 from accordant.pipeline.plan import Rulebook, write_rulebook
 from accordant.pipeline.receive import Connection
 from accordant.pipeline.recognize import Recognizer, Search
@@ -424,8 +424,9 @@ class Hub:
         return Recognizer(memory=self.link_memory, search=sought, charter=self.rulebook.version, clock=self.clock)
 
     def _open_gate(self) -> Gate:
-        asked = gate_asker(self.state, self.clock)
-        return partial(stop_of, rulebook=self.rulebook, hearing=Hearing(self.switches()), ask_gates=asked)
+        gates, openings = gate_asker(self.state, self.clock), opening_asker(self.state, self.rulebook, self.clock)
+        hearing = Hearing(self.switches())
+        return partial(stop_of, rulebook=self.rulebook, hearing=hearing, ask_gates=gates, ask_opening=openings)
 
     async def reread_round(self) -> int:
         """Ask the owners of objects in doubt; how many events waited for an answer."""
@@ -448,9 +449,7 @@ class Hub:
         account_ids: tuple[str, ...] | None = None,
         whole: bool = False,
     ) -> int:
-        """Decide again for all accounts, or for these, batch by batch; how many were looked at. With ``whole`` also for
-        all that stands below them, however old.
-        """
+        """Decide again for all accounts, or for these; how many. ``whole``: with all that stands below, however old."""
         ids = self.state.account_ids() if account_ids is None else account_ids
         return replan_all(
             ids,

@@ -211,6 +211,14 @@ class ConsoleDesk:
         return write_rulebook(self.charter, dict.fromkeys(self.charter.systems, Tier.GOLD))
 
     @property
+    def state(self) -> SqlState:
+        return SqlState(self.database)
+
+    def replan_accounts(self, *, account_ids: tuple[str, ...] | None) -> int:
+        self.replanned += account_ids or ()
+        return len(account_ids or ())
+
+    @property
     def recovery(self) -> ConsoleDesk:
         return self
 

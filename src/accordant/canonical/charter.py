@@ -48,6 +48,13 @@ class SyncMode(StrEnum):
     BATCH = "batch"
 
 
+class Trigger(StrEnum):
+    """What lets the first write of a record go: that its conditions hold, or besides that a person releases it."""
+
+    AUTOMATIC = "automatic"
+    MANUAL = "manual"
+
+
 class Winner(StrEnum):
     """Which value stays when two systems changed one field."""
 
@@ -204,7 +211,7 @@ class FieldPart(_Part, frozen=True, kw_only=True):
     Text longer than ``length`` characters is cut there only when ``truncate`` says so. ``places`` are the decimals an
     amount keeps; one with more is held, never rounded. ``timezone`` says whose day an instant falls on in a date field.
     ``values`` translates canonical words into the target's picklist. A ``lookup`` field finds its record by
-    ``lookup_object`` and ``lookup_key``.
+    ``lookup_object`` and ``lookup_key``. ``once``: given when the record is made, and the target's own from then on.
     """
 
     source: str = ""
@@ -218,6 +225,7 @@ class FieldPart(_Part, frozen=True, kw_only=True):
     values: dict[str, str] = {}
     lookup_object: str | None = None
     lookup_key: str | None = None
+    once: bool = False
 
 
 class MappingPart(_Part, frozen=True, kw_only=True):
@@ -232,6 +240,16 @@ class MappingPart(_Part, frozen=True, kw_only=True):
     fields: dict[str, FieldPart]
 
 
+class ConditionPart(_Part, frozen=True, kw_only=True):
+    """What has to hold before a flow makes a record: ``when`` is an expression of its facts that is true then
+    (docs/reference/expressions.md), ``otherwise`` the sentence a person reads while it is not.
+    """
+
+    name: str
+    when: str
+    otherwise: str
+
+
 class FlowPart(_Part, frozen=True, kw_only=True):
     """One route: an entity of one system to an object of another.
 
@@ -241,6 +259,8 @@ class FlowPart(_Part, frozen=True, kw_only=True):
     ``phase`` is the widest that is wished: more than read-only also needs a grant (`canonical/phases.py`).
     ``documents``: which kinds of ledger document the flow carries, for an ERP that has an object of its own for some;
     empty means all. ``owner`` answers for the flow; without one whoever owns its entity's system does.
+    ``trigger`` and ``conditions`` are about the first write of each record; what has begun goes on by itself.
+    ``prices``: product code of the source -> price of the target, for lines that name no price themselves.
     """
 
     name: str
@@ -259,6 +279,14 @@ class FlowPart(_Part, frozen=True, kw_only=True):
     paused: bool = False
     documents: tuple[DocumentKind, ...] = ()
     owner: str = ""
+    trigger: Trigger = Trigger.AUTOMATIC
+    conditions: tuple[ConditionPart, ...] = ()
+    prices: dict[str, str] = {}
+
+    @property
+    def opens(self) -> bool:
+        """Whether the first write of a record waits for something."""
+        return self.trigger is Trigger.MANUAL or bool(self.conditions)
 
 
 class SchedulesPart(_Part, frozen=True, kw_only=True):

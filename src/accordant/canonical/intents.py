@@ -45,6 +45,7 @@ class WriteIntent(msgspec.Struct, frozen=True, kw_only=True):
     ``fields`` is the whole desired record of the owned fields; ``changes`` is what differs from the record last
     desired. The courier sends only what differs from what the target holds when it gets there. ``cause`` is the inbox
     sequence number, or None for a repair. ``step`` orders writes of one lane: lower steps must be confirmed first.
+    ``address`` is the target's own id of the record, where it is known to be there without our key.
     """
 
     id: IntentId
@@ -63,6 +64,7 @@ class WriteIntent(msgspec.Struct, frozen=True, kw_only=True):
     cause: int | None
     planned_at: datetime
     revision: int
+    address: str | None = None
 
 
 def changed_names(changes: Iterable[FieldChange]) -> str:
@@ -85,6 +87,7 @@ def plan_intent(
     cause: int | None,
     planned_at: datetime,
     revision: int,
+    address: str | None = None,
 ) -> WriteIntent:
     """Name an intent by what it does: target record and revision of the desired record, never by the attempt.
 
@@ -109,6 +112,7 @@ def plan_intent(
         cause=cause,
         planned_at=planned_at,
         revision=revision,
+        address=address,
     )
 
 
@@ -196,11 +200,15 @@ class WriteReceipt(msgspec.Struct, frozen=True, kw_only=True):
     settled_at: datetime
 
 
-#: In which order the kinds of one account are written: what looks up another record comes after it.
+#: In which order the kinds of one account, or of one company, are written: what looks up another record comes after it.
 STEP_OF_KIND: dict[EntityKind, int] = {
     EntityKind.ACCOUNT: 0,
     EntityKind.SUBSCRIPTION: 1,
     EntityKind.INVOICE: 2,
     EntityKind.PAYMENT: 3,
     EntityKind.REFUND: 4,
+    EntityKind.COMPANY: 0,
+    EntityKind.OPPORTUNITY: 1,
 }
+#: Kinds of which a record elsewhere is no copy: what it opens there is the other system's own from then on.
+OPENING_KINDS = frozenset({EntityKind.COMPANY, EntityKind.OPPORTUNITY})

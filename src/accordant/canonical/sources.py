@@ -11,6 +11,7 @@ import msgspec
 from msgspec import inspect
 
 from accordant.canonical.charter import FieldPart
+from accordant.canonical.deals import Company, Opportunity
 from accordant.canonical.entities import Account, Invoice, Payment, Refund, Subscription
 from accordant.canonical.facts import FACTS, FactType
 from accordant.canonical.refs import EntityKind
@@ -26,6 +27,8 @@ _ENTITIES: dict[EntityKind, type[msgspec.Struct]] = {
     EntityKind.INVOICE: Invoice,
     EntityKind.PAYMENT: Payment,
     EntityKind.REFUND: Refund,
+    EntityKind.COMPANY: Company,
+    EntityKind.OPPORTUNITY: Opportunity,
 }
 #: Parts of an entity that are no fact themselves, and the fact whose owner speaks for them.
 _GOVERNED_BY = {"delinquent": "status", "has_payment_method": "payment_method_status"}

@@ -10,12 +10,13 @@ from accordant.canonical.intents import WireValue
 
 class FieldSpec(msgspec.Struct, frozen=True, kw_only=True):
     """How a target field is written and read; a lookup names the object and the external-id field it finds its record
-    by.
+    by. ``once``: only a record that is being made is given it.
     """
 
     type: FieldType
     lookup_object: str | None = None
     lookup_key: str | None = None
+    once: bool = False
 
 
 class ObjectSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +73,9 @@ def object_spec(mapping: MappingPart) -> ObjectSpec:
         name=mapping.object,
         key_field=mapping.key_field,
         fields={
-            name: FieldSpec(type=part.type, lookup_object=part.lookup_object, lookup_key=part.lookup_key)
+            name: FieldSpec(
+                type=part.type, lookup_object=part.lookup_object, lookup_key=part.lookup_key, once=part.once
+            )
             for name, part in mapping.fields.items()
         },
     )

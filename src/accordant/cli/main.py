@@ -17,6 +17,7 @@ from accordant.cli import (
     flags,
     incident,
     look,
+    openings,
     operate,
     people,
     phase,
@@ -92,6 +93,7 @@ app.command(books_app)
 app.command(payouts_app)
 app.command(saga_app)
 app.command(clearance.clearance_app)
+app.command(openings.openings_app)
 app.command(phase.phase_app)
 app.command(people.people_app)
 app.command(recover.patterns_app)

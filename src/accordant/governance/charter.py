@@ -14,6 +14,7 @@ from accordant.governance.check_flows import check_flows, check_mappings
 from accordant.governance.check_gates import check_gates
 from accordant.governance.check_identity import check_identity
 from accordant.governance.check_ledger import check_ledger
+from accordant.governance.check_openings import check_openings
 from accordant.governance.check_ownership import check_ownership
 from accordant.governance.check_phases import check_phases
 from accordant.governance.check_red_flags import check_red_flags
@@ -234,6 +235,7 @@ CHECKS: tuple[Check, ...] = (
     check_ownership,
     check_mappings,
     check_flows,
+    check_openings,
     check_identity,
     check_gates,
     check_phases,

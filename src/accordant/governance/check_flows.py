@@ -18,7 +18,7 @@ from accordant.governance.phases import CAP_OF_TIER, Tier, cap_of, is_wider
 STABLE_KEYS = frozenset({"external_id"})
 
 #: Facts that name one record of the owner and no other: only these may look another record up.
-REFERENCES = frozenset({"external_id", "account", "parent", "party"})
+REFERENCES = frozenset({"external_id", "account", "parent", "party", "company"})
 
 #: A flow that may be later than this is not real time. Seconds.
 REAL_TIME_LAG_S_MAX = 3600

@@ -9,12 +9,13 @@ from typing import Self
 
 import msgspec
 
-from accordant.canonical.charter import Automation, FieldPart, FlowPart, MappingPart, Phase
+from accordant.canonical.charter import Automation, FieldPart, FlowPart, MappingPart, Phase, Trigger
 from accordant.canonical.phases import Grant
 from accordant.canonical.red_flags import FlagStop
 from accordant.governance.financial import is_financial
 from accordant.governance.gates import CompiledGate, GateVerdict
 from accordant.governance.grants import Ceiling, ceiling_of
+from accordant.governance.openings import OpeningVerdict, held_because
 from accordant.governance.ownership import OwnershipMatrix, facts_of
 from accordant.governance.phases import is_wider, narrower
 
@@ -32,9 +33,13 @@ GATE_RULE = "gate"
 #: The rule that speaks for open red flags: what it holds is planned anew once people have approved.
 FLAG_RULE = "red-flag"
 
+#: The rule that speaks for openings: what it holds is planned anew once its conditions hold and it is released.
+OPENING_RULE = "opening"
+
 #: The rule that speaks for past events that are walked again.
 REPLAY_RULE = "replay"
 
+_HELD_APART = frozenset({GATE_RULE, FLAG_RULE, OPENING_RULE})
 _NO_FIELDS: frozenset[str] = frozenset()
 
 
@@ -157,6 +162,8 @@ class CompiledFlow(msgspec.Struct, frozen=True, kw_only=True):
     gates: tuple[CompiledGate, ...] = ()
     #: Why the target takes no record of this object today; empty where it does.
     stopped: str = ""
+    #: What the first write of a record waits for; None for nothing but its conditions, and those are none.
+    trigger: Trigger | None = None
 
     def ceiling(self, switches: Switches) -> Ceiling:
         """How far the flow may go now, by charter, tier and grant."""
@@ -177,7 +184,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     target does not hold yet; None before anybody has looked there. ``contested`` are fields that wait for a person's
     word on a conflict, each with the sentence; ``kept`` those whose value is not the owner's, by such a word.
     ``verdicts`` are those of the flow's gates by name; a gate nobody asked holds. ``accounts`` are the customers the
-    record is of, for whom red flags may be open.
+    record is of, for whom red flags may be open. ``opening`` is what is to be said of the first write of a record.
     """
 
     flow: CompiledFlow
@@ -190,6 +197,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     kept: frozenset[str] = _NO_FIELDS
     verdicts: dict[str, GateVerdict] = {}
     accounts: tuple[str, ...] = ()
+    opening: OpeningVerdict | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,8 +217,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def gated(self) -> frozenset[str]:
-        """Those of the held fields that a compliance gate or a red flag holds: planned anew once that is over."""
-        named = (reason.fields for reason in self.reasons if reason.rule in {GATE_RULE, FLAG_RULE})
+        """Those of the held fields that a gate, a red flag or an opening holds: planned anew once that is over."""
+        named = (reason.fields for reason in self.reasons if reason.rule in _HELD_APART)
         return self.held.intersection(_NO_FIELDS.union(*named))
 
     @property
@@ -264,6 +272,7 @@ def compile_flow(
         cap=cap,
         spoken={phase: _spoken(flow, phase, cap) for phase in Phase},
         gates=gates,
+        trigger=flow.trigger if flow.opens else None,
     )
 
 
@@ -333,7 +342,9 @@ def by_phase(case: Case) -> Reason | None:
     ceiling = flow.ceiling(case.switches)
     phase = ceiling.phase
     told = f"{flow.cap} {ceiling.text}".rstrip() if ceiling.text else flow.cap
-    if phase is Phase.CONTROLLED and flow.automation is not Automation.RECORD_SYNC:
+    # What a person releases one by one is no automation, whatever class it stops with.
+    is_automation = flow.automation is not Automation.RECORD_SYNC and flow.trigger is not Trigger.MANUAL
+    if phase is Phase.CONTROLLED and is_automation:
         text = (
             f"The flow {flow.name} sets off {_class_words(flow.automation)}, and acts only when it is automated.{told}"
         )
@@ -456,6 +467,14 @@ def by_red_flag(case: Case) -> Reason | None:
     return Reason(rule=FLAG_RULE, effect=Effect.HOLD, fields=tuple(sorted(case.fields)), text=text)
 
 
+def by_opening(case: Case) -> Reason | None:
+    """The first write of a record waits for its conditions, and for a person where the charter says so."""
+    text = held_because(case.flow.name, case.flow.trigger, case.opening)
+    if not text or not case.fields:
+        return None
+    return Reason(rule=OPENING_RULE, effect=Effect.HOLD, fields=tuple(sorted(case.fields)), text=text)
+
+
 def is_of_a_switch(reason: Reason, flow: CompiledFlow) -> bool:
     """Whether a person threw a switch and will release it: true now, and no part of what a record is."""
     return reason.rule in _SWITCHED or (reason.rule == "paused-flow" and not flow.is_paused)
@@ -482,6 +501,7 @@ RULES: tuple[Rule, ...] = (
     by_nonessential,
     by_gate,
     by_red_flag,
+    by_opening,
 )
 
 

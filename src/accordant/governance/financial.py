@@ -6,14 +6,10 @@ The charter's check and the ownership matrix both ask here, so that no rule has 
 from accordant.canonical.facts import FACTS, FactType
 from accordant.canonical.refs import EntityKind
 
+#: Kinds that sales keeps for itself.
+OF_SALES = frozenset({EntityKind.COMPANY, EntityKind.CONTACT, EntityKind.OPPORTUNITY})
 #: Kinds that are a financial state as a whole; of an account only some facts are.
-FINANCIAL_KINDS = frozenset(EntityKind) - {
-    EntityKind.ACCOUNT,
-    EntityKind.PRODUCT,
-    EntityKind.COMPANY,
-    EntityKind.CONTACT,
-    EntityKind.OPPORTUNITY,
-}
+FINANCIAL_KINDS = frozenset(EntityKind) - {EntityKind.ACCOUNT, EntityKind.PRODUCT, *OF_SALES}
 
 #: Facts of an account that say whether and what it pays, beside every amount.
 _FINANCIAL_ACCOUNT_FACTS = frozenset(
@@ -44,6 +40,8 @@ def is_financial(entity: EntityKind, fact: str) -> bool:
     """Whether a fact is part of the financial state, which only billing or finance systems may own."""
     if entity in FINANCIAL_KINDS:
         return True
+    if entity in OF_SALES:
+        return False  # what sales agreed is nobody's debt yet; what becomes of it in billing is judged by the flow
     return FACTS.get(entity, {}).get(fact) is FactType.MONEY or (
         entity is EntityKind.ACCOUNT and fact in _FINANCIAL_ACCOUNT_FACTS
     )

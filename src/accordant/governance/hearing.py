@@ -20,7 +20,7 @@ class Hearing:
     def decide(self, case: Case) -> Decision:
         """The court's answer. What hangs on one record, as a conflict or a flag of its customer, is heard each time."""
         is_flagged = not self.switches.flags.keys().isdisjoint(case.accounts)
-        is_of_one = case.contested or case.verdicts or case.flow.gates or is_flagged
+        is_of_one = case.contested or case.verdicts or case.flow.gates or is_flagged or case.opening is not None
         if case.switches is not self.switches or is_of_one:
             return decide(case)
         name = (id(case.flow), case.fields, case.replay, case.problems, case.kept, self._changing(case))

@@ -50,7 +50,7 @@ _PERSONAL: dict[EntityKind, dict[str, Sensitivity]] = {
         "email": Sensitivity.EMAIL,
         "phone": Sensitivity.PHONE,
     },
-    EntityKind.OPPORTUNITY: {"custom": Sensitivity.FREE_TEXT},
+    EntityKind.OPPORTUNITY: {"company_name": Sensitivity.NAME, "custom": Sensitivity.FREE_TEXT},
 }
 #: Facts that are text and name nobody. A text fact that is neither here nor above counts as free text.
 _OPEN_TEXT: dict[EntityKind, frozenset[str]] = {
@@ -67,6 +67,13 @@ _OPEN_TEXT: dict[EntityKind, frozenset[str]] = {
         {"external_id", "account", "invoice", "status", "currency", "method", "failure_code", "summary"}
     ),
     EntityKind.REFUND: frozenset({"external_id", "account", "payment", "status", "currency", "reason", "summary"}),
+    EntityKind.COMPANY: frozenset(
+        {"external_id", "parent", "website", "state", "country", "industry", "billing_customer"}
+    ),
+    EntityKind.OPPORTUNITY: frozenset(
+        {"external_id", "company", "name", "stage", "currency", "lines", "unpriced", "billing_customer",
+         "billing_currency"}
+    ),
     EntityKind.LEDGER_DOCUMENT: frozenset(
         {"external_id", "kind", "rule", "number", "text", "legal_entity", "party", "currency", "books_currency",
          "settles", "reverses", "reverses_kind", "lines", "state", "cause", "subject"}

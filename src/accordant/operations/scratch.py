@@ -93,6 +93,18 @@ class _Overlay:
         """See the port."""
         return self._beneath.written(refs)
 
+    def confirmed(self, records: Iterable[str]) -> dict[str, str]:
+        """See the port."""
+        return self._beneath.confirmed(records)
+
+    def references(self, entity_ids: Iterable[str]) -> dict[str, tuple[ExternalRef, ...]]:
+        """See the port."""
+        return self._beneath.references(entity_ids)
+
+    def releases(self, records: Iterable[str]) -> dict[str, frozenset[str]]:
+        """See the port."""
+        return self._beneath.releases(records)
+
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """See the port."""
         return self._beneath.stands(refs)
@@ -179,6 +191,18 @@ class ScratchState(_Overlay):
     def written(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, WrittenRecord]:
         """See the port: an echo repeats what was really written."""
         return self._live.written(refs)
+
+    def confirmed(self, records: Iterable[str]) -> dict[str, str]:
+        """See the port: what is open today is open."""
+        return self._live.confirmed(records)
+
+    def references(self, entity_ids: Iterable[str]) -> dict[str, tuple[ExternalRef, ...]]:
+        """See the port."""
+        return self._live.references(entity_ids)
+
+    def releases(self, records: Iterable[str]) -> dict[str, frozenset[str]]:
+        """See the port: what a person let go goes in a rehearsal too."""
+        return self._live.releases(records)
 
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """See the port: what a person decided of a field stands in a rehearsal too."""

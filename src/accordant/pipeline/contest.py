@@ -9,6 +9,7 @@ from datetime import datetime
 
 import msgspec
 
+from accordant.canonical.charter import Charter, FlowPart, Winner
 from accordant.canonical.conflicts import (
     Claim,
     Conflict,
@@ -23,6 +24,7 @@ from accordant.canonical.conflicts import (
     stand_of,
 )
 from accordant.canonical.intents import WireValue
+from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.canonical.red_flags import RedFlag
 from accordant.canonical.targets import CurrentRecord
 from accordant.governance.conflict import WinnerRule, is_contested, rule_on
@@ -48,6 +50,18 @@ class Umpire(msgspec.Struct, frozen=True, kw_only=True):
     rule: WinnerRule
     flags_changes: bool = False
     own_user: str | None = None
+
+
+def umpire_of(charter: Charter, flow: FlowPart, *, financial: frozenset[str]) -> Umpire:
+    """Who rules on the conflicts of a flow; ``financial`` are the fields in which its source wins always."""
+    winner = next((part.winner for part in charter.ownership if part.entity == flow.entity), Winner.SYSTEM_OF_RECORD)
+    part = charter.red_flags
+    return Umpire(
+        source=flow.source,
+        rule=WinnerRule(winner=winner, financial=financial),
+        flags_changes=RedFlagKind.UNSOURCED_CHANGE in part.stop_on,
+        own_user=part.own_users.get(flow.target),
+    )
 
 
 class SetAside(msgspec.Struct, frozen=True, kw_only=True):

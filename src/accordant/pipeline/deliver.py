@@ -325,6 +325,9 @@ def _sift(leased: LeasedIntent, held: CurrentRecord | None, seen: Recognized, tr
     """Compare what is desired with what is held, and settle whose value each differing field may have."""
     intent, spec, outbound, umpire = leased.intent, trip.spec, trip.outbound, trip.umpire
     before = held if seen.before is None else seen.before
+    if before is not None:
+        leased = _without_once(leased, spec)
+        intent = leased.intent
     try:
         desired = outbound.canonical(spec, intent.fields)
     except RejectedError as error:
@@ -359,6 +362,18 @@ def _sift(leased: LeasedIntent, held: CurrentRecord | None, seen: Recognized, tr
     )
     yielded = None if contested.write else Yielded(before.target_id, tuple(one.field for one in contested.aside))
     return _Sifted(leased, before, yielded, contested.write, contested, seen)
+
+
+def _without_once(leased: LeasedIntent, spec: ObjectSpec) -> LeasedIntent:
+    """The write of a record that is there: what is given once is the target's own by now."""
+    once = {name for name, field in spec.fields.items() if field.once}
+    if once.isdisjoint(leased.intent.fields):
+        return leased
+    fields = {name: value for name, value in leased.intent.fields.items() if name not in once}
+    changes = tuple(change for change in leased.intent.changes if change.field not in once)
+    return msgspec.structs.replace(
+        leased, intent=msgspec.structs.replace(leased.intent, fields=fields, changes=changes)
+    )
 
 
 def _given_back(

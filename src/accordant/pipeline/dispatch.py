@@ -9,11 +9,15 @@ import msgspec
 
 from accordant.canonical.charter import Phase
 from accordant.canonical.conflicts import StandEffect
+from accordant.canonical.intents import WriteIntent
 from accordant.governance.decide import Case, CompiledFlow, Switches
 from accordant.governance.gates import AskGates, CompiledGate, GateVerdict, judge_gates, nobody_asks
 from accordant.governance.hearing import Hearing
+from accordant.governance.openings import AskOpening, OpeningVerdict, nobody_opens
 from accordant.kernel.clock import Clock
+from accordant.pipeline.openings import Sales
 from accordant.pipeline.plan import Rulebook
+from accordant.pipeline.workbench import Workbench
 from accordant.ports.outbox import LeasedIntent
 from accordant.ports.state import State
 
@@ -39,11 +43,12 @@ def stop_of(
     rulebook: Rulebook,
     hearing: Hearing,
     ask_gates: AskGates = nobody_asks,
+    ask_opening: AskOpening = nobody_opens,
 ) -> Stop | None:
     """Why this intent may not be sent now, or None. ``changing`` are the fields the target does not hold yet.
 
     ``hearing`` has the switches as they were read for this call. ``ask_gates`` looks up what is recorded of its
-    customer today; without it every gate holds.
+    customer today; without it every gate holds. ``ask_opening`` does the same of the first write of a record.
     """
     switches = hearing.switches
     route = rulebook.route(leased.intent.flow)
@@ -66,6 +71,7 @@ def stop_of(
             kept=kept,
             verdicts=verdicts,
             accounts=(account,),
+            opening=ask_opening(leased.intent) if route.rules.trigger is not None else None,
         )
     )
     withheld = sorted(leased.intent.fields.keys() - decision.write)
@@ -86,6 +92,31 @@ def gate_asker(state: State, clock: Clock) -> AskGates:
         if not asked:
             return {}
         return judge_gates(asked, state.clearances([account_id]).get(account_id), now=clock())
+
+    return ask
+
+
+def opening_asker(state: State, rulebook: Rulebook, clock: Clock) -> AskOpening:
+    """Asks whether records may be opened with what is known at the moment of asking."""
+
+    def ask(intent: WriteIntent) -> OpeningVerdict | None:
+        route = rulebook.route(intent.flow)
+        bench = Workbench(state, clock())
+        bench.load_entities([intent.entity.id])
+        stored = bench.entity(intent.entity.id)
+        if route is None or stored is None:
+            return None
+        record = f"{intent.target}:{intent.object}/{intent.key}"
+        bench.sales[stored.root_id] = None
+        sales = Sales(bench, rulebook.charter)
+        sales.load({})
+        bench.load_confirmed([record])
+        bench.load_releases([record])
+        deals = (deal for deal in sales.deals(stored.root_id, route.flow) if deal.stored.ref == intent.entity)
+        deal = next(deals, None)
+        if deal is None:
+            return None
+        return sales.verdict(deal, route.conditions, record=record, content=intent.input_digest)
 
     return ask
 

@@ -9,7 +9,7 @@ from typing import assert_never
 
 import msgspec
 
-from accordant.canonical.charter import IdentityPart, MappingPart
+from accordant.canonical.charter import Charter, FlowPart, IdentityPart, MappingPart, Phase, identity_systems
 from accordant.canonical.entities import Account
 from accordant.canonical.matching import (
     PENDING_PREFIX,
@@ -69,6 +69,23 @@ class Matcher(msgspec.Struct, frozen=True, kw_only=True):
     def object(self) -> str:
         """The target's object."""
         return self.spec.object
+
+
+def matchers_of(charter: Charter, flows: Iterable[tuple[FlowPart, MappingPart]]) -> dict[str, Matcher]:
+    """One for each target in which the charter has the records of accounts looked for."""
+    if charter.identity is None:
+        return {}
+    mappings: dict[str, MappingPart] = {}
+    sources: dict[str, set[str]] = {}
+    for flow, mapping in flows:
+        is_looked_for = flow.entity is EntityKind.ACCOUNT and flow.target in identity_systems(charter)
+        if is_looked_for and flow.phase is not Phase.DRAFT:
+            mappings[flow.target] = mapping
+            sources.setdefault(flow.target, set()).add(flow.source)
+    return {
+        target: Matcher.of(charter.identity, mapping, system=target, sources=sources[target], charter=charter.version)
+        for target, mapping in sorted(mappings.items())
+    }
 
 
 class Seated(msgspec.Struct, frozen=True, kw_only=True):

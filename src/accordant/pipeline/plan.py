@@ -14,16 +14,14 @@ from accordant.analytics.combine import combine
 from accordant.analytics.documents import document_facts
 from accordant.analytics.facts import Facts, account_facts, subscription_facts
 from accordant.analytics.movements import together
-from accordant.canonical.charter import Automation, Charter, FlowPart, MappingPart, Phase, Winner, identity_systems
+from accordant.canonical.charter import Automation, Charter, FlowPart, MappingPart
 from accordant.canonical.conflicts import Stand
 from accordant.canonical.documents import STEP_OF_DOCUMENT
 from accordant.canonical.entities import Account, Entity, Invoice, Payment, Product, Refund, Subscription
 from accordant.canonical.facts import MOVEMENT_FACTS
-from accordant.canonical.intents import STEP_OF_KIND, WireValue, plan_intent
-from accordant.canonical.red_flag_kinds import RedFlagKind
+from accordant.canonical.intents import OPENING_KINDS, STEP_OF_KIND, WireValue, plan_intent
 from accordant.canonical.refs import EntityKind, EntityRef
 from accordant.canonical.shapes import SeenShape
-from accordant.governance.conflict import WinnerRule
 from accordant.governance.decide import (
     REPLAY_RULE,
     Case,
@@ -38,6 +36,7 @@ from accordant.governance.decide import (
 from accordant.governance.gates import compile_gates, judge_gates
 from accordant.governance.grants import is_exempt, meaning_of
 from accordant.governance.hearing import Hearing
+from accordant.governance.openings import OpeningVerdict
 from accordant.governance.ownership import OwnershipMatrix, facts_of
 from accordant.governance.phases import Tier, cap_of
 from accordant.kernel.hashing import fingerprint
@@ -46,8 +45,9 @@ from accordant.mapping.difference import difference
 from accordant.mapping.fitting import fit
 from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, translate
 from accordant.pipeline.bookkeep import Ledger
-from accordant.pipeline.contest import Umpire
-from accordant.pipeline.match import Matcher, Seated, Seats, Waiting, seat_accounts
+from accordant.pipeline.contest import Umpire, umpire_of
+from accordant.pipeline.match import Matcher, Seated, Seats, Waiting, matchers_of, seat_accounts
+from accordant.pipeline.openings import CompiledCondition, Deal, Sales, compile_conditions
 from accordant.pipeline.stands import Stood, with_stands
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.state import DesiredRecord, PlannedIntent, StoredEntity
@@ -70,6 +70,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     withheld: dict[str, str]
     umpire: Umpire
     tells_movements: bool
+    conditions: tuple[CompiledCondition, ...] = ()
 
 
 class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +136,8 @@ def write_rulebook(
             compiled=compile_mapping(mapping, zone),
             rules=rules,
             withheld=fitted.withheld,
-            umpire=_umpire(charter, flow, rules),
+            umpire=umpire_of(charter, flow, financial=rules.essential),
+            conditions=compile_conditions(flow),
             tells_movements=any(not MOVEMENT_FACTS.isdisjoint(facts_of(part)) for part in mapping.fields.values()),
         )
         place = (flow.source, flow.entity)
@@ -145,26 +147,9 @@ def write_rulebook(
         version=charter.version,
         routes=routes,
         zone=zone,
-        matchers=_matchers(charter, routes),
+        matchers=matchers_of(charter, ((one.flow, one.mapping) for made in routes.values() for one in made)),
         ledger=_ledger(charter, zone, routes),
     )
-
-
-def _matchers(charter: Charter, routes: Mapping[tuple[str, EntityKind], tuple[Route, ...]]) -> dict[str, Matcher]:
-    """One for each target in which the charter has the records of accounts looked for."""
-    if charter.identity is None:
-        return {}
-    mappings: dict[str, MappingPart] = {}
-    sources: dict[str, set[str]] = {}
-    for (source, kind), chosen in routes.items():
-        for route in chosen if kind is EntityKind.ACCOUNT else ():
-            if route.flow.target in identity_systems(charter) and route.flow.phase is not Phase.DRAFT:
-                mappings[route.flow.target] = route.mapping
-                sources.setdefault(route.flow.target, set()).add(source)
-    return {
-        target: Matcher.of(charter.identity, mapping, system=target, sources=sources[target], charter=charter.version)
-        for target, mapping in sorted(mappings.items())
-    }
 
 
 def _ledger(
@@ -174,17 +159,6 @@ def _ledger(
         return None
     is_told = any(kind is EntityKind.LEDGER_DOCUMENT for _, kind in routes)
     return Ledger(part=charter.ledger, zone=zone, charter=charter.version, is_told=is_told)
-
-
-def _umpire(charter: Charter, flow: FlowPart, rules: CompiledFlow) -> Umpire:
-    winner = next((part.winner for part in charter.ownership if part.entity == flow.entity), Winner.SYSTEM_OF_RECORD)
-    part = charter.red_flags
-    return Umpire(
-        source=flow.source,
-        rule=WinnerRule(winner=winner, financial=rules.essential),
-        flags_changes=RedFlagKind.UNSOURCED_CHANGE in part.stop_on,
-        own_user=part.own_users.get(flow.target),
-    )
 
 
 class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,6 +173,8 @@ class _Wanted(msgspec.Struct, frozen=True, kw_only=True):
     cause: int | None
     step: int
     members: tuple[str, ...] = ()
+    deal: Deal | None = None
+    opening: OpeningVerdict | None = None
 
 
 def plan(
@@ -230,6 +206,7 @@ def plan(
         bench.load_moved({stored.ref.id for stored, _ in accounts} | sharing)
     wanted = [record for stored, cause in accounts for record in _wanted(stored, cause, seats, bench, rulebook)]
     wanted += _documents(bench, rulebook)
+    wanted += _deals(bench, rulebook)
     refs = [record.ref for record in wanted]
     bench.load_desired(refs)
     bench.load_stands(refs)
@@ -327,6 +304,34 @@ def _documents(bench: Workbench, rulebook: Rulebook) -> Iterator[_Wanted]:
             facts = Facts(document_facts(document))
             record = _record(route, entity, laid.root_id, facts, None, cause=laid.cause)
             yield msgspec.structs.replace(record, step=STEP_OF_DOCUMENT[document.document])
+
+
+def _deals(bench: Workbench, rulebook: Rulebook) -> Iterator[_Wanted]:
+    """The records that companies and opportunities open, or have opened: of those only what is not given once."""
+    sales = Sales(bench, rulebook.charter)
+    routes = [route for route in rulebook.all_routes if route.flow.entity in OPENING_KINDS]
+    found = [
+        msgspec.structs.replace(
+            _record(route, deal.stored.ref, root_id, deal.facts, deal.stored.entity, cause=cause or deal.stored.cause),
+            deal=deal,
+        )
+        for root_id, cause in sales.load(bench.touched).items()
+        for route in routes
+        for deal in sales.deals(root_id, route.flow)
+    ]
+    bench.load_confirmed(record.ref for record in found)
+    bench.load_releases(record.ref for record in found if record.route.flow.opens)
+    for record in found:
+        assert record.deal is not None  # noqa: S101  just put there; said for the type checker
+        translation, conditions = record.translation, record.route.conditions
+        verdict = sales.verdict(record.deal, conditions, record=record.ref, content=fingerprint(translation.fields))
+        if verdict.is_there:
+            parts = record.route.mapping.fields
+            kept = {name: value for name, value in translation.fields.items() if not parts[name].once}
+            translation = msgspec.structs.replace(translation, fields=kept)
+        if translation.fields:
+            members = record.deal.payers or (record.account_id,)
+            yield msgspec.structs.replace(record, translation=translation, opening=verdict, members=members)
 
 
 def _shared_record(route: Route, seat: Seated, bench: Workbench, zone: ZoneInfo, *, cause: int | None) -> _Wanted:
@@ -517,6 +522,7 @@ def _ask_court(record: _Wanted, stood: Stood, bench: Workbench, hearing: Hearing
             kept=stood.kept,
             verdicts=judge_gates(rules.gates, bench.clearances(record.account_id), now=bench.now),
             accounts=record.members or (record.account_id,),
+            opening=record.opening,
         )
     )
 
@@ -550,7 +556,9 @@ def _lay_intent(
     bench: Workbench,
     rulebook: Rulebook,
 ) -> None:
-    changes = difference(old.fields if old is not None else None, fields)
+    # Of a record that is not there yet everything is a change, however often it was held before.
+    is_unopened = record.opening is not None and not record.opening.is_there
+    changes = difference(None if old is None or is_unopened else old.fields, fields)
     intent = plan_intent(
         flow=wanted.flow,
         target=wanted.target,
@@ -565,6 +573,7 @@ def _lay_intent(
         cause=record.cause,
         planned_at=bench.now,
         revision=wanted.revision,
+        address=record.deal.address if record.deal is not None else None,
     )
     bench.changes.intents.append(
         PlannedIntent(

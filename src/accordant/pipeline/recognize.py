@@ -101,13 +101,15 @@ class Recognizer:
         ``held`` is what the target answered by key. Only accounts are followed: what hangs below them goes where they
         go, and waits where they wait. Raises as ``Outbound.read``.
         """
+        led = [intent for intent in intents if intent.address is not None and intent.key not in held]
+        found = await _follow_address(led, spec, outbound) if led else {}
+        intents = [intent for intent in intents if intent.id not in found]
         if not intents:
-            return {}
+            return found
         target = intents[0].target
         accounts = {intent.id: _account_of(intent) for intent in intents}
         recall = partial(self._memory.remember, target, spec.name, frozenset(accounts.values()))
         memory = await asyncio.to_thread(recall)
-        found: dict[str, Recognized] = {}
         lost: list[tuple[WriteIntent, str]] = []
         fresh: list[tuple[WriteIntent, Remembered]] = []
         for intent in intents:
@@ -223,6 +225,26 @@ class Recognizer:
             if one.address is not None:
                 claimed[one.address] = intent.key
         return found
+
+
+async def _follow_address(led: Sequence[WriteIntent], spec: ObjectSpec, outbound: Outbound) -> dict[str, Recognized]:
+    """Records that are known by the target's own id and do not carry our key yet. Raises as ``Outbound.read``."""
+    told = await outbound.whereabouts(spec, sorted({str(intent.address) for intent in led}))
+    found: dict[str, Recognized] = {}
+    for intent in led:
+        there = told.get(str(intent.address))
+        name = f"{intent.target}:{intent.object}/{intent.address}"
+        if there is None or there.deleted:
+            why = (
+                f"{name} is this company's and is gone there. Nothing was written; say in the CRM which one it is now."
+            )
+            found[intent.id] = Recognized(withheld=why)
+        elif there.key not in (None, intent.key):
+            why = f"{name} carries the key of another company, {there.key}. Nothing was written: free it there."
+            found[intent.id] = Recognized(withheld=why)
+        else:
+            found[intent.id] = Recognized(address=there.target_id, before=there.record)
+    return found
 
 
 def _claimed(trail: Followed, claimed: Mapping[str, str]) -> Followed:

@@ -11,6 +11,7 @@ import msgspec
 from accordant.canonical.entities import encode_entity, kind_of
 from accordant.canonical.observations import Interpreted, Observation
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
+from accordant.governance.financial import OF_SALES
 from accordant.identity.fold import Advanced, Held, Superseded, Tie, Unchanged, fold
 from accordant.identity.resolve import Created, resolve
 from accordant.kernel.hashing import digest
@@ -184,6 +185,8 @@ def _advance(seen: _Seen, held: Held, version: int, bench: Workbench) -> None:
     bench.note_products(
         seen.observation.ref.system, seen.account_id, stored.entity if stored is not None else None, held.entity
     )
+    if ref.kind in OF_SALES:
+        bench.sales[seen.account_id] = seen.seq
     if ref.kind in COUNTED:
         bench.advance_standing(seen.account_id, stored.entity if stored is not None else None, held.entity)
         bench.touched[seen.account_id] = seen.seq

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from accordant.canonical.conflicts import Stand
 from accordant.governance.decide import Switches
+from accordant.governance.financial import OF_SALES
 from accordant.pipeline.bookkeep import recall_documents
 from accordant.pipeline.plan import Rulebook, plan
 from accordant.pipeline.workbench import Workbench
@@ -39,7 +40,10 @@ def replan(
     bench.load_entities(ids)
     bench.load_standings(ids)
     bench.load_whole(whole)
-    bench.touched.update(dict.fromkeys(ids))
+    for name in ids:
+        stored = bench.entity(name)
+        is_of_sales = stored is not None and stored.ref.kind in OF_SALES
+        (bench.sales if is_of_sales else bench.touched)[name] = None
     if rulebook.ledger is not None and repair:
         names = {record.rpartition("/")[2] for record in repair}
         recall_documents(bench, state.books.kept_entries(names), state.books)

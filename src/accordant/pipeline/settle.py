@@ -13,6 +13,7 @@ import msgspec
 from accordant.canonical.charter import CourierPart
 from accordant.canonical.conflicts import FieldMark
 from accordant.canonical.intents import (
+    OPENING_KINDS,
     RECORD_ABOVE_MISSING,
     AlreadyApplied,
     Applied,
@@ -265,8 +266,11 @@ def _marks(delivered: Delivered, receipt: WriteReceipt, now: datetime) -> dict[s
     }
 
 
-def _link(delivered: Delivered, target_id: str) -> Link:
+def _link(delivered: Delivered, target_id: str) -> Link | None:
+    """The record is a copy of its entity; what was opened is the target's own, and its owner tells of it."""
     intent = delivered.leased.intent
+    if intent.entity.kind in OPENING_KINDS:
+        return None
     return Link(source=ExternalRef(intent.target, intent.object, target_id), entity=intent.entity)
 
 

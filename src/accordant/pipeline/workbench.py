@@ -48,6 +48,8 @@ class Workbench:
         self.doubted: set[str] = set()
         #: What changed in this batch, each state before with the one after: red flags are looked for in it.
         self.advances: list[tuple[StoredEntity | None, StoredEntity]] = []
+        #: Companies of which something changed in this batch, or that are to be decided again, as accounts above.
+        self.sales: dict[str, int | None] = {}
         #: What was posted in this batch, or is to be told again.
         self.documents: list[LaidDocument] = []
         self._state = state
@@ -68,6 +70,8 @@ class Workbench:
         self._restamped: set[str] = set()
         self._stands: dict[str, dict[str, Stand]] = {}
         self._uses: set[tuple[str, str, str]] = set()
+        self._confirmed: dict[str, str] = {}
+        self._releases: dict[str, frozenset[str]] = {}
 
     @property
     def links(self) -> dict[ExternalRef, EntityRef]:
@@ -115,6 +119,39 @@ class Workbench:
         for name in missing:
             stored = self._standings.get(name)
             self.matching.changes.witnessed[name] = 0 if stored is None else stored.version
+
+    def loaded(self) -> tuple[StoredEntity, ...]:
+        """Every entity that was loaded, changes of this batch included."""
+        return tuple(self._entities.values())
+
+    def references(self, account_ids: Iterable[str]) -> dict[str, tuple[ExternalRef, ...]]:
+        """What accounts are called by every system that has them."""
+        return self._state.references(account_ids)
+
+    def written(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, str]:
+        """Those of these objects that we wrote, with the records (``target:object/key``) they are."""
+        asked = tuple(refs)
+        return {ref: one.ref for ref, one in self._state.written(asked).items()} if asked else {}
+
+    def holders(self, ref: ExternalRef) -> frozenset[str]:
+        """The accounts whose record at a target this is."""
+        return frozenset(one.account_id for one in self.matching.holders(ref.system, ref.object_type, ref.id))
+
+    def load_confirmed(self, records: Iterable[str]) -> None:
+        """Fetch which records are known to be there, once for the batch."""
+        self._confirmed.update(self._state.confirmed(records))
+
+    def confirmed(self, record: str) -> str | None:
+        """The target's own id of a record that is known to be there, among those that were loaded."""
+        return self._confirmed.get(record)
+
+    def load_releases(self, records: Iterable[str]) -> None:
+        """Fetch what persons let go, once for the batch."""
+        self._releases.update(self._state.releases(records))
+
+    def is_released(self, record: str, content: str) -> bool:
+        """Whether a person let this very content be opened, among those that were loaded."""
+        return content in self._releases.get(record, frozenset())
 
     def load_desired(self, refs: Iterable[str]) -> None:
         """Fetch desired records, once for the batch."""

@@ -215,6 +215,18 @@ class State(Protocol):
         """What was last written into records, by the target's own names for them; others are absent."""
         ...
 
+    def confirmed(self, records: Iterable[str]) -> dict[str, str]:
+        """The target's own id of each record (``target:object/key``) that is known to be there; others are absent."""
+        ...
+
+    def references(self, entity_ids: Iterable[str]) -> dict[str, tuple[ExternalRef, ...]]:
+        """What entities are called by every system that has them, by entity."""
+        ...
+
+    def releases(self, records: Iterable[str]) -> dict[str, frozenset[str]]:
+        """The contents that persons let be opened, by record (``target:object/key``); others are absent."""
+        ...
+
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """What stands for fields of these records, by record and field."""
         ...

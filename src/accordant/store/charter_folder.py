@@ -11,12 +11,22 @@ from typing import Any, cast
 
 import msgspec
 
-from accordant.canonical.charter import Charter, CustomerModel, FieldPart, MappingPart, OwnershipPart, SeveralCustomers
+from accordant.canonical.charter import (
+    Charter,
+    CustomerModel,
+    FieldPart,
+    FieldType,
+    MappingPart,
+    OwnershipPart,
+    SeveralCustomers,
+)
+from accordant.canonical.facts import FactType
 from accordant.canonical.refs import EntityKind
 from accordant.governance.charter import check_charter
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
 from accordant.governance.ownership import OwnershipMatrix, facts_of
 from accordant.kernel.errors import ConfigurationError
+from accordant.mapping.expressions import ExpressionDefect, compile_expression
 from accordant.mapping.translate import check_mapping
 from accordant.store.charter_shape import ALL_FIELDS, check_shape
 from accordant.store.charter_yaml import CharterDefect, Document, Place, Value, defect_at, read_yaml
@@ -66,7 +76,8 @@ class CharterFolder(msgspec.Struct, frozen=True, kw_only=True):
     def check(self, connectors: Mapping[str, ConnectorFacts]) -> tuple[CharterDefect, ...]:
         """Every defect of the charter with its place in the files, warnings included."""
         found = check_charter(self.charter, connectors=connectors)
-        return self.placed((*found, *_mapping_defects(self.charter, tuple(defect.where for defect in found))))
+        mapped = _mapping_defects(self.charter, tuple(defect.where for defect in found))
+        return self.placed((*found, *mapped, *_condition_defects(self.charter)))
 
     def placed(self, defects: Iterable[Defect]) -> tuple[CharterDefect, ...]:
         """Defects with their places in the files."""
@@ -206,6 +217,21 @@ def _mapping_defects(charter: Charter, known: tuple[str, ...]) -> Iterator[Defec
                     yield Defect(where=at, problem=found.reason, remedy=found.remedy)
 
 
+def _condition_defects(charter: Charter) -> Iterator[Defect]:
+    """What the mapping room finds of the conditions of flows: each has to be true or false of facts there are."""
+    for index, flow in enumerate(charter.flows):
+        for at, part in enumerate(flow.conditions):
+            where = place("flows", index, "conditions", at, "when")
+            found = compile_expression(part.when, flow.entity, FieldType.FLAG)
+            if isinstance(found, ExpressionDefect):
+                yield Defect(where=where, problem=found.reason, remedy=found.remedy, flows=(flow.name,))
+            elif found.type is not FactType.FLAG:
+                problem = f"{part.name} of {flow.name} comes to {found.type}, and neither holds nor does not."
+                yield Defect(
+                    where=where, problem=problem, remedy="Compare it with something: a == b.", flows=(flow.name,)
+                )
+
+
 class _Filler:
     """Fills in what a person may leave out, so that a usual company is under twenty lines. Works on checked shapes."""
 
@@ -240,7 +266,10 @@ class _Filler:
         model = CustomerModel(identity.get("model", CustomerModel.B2B))
         several = SeveralCustomers(identity.get("several_customers", SeveralCustomers.ROLL_UP))
         shipped = self._mappings.get(mapping_name(connector, model, several))
-        if system not in self._raw["mappings"] and shipped is not None:
+        is_source = any(flow["source"] == system for flow in self._raw["flows"])
+        is_target = any(flow["target"] == system for flow in self._raw["flows"])
+        # Who only tells is not told anything, and a mapping nobody uses would stand in every page of the charter.
+        if system not in self._raw["mappings"] and shipped is not None and (is_target or not is_source):
             self._raw["mappings"][system] = [msgspec.to_builtins(mapping) for mapping in shipped]
             self._places[place("mappings", system)] = self._places[place("systems", system)]
 

@@ -56,6 +56,7 @@ from accordant.store.schema_matching import (
 )
 from accordant.store.schema_missed import adopted_endpoint, event_rhythm
 from accordant.store.schema_movements import moved_revenue
+from accordant.store.schema_openings import opening_release
 from accordant.store.schema_people import person, person_second
 from accordant.store.schema_recovery import error_pattern, redrive_waiver, replay_job
 from accordant.store.schema_saga import saga
@@ -84,6 +85,7 @@ __all__ = [
     "match_rejection",
     "metadata",
     "moved_revenue",
+    "opening_release",
     "owed_decision",
     "person",
     "person_second",
@@ -509,6 +511,7 @@ APPEND_ONLY: tuple[Table, ...] = (
     inbox_twin,
     observation,
     business_event,
+    opening_release,
     write_receipt,
     audit_batch,
     audit_entry,

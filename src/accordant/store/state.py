@@ -38,6 +38,7 @@ from accordant.store.grants import NEWEST, read_grants
 from accordant.store.guard import bookkeeping
 from accordant.store.leases import Guard, anybody
 from accordant.store.movements import read_moved
+from accordant.store.openings import read_releases
 from accordant.store.product_use import commit_product_uses
 from accordant.store.review import SqlReviews, commit_matches, guard_matches
 from accordant.store.schema import (
@@ -103,7 +104,9 @@ _ANY_HELD = (
     .limit(1)
 )
 _ACCOUNTS = (
-    select(entity.c.id).where(entity.c.kind == EntityKind.ACCOUNT.value).order_by(entity.c.updated_at, entity.c.id)
+    select(entity.c.id)
+    .where(entity.c.kind.in_((EntityKind.ACCOUNT.value, EntityKind.COMPANY.value)))
+    .order_by(entity.c.updated_at, entity.c.id)
 )
 
 
@@ -193,13 +196,33 @@ class SqlState:
                         found[known] = WrittenRecord(ref=name, marks=decode_marks(marks))
         return found
 
+    def confirmed(self, records: Iterable[str]) -> dict[str, str]:
+        """See the port."""
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, confirmed_record, ("ref", "target_id"), "ref", records)
+        return {row[0]: row[1] for row in rows}
+
+    def references(self, entity_ids: Iterable[str]) -> dict[str, tuple[ExternalRef, ...]]:
+        """See the port."""
+        found: dict[str, list[ExternalRef]] = {}
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, crosswalk, ("entity_id", "ref"), "entity_id", entity_ids)
+        for entity_id, ref in sorted(tuple(row) for row in rows):
+            found.setdefault(entity_id, []).append(ExternalRef.parse(ref))
+        return {entity_id: tuple(refs) for entity_id, refs in found.items()}
+
+    def releases(self, records: Iterable[str]) -> dict[str, frozenset[str]]:
+        """See the port."""
+        with self._database.read() as connection:
+            return read_releases(connection, records)
+
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """See the port."""
         with self._database.read() as connection:
             return read_stands(connection, refs)
 
     def account_ids(self) -> tuple[str, ...]:
-        """Every account, oldest first."""
+        """Every account and every company, oldest first: whatever is decided by itself."""
         with self._database.read() as connection:
             return tuple(connection.execute(_ACCOUNTS).scalars())
 

@@ -65,7 +65,7 @@ async def come_to_rest(one: Installation) -> None:
 
 
 def company(one: Installation, name: str = "EXAMPLE-1", **values: Any) -> str:
-    return one.salesforce.create("Account", ADA, Name=name, **values)
+    return one.salesforce.create("Account", ADA, **{"Name": name, **values})
 
 
 def opportunity(one: Installation, company_id: str | None, stage: str = "Prospecting", **values: Any) -> str:

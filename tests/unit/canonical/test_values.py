@@ -202,6 +202,8 @@ def test_only_kinds_that_flow_out_have_facts_and_each_can_be_named() -> None:
         EntityKind.INVOICE,
         EntityKind.PAYMENT,
         EntityKind.REFUND,
+        EntityKind.COMPANY,
+        EntityKind.OPPORTUNITY,
         EntityKind.LEDGER_DOCUMENT,
     }
     assert all("external_id" in vocabulary for vocabulary in FACTS.values())

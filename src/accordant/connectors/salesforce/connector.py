@@ -296,3 +296,12 @@ def _required(settings: Mapping[str, SettingValue], name: str, remedy: str) -> s
 
 def _wrong(name: str, reason: str, remedy: str) -> ConfigurationError:
     return ConfigurationError(f"The setting {name!r} of the Salesforce connection: {reason}.", remedy=remedy)
+
+
+def default_ownership() -> dict[EntityKind, str]:
+    """What Salesforce owns unless a charter says otherwise, each with its sentence (requirements 12 and 16)."""
+    return {
+        EntityKind.COMPANY: "Salesforce says which companies sales knows, and how they are reached.",
+        EntityKind.CONTACT: "Salesforce says who the people at a company are.",
+        EntityKind.OPPORTUNITY: "Salesforce says what is being sold to whom, and whether it was won.",
+    }

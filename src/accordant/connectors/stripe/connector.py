@@ -8,6 +8,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 
+import msgspec
+import yaml
+
+from accordant.canonical.charter import CustomerModel, MappingPart, SeveralCustomers
 from accordant.canonical.refs import EntityKind
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.http import DEFAULT_TIMEOUTS, PUBLIC_ONLY, HttpClient, Recorder, Timeouts
@@ -18,7 +22,7 @@ from accordant.connectors.stripe.outbound import StripeOutbound
 from accordant.connectors.stripe.reader import API_VERSION, StripeReader
 from accordant.connectors.stripe.subscriptions import PRORATIONS
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import ConfigurationError
+from accordant.kernel.errors import ConfigurationError, InvariantBroken
 
 API_BASE = "https://api.stripe.com"
 RATE_LIVE_PER_S = 80.0  # of Stripe's 100, so that people and other programs can go on
@@ -171,6 +175,18 @@ def _check_names(settings: Mapping[str, str]) -> None:
         raise SettingInvalid(
             f"A Stripe connection has no setting {unknown[0]!r}.", remedy=f"It has: {', '.join(sorted(SETTINGS))}."
         )
+
+
+def default_mappings(
+    model: CustomerModel = CustomerModel.B2B,  # noqa: ARG001  a customer is a company or a person alike
+    several: SeveralCustomers = SeveralCustomers.ROLL_UP,  # noqa: ARG001
+) -> tuple[MappingPart, ...]:
+    """The shipped mapping: a company of the CRM to a customer, a won opportunity to its subscription."""
+    text = files(_PACKAGE).joinpath("default_mapping.yaml").read_text(encoding="utf-8")
+    try:
+        return msgspec.convert(yaml.safe_load(text), tuple[MappingPart, ...])
+    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        raise InvariantBroken(f"The mapping shipped for Stripe cannot be read: {error}.") from error
 
 
 def default_ownership() -> dict[EntityKind, str]:

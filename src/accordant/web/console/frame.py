@@ -36,6 +36,7 @@ from accordant.operations.settle_letter import Finding
 from accordant.pipeline.plan import Rulebook
 from accordant.ports.replay import ReplayJob, ReplayOrder
 from accordant.store.engine import Database
+from accordant.store.state import SqlState
 from accordant.views.agreement import compare_records
 from accordant.views.masked import masked
 from accordant.views.status import status
@@ -141,6 +142,13 @@ class ConsoleHub(Protocol):
     @property
     def rulebook(self) -> Rulebook:
         """The charter in force, made ready."""
+
+    @property
+    def state(self) -> SqlState:
+        """What is known and decided."""
+
+    def replan_accounts(self, *, account_ids: tuple[str, ...] | None) -> int:
+        """Decide again for these accounts and companies; how many."""
 
     def pause(self, flow: str, actor: str, reason: str) -> None:
         """Throw the flow's switch."""

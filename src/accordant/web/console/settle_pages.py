@@ -76,3 +76,7 @@ async def settle_letter(request: Visitor, console: NamedDependency[Console]) -> 
         problem = f"That it is absent is kept. It was not put back: {done.refused[0].reason}"
         return await asyncio.to_thread(show, problem=problem)
     return Redirect(address("/trouble", told=0 if done is None else len(done.intents), settled=1), status_code=303)
+
+
+#: Every page of this module.
+HANDLERS = (settle_page, settle_letter)
