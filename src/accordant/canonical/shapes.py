@@ -14,7 +14,8 @@ class DescribedField(msgspec.Struct, frozen=True, kw_only=True):
     ``type`` is the target's own word; ``holds`` says which of our types it takes, empty where nobody knows. ``length``
     counts characters, ``places`` decimals, ``digits`` those before the point; None where there is no such limit.
     ``picklist`` are the only values it takes, None where it takes any. ``required`` needs a value on creation;
-    ``refers_to`` are the objects a lookup may lead to.
+    ``refers_to`` are the objects a lookup may lead to. A name that ends in ``.*`` stands for every field of that group:
+    the target takes any.
     """
 
     name: str
@@ -29,6 +30,11 @@ class DescribedField(msgspec.Struct, frozen=True, kw_only=True):
     required: bool = False
     unique: bool = False
     refers_to: tuple[str, ...] = ()
+
+    def is_of(self, name: str) -> bool:
+        """Whether it is the field of that name, in any case, or stands for it."""
+        own, asked = self.name.lower(), name.lower()
+        return own == asked or (own.endswith(".*") and asked.startswith(own[:-1]))
 
 
 class DriftKind(StrEnum):

@@ -28,9 +28,14 @@ def find_drift(mapping: MappingPart, described: Sequence[DescribedField] | None)
         problem = f"{mapping.object} is missing, or our user may not see it."
         return (TargetDrift(kind=kind, object=mapping.object, field=None, problem=problem, remedy=remedy),)
     held = {field.name.lower(): field for field in described}
-    found = list(_key(mapping, held.get(mapping.key_field.lower())))
+    groups = [field for field in described if field.name.endswith(".*")]
+
+    def said_of(name: str) -> DescribedField | None:
+        return held.get(name.lower()) or next((one for one in groups if one.is_of(name)), None)
+
+    found = list(_key(mapping, said_of(mapping.key_field)))
     for name, part in mapping.fields.items():
-        found.extend(_field(mapping, name, part, held.get(name.lower())))
+        found.extend(_field(mapping, name, part, said_of(name)))
     mapped = {name.lower() for name in (mapping.key_field, *mapping.fields)}
     for field in described:
         if field.required and field.writable and field.name.lower() not in mapped:
@@ -65,7 +70,7 @@ def fit(mapping: MappingPart, shape: SeenShape | None) -> Fitted:
         stopped.append(closed.pop(mapping.key_field))
     fields = {name: part for name, part in mapping.fields.items() if name not in closed}
     for held in shape.fields or ():
-        fields |= {name: _fitted(part, held) for name, part in fields.items() if name.lower() == held.name.lower()}
+        fields |= {name: _fitted(part, held) for name, part in fields.items() if held.is_of(name)}
     return Fitted(mapping=msgspec.structs.replace(mapping, fields=fields), withheld=closed, stopped=" ".join(stopped))
 
 

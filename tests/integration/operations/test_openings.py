@@ -232,3 +232,11 @@ async def test_a_release_is_a_named_person_s_with_a_reason_and_in_the_trail(stor
         assert ("operations.opening.released", "ada", found.record) in kinds
         with pytest.raises(ReleaseRefused, match="Nothing of"):
             let_go(one, msgspec.structs.replace(found))
+
+
+async def test_what_billing_does_not_list_of_its_metadata_is_no_drift(store_url: str, tmp_path: Path) -> None:
+    async with an_opening_company(store_url, tmp_path) as one:
+        assert (await one.hub.drift_round()).drift.get("stripe", ()) == ()
+        buyer, _ = sold(one, a_price(one))
+        await around(one)
+        assert len(customers(one, buyer)) == 1

@@ -139,3 +139,16 @@ def test_a_field_that_must_be_filled_and_is_not_mapped_is_told_and_holds_nothing
     )
     assert [(one.kind, one.field) for one in find_drift(MAPPING, fields)] == [(DriftKind.REQUIRED, "Legal__c")]
     assert fitted(*fields) == fitted(*FITTING.values())
+
+
+def test_a_group_stands_for_every_field_of_it_and_for_no_other() -> None:
+    """Where a target takes fields of any name, it cannot list them: none of them is missing."""
+    fields = {"metadata.site": FieldPart(path="metadata.site", length=600), "metadata": FieldPart(source="name")}
+    mapping = msgspec.structs.replace(MAPPING, key_field="Metadata.key", fields=fields)
+    group = described("metadata.*", external_id=True, length=500)
+    drift = {(one.kind, one.field) for one in find_drift(mapping, [group])}
+    assert drift == {(DriftKind.TOO_SHORT, "metadata.site"), (DriftKind.FIELD_MISSING, "metadata")}
+    at = datetime(2026, 3, 14, tzinfo=UTC)
+    fitted = fit(mapping, SeenShape(system="billing", object="customer", fields=(group,), digest="", seen_at=at))
+    assert fitted.mapping.fields["metadata.site"].length == 500
+    assert (fitted.stopped, sorted(fitted.withheld)) == ("", ["metadata"])

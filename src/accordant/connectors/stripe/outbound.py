@@ -17,7 +17,12 @@ from accordant.connectors.stripe import customers, errors, records, subscription
 from accordant.connectors.stripe.calls import Calls, Form, object_of, segment
 from accordant.connectors.stripe.customers import CUSTOMER
 from accordant.connectors.stripe.finding import COLLECTIONS, Finder, candidate_of
-from accordant.connectors.stripe.records import ValueUnreadable, checked_metadata_name, read_metadata
+from accordant.connectors.stripe.records import (
+    METADATA_VALUE_LENGTH_MAX,
+    ValueUnreadable,
+    checked_metadata_name,
+    read_metadata,
+)
 from accordant.connectors.stripe.subscriptions import CUSTOMER_FIELD, SUBSCRIPTION
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import HoldError, InvariantBroken, TransientError
@@ -112,12 +117,23 @@ class StripeOutbound:
     async def describe(self, object_name: str) -> tuple[DescribedField, ...]:
         """See the port. Stripe has no description of its objects to ask for: this is what we take of them.
 
-        Fields of the metadata are not listed there either; any name can be written.
+        The metadata take any name; what stands there is what a record is found by.
         """
         fields = _FIELDS.get(object_name, {})
-        return tuple(
-            DescribedField(name=name, type=kind.value, writable=True, external_id=False, length=None, picklist=None)
-            for name, kind in sorted(fields.items())
+        metadata = DescribedField(
+            name="metadata.*",
+            type="text",
+            writable=True,
+            external_id=True,
+            length=METADATA_VALUE_LENGTH_MAX,
+            picklist=None,
+        )
+        return (
+            *(
+                DescribedField(name=name, type=kind.value, writable=True, external_id=False, length=None, picklist=None)
+                for name, kind in sorted(fields.items())
+            ),
+            *((metadata,) if fields else ()),
         )
 
     async def close(self) -> None:
