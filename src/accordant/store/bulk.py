@@ -88,7 +88,8 @@ def select_by_keys(
         if connection.dialect.name == "sqlite"
         else pack(name_of(table.c[key].type), wanted)
     )
-    return [tuple(row) for row in connection.exec_driver_sql(sql, (*where[1:], value) if where else (value,))]
+    # All at once: a loop over the result asks the driver for every single row.
+    return [tuple(row) for row in connection.exec_driver_sql(sql, (*where[1:], value) if where else (value,)).all()]
 
 
 @lru_cache(maxsize=256)

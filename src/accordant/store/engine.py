@@ -17,6 +17,7 @@ from sqlalchemy.pool import QueuePool
 
 from accordant.kernel.errors import ConfigurationError, TransientError
 from accordant.store.guard import guarded, watch
+from accordant.store.packed import make_known
 
 _BUSY_TIMEOUT_MS = 10_000
 _POOL_SIZE = 10
@@ -223,5 +224,6 @@ def _open_sqlite(url: str) -> Engine:
 
 
 def _open_postgres(url: str) -> Engine:
+    make_known()
     address = make_url(url).set(drivername="postgresql+psycopg")
     return create_engine(address, pool_size=_POOL_SIZE, pool_pre_ping=False, connect_args=POSTGRES_SESSION)

@@ -5,13 +5,10 @@ The driver asks of every single value how it is written; a column of ours is of 
 
 import struct
 from collections.abc import Sequence
+from functools import cache
 from itertools import chain, repeat
 from typing import Any
 
-import psycopg
-from psycopg.abc import Buffer
-from psycopg.adapt import Dumper
-from psycopg.pq import Format
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Text
 from sqlalchemy.sql.type_api import TypeEngine
 
@@ -34,22 +31,27 @@ class Packed:
         self.data = data
 
 
-def _arrays_of(name: str, oid: int) -> type[Packed]:
-    """The arrays of one type. The driver goes by the class of a value, so each type has one of its own."""
-    arrays = type(f"Packed{name.capitalize()}", (Packed,), {"__slots__": ()})
-
-    class PackedDumper(Dumper):
-        format = Format.BINARY
-
-        def dump(self, obj: Packed) -> Buffer:
-            return obj.data
-
-    PackedDumper.oid = oid
-    psycopg.adapters.register_dumper(arrays, PackedDumper)
-    return arrays
+#: The driver goes by the class of a value: the arrays of each type have one of their own.
+_CLASSES: dict[str, type[Packed]] = {
+    name: type(f"Packed{name.capitalize()}", (Packed,), {"__slots__": ()}) for name in _OIDS
+}
 
 
-_CLASSES = {name: _arrays_of(name, oid) for name, (_, oid) in _OIDS.items()}
+@cache
+def make_known() -> None:
+    """Let the driver know of packed arrays, before it opens its first connection."""
+    import psycopg  # noqa: PLC0415  a hub on SQLite does without, and starts the sooner
+
+    for name, (_, number) in _OIDS.items():
+
+        class PackedDumper(psycopg.adapt.Dumper):
+            format = psycopg.pq.Format.BINARY
+            oid = number
+
+            def dump(self, obj: Packed) -> bytes:
+                return obj.data
+
+        psycopg.adapters.register_dumper(_CLASSES[name], PackedDumper)
 
 
 def name_of(column_type: TypeEngine[Any]) -> str:
