@@ -1,6 +1,6 @@
 """Accounts: the list, and one account whole: does it pay, what do the systems hold of it, what happened."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
@@ -41,6 +41,9 @@ SEARCHED_MAX = 20_000
 EVENTS_MAX = 60
 ENTITIES_MAX = 200
 WRITES_MAX = 40
+#: Of what was billed and collected so many records are shown that are as they should be; all others always are.
+BILLS_SHOWN = 12
+_ALWAYS_SHOWN = frozenset({EntityKind.ACCOUNT.value, EntityKind.SUBSCRIPTION.value})
 
 
 class CustomerLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,6 +124,8 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[tuple[int, BusinessEvent], ...]
     writes: tuple[Write, ...]
     movements: tuple[Movement, ...] = ()
+    #: How many records of the latest that were looked at are not among ``records``: they are as they should be.
+    more_records: int = 0
 
     @property
     def expanded(self) -> tuple[Money, ...]:
@@ -246,10 +251,12 @@ def customer(database: Database, account_id: str, *, now: datetime, zone: tzinfo
         parts = connection.execute(
             select(entity.c.id, entity.c.kind, entity.c.state)
             .where(entity.c.root_id == account_id, entity.c.id != account_id)
-            .order_by(entity.c.kind)
+            .order_by(entity.c.kind != EntityKind.SUBSCRIPTION.value, entity.c.updated_at.desc(), entity.c.id)
             .limit(ENTITIES_MAX)
         ).all()
-        records = _records(connection, [account_id, *(part.id for part in parts)])
+        kinds = {account_id: EntityKind.ACCOUNT.value} | {part.id: part.kind for part in parts}
+        found = _records(connection, kinds)
+        records = _worth_showing(found, kinds)
         return Customer(
             account_id=account_id,
             account=account,
@@ -264,7 +271,24 @@ def customer(database: Database, account_id: str, *, now: datetime, zone: tzinfo
             entities=tuple((part.id, part.kind, decode_entity(part.state)) for part in parts),
             events=_events(connection, account_id),
             writes=_writes(connection, [record.ref for record in records]),
+            more_records=len(found) - len(records),
         )
+
+
+def _worth_showing(records: Sequence[TargetRecord], kinds: Mapping[str, str]) -> tuple[TargetRecord, ...]:
+    """The account's record and its subscriptions', whatever is not as it should be, and the latest bills."""
+    settled = [
+        one for one in records if kinds[one.entity_id] not in _ALWAYS_SHOWN and one.confirmed_at and not one.differing
+    ]
+    seen_at = {one.ref: one.confirmed_at.timestamp() for one in settled if one.confirmed_at}
+    latest = sorted(settled, key=lambda one: (seen_at[one.ref], one.ref), reverse=True)[:BILLS_SHOWN]
+    left_out = {one.ref for one in settled} - {one.ref for one in latest}
+    return tuple(
+        sorted(
+            (one for one in records if one.ref not in left_out),
+            key=lambda one: (one.target, kinds[one.entity_id] not in _ALWAYS_SHOWN, one.object, one.key),
+        )
+    )
 
 
 def _identities(connection: Connection, entity_ids: Iterable[str]) -> tuple[Identity, ...]:

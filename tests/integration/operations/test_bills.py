@@ -12,6 +12,8 @@ import aiohttp
 from accordant.canonical.review import ReviewAction
 from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.demo.company import API_KEY
+from accordant.views.customer import BILLS_SHOWN
+from accordant.views.customer import customer as customer_page
 from tests.integration.operations.kit import KEY, Installation, an_installation
 from tests.integration.operations.test_identity import customer as a_customer
 from tests.integration.operations.test_review import decided, touch
@@ -187,3 +189,30 @@ async def test_an_old_invoice_that_somebody_edits_is_put_right(store_url: str, t
         one.hub.repair(found.run.id, actor="ada")
         await one.deliver()
         assert one.salesforce.record("Billing_Invoice__c", key)["Total__c"] == oldest["Total__c"]
+
+
+async def test_the_page_of_an_old_customer_shows_what_is_not_right_and_the_latest(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_installation(store_url, tmp_path, bills=True) as one:
+        (name,) = one.sell(1)
+        await one.settle()
+        oldest = next(str(found["id"]) for found in one.stripe.book.table("charge").values())
+        for _ in range(6):
+            a_month(one)
+            await one.settle()
+        (account_id,) = one.hub.state.account_ids()
+        told = customer_page(one.hub.database, account_id, now=one.clock())
+        assert told is not None
+        assert [record.object for record in told.records[:2]] == ["Account", "Billing_Subscription__c"]
+        assert len(told.records) == 2 + BILLS_SHOWN
+        assert told.more_records == sum(map(len, said(one, name).values())) - 1 - BILLS_SHOWN
+        assert all(oldest != record.key for record in told.records)
+
+        one.hub.pause("system:salesforce", "ada", "We look at it.")
+        one.stripe.account.payments.refund(one.stripe.book.get("charge", oldest), amount=500, given={})
+        await one.settle()
+        told = customer_page(one.hub.database, account_id, now=one.clock())
+        assert told is not None
+        shown = {(record.object, record.key) for record in told.records if record.differing}
+        assert ("Billing_Payment__c", oldest) in shown, "however old, what is not right is shown"
