@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -14,8 +15,16 @@ from litestar.testing import TestClient
 from accordant.web.console.routes import console_application
 from tests.integration.operations.bookkit import LEDGER, live_half_a_year
 from tests.integration.operations.kit import Installation, an_installation
+from tests.integration.operations.test_settlement import WITH_FEES, live_and_pay_out, settle
 
-PAGES = ("/books", "/books/journal", "/books/revenue", "/books/receivables")
+PAGES = (
+    "/books",
+    "/books/journal",
+    "/books/revenue",
+    "/books/receivables",
+    "/books/payouts",
+    "/books/changes",
+)
 
 
 @contextmanager
@@ -70,3 +79,54 @@ async def test_the_pages_show_the_books(tmp_path: Path) -> None:
             owed = client.get("/books/receivables.json").json()
             assert sum(owed["aging"].values()) == sum(row["bill"]["open_minor"] for row in owed["bills"]) > 0
             assert owed["bills"][0]["number"] in client.get("/books/receivables").text
+
+
+async def test_a_payout_is_followed_to_its_payments_on_a_page(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=WITH_FEES) as one:
+        made = live_and_pay_out(one)
+        with visitor(one) as client:
+            assert "Nothing is known of what it settled" in client.get("/books/payouts").text
+        await settle(one)
+        with visitor(one) as client:
+            listed = client.get("/books/payouts").text
+            assert f"/books/payouts?of={made['id']}" in listed
+            page = client.get(f"/books/payouts?of={made['id']}").text
+            assert "every unit is explained" in page
+            assert "<svg" in page
+            whole = client.get(f"/books/payouts.json?of={made['id']}").json()
+            rows = list(csv.DictReader(client.get(f"/books/payouts.csv?of={made['id']}").text.splitlines()))
+            assert sum(int(row["net_minor"]) for row in rows) == whole["payout"]["amount"]["amount_minor"]
+            assert all(row["movement"] in page for row in rows)
+            assert client.get("/books/payouts?of=po_nobody").status_code == 404
+
+
+async def test_a_change_in_mid_term_is_held_against_its_rule_on_a_page(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=LEDGER) as one:
+        live_half_a_year(one)
+        one.take_in()
+        one.process()
+        with visitor(one) as client:
+            right = client.get("/books/changes.json").json()["changes"]
+            assert right
+            assert [row["difference"]["why"] for row in right] == ["Both lines are what the rule gives."] * len(right)
+            assert "No change differs from the rule." in client.get("/books/changes").text
+
+
+async def test_a_change_that_was_billed_wrongly_is_told_to_the_minor_unit(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=LEDGER) as one:
+        live_half_a_year(one)
+        for told in one.events():
+            body = json.loads(told.body())
+            what = body["data"]["object"]
+            for line in what.get("lines", {}).get("data", ()) if what["object"] == "invoice" else ():
+                if line["amount"] < 0:
+                    line["amount"] -= 7
+            one.hub.inbox.accept([one.arrival(json.dumps(body).encode())])
+        one.process()
+        with visitor(one) as client:
+            page = client.get("/books/changes").text
+            assert "differ from the rule" in page
+            rows = list(csv.DictReader(client.get("/books/changes.csv").text.splitlines()))
+            assert {row["credit_off_minor"] for row in rows} == {"-7"}
+            assert {row["charge_off_minor"] for row in rows} == {"0"}
+            assert all("were left" in row["why"] for row in rows)

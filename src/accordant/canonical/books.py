@@ -146,7 +146,8 @@ class BundlePart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class LedgerPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The books. ``systems``: which company the bills of a billing system belong to. ``grain``: how finely service
     time is counted; a product may have one of its own. ``services``: how a product is delivered, where it does not
-    stand ready. ``bundles``: products that are several.
+    stand ready. ``bundles``: products that are several. ``proration``: how a billing system counts what is left of a
+    period, where that is not by the second.
     """
 
     legal_entities: dict[str, LegalEntityPart] = {}
@@ -155,3 +156,4 @@ class LedgerPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     products: dict[str, Grain] = {}
     services: dict[str, ServiceKind] = {}
     bundles: tuple[BundlePart, ...] = ()
+    proration: dict[str, ProrationRule] = {}

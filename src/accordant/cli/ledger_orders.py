@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from accordant.cli.ledger import Company, Month, month_of
 from accordant.cli.ledger import books_app as books_app  # noqa: PLC0414  given on with what is added here
 from accordant.cli.operate import Who
-from accordant.cli.options import COMMON, Common, opened_hub, person
+from accordant.cli.options import COMMON, Common, charter_in_force, opened_hub, opened_store, person
 from accordant.cli.render import emit, say, shown, table
 from accordant.kernel.errors import ConfigurationError
 from accordant.kernel.money import Money
@@ -158,6 +158,42 @@ def law(*, common: Common = COMMON) -> int:
         whole=("From", "Until"),
     )
     return 0
+
+
+@books_app.command
+def changes(*, common: Common = COMMON) -> int:
+    """What billing invoiced for changes in mid-term, held against its rule. Exit code 1 when a line differs."""
+    from zoneinfo import ZoneInfo
+
+    from accordant.views.prorations import checked_changes
+
+    with opened_store(common) as database:
+        charter = charter_in_force(database)
+        if charter is None or charter.ledger is None:
+            raise ConfigurationError("The charter in force keeps no books.", remedy="Add `ledger` to it.")
+        found = checked_changes(database, charter.ledger, zone=ZoneInfo(charter.timezone))
+    off = [one for one in found if one.difference is not None and not one.difference.agrees]
+    if common.json:
+        emit({"changes": found, "off": len(off)})
+        return 1 if off else 0
+    table(
+        "Changes in mid-term",
+        ("Changed", "Bill", "Given back", "Asked for", "Off", "Why"),
+        (
+            (
+                one.changed_at,
+                one.number or one.bill,
+                shown(one.credit),
+                shown(one.charge),
+                "" if one.difference is None else shown(one.difference.credit + one.difference.charge),
+                one.unknown if one.difference is None else one.difference.why,
+            )
+            for one in found
+        ),
+        right=("Given back", "Asked for", "Off"),
+    )
+    say(f"{shown(len(off))} of {shown(len(found))} differ from the rule.")
+    return 1 if off else 0
 
 
 def _amounts(given: list[str]) -> dict[str, str]:

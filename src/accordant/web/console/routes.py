@@ -67,6 +67,7 @@ def console_application(hub: ConsoleHub) -> Litestar:
             incident_pages.act_on_incident,
             *saga_pages.PAGES,
             *book_pages.PAGES,
+            *money_pages.PAGES,
             charter_pages.charter_page,
             charter_pages.artifact_page,
             entrance.static_file,
