@@ -121,7 +121,7 @@ class Reader:
         return Request(
             legs=tuple(ask.legs),
             currency=ask.currency,
-            source_minor=ask.total if ask.stated is None else abs(ask.stated),
+            source_minor=ask.source_minor,
             happened_on=told.day,
             cause=Cause(
                 event=event.id,

@@ -57,9 +57,12 @@ class Ask(msgspec.Struct, kw_only=True):
         return digest("\n".join([self.rule, self.currency, *legs]).encode()).hex()
 
     @property
-    def total(self) -> int:
-        """What the total of the pattern comes to."""
-        return abs(sum(leg.minor for leg in self.legs[: self.total_legs]))
+    def source_minor(self) -> int:
+        """What the source states the total of the pattern to be, above zero where both lie on the same side of it."""
+        total = sum(leg.minor for leg in self.legs[: self.total_legs])
+        if self.stated is None:
+            return abs(total)
+        return self.stated if total >= 0 else -self.stated
 
 
 def refused(what: str, remedy: str, *, waits_for: ExternalRef | None = None) -> Ask:

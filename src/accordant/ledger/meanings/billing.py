@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from accordant.canonical.books import Role, ServiceKind
-from accordant.canonical.entities import CreditNote, Invoice
+from accordant.canonical.entities import CreditNote, Invoice, InvoiceLine
 from accordant.canonical.refs import ExternalRef
 from accordant.kernel.money import Money, split_minor
 from accordant.ledger import patterns
@@ -17,6 +17,9 @@ from accordant.ledger.meanings.earning import Promise, promises, schedules
 from accordant.ledger.meanings.reading import Reading
 from accordant.ledger.patterns import BilledLine
 from accordant.ledger.schedule import cut, earned_before
+
+#: A service that is promised for longer is none.
+SERVICE_YEARS_MAX = 100
 
 
 def issued(told: Occurrence, reading: Reading) -> Ask | None:
@@ -35,6 +38,10 @@ def issued(told: Occurrence, reading: Reading) -> Ask | None:
     nets = net_lines(bill)
     if not bill.total.amount_minor and not any(nets):
         return None
+    endless = next((line for line in bill.lines if _is_endless(line, told.day)), None)
+    if endless is not None:
+        what = f"the service of its line {endless.external_id} lasts until {endless.period_ends_at}"
+        return refused(what, "A period of more than a hundred years is a mistake at its source: correct it there.")
     promised = promises(bill, nets, told.day, reading)
     due_on = (bill.due_at or event.occurred_at).astimezone(reading.setting.zone).date()
 
@@ -51,6 +58,11 @@ def issued(told: Occurrence, reading: Reading) -> Ask | None:
         due_on=due_on,
         then=keep,
     )
+
+
+def _is_endless(line: InvoiceLine, day: date) -> bool:
+    """Milliseconds taken for seconds, or a date that stands for none: no schedule is made of it."""
+    return line.period_ends_at is not None and line.period_ends_at.year > day.year + SERVICE_YEARS_MAX
 
 
 def _billed(bill: Invoice, promised: Sequence[Promise], told: Occurrence, reading: Reading) -> list[BilledLine]:
