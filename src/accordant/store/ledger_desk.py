@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from datetime import date, datetime
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, func, or_, select
 
 from accordant.canonical.books import Role
-from accordant.canonical.events import BusinessEvent
+from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.upcasters import read_business_event
 from accordant.kernel.clock import to_micros
 from accordant.ledger.exchange import MONETARY
@@ -48,17 +48,14 @@ class SqlLedgerDesk:
     def unread(self, systems: Iterable[str], *, after: str, limit: int) -> tuple[tuple[BusinessEvent, int], ...]:
         """See the port."""
         wanted = set(systems)
-        query = (
-            select(business_event.c.body, business_event.c.seq)
-            .outerjoin(posting, posting.c.event == business_event.c.id)
-            .where(business_event.c.id > after, posting.c.event.is_(None))
-            .where(business_event.c.type.in_(sorted(kind.value for kind in MEANING)))
-            .order_by(business_event.c.id)
-            .limit(limit)
-        )
         with self._database.read() as connection:
-            found = [(read_business_event(row.body), int(row.seq)) for row in connection.execute(query)]
-        return tuple((event, seq) for event, seq in found if event.subject.system in wanted)
+            while rows := _unread(connection, after, limit):
+                after = rows[-1].id
+                read = ((read_business_event(row.body), int(row.seq)) for row in rows)
+                # A page of other systems' events is not the end of them.
+                if found := tuple((event, seq) for event, seq in read if event.subject.system in wanted):
+                    return found
+        return ()
 
     def all_held(self, *, after: str, limit: int) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
         """See the port."""
@@ -164,3 +161,22 @@ class SqlLedgerDesk:
                 raise ConcurrentChange(f"The period from {was.starts_on} was closed or opened meanwhile.")
             bulk.upsert(connection, accounting_period, _PERIOD, [row])
             audit.append(connection, [told], now=now)
+
+
+def _unread(connection: Connection, after: str, limit: int) -> list[Row[tuple[str, bytes, int]]]:
+    """The next events of any type that means something. A question for each type walks an index; one for all of them
+    would walk every event there ever was.
+    """
+    found = [row for kind in sorted(MEANING) for row in connection.execute(unread_of(kind, after, limit))]
+    return sorted(found, key=lambda row: str(row.id))[:limit]
+
+
+def unread_of(kind: EventType, after: str, limit: int) -> Select[tuple[str, bytes, int]]:
+    """Events of one type, behind an id and in the order of their ids, that came to nothing in the books yet."""
+    return (
+        select(business_event.c.id, business_event.c.body, business_event.c.seq)
+        .outerjoin(posting, posting.c.event == business_event.c.id)
+        .where(business_event.c.type == kind.value, business_event.c.id > after, posting.c.event.is_(None))
+        .order_by(business_event.c.id)
+        .limit(limit)
+    )

@@ -259,6 +259,7 @@ business_event = Table(
 )
 Index("ix_business_event_root", business_event.c.root_id, business_event.c.occurred_at)
 Index("ix_business_event_seq", business_event.c.seq)
+Index("ix_business_event_type", business_event.c.type, business_event.c.id)
 #: The few events that begin a saga, see `sagas.py`.
 _BEGINS = "type IN ('contract.amended', 'contract.won')"
 Index(

@@ -13,6 +13,7 @@ from sqlalchemy import Executable, delete, insert, select, update
 from sqlalchemy.exc import DBAPIError
 
 from accordant.bootstrap import checked_charter
+from accordant.canonical.events import EventType
 from accordant.ledger.balances import trial_balance
 from accordant.ledger.periods import PeriodState
 from accordant.ledger.schedule import earned_before
@@ -21,7 +22,15 @@ from accordant.operations.bookkeeper import PeriodKept, next_month
 from accordant.store.books import read_schedule
 from accordant.store.engine import Database
 from accordant.store.guard import UnauditedChange
-from accordant.store.schema import journal_entry, journal_line, ledger_bill, recognition, revenue_schedule
+from accordant.store.ledger_desk import SqlLedgerDesk, unread_of
+from accordant.store.schema import (
+    business_event,
+    journal_entry,
+    journal_line,
+    ledger_bill,
+    recognition,
+    revenue_schedule,
+)
 from accordant.views.books import draft_books
 from accordant.views.journal import held_postings, roll_forward
 from tests.integration.operations.bookkit import LEDGER, balances, entries, held, live_half_a_year
@@ -100,6 +109,36 @@ async def test_the_database_itself_keeps_the_journal(store_url: str, tmp_path: P
                 insert(journal_entry).values(**lonely | {"id": "jrn_off"}),
                 [two[0] | {"amount_minor": 4}, two[1]],
             )
+
+
+async def test_what_is_unread_is_found_by_its_type_and_not_by_walking_all_events(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=LEDGER) as one:
+        query = unread_of(EventType.INVOICE_ISSUED, "", 10)
+        with one.hub.database.read() as connection:
+            text = query.compile(connection, compile_kwargs={"literal_binds": True}).string
+            plan = " ".join(str(row) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}"))
+        assert "USING INDEX ix_business_event_type" in plan
+        assert "SCAN" not in plan
+
+
+async def test_a_page_of_other_systems_is_not_the_end_of_what_is_unread(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        one.sell(3)
+        one.take_in()
+        one.process()
+        desk = SqlLedgerDesk(one.hub.database)
+        every = [event.id for event, _ in desk.unread(["stripe"], after="", limit=1_000)]
+        assert every == sorted(every)
+        with one.hub.database.write_unaudited() as connection:
+            row = connection.execute(select(business_event).where(business_event.c.id == every[0])).one()
+            body = row.body.replace(b'"system":"stripe"', b'"system":"elsewhere"')
+            connection.execute(insert(business_event).values(**row._asdict() | {"id": "bev_0", "body": body}))
+        after, seen = "", []
+        while found := desk.unread(["stripe"], after=after, limit=1):
+            after = found[-1][0].id
+            seen.append(after)
+        assert seen == every
+        assert len(desk.unread(["elsewhere"], after="", limit=1)) == 1
 
 
 def assert_refused(database: Database, statement: Executable, words: str, lines: Sequence[dict[str, Any]] = ()) -> None:
