@@ -167,6 +167,13 @@ def judged_by_hledger(said: Any, path: Path) -> None:
         ('bank, account: "1000"', 'bank, account: "1001"', "The account '1001' is not in the chart"),
         ('bank, account: "1000"', 'clearing, account: "1000"', "send clearing to two accounts"),
         ("type: revenue", "type: income", "'income' is none of the words"),
+        ("tax_code: US\n", "tax_code: US\n      reverse_charge_code: RC\n", "The tax code 'RC' is not listed"),
+        (
+            "ledger:\n",
+            'ledger:\n  bundles: [{product: a, parts: {b: "1"}}]\n',
+            "not made of two or more other products",
+        ),
+        ("ledger:\n", 'ledger:\n  bundles: [{product: a, parts: {b: "1", c: ten}}]\n', "'ten' is no stand-alone price"),
     ],
 )
 def test_a_wrong_ledger_is_refused_with_its_place(

@@ -140,4 +140,5 @@ def changes_page(request: Visitor, console: NamedDependency[Console]) -> Answer:
     return console.page(request, "changes.html", rows=found[:_SHOWN], count=len(found), off=off, unknown=len(unknown))
 
 
+#: Where money went, and whether it was asked for rightly.
 PAGES = (payouts_page, changes_page)

@@ -11,6 +11,7 @@ from accordant.web.console import (
     entrance,
     flag_pages,
     incident_pages,
+    money_pages,
     opening_pages,
     pages,
     phase_pages,

@@ -1,0 +1,80 @@
+"""Commands that put into the books what no system tells: what they say, what they refuse, and that nothing is twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import select
+
+from accordant.bootstrap import checked_charter
+from accordant.store.schema import ledger_bill
+from tests.cli.kit import Terminal
+from tests.cli.test_books import LEDGER
+from tests.integration.operations.bookkit import balances, entries
+from tests.integration.operations.kit import an_installation
+from tests.integration.operations.test_ordered_books import an_unpaid_bill
+
+MORE = LEDGER.replace(
+    '        "4000": {name: Revenue, type: revenue}\n',
+    '        "4000": {name: Revenue, type: revenue}\n'
+    '        "2600": {name: Sellers, type: liability}\n'
+    '        "2610": {name: Withheld, type: liability}\n'
+    '        "1600": {name: Deferred commissions, type: asset}\n'
+    '        "2620": {name: Commissions, type: liability}\n'
+    '        "6200": {name: Bad debt, type: expense}\n',
+).replace(
+    '        - {role: revenue, account: "4000"}\n',
+    '        - {role: revenue, account: "4000"}\n'
+    '        - {role: sellers_payable, account: "2600"}\n'
+    '        - {role: withholding_payable, account: "2610"}\n'
+    '        - {role: deferred_commission, account: "1600"}\n'
+    '        - {role: commissions_payable, account: "2620"}\n'
+    '        - {role: bad_debt, account: "6200"}\n',
+)
+COMMISSION = ("books", "post", "commission_earned", "amount=120.00", "--system", "stripe", "--currency", "USD", "--on",
+              "2024-01-05", "--key", "c-1", "--text", "Commission of January")  # fmt: skip
+
+
+async def test_a_transaction_is_posted_once_and_refused_with_what_is_missing(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=MORE) as one:
+        terminal.use(one.settings)
+        tried = await terminal.ask(*COMMISSION, "--dry-run")
+        assert (tried.code, "would post" in tried.out, entries(one.hub.database)) == (0, True, [])
+        assert (await terminal.ask(*COMMISSION)).code == 0
+        assert "repeat" in (await terminal.ask(*COMMISSION)).out
+        assert balances(one.hub.database) == {"1600": 12_000, "2620": -12_000}
+        reused = await terminal.ask(*COMMISSION[:-1], "Another text")
+        assert (reused.code, "The key stands for something else" in reused.out) == (1, True)
+        expensed = ("books", "post", "commission_expensed", "amount=10.00", *COMMISSION[4:-3], "c-2", *COMMISSION[-2:])
+        missing = await terminal.ask(*expensed)
+        assert (missing.code, "no row for commission_expense" in missing.out) == (1, True)
+        for wrong, words in (("amount", "is no amount by name"), ("gross=1", "made of amount")):
+            refused = await terminal.ask(*COMMISSION[:3], wrong, *COMMISSION[4:])
+            assert (refused.code, words in refused.err) == (2, True)
+        listed = await terminal.ask("books", "law", "--json")
+        assert {"us_backup_withholding"} <= {row["name"] for row in listed.json["facts"]}
+
+
+async def test_a_bill_is_written_off_by_hand_and_nothing_is_drawn_of_it(terminal: Terminal, tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=MORE) as one:
+        terminal.use(one.settings)
+        an_unpaid_bill(one)
+        one.take_in()
+        one.process()
+        with one.hub.database.read() as connection:
+            bill = connection.execute(select(ledger_bill)).one()
+        said = ("--on", bill.booked_on, "--reason", "Insolvent")
+        drawn = await terminal.ask("books", "draw", bill.ref, "10.00", "--key", "d-1", *said)
+        assert (drawn.code, "has no prepaid credits" in drawn.out) == (1, True)
+        off = await terminal.ask("books", "write-off", bill.ref, *said)
+        assert (off.code, "posted" in off.out) == (0, True), off
+        assert "1200" not in balances(one.hub.database)
+        unknown = await terminal.ask("books", "write-off", "stripe:invoice/in_none", *said)
+        assert (unknown.code, "is no bill the books know" in unknown.err) == (2, True)
+        closing = await terminal.ask("books", "revalue", "Example GmbH", bill.booked_on[:7])
+        assert (closing.code, "0 entries" in closing.out) == (0, True)
+        one.hub.shelf.remember(checked_charter(one.settings), now=one.clock())
+        changes = await terminal.ask("books", "changes")
+        assert (changes.code, "0 of 0 differ" in changes.out) == (0, True)
