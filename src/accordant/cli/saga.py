@@ -61,7 +61,7 @@ async def _list(common: Common, limit: int) -> int:
             whole=("Saga",),
         )
         if not found:
-            say("No saga was begun yet. One begins when a contract is amended.")
+            say("No saga was begun yet. One begins when a contract is won or amended.")
     return 1 if any(one.needs_person for one in found) else 0
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from accordant.canonical.entities import Subscription
 from accordant.canonical.standing import Standing
 from accordant.pipeline.workbench import Workbench
+from accordant.ports.audit import AuditEntry
 from accordant.ports.state import Changes, StoredStanding
 from accordant.store.engine import Database
 from accordant.store.state import SqlState
@@ -14,10 +15,15 @@ from accordant.store.state import SqlState
 NOW = datetime(2026, 3, 14, 9, tzinfo=UTC)
 
 
+def _told() -> AuditEntry:
+    return AuditEntry(kind="registry.account.noted", actor="test", subject="account/acc_1", cause=1, at=NOW, body={})
+
+
 def test_a_standing_that_moved_in_a_batch_stays_as_it_moved(database: Database) -> None:
     state = SqlState(database)
     changes = Changes()
     changes.standings.append(StoredStanding(account_id="acc_1", version=1, standing=Standing()))
+    changes.audit.append(_told())
     state.commit(changes, now=NOW)
     bench = Workbench(state, NOW)
     bench.load_standings(["acc_1"])
@@ -25,5 +31,7 @@ def test_a_standing_that_moved_in_a_batch_stays_as_it_moved(database: Database) 
     bench.advance_standing("acc_1", None, sold)
     bench.load_standings(["acc_1", "acc_2"])
     assert bench.standing("acc_1").subscriptions == (sold,)
-    state.commit(bench.collect(), now=NOW)
+    moved = bench.collect()
+    moved.audit.append(_told())
+    state.commit(moved, now=NOW)
     assert state.standings(["acc_1"])["acc_1"].version == 2
