@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib import resources
 from pathlib import Path
 
 import pytest
 
 from accordant.connectors.quickbooks.connector import inbound, outbound, webhook_secrets
 from accordant.connectors.quickbooks.records import BILLS, ENTRIES
+from accordant.connectors.sdk.manifest import load_manifest
 from accordant.kernel.errors import ConfigurationError
 from accordant.ports.connector import DestinationClass
 from tests.connectors.quickbooks.kit import settings
@@ -58,3 +60,9 @@ def test_two_webhook_keys_are_known_while_one_is_exchanged() -> None:
     assert webhook_secrets(GOOD) == ()
     with pytest.raises(ConfigurationError):
         inbound({})
+
+
+def test_what_customers_owe_is_fetched_and_only_notices_are_waited_for() -> None:
+    manifest = load_manifest(resources.files("accordant.connectors.quickbooks"))
+    assert manifest.inbound is not None
+    assert manifest.inbound.delivered == {"notice"}

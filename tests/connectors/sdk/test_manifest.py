@@ -90,3 +90,31 @@ def test_what_is_not_done_has_a_reason(tmp_path: Path, answer: str) -> None:
     (tmp_path / "quality.toml").write_text(scorecard(BRONZE_RULES, answer))
     with pytest.raises(ManifestInvalid, match="without a reason"):
         load_quality(tmp_path)
+
+
+LISTENING = """
+[inbound]
+signature = "x-acme"
+external_id = "id"
+order = "none"
+events = ["notice", "debt.changed"]
+replay_window_days = 30
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "delivered"),
+    [("", {"notice", "debt.changed"}), ('fetched = ["debt.changed"]', {"notice"})],
+)
+def test_what_nobody_sends_is_not_waited_for(tmp_path: Path, more: str, delivered: set[str]) -> None:
+    """A type that only the sweep makes was never missed: silence would wake somebody after every sweep."""
+    (tmp_path / "manifest.toml").write_text(f"{MANIFEST}{LISTENING}{more}")
+    inbound = load_manifest(tmp_path).inbound
+    assert inbound is not None
+    assert inbound.delivered == delivered
+
+
+def test_a_fetched_event_that_is_not_listed_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "manifest.toml").write_text(f'{MANIFEST}{LISTENING}fetched = ["rainbow"]')
+    with pytest.raises(ManifestInvalid, match="rainbow"):
+        load_manifest(tmp_path)

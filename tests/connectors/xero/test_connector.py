@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from importlib import resources
 
 import pytest
 
+from accordant.connectors.sdk.manifest import load_manifest
 from accordant.connectors.xero.connector import inbound, outbound, webhook_secrets
 from accordant.connectors.xero.records import BILLS, ENTRIES
 from accordant.kernel.errors import ConfigurationError
@@ -56,3 +58,9 @@ def test_two_webhook_keys_are_known_while_one_is_exchanged() -> None:
     assert webhook_secrets(GOOD) == ()
     with pytest.raises(ConfigurationError):
         inbound({})
+
+
+def test_what_customers_owe_is_fetched_and_only_notices_are_waited_for() -> None:
+    manifest = load_manifest(resources.files("accordant.connectors.xero"))
+    assert manifest.inbound is not None
+    assert manifest.inbound.delivered == {"notice"}

@@ -56,18 +56,22 @@ UNSENT = "unsent"
 
 
 class InboundPart(_Strict, frozen=True, kw_only=True):
-    """What is received. ``order`` is what the vendor promises; ``replay_window_days`` how far back it lists."""
+    """What is received. ``order`` is what the vendor promises; ``replay_window_days`` how far back it lists.
+
+    ``fetched`` are those of the ``events`` that nobody sends: the sweep makes them of what it is told when it asks.
+    """
 
     signature: str
     external_id: str
     order: Literal["none", "per_object", "total"]
     events: tuple[str, ...]
     replay_window_days: int
+    fetched: tuple[str, ...] = ()
 
     @property
     def delivered(self) -> frozenset[str]:
         """The types of event that the system sends by itself; none where all of them are fetched."""
-        return frozenset() if self.signature == UNSENT else frozenset(self.events)
+        return frozenset() if self.signature == UNSENT else frozenset(self.events) - frozenset(self.fetched)
 
 
 class ReadObject(_Strict, frozen=True, kw_only=True):
@@ -228,6 +232,8 @@ def load_manifest(package_dir: Path | Traversable) -> Manifest:
         repeated = sorted({name for name in listed if listed.count(name) > 1})
         if repeated:
             raise ManifestInvalid(f"{manifest.name}/{MANIFEST_NAME} lists the {what} {repeated[0]!r} twice.")
+    if manifest.inbound is not None and (odd := sorted({*manifest.inbound.fetched} - {*manifest.inbound.events})):
+        raise ManifestInvalid(f"{manifest.name}/{MANIFEST_NAME} fetches the event {odd[0]!r}, which it does not list.")
     for written in manifest.writes:
         if (defect := written.defect()) is not None:
             raise ManifestInvalid(f"{manifest.name}/{MANIFEST_NAME}: {defect}.")
