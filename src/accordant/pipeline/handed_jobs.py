@@ -38,14 +38,18 @@ class JobKeeper:
     async def waiting(self, target: str) -> AsyncIterator[NoteJob]:
         """While this lasts somebody waits for the jobs that are noted. They are over only if it ends well."""
         jobs: list[str] = []
+        is_over = asyncio.Event()
 
         async def note(job: str) -> None:
             await asyncio.to_thread(self._note, target, job)
             jobs.append(job)
 
         async def go_on() -> None:
-            while True:
-                await asyncio.sleep(self._beat)
+            while not is_over.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._beat):
+                        await is_over.wait()
+                        return
                 for job in jobs:
                     with suppress(TransientError):  # the next one comes before it runs out
                         await asyncio.to_thread(self._note, target, job)
@@ -54,9 +58,9 @@ class JobKeeper:
         try:
             yield note
         finally:
-            renewing.cancel()
-            # One that is under way in its thread would bring back what is over.
-            await asyncio.gather(renewing, return_exceptions=True)
+            # Not cancelled: a note that is under way in its thread would go on, and bring back what is over.
+            is_over.set()
+            await renewing
         for job in jobs:
             await asyncio.to_thread(self._book.over, target, job)
 

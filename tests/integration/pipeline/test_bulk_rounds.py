@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -200,6 +201,27 @@ async def test_a_job_that_is_waited_for_is_nobody_elses_to_end() -> None:
     assert book.left("crm", at=clock[0]) == ()
     assert book.left("crm", at=clock[0] + WAITS) == ("job-2",)
     assert book.left("other", at=clock[0] + WAITS) == ()
+
+
+async def test_a_word_that_is_under_way_does_not_bring_back_what_is_over() -> None:
+    started, told = threading.Event(), threading.Event()
+
+    class Slow(MemoryJobs):
+        def note(self, target: str, job: str, *, until: datetime) -> None:
+            if (target, job) in self.until:
+                started.set()
+                told.wait(0.3)
+            super().note(target, job, until=until)
+            if started.is_set():
+                told.set()
+
+    book = Slow()
+    keeper = JobKeeper(book, lambda: datetime(2026, 3, 1, tzinfo=UTC), beat=timedelta(seconds=0.01))
+    async with keeper.waiting("crm") as note:
+        await note("job-1")
+        await asyncio.to_thread(started.wait, 10)
+    assert await asyncio.to_thread(told.wait, 10)
+    assert book.until == {}
 
 
 async def test_leases_are_prolonged_while_a_job_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
