@@ -128,14 +128,6 @@ GUARDS = (
         "unit/pipeline/test_write_protocol.py::test_an_answer_that_was_lost_is_never_read_as_failure",
     ),
     _guard(
-        "the gate is asked again at dispatch",
-        "EF6",
-        "pipeline/deliver.py",
-        "        if (stop := gate(one.leased, one.changing)) is not None:\n",
-        "        if (stop := gate(one.leased, one.changing)) is not None and one.leased.attempt < 0:\n",
-        "integration/pipeline/test_policy_flips.py::test_no_forbidden_write_begins_after_a_flip",
-    ),
-    _guard(
         "the gate is asked once more before the bytes leave",
         "EF6",
         "pipeline/deliver.py",
