@@ -193,3 +193,10 @@ def test_what_is_no_moment_is_kept_with_its_reason_or_posted_whole(moment: Any) 
         assert json.dumps(body)  # and the notice is whole, to be read again
         return
     assert receivable(made) == 1_000
+
+
+@pytest.mark.parametrize("year", [2128, 9999])
+def test_a_service_without_an_end_is_held(year: int) -> None:
+    made = spanning(datetime(2027, 1, 1, tzinfo=UTC), datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC))
+    assert made.entries == ()
+    assert "more than a hundred years is a mistake" in str(made.unposted[0].refusals[0])
