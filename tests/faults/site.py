@@ -289,7 +289,7 @@ async def site(
         await stage.register_webhook()
         crm = salesforce.url if crm_address is None else await crm_address(salesforce.url)
         write_charter(
-            folder / "charter", stripe_url=stripe.url, salesforce_url=crm, rate_per_s=200, attempts_max=50,
+            folder / "charter", stripe_url=stripe.url, salesforce_url=crm, rate_per_s=200, attempts_max=50, bills=True,
             backoff_max_s=backoff_max_s,
         )  # fmt: skip
         stage.database = Database(store)
