@@ -99,7 +99,7 @@ async def between_stand_ins(folder: Path, store: str, committed: Committed) -> A
         await salesforce.start()
         await stage.register_webhook()
         stripe.follow_wall_clock(clock.unix, every_s=0.05)
-        write_charter(folder / "charter", stripe_url=stripe.url, salesforce_url=salesforce.url)
+        write_charter(folder / "charter", stripe_url=stripe.url, salesforce_url=salesforce.url, bills=True)
         stage.database = Database(store)
         try:
             yield stage, hub
