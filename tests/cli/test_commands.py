@@ -139,6 +139,26 @@ async def test_reconcile_finds_repairs_and_says_so_in_its_exit_code(terminal: Te
         assert str(one.salesforce.record("Account", customer)[MRR]) == "100.00"
 
 
+async def test_reconcile_looks_at_hierarchies_by_themselves(terminal: Terminal, tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
+        terminal.use(one.settings)
+        first, second = one.sell(2)
+        await one.settle()
+        clean = await terminal.ask("reconcile", "--hierarchy")
+        assert (clean.code, "Looked at: salesforce:Account." in clean.out) == (0, True), clean
+        ids = {each: str(one.salesforce.record("Account", each)["Id"]) for each in (first, second)}
+        accounts = one.salesforce.org.records["Account"]
+        accounts[ids[first]].values["ParentId"] = ids[second]
+        accounts[ids[second]].values["ParentId"] = ids[first]
+        told = await terminal.ask("reconcile", "--hierarchy")
+        assert (told.code, "comes back to where it began" in told.out) == (1, True), told
+        found = (await terminal.ask("reconcile", "--hierarchy", "--json")).json
+        (finding,) = found["comparison"]["findings"]
+        assert (finding["cause"], finding["target_id"]) == ("circle", min(ids.values()))
+        for odd in (("accounts",), ("--source", "stripe"), ("--repair",)):
+            assert (await terminal.ask("reconcile", "--hierarchy", *odd)).code == 2
+
+
 async def test_reconcile_with_the_source(terminal: Terminal, tmp_path: Path) -> None:
     async with at_work(terminal, tmp_path) as (_, _names):
         said = await terminal.ask("reconcile", "--source", "stripe")

@@ -88,8 +88,8 @@ class Company(Installation):
 
 
 @asynccontextmanager
-async def a_company(erp: Erp, folder: Path, *, seed: int = 7) -> AsyncIterator[Company]:
-    """The demo company with books in euros and an ERP."""
+async def a_company(erp: Erp, folder: Path, *, seed: int = 7, store: str = "") -> AsyncIterator[Company]:
+    """The demo company with books in euros and an ERP; ``store`` is a file of its own where none is given."""
     clock = HandClock(datetime.fromtimestamp(START_AT, UTC))
     async with AsyncExitStack() as stack:
         stripe, salesforce = StripeSimulator(seed=seed), SalesforceSimulator(now=clock)
@@ -98,7 +98,9 @@ async def a_company(erp: Erp, folder: Path, *, seed: int = 7) -> AsyncIterator[C
         stack.push_async_callback(stripe.stop)
         stack.push_async_callback(salesforce.stop)
         settings = Settings(
-            home=folder / "home", charter=_charter(folder, erp, *urls), store=f"sqlite:///{folder / 'store.db'}"
+            home=folder / "home",
+            charter=_charter(folder, erp, *urls),
+            store=store or f"sqlite:///{folder / 'store.db'}",
         )
         hub = Hub(settings, checked_charter(settings), environment={**environment(), **erp.variables}, clock=clock)
         stack.push_async_callback(hub.close)

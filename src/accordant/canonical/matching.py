@@ -77,6 +77,14 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
         return self.id.startswith(PENDING_PREFIX)
 
 
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """A record in a hierarchy of its system: ``parent_id`` is the record directly above it, None at the top."""
+
+    id: str
+    parent_id: str | None = None
+    deleted: bool = False
+
+
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
     """The billing customer whose record is looked for, as its owner spells it.
 

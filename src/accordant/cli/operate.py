@@ -35,6 +35,9 @@ def reconcile(
     source: Annotated[
         str | None, Parameter(help="Compare this owner's customers and subscriptions with the hub.")
     ] = None,
+    hierarchy: Annotated[
+        bool, Parameter(negative="", help="Compare which customers stand below which, in the CRM and elsewhere.")
+    ] = False,
     repair: Annotated[bool, Parameter(negative="", help="Put right what may be, then compare again.")] = False,
     limit: Annotated[int, Parameter(help="Findings to print; all of them are kept.")] = 20,
     audience: AudienceOption = LEAST,
@@ -42,6 +45,13 @@ def reconcile(
     common: Common = COMMON,
 ) -> int:
     """Compare what targets hold with what they should hold, field by field. Exit code 1 when anything is found."""
+    if hierarchy:
+        if flow is not None or source is not None or repair:
+            raise RejectedError(
+                "Hierarchies are compared by themselves, and only people put them right.",
+                remedy="Leave the flow, --source and --repair out.",
+            )
+        return asyncio.run(_reconcile_hierarchy(common, audience, limit=limit, actor=person(who, common=common)))
     if source is not None:
         if flow is not None:
             raise RejectedError("Compare a flow or a source, not both.", remedy="Leave one of them out.")
@@ -106,6 +116,26 @@ async def _reconcile_source(
     else:
         _tell_source(system, found, limit)
     return 0 if found.reconciliation.is_clean else 1
+
+
+async def _reconcile_hierarchy(common: Common, audience: Audience, *, limit: int, actor: str) -> int:
+    from accordant.charters import connector_facts
+    from accordant.operations.compare_hierarchy import compare_hierarchies, sides_of
+
+    async with opened_hub(common) as hub:
+        sides = sides_of(hub.charter, hub.outbounds, {one.name: one.category for one in connector_facts().values()})
+        with Meter("Reading hierarchies") as meter:
+            found = await compare_hierarchies(
+                sides=sides, book=hub.book, state=hub.state, actor=actor, clock=hub.clock, progress=meter
+            )
+        found = masked(found, lens(hub.charter, audience))
+    names = [f"{one.system}:{one.object}" for one in sides]
+    if common.json:
+        emit({"compared": names, "comparison": _as_json(found, limit)})
+    else:
+        say(f"Looked at: {', '.join(names)}." if names else "No target of a flow of accounts keeps a hierarchy.")
+        _tell_comparisons([found], limit)
+    return 0 if found.is_clean else 1
 
 
 async def _process(hub: "Hub") -> None:

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import msgspec
 
 from accordant.canonical.intents import WireValue, WriteOutcome
-from accordant.canonical.matching import Candidate, MatchKey
+from accordant.canonical.matching import Candidate, MatchKey, Member
 from accordant.canonical.observations import Interpretation
 from accordant.canonical.refs import ExternalRef
 from accordant.canonical.shapes import DescribedField
@@ -295,6 +295,23 @@ class Outbound(Protocol):
 
     async def close(self) -> None:
         """Release connections."""
+        ...
+
+
+@runtime_checkable
+class HierarchyLister(Protocol):
+    """An outbound half whose system keeps, of some objects, which record stands below which.
+
+    ``levels_max`` is how many levels it takes, the top included, by object that has a hierarchy; None for any number.
+    """
+
+    levels_max: Mapping[str, int | None]
+
+    def members(self, object_name: str) -> AsyncIterator[tuple[Member, ...]]:
+        """Every record of an object, page by page, deleted ones where the system still tells of them.
+
+        Raises: as ``Outbound.read``.
+        """
         ...
 
 

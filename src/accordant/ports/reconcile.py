@@ -23,6 +23,7 @@ class DiscrepancyKind(StrEnum):
     DIFFERS = "field_differs"
     DUPLICATE = "duplicate_key"
     SOURCE = "source_differs"
+    HIERARCHY = "hierarchy_differs"
 
 
 class Cause(StrEnum):
@@ -32,7 +33,9 @@ class Cause(StrEnum):
     value stays. Not written: a rule, a switch or a refusal kept the
     write back. Not planned: nobody decided about this record. Lost: decided, done, and yet not there. Not ours: the
     record has our key and the hub never asked for it. Held twice: two records have one key. Not heard: the owner says
-    something that no event has told.
+    something that no event has told. Of a hierarchy: its records stand below each other in a circle; what should be
+    above is not there, or deleted; it has more levels than a system takes; one customer stands in two of them; two
+    systems place a customer below different ones.
     """
 
     HAND_EDIT = "hand_edit"
@@ -43,6 +46,12 @@ class Cause(StrEnum):
     NOT_OURS = "not_ours"
     HELD_TWICE = "held_twice"
     NOT_HEARD = "not_heard"
+    CIRCLE = "circle"
+    PARENT_MISSING = "parent_missing"
+    PARENT_DELETED = "parent_deleted"
+    TOO_DEEP = "too_deep"
+    TWO_PLACES = "two_places"
+    PLACED_OTHERWISE = "placed_otherwise"
 
 
 class Discrepancy(msgspec.Struct, frozen=True, kw_only=True):

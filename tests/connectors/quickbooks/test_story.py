@@ -39,7 +39,9 @@ _SYSTEM = """\
 
 
 @asynccontextmanager
-async def a_company_on_quickbooks(folder: Path, *, seed: int = 7) -> AsyncIterator[tuple[Company, QuickBooksSimulator]]:
+async def a_company_on_quickbooks(
+    folder: Path, *, seed: int = 7, store: str = ""
+) -> AsyncIterator[tuple[Company, QuickBooksSimulator]]:
     """The demo company with a QuickBooks stand-in on the same clock, asked faster than the vendor lets anybody."""
     clocks: list[Company] = []
     simulator = QuickBooksSimulator(now=lambda: clocks[0].clock() if clocks else datetime.fromtimestamp(START_AT, UTC))
@@ -49,7 +51,7 @@ async def a_company_on_quickbooks(folder: Path, *, seed: int = 7) -> AsyncIterat
     variables = {"QUICKBOOKS_SECRET": CLIENT[1], "QUICKBOOKS_WEBHOOK": "a-key", "QUICKBOOKS_REFRESH": "refresh-0"}
     erp = Erp(name="quickbooks", system=system, bills="Invoice", entries="JournalEntry", variables=variables)
     try:
-        async with a_company(erp, folder, seed=seed) as one:
+        async with a_company(erp, folder, seed=seed, store=store) as one:
             clocks.append(one)
             given, addresses = settings(url, folder), AddressPolicy(allow_loopback=True)
             await one.hub.outbounds["quickbooks"].close()

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from accordant.canonical.intents import Applied, RefusalClass, Refused, WireValue, WriteOutcome
+from accordant.canonical.matching import Member
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
 from accordant.connectors.quickbooks import errors
 from accordant.connectors.quickbooks.api import Api
@@ -23,6 +24,8 @@ KEY = "DisplayName"
 #: What a mapping may name of a customer.
 FIELDS = ("name", "email", "country")
 NAME_CHARS_MAX = 400
+#: QuickBooks takes a customer and four levels of customers below it.
+LEVELS_MAX = 5
 _KEYED = re.compile(r"(.*?) ?\(([^()]+)\)", re.DOTALL)
 #: What QuickBooks refuses in a name.
 _FORBIDDEN = re.compile(r"[:\t\n\r]+")
@@ -63,6 +66,18 @@ class Customers:
             for row in rows:
                 if (key := key_of(row)) is not None:
                     yield key, _record(spec, row)
+
+    async def members(self) -> AsyncIterator[tuple[Member, ...]]:
+        """Every customer with the one above it; one that was made inactive counts as deleted."""
+        async for rows in self._api.pages(CUSTOMER, _EVERYBODY):
+            yield tuple(
+                Member(
+                    id=str(row["Id"]),
+                    parent_id=(row.get("ParentRef") or {}).get("value") or None,
+                    deleted=not row.get("Active", True),
+                )
+                for row in rows
+            )
 
     async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
         """What became of customers; one that was made inactive counts as deleted."""

@@ -15,7 +15,7 @@ import msgspec
 
 from accordant.canonical.charter import FieldType
 from accordant.canonical.intents import Applied, RefusalClass, Refused, Uncertain, WireValue, WriteOutcome
-from accordant.canonical.matching import Candidate, MatchKey
+from accordant.canonical.matching import Candidate, MatchKey, Member
 from accordant.canonical.shapes import DescribedField
 from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec, Whereabouts
 from accordant.connectors.salesforce import bulk, candidates, errors, soql
@@ -39,6 +39,8 @@ from accordant.ports.connector import (
 NOT_BEGUN = frozenset({"API_CURRENTLY_DISABLED", "SERVER_UNAVAILABLE", "UNABLE_TO_LOCK_ROW"})
 # A whole call is refused for one row that cannot be read, or for its size: halves of it tell which.
 HALVED = frozenset({"HTTP_413", "INVALID_INPUT", "JSON_PARSER_ERROR"})
+#: Records of a hierarchy that are given at once.
+MEMBERS_AT_ONCE = 2_000
 
 
 class SalesforceOutbound:
@@ -46,6 +48,7 @@ class SalesforceOutbound:
 
     batch_max: ClassVar[int] = 200
     bulk: ClassVar[Bulk] = Bulk(records_min=2_000, records_max=10_000, lasts_max=bulk.LASTS_MAX)
+    levels_max: ClassVar[Mapping[str, int | None]] = {"Account": None}
     _protocol: ClassVar[WriteProtocol] = WriteProtocol(destination_class=DestinationClass.NATIVE_UPSERT)
 
     def __init__(
@@ -135,6 +138,17 @@ class SalesforceOutbound:
             page = tuple(candidates.read_candidate(spec, row, people.get(str(row["Id"]), ())) for row in rows)
             yield page
             after = page[-1].id
+
+    async def members(self, object_name: str) -> AsyncIterator[tuple[Member, ...]]:
+        """See ``ports.connector.HierarchyLister``. What lies in the recycle bin is told as deleted."""
+        question = f"SELECT Id, ParentId, IsDeleted FROM {soql.checked_name(object_name)}"  # noqa: S608
+        page: list[Member] = []
+        async for row in self._calls.rows(object_name, question, resource="queryAll"):
+            page.append(Member(id=str(row["Id"]), parent_id=row["ParentId"] or None, deleted=soql.is_deleted(row)))
+            if len(page) == MEMBERS_AT_ONCE:
+                yield tuple(page)
+                page = []
+        yield tuple(page)
 
     async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
         """See the port. What was purged from the recycle bin (after 15 days, or by hand) is forgotten."""
