@@ -565,6 +565,7 @@ def open_conflict(
     rule: ConflictRule = ConflictRule.PERSON,
     winner: Side | None = None,
     at: datetime = NOW,
+    record: str = "salesforce:Account/cus_beta",
 ) -> Conflict:
     """Somebody typed another name into the CRM."""
     contested = Contested(
@@ -578,7 +579,7 @@ def open_conflict(
     )
     conflict = conflict_of(
         contested,
-        record="salesforce:Account/cus_beta",
+        record=record,
         flow="accounts",
         target_id="001BETA",
         account_id=account_id,

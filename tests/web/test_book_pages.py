@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from accordant.web.console import book_pages, money_pages
 from accordant.web.console.routes import console_application
 from tests.integration.operations.bookkit import LEDGER, live_half_a_year
 from tests.integration.operations.kit import Installation, an_installation
-from tests.integration.operations.test_settlement import WITH_FEES, live_and_pay_out, settle
+from tests.integration.operations.test_settlement import DAY, WITH_FEES, live_and_pay_out, settle
 
 PAGES = (
     "/books",
@@ -98,6 +100,32 @@ async def test_a_payout_is_followed_to_its_payments_on_a_page(tmp_path: Path) ->
             assert sum(int(row["net_minor"]) for row in rows) == whole["payout"]["amount"]["amount_minor"]
             assert all(row["movement"] in page for row in rows)
             assert client.get("/books/payouts?of=po_nobody").status_code == 404
+
+
+async def test_a_long_list_is_cut_and_says_so_and_the_files_have_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book_pages, "_BILLS_SHOWN", 1)
+    monkeypatch.setattr(money_pages, "_SHOWN", 1)
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=WITH_FEES) as one:
+        live_and_pay_out(one)
+        one.sell(2)
+        one.stripe.advance(9 * DAY)
+        assert one.stripe.account.payments.create_payout("usd", automatic=False, amount=1_000)
+        for told in one.events():
+            if b'"charge.succeeded"' not in told.body() and b'"invoice.paid"' not in told.body():
+                one.hub.inbox.accept([one.arrival(told.body())])
+        one.process()
+        with visitor(one) as client:
+            page = client.get("/books/receivables").text
+            bills = list(csv.DictReader(client.get("/books/receivables.csv").text.splitlines()))
+            assert len(bills) > 1
+            assert f"1 of {len(bills)} open bills, the longest due first; the files have all." in page
+            assert [one["number"] in page for one in bills] == [True] + [False] * (len(bills) - 1)
+            made = list(csv.DictReader(client.get("/books/payouts.csv").text.splitlines()))
+            page = client.get("/books/payouts").text
+            assert [one["payout"] in page for one in made] == [True, False]
+            assert "The newest 1; the files have all." in page
 
 
 async def test_a_change_in_mid_term_is_held_against_its_rule_on_a_page(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def test_the_version_the_verdicts_and_who_changed_what(tmp_path: Path) -> None:
         page = visitor.get("/charter").text
         assert today.version in page
         assert "no\u2011go" in page
-        assert "What accounts is missing" in page
+        assert "What the flow accounts is missing" in page
         assert "flows[accounts].phase" in page
         assert "automated" in page
         assert "controlled" in page

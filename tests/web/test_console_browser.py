@@ -32,7 +32,7 @@ BETA = derived_id("acc", "stripe", "customer", "cus_beta")
 EMPTY_PAGES = (
     "/", "/charter", "/charter/entity-map", "/customers", "/shadow", "/trouble", "/why", "/nowhere",
     "/conflicts", "/phases", "/rehearsals", "/review", "/books", "/books/journal", "/books/revenue",
-    "/books/receivables",
+    "/books/receivables", "/books/payouts", "/books/changes", "/openings", "/sagas",
 )  # fmt: skip
 FILLED_PAGES = (
     "/charter", "/charter/entity-map", "/charter/sensitivity-policy", "/charter/gate-list",
@@ -188,6 +188,24 @@ def test_every_page_fits_reads_well_and_asks_nobody_else(
         assert still <= 0, f"{path}, opened"
     assert errors == []
     page.context.close()
+
+
+def test_both_values_of_a_conflict_are_in_sight_however_long_the_name_of_its_record(
+    tmp_path: Path, browser: Browser
+) -> None:
+    desk = ConsoleDesk(open_store(f"sqlite:///{tmp_path / 'long.sqlite'}"))
+    seed_company(desk.database, desk)
+    open_conflict(desk.database, account_id=BETA, record=f"salesforce:Account/cus_{'Z9' * 24}")
+    served = Served(desk)
+    served.start()
+    for width, column in ((1280, 3), (390, 2)):
+        page, _ = open_page(browser, width, "light")
+        page.goto(f"{served.url}/conflicts")
+        box = page.locator(f"tbody tr:first-child td:nth-child({column})").bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= width, f"at {width} px"
+        page.context.close()
+    served.stop()
 
 
 def test_the_keyboard_reaches_the_search_and_shows_where_it_is(consoles: dict[str, Served], browser: Browser) -> None:

@@ -110,7 +110,8 @@ def test_a_rehearsal_is_counted_then_shown_record_by_record(store: Database, vis
         "1 event would not be understood any more",
         "1 record would have no name in the target",
         "Due anyway: 2 records",
-        "240.00 EUR",
+        "+240.00 EUR",
+        '<td class="n">+2.00 EUR</td>',
     ):
         assert said in page, said
     assert "<b>12.00" not in page, "a value is text, whatever it holds"
@@ -125,7 +126,7 @@ def test_each_filter_is_in_the_address_and_in_the_files(store: Database, visitor
     page = visitor.get(f"/rehearsals/{RUN}", params={"kind": "held"}).text
     assert (page.count("/customers/acc_"), "it is no number" in page) == (1, True)
     lines = visitor.get(f"/rehearsals/{RUN}.csv", params={"field": "Plan__c"}).text.splitlines()
-    assert (len(lines), lines[1].split(",")[3]) == (2, "held")
+    assert (len(lines), lines[1].split(",")[3], lines[1][-8:]) == (2, "held", ",200,EUR")
     found = visitor.get(f"/rehearsals/{RUN}.json", params={"flow": "nobody"}).json()
     assert (found["page"]["differences"], found["rehearsal"]["result"]["records"]) == ([], 1_800)
 

@@ -101,7 +101,7 @@ def test_the_queue_and_a_case_lay_both_sides_open(desk: ConsoleDesk, visitor: Te
     seed_company(desk.database)
     case = a_question(desk.database)
     listed = visitor.get("/review").text
-    assert "1 question waiting" in listed
+    assert "1 question waiting, the most recurring revenue first." in listed
     assert f"/review/{case}" in listed
     page = visitor.get(f"/review/{case}").text
     for text in ("001A", "001B", "•••@beta.test", ">same<", "speaks for it", "Reject 001B", "Have a new record made"):

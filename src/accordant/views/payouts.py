@@ -1,6 +1,6 @@
 """Payouts and what they consist of, from the stored movements: which are explained to the last unit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, select
 
@@ -10,6 +10,7 @@ from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.kernel.errors import RejectedError
 from accordant.store.engine import Database
 from accordant.store.schema import crosswalk, entity
+from accordant.views.keyed import rows_by_key
 
 #: What a movement or its source may name, in the words of owners.
 _SOURCES = (EntityKind.PAYMENT, EntityKind.REFUND, EntityKind.DISPUTE)
@@ -23,8 +24,8 @@ class PayoutUnknown(RejectedError):
     remedy = "`accordant payouts` lists those that are."
 
 
-def payouts(database: Database, *, limit: int) -> tuple[tuple[str, PayoutTrace], ...]:
-    """The newest payouts, each followed to its collections, with the system that made it."""
+def payouts(database: Database, *, limit: int | None) -> tuple[tuple[str, PayoutTrace], ...]:
+    """The newest payouts, or all, each followed to its collections, with the system that made it."""
     query = (
         select(entity.c.id, entity.c.ref, entity.c.state)
         .where(entity.c.kind == EntityKind.PAYOUT.value)
@@ -33,11 +34,8 @@ def payouts(database: Database, *, limit: int) -> tuple[tuple[str, PayoutTrace],
     )
     with database.read() as connection:
         rows = [(row.id, ExternalRef.parse(row.ref), decode_entity(row.state)) for row in connection.execute(query)]
-        return tuple(
-            (ref.system, _trace(connection, name, ref.system, payout))
-            for name, ref, payout in rows
-            if isinstance(payout, Payout)
-        )
+        made = [(name, ref.system, payout) for name, ref, payout in rows if isinstance(payout, Payout)]
+        return _traced(connection, made)
 
 
 def payout(database: Database, payout_id: str) -> tuple[str, PayoutTrace]:
@@ -51,18 +49,27 @@ def payout(database: Database, payout_id: str) -> tuple[str, PayoutTrace]:
         if row is None or not isinstance(found, Payout):
             raise PayoutUnknown(f"{payout_id} is no payout the hub was told of.")
         system = ExternalRef.parse(row.ref).system
-        return system, _trace(connection, row.id, system, found)
+        return _traced(connection, [(row.id, system, found)])[0]
 
 
-def _trace(connection: Connection, root_id: str, system: str, made: Payout) -> PayoutTrace:
-    query = select(entity.c.state).where(
-        entity.c.root_id == root_id, entity.c.kind == EntityKind.BALANCE_MOVEMENT.value
+def _traced(connection: Connection, made: Sequence[tuple[str, str, Payout]]) -> tuple[tuple[str, PayoutTrace], ...]:
+    """Each payout by the id of its root and its system, followed: as many questions for a hundred as for one."""
+    columns = (entity.c.root_id, entity.c.state)
+    movements: dict[str, list[BalanceMovement]] = {root_id: [] for root_id, _, _ in made}
+    for row in rows_by_key(connection, columns, entity.c.root_id, movements):
+        stored = decode_entity(row.state)
+        if isinstance(stored, BalanceMovement):
+            movements[row.root_id].append(stored)
+    known: dict[str, dict[str, Entity]] = {}
+    for system in sorted({system for _, system, _ in made}):
+        parts = [one for root_id, maker, _ in made if maker == system for one in movements[root_id]]
+        told = _named(connection, system, (one.source_id for one in parts if one.source_id is not None))
+        behind = (one.payment_id for one in told.values() if isinstance(one, Refund | Dispute) and one.payment_id)
+        known[system] = told | _named(connection, system, behind)
+    return tuple(
+        (system, trace_payout(payout, sorted(movements[root_id], key=lambda one: one.external_id), known[system]))
+        for root_id, system, payout in made
     )
-    stored = (decode_entity(state) for state in connection.execute(query).scalars())
-    movements = sorted((one for one in stored if isinstance(one, BalanceMovement)), key=lambda one: one.external_id)
-    known = _named(connection, system, (one.source_id for one in movements if one.source_id is not None))
-    behind = (one.payment_id for one in known.values() if isinstance(one, Refund | Dispute) and one.payment_id)
-    return trace_payout(made, movements, known | _named(connection, system, behind))
 
 
 def _named(connection: Connection, system: str, names: Iterable[str]) -> dict[str, Entity]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Table, func, select
+from sqlalchemy.event import listen
 
 from accordant.canonical.entities import Payout
 from accordant.operations.settlement import SettlementReport, told_of_settlement
@@ -101,6 +102,27 @@ async def test_every_unit_of_a_payout_leads_to_a_customer(store_url: str, tmp_pa
         assert len(charges) == 3
         assert all(line.invoice_id and line.customer_id for line in charges)
         assert {line.movement.type for line in found.lines} == {"charge", "refund", "adjustment"}
+
+
+async def test_many_payouts_are_followed_with_the_questions_of_one(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path) as one:
+        made = live_and_pay_out(one)
+        one.sell(1)
+        one.stripe.advance(9 * DAY)
+        payments = one.stripe.account.payments
+        assert all(payments.create_payout("usd", automatic=False, amount=1_000 + more) for more in range(3))
+        one.stripe.advance(4 * DAY)
+        one.take_in()
+        one.process()
+        await settle(one)
+        asked: list[str] = []
+        with one.hub.database.read() as connection:
+            listen(connection.engine, "before_cursor_execute", lambda *told: asked.append(told[2]))
+        payout(one.hub.database, made["id"])
+        for_one = len(asked)
+        every = payouts(one.hub.database, limit=None)
+        assert (len(every) > 3, len(asked) - for_one) == (True, for_one)
+        assert every == tuple(payout(one.hub.database, found.payout.external_id) for _, found in every)
 
 
 async def test_a_payout_made_by_hand_is_told_and_not_asked_about(store_url: str, tmp_path: Path) -> None:

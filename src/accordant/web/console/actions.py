@@ -8,12 +8,13 @@ from litestar import get, post
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 from litestar.response import Redirect
+from msgspec.structs import replace
 
 from accordant.governance.access import Act
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import fingerprint
 from accordant.operations.redrive_checks import RedriveOrder
-from accordant.views.trouble import TroubleItem, lanes_behind, trouble
+from accordant.views.trouble import LISTED_MAX, TroubleItem, lanes_behind, trouble
 from accordant.web.console.frame import Answer, Console, Problem, Visitor, address, as_file
 from accordant.web.console.settle_pages import is_unaskable
 from accordant.web.console.threads import in_thread
@@ -47,9 +48,12 @@ def trouble_page(
     if file is not None:
         return file
     unaskable = frozenset(group.key for group in groups if is_unaskable(console, group))
+    # Every value of a page goes through the lens: what is not listed is not handed over, thousands of items are slow.
+    shown = tuple(replace(group, items=group.items[:LISTED_MAX]) for group in groups)
+    sizes = {group.key: len(group.items) for group in groups}
     return console.page(
-        request, "trouble.html", seen=seen, groups=groups, kind=kind, told=told, kept=kept, settled=settled,
-        unaskable=unaskable,
+        request, "trouble.html", counts=seen.counts, partial=seen.partial, is_calm=not seen.groups, groups=shown,
+        sizes=sizes, kind=kind, told=told, kept=kept, settled=settled, unaskable=unaskable,
     )  # fmt: skip
 
 

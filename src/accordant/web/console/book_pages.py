@@ -17,6 +17,8 @@ from accordant.web.console.frame import Answer, Console, Problem, Visitor, as_fi
 from accordant.web.console.threads import in_thread
 
 _MONTHS = 12
+#: Open bills on the page, the longest due first; the files have all.
+_BILLS_SHOWN = 200
 _COLUMNS = ("opening", "billings", "recognised", "credits", "write_offs", "fx", "closing")
 
 
@@ -221,7 +223,8 @@ def receivables_page(request: Visitor, console: NamedDependency[Console], compan
         company=name,
         companies=_companies(console),
         currency=currency,
-        bills=bills,
+        bills=bills[:_BILLS_SHOWN],
+        count=len(bills),
         buckets=buckets,
         total=sum(buckets.values()),
         picture=_ages(buckets, currency) if bills else None,

@@ -13,7 +13,7 @@ from accordant.views.payouts import PayoutUnknown, payout, payouts
 from accordant.views.prorations import checked_changes
 from accordant.web.console import words
 from accordant.web.console.charts import Step, steps
-from accordant.web.console.frame import Answer, Console, Problem, Visitor, as_file
+from accordant.web.console.frame import Answer, Console, Problem, Visitor, as_file, form_of
 from accordant.web.console.threads import in_thread
 
 _SHOWN = 100
@@ -25,7 +25,7 @@ def payouts_page(request: Visitor, console: NamedDependency[Console], of: FromQu
     """What does each payout consist of, down to the payment, the bill and the customer?"""
     if of:
         return _one_payout(request, console, of)
-    found = payouts(console.hub.database, limit=_SHOWN)
+    found = payouts(console.hub.database, limit=_SHOWN + 1 if form_of(request) == "html" else None)
     header = (
         "system",
         "payout",
@@ -52,7 +52,7 @@ def payouts_page(request: Visitor, console: NamedDependency[Console], of: FromQu
         for system, one in found
     )
     file = as_file(request, {"payouts": [one for _, one in found]}, name="payouts", header=header, rows=cells)
-    return file or console.page(request, "payouts.html", rows=found, one=None)
+    return file or console.page(request, "payouts.html", rows=found[:_SHOWN], has_more=len(found) > _SHOWN, one=None)
 
 
 def _one_payout(request: Visitor, console: Console, payout_id: str) -> Answer:

@@ -123,10 +123,12 @@ def rehearsal_page(
     page = rehearsal_differences(
         console.hub.database, line.id, flow=flow, field=field, kind=kind, after=max(0, min(after, _AFTER_MAX))
     )
-    header = ("flow", "record", "field", "kind", "before", "after", "is_sent", "is_there", "reason")
+    header = ("flow", "record", "field", "kind", "before", "after", "is_sent", "is_there", "reason",
+              "money_minor", "currency")  # fmt: skip
     rows = (
         (one.flow, one.record, one.field, one.kind.value, one.before, one.after, "yes" if one.is_sent else "no",
-         "yes" if one.is_there else "no", one.reason)
+         "yes" if one.is_there else "no", one.reason,
+         None if one.money is None else one.money.amount_minor, None if one.money is None else one.money.currency)
         for one in page.differences
     )  # fmt: skip
     file = as_file(request, {"rehearsal": line, "page": page}, name="rehearsal", header=header, rows=rows)
