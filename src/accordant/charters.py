@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 
 from accordant.canonical.charter import Charter, CustomerModel, SeveralCustomers
+from accordant.canonical.connector_evidence import ConnectorEvidence
 from accordant.connectors import registry
 from accordant.governance.findings import ConnectorFacts, Severity
 from accordant.store.charter_folder import CharterFolder, CharterInvalid, mapping_name, read_folder
@@ -15,6 +16,11 @@ from accordant.store.charter_folder import CharterFolder, CharterInvalid, mappin
 def connector_facts() -> dict[str, ConnectorFacts]:
     """What governance must know of each installed connector."""
     return {name: registry.facts_of(connector) for name, connector in registry.installed().items()}
+
+
+def connector_evidence() -> tuple[ConnectorEvidence, ...]:
+    """What speaks for and against each installed connector, by name."""
+    return tuple(one.evidence for _, one in sorted(registry.installed().items()))
 
 
 def read_rules(folder: Path) -> CharterFolder:

@@ -11,9 +11,11 @@ from accordant.cli.operate import Because, Who
 from accordant.cli.options import COMMON, Common, opened_hub, person
 from accordant.cli.render import emit, say, table
 from accordant.governance.access import Act
+from accordant.governance.sensitivity import LEAST, lens
 
 if TYPE_CHECKING:
     from accordant.canonical.phases import EvidencePack, Grant
+    from accordant.operations.pack import Choice
     from accordant.views.phases import FlowPhase
 
 phase_app = App(name="phase", help="How far each flow may go: status, request, approve, narrow, export.")
@@ -160,24 +162,43 @@ def _tell_grant(common: Common, grant: "Grant") -> None:
 
 @phase_app.command
 def export(
-    what: Annotated[str, Parameter(help="A proposal (ask_...), or a flow: then today's evidence is collected.")],
+    what: Annotated[
+        str | None,
+        Parameter(help="A proposal (ask_...), or a flow for today's evidence; without one the connectors alone."),
+    ] = None,
     /,
     *,
     out: Annotated[Path, Parameter(help="The archive to write.")] = Path("evidence.zip"),
     common: Common = COMMON,
 ) -> int:
-    """Write an evidence pack as one file: the pack, a page for people, and a manifest of digests."""
+    """Write evidence as one file: a flow's pack, what each connector can and what proves it, and all digests."""
     from accordant.operations.pack import pack_file
 
-    pack = asyncio.run(_find_pack(common, what))
-    out.write_bytes(pack_file(pack))
+    pack, choice = asyncio.run(_collect(common, what))
+    out.write_bytes(pack_file(pack, choice))
     if common.json:
-        emit({"file": str(out), "green": pack.is_green})
+        green = {} if pack is None else {"green": pack.is_green}
+        emit({"file": str(out), **green, "connectors": len(choice.connectors), "samples": len(choice.samples)})
     else:
-        say(f"The evidence for {pack.flow} is in {out}.")
+        say(f"The evidence for {'the connectors' if pack is None else pack.flow} is in {out}.")
     return 0
 
 
-async def _find_pack(common: Common, what: str) -> "EvidencePack":
+async def _collect(common: Common, what: str | None) -> "tuple[EvidencePack | None, Choice]":
+    from accordant.charters import connector_evidence
+    from accordant.operations.pack import Choice
+    from accordant.views.masked import masked
+    from accordant.views.samples import trace_samples
+
     async with opened_hub(common) as hub:
-        return hub.phases.read(what).pack if what.startswith("ask_") else hub.phase_office.evidence(what)
+        pack = None
+        if what is not None:
+            pack = hub.phases.read(what).pack if what.startswith("ask_") else hub.phase_office.evidence(what)
+        systems = sorted(hub.charter.systems.items())
+        samples = tuple(sample for name, _ in systems for sample in trace_samples(hub.database, name))
+        choice = Choice(
+            connectors=connector_evidence(),
+            connections=tuple((name, system.connector) for name, system in systems),
+            samples=masked(samples, lens(hub.charter, LEAST)),
+        )
+    return pack, choice

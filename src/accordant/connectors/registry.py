@@ -10,8 +10,10 @@ from typing import Protocol
 import msgspec
 
 from accordant.canonical.charter import Charter, CustomerModel, MappingPart, SeveralCustomers
+from accordant.canonical.connector_evidence import ConnectorEvidence
 from accordant.canonical.refs import EntityKind
 from accordant.connectors.sdk.addresses import AddressPolicy
+from accordant.connectors.sdk.evidence import evidence_of
 from accordant.connectors.sdk.manifest import MANIFEST_NAME, UNSENT, Declaration, Manifest, load_manifest, load_quality
 from accordant.connectors.sdk.tiers import tier_of
 from accordant.governance.findings import ConnectorFacts
@@ -44,13 +46,14 @@ class MakeOutbound(Protocol):
 class Connector(msgspec.Struct, frozen=True, kw_only=True):
     """What a connector offers; a part it does not have is None, and one that is only declared has none.
 
-    ``tier`` is what its scorecard earned.
+    ``tier`` is what its scorecard earned, ``evidence`` what manifest and scorecard come to.
     ``matchable`` are the objects whose records tell whose they are: they can be searched and read whole.
     ``reader_needs`` is the setting without which there is no reader.
     """
 
     manifest: Manifest
     tier: Tier
+    evidence: ConnectorEvidence
     inbound: Callable[[Settings], Inbound] | None = None
     webhook_secrets: Callable[[Settings], tuple[bytes, ...]] | None = None
     reader: MakeReader | None = None
@@ -160,13 +163,15 @@ def as_text(settings: Mapping[str, object]) -> dict[str, str]:
 
 
 def _read(folder: Traversable) -> Connector:
-    manifest, tier = load_manifest(folder), tier_of(load_quality(folder))
+    manifest, quality = load_manifest(folder), load_quality(folder)
+    tier, evidence = tier_of(quality), evidence_of(manifest, quality)
     if manifest.declared is not None:
-        return Connector(manifest=manifest, tier=tier)
+        return Connector(manifest=manifest, tier=tier, evidence=evidence)
     module: ModuleType = import_module(f"accordant.connectors.{folder.name}.connector")
     return Connector(
         manifest=manifest,
         tier=tier,
+        evidence=evidence,
         inbound=getattr(module, "inbound", None),
         webhook_secrets=getattr(module, "webhook_secrets", None),
         reader=getattr(module, "reader", None),

@@ -17,9 +17,10 @@ from sqlalchemy import text
 
 from accordant.canonical.charter import FlowPart, Phase
 from accordant.canonical.events import EventType
+from accordant.charters import connector_evidence
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import digest, fingerprint
-from accordant.operations.pack import pack_file
+from accordant.operations.pack import Choice, pack_file
 from accordant.operations.widen import PROPOSAL_LASTS, WideningRefused
 from accordant.pipeline.dispatch import NONESSENTIAL_WAIT_S
 from accordant.ports.outbox import LeasedIntent
@@ -324,8 +325,9 @@ async def test_the_pack_is_one_file_that_proves_itself(tmp_path: Path) -> None:
     async with a_company(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
         proposal = await requested(one)
         kept = one.hub.phases.read(proposal)
-        archive = pack_file(kept.pack)
-        assert archive == pack_file(kept.pack)
+        choice = Choice(connectors=connector_evidence())
+        archive = pack_file(kept.pack, choice)
+        assert archive == pack_file(kept.pack, choice)
         with zipfile.ZipFile(io.BytesIO(archive)) as files:
             manifest = json.loads(files.read("manifest.json"))
             assert {name: digest(files.read(name)).hex() for name in manifest} == manifest
@@ -367,7 +369,8 @@ async def test_a_paid_and_a_blocked_payout_are_followed_into_the_pack(store_url:
         seen = trace(one.hub.database, int(paid[1]))
         assert seen is not None
         assert [event.type for event in seen.business_events] == [EventType.PAYOUT_PAID]
-        assert '"payouts"' in zipfile.ZipFile(io.BytesIO(pack_file(pack))).read("evidence.json").decode()
+        archive = pack_file(pack, Choice(connectors=()))
+        assert '"payouts"' in zipfile.ZipFile(io.BytesIO(archive)).read("evidence.json").decode()
 
 
 async def test_request_grant_and_narrowing_are_in_the_trail(tmp_path: Path) -> None:
