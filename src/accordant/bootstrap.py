@@ -450,7 +450,7 @@ class Hub:
         whole: bool = False,
     ) -> int:
         """Decide again for all accounts, or for these; how many. ``whole``: with all that stands below, however old."""
-        ids = self.state.account_ids() if account_ids is None else account_ids
+        ids = self.state.account_ids(products=self.rulebook.tells_products) if account_ids is None else account_ids
         return replan_all(
             ids,
             rulebook=lambda: self.rulebook,

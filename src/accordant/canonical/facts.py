@@ -65,6 +65,12 @@ FACTS: dict[EntityKind, dict[str, FactType]] = {
         "expansion_total": FactType.MONEY,
         "deleted": FactType.FLAG,
     },
+    EntityKind.PRODUCT: {
+        "external_id": FactType.TEXT,
+        "name": FactType.TEXT,
+        "active": FactType.FLAG,
+        "deleted": FactType.FLAG,
+    },
     EntityKind.SUBSCRIPTION: {
         "external_id": FactType.TEXT,
         "account": FactType.TEXT,

@@ -202,6 +202,7 @@ class WriteReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
 #: In which order the kinds of one account, or of one company, are written: what looks up another record comes after it.
 STEP_OF_KIND: dict[EntityKind, int] = {
+    EntityKind.PRODUCT: 0,
     EntityKind.ACCOUNT: 0,
     EntityKind.SUBSCRIPTION: 1,
     EntityKind.INVOICE: 2,

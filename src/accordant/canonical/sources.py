@@ -12,7 +12,7 @@ from msgspec import inspect
 
 from accordant.canonical.charter import FieldPart
 from accordant.canonical.deals import Company, Opportunity
-from accordant.canonical.entities import Account, Invoice, Payment, Refund, Subscription
+from accordant.canonical.entities import Account, Invoice, Payment, Product, Refund, Subscription
 from accordant.canonical.facts import FACTS, FactType
 from accordant.canonical.refs import EntityKind
 from accordant.kernel.errors import RejectedError
@@ -23,6 +23,7 @@ EMPTY = "empty"
 
 _ENTITIES: dict[EntityKind, type[msgspec.Struct]] = {
     EntityKind.ACCOUNT: Account,
+    EntityKind.PRODUCT: Product,
     EntityKind.SUBSCRIPTION: Subscription,
     EntityKind.INVOICE: Invoice,
     EntityKind.PAYMENT: Payment,

@@ -71,8 +71,15 @@ flows:
 """
 
 
-#: What stands below an account beside its subscriptions: what was billed, collected, and given back.
+#: What is sold, and what stands below an account beside its subscriptions: what was billed, collected, and given back.
 _BILLS = """\
+  - name: products
+    entity: product
+    source: stripe
+    target: salesforce
+    phase: {phase}
+    write_fields: all
+    verify: The list of products in Salesforce.
   - name: invoices
     entity: invoice
     source: stripe
@@ -150,7 +157,8 @@ def write_charter(
     backoff_max_s: int = 2,
 ) -> Path:
     """Write the company's charter into ``folder``; the folder. ``matching``: sales has kept Accounts for years, so the
-    one of each customer is looked for before another is made. ``bills``: invoices, payments and refunds flow too.
+    one of each customer is looked for before another is made. ``bills``: products and all that is billed flow
+    too.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = _CHARTER.format(

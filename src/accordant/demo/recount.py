@@ -55,7 +55,7 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     charges: tuple[Object, ...]
     invoices: tuple[Object, ...]
     refunds: tuple[Object, ...]
-    products: dict[str, str]
+    products: dict[str, Object]
     #: Every state of a subscription that was ever told, in the order in which it was, with its second.
     told: tuple[tuple[int, Object], ...]
 
@@ -72,7 +72,7 @@ async def read_books(stage: Stage) -> Books:
         charges=tuple(await stage.list_all("charges")),
         invoices=tuple(await stage.list_all("invoices")),
         refunds=tuple(await stage.list_all("refunds")),
-        products={one["id"]: one["name"] for one in await stage.list_all("products")},
+        products={one["id"]: one for one in await stage.list_all("products")},
         # The list of events reaches back thirty days, the story further: this is what the billing system keeps itself.
         told=tuple(
             (event.created, json.loads(event.body())["data"]["object"])
@@ -196,6 +196,11 @@ def subscription_fields(books: Books, one: Object) -> dict[str, Shown]:
     }
 
 
+def product_fields(one: Object) -> dict[str, Shown]:
+    """Every field of one product's record."""
+    return {"Name": one["name"], "IsActive": one["active"]}
+
+
 def _account_word(live: list[Object], subscriptions: list[Object], paid: list[Object]) -> str:
     """The most urgent state of what runs; without it, whether they ever paid or subscribed."""
     words = {_word(one) for one in live}
@@ -219,7 +224,9 @@ def _word(one: Object) -> str:
 
 def _plans(books: Books, subscriptions: list[Object]) -> str | None:
     items = [item for one in subscriptions for item in one["items"]["data"]]
-    names = dict.fromkeys(item["price"]["nickname"] or books.products[item["price"]["product"]] for item in items)
+    names = dict.fromkeys(
+        item["price"]["nickname"] or books.products[item["price"]["product"]]["name"] for item in items
+    )
     return ", ".join(names) or None
 
 

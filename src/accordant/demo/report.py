@@ -18,7 +18,15 @@ from accordant.connectors.salesforce.connector import default_mappings
 from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.demo import backstage
 from accordant.demo.company import SALES
-from accordant.demo.recount import Books, Shown, account_fields, movement_fields, read_books, subscription_fields
+from accordant.demo.recount import (
+    Books,
+    Shown,
+    account_fields,
+    movement_fields,
+    product_fields,
+    read_books,
+    subscription_fields,
+)
 from accordant.demo.recount_bills import (
     customer_refunded,
     invoice_fields,
@@ -31,6 +39,8 @@ from accordant.demo.stage import Stage
 from accordant.views.trouble import Trouble, trouble
 
 _SHOWN_MAX = 8
+#: Whose customer it is, of what belongs to none.
+NOBODY = ""
 _Records = dict[tuple[str, str], Mapping[str, object]]
 #: What the records of one mapping should show, by the owner's id: whose they are, and their fields.
 _Told = dict[str, tuple[str, dict[str, Shown]]]
@@ -150,6 +160,8 @@ def _recounted(books: Books, mapping: MappingPart) -> _Told:
                 one["id"]: (one["id"], account_fields(books, one) | movement_fields(books, one))
                 for one in books.customers
             }
+        case EntityKind.PRODUCT:
+            return {name: (NOBODY, product_fields(one)) for name, one in books.products.items()}
         case EntityKind.SUBSCRIPTION:
             return {one["id"]: (one["customer"], subscription_fields(books, one)) for one in books.subscriptions}
         case EntityKind.INVOICE:

@@ -59,6 +59,7 @@ _OPEN_TEXT: dict[EntityKind, frozenset[str]] = {
          "payment_method_status", "discount", "receivable_state", "payment_risk", "last_movement",
          "movement_history"}
     ),
+    EntityKind.PRODUCT: frozenset({"external_id", "name"}),
     EntityKind.SUBSCRIPTION: frozenset(
         {"external_id", "account", "name", "status", "plan_name", "currency", "billing_cycle", "discount"}
     ),

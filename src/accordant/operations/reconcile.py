@@ -412,7 +412,7 @@ def _is_untold(stored: StoredEntity, root: StoredEntity | None) -> bool:
     """Of the subscriptions that ended only the last is kept in the target; a draft is no bill yet; and what was paid
     without being a customer stands below no account.
     """
-    is_of_nobody = root is not None and root.ref.kind is not EntityKind.ACCOUNT
+    is_of_nobody = root is not None and root.ref.kind not in {EntityKind.ACCOUNT, EntityKind.PRODUCT}
     is_past = isinstance(stored.entity, Subscription) and is_over(stored.entity)
     return is_of_nobody or is_past or not is_told(stored.entity)
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from accordant.analytics.bill_facts import bill_facts, is_told
+from accordant.analytics.catalog import product_facts
 from accordant.analytics.combine import combine
 from accordant.analytics.documents import document_facts
 from accordant.analytics.facts import Facts, account_facts, subscription_facts
@@ -90,6 +91,11 @@ class Rulebook(msgspec.Struct, frozen=True, kw_only=True):
     def withheld(self) -> dict[str, frozenset[str]]:
         """The fields held of each flow that has any, because its target does not take them today."""
         return {route.flow.name: frozenset(route.withheld) for route in self.all_routes if route.withheld}
+
+    @property
+    def tells_products(self) -> bool:
+        """Whether some flow carries what is sold."""
+        return any(kind is EntityKind.PRODUCT for _, kind in self.routes)
 
     @property
     def all_routes(self) -> tuple[Route, ...]:
@@ -205,6 +211,7 @@ def plan(
         sharing = {name for seat in seats.values() if isinstance(seat, Seated) for name in seat.members}
         bench.load_moved({stored.ref.id for stored, _ in accounts} | sharing)
     wanted = [record for stored, cause in accounts for record in _wanted(stored, cause, seats, bench, rulebook)]
+    wanted += _products(bench, rulebook)
     wanted += _documents(bench, rulebook)
     wanted += _deals(bench, rulebook)
     refs = [record.ref for record in wanted]
@@ -291,6 +298,17 @@ def _told_below(
                 continue
             if isinstance(bill.entity, Invoice | Payment | Refund):
                 yield bill, bill_facts(bill.entity, account=account.external_id, zone=rulebook.zone)
+
+
+def _products(bench: Workbench, rulebook: Rulebook) -> Iterator[_Wanted]:
+    """The records of what is sold: a product stands below nobody and is decided by itself."""
+    for product_id, cause in bench.catalog.items():
+        stored = bench.entity(product_id)
+        if stored is None or not isinstance(stored.entity, Product):
+            continue
+        facts = Facts(product_facts(stored.entity))
+        for route in rulebook.routes.get((stored.source.system, EntityKind.PRODUCT), ()):
+            yield _record(route, stored.ref, stored.root_id, facts, stored.entity, cause=cause)
 
 
 def _documents(bench: Workbench, rulebook: Rulebook) -> Iterator[_Wanted]:

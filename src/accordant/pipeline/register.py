@@ -187,6 +187,8 @@ def _advance(seen: _Seen, held: Held, version: int, bench: Workbench) -> None:
     )
     if ref.kind in OF_SALES:
         bench.sales[seen.account_id] = seen.seq
+    if ref.kind is EntityKind.PRODUCT:
+        bench.catalog[ref.id] = seen.seq
     if ref.kind in COUNTED:
         bench.advance_standing(seen.account_id, stored.entity if stored is not None else None, held.entity)
         bench.touched[seen.account_id] = seen.seq

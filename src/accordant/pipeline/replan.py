@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from accordant.canonical.conflicts import Stand
+from accordant.canonical.refs import EntityKind
 from accordant.governance.decide import Switches
 from accordant.governance.financial import OF_SALES
 from accordant.pipeline.bookkeep import recall_documents
@@ -42,8 +43,9 @@ def replan(
     bench.load_whole(whole)
     for name in ids:
         stored = bench.entity(name)
-        is_of_sales = stored is not None and stored.ref.kind in OF_SALES
-        (bench.sales if is_of_sales else bench.touched)[name] = None
+        kind = None if stored is None else stored.ref.kind
+        decided = bench.sales if kind in OF_SALES else bench.catalog if kind is EntityKind.PRODUCT else bench.touched
+        decided[name] = None
     if rulebook.ledger is not None and repair:
         names = {record.rpartition("/")[2] for record in repair}
         recall_documents(bench, state.books.kept_entries(names), state.books)

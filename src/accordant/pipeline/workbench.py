@@ -50,6 +50,8 @@ class Workbench:
         self.advances: list[tuple[StoredEntity | None, StoredEntity]] = []
         #: Companies of which something changed in this batch, or that are to be decided again, as accounts above.
         self.sales: dict[str, int | None] = {}
+        #: Products that changed in this batch, or are to be decided again, as accounts above.
+        self.catalog: dict[str, int | None] = {}
         #: What was posted in this batch, or is to be told again.
         self.documents: list[LaidDocument] = []
         self._state = state

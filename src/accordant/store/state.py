@@ -103,11 +103,7 @@ _ANY_HELD = (
     .where(text("write_intent.state IN ('dead', 'held', 'uncertain') AND write_intent.state = 'held'"))
     .limit(1)
 )
-_ACCOUNTS = (
-    select(entity.c.id)
-    .where(entity.c.kind.in_((EntityKind.ACCOUNT.value, EntityKind.COMPANY.value)))
-    .order_by(entity.c.updated_at, entity.c.id)
-)
+_DECIDED = select(entity.c.id).order_by(entity.c.updated_at, entity.c.id)
 
 
 class SqlState:
@@ -221,10 +217,12 @@ class SqlState:
         with self._database.read() as connection:
             return read_stands(connection, refs)
 
-    def account_ids(self) -> tuple[str, ...]:
-        """Every account and every company, oldest first: whatever is decided by itself."""
+    def account_ids(self, *, products: bool = False) -> tuple[str, ...]:
+        """Every account and every company, oldest first: whatever is decided by itself; with ``products`` those too."""
+        kinds = [EntityKind.ACCOUNT.value, EntityKind.COMPANY.value]
+        query = _DECIDED.where(entity.c.kind.in_([*kinds, EntityKind.PRODUCT.value] if products else kinds))
         with self._database.read() as connection:
-            return tuple(connection.execute(_ACCOUNTS).scalars())
+            return tuple(connection.execute(query).scalars())
 
     def policy(self) -> Policy:
         """See the port. Few statements: it is asked before every plan and twice for every call to a target."""

@@ -23,7 +23,7 @@ from accordant.ports.connector import RecordWrite
 
 NOW = datetime(2026, 3, 14, 9, 26, 53, tzinfo=UTC)
 CUSTOMER = "Billing_Customer_Id__c"
-ACCOUNT, SUBSCRIPTION, INVOICE, PAYMENT, ACTIVITY, _ = (object_spec(mapping) for mapping in default_mappings())
+ACCOUNT, SUBSCRIPTION, INVOICE, PAYMENT, ACTIVITY, *_ = (object_spec(mapping) for mapping in default_mappings())
 BRISK = Timeouts(connect_s=2.0, silence_s=0.4, total_s=1.0)
 
 

@@ -193,6 +193,8 @@ def default_ownership() -> dict[EntityKind, str]:
     """What Stripe owns unless a charter says otherwise, each with its sentence (requirement 15)."""
     return {
         EntityKind.ACCOUNT: "Stripe says who pays us, how and how much; the others show it and never change it.",
+        EntityKind.PRODUCT: "Stripe says what we sell and what it is called; the others sell nothing that it has not.",
+        EntityKind.PRICE: "Stripe says what each product costs and which prices are still sold.",
         EntityKind.SUBSCRIPTION: "Stripe runs every subscription: plan, price, state and dates are what it says.",
         EntityKind.INVOICE: "Stripe issues every invoice and says what of it is paid.",
         EntityKind.PAYMENT: "Stripe collects every payment and says what became of it.",
