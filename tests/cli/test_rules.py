@@ -11,6 +11,7 @@ from accordant.canonical.charter import CustomerModel, SeveralCustomers
 from accordant.connectors import registry
 from accordant.store.charter_folder import load_charter, mapping_name
 from tests.cli.kit import Terminal
+from tests.cli.test_books import LEDGER
 from tests.integration.operations.kit import MRR, an_installation
 
 SHIPPED = {
@@ -122,6 +123,29 @@ async def test_a_target_that_changed_is_told_before_the_first_write(terminal: Te
         assert said.code == 0
         assert "Not asked: salesforce" in said.out
         await one.salesforce.come_up()
+
+
+async def test_what_is_sold_and_cannot_be_billed_is_a_no_go(terminal: Terminal, tmp_path: Path) -> None:
+    rows = LEDGER.replace('{role: revenue, account: "4000"}', '{role: revenue, account: "4000", product: prod_old}')
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=rows) as one:
+        terminal.use(one.settings)
+        assert (await terminal.ask("check")).code == 0, "nothing is sold yet"
+        product = one.stripe.account.create_product({"name": "Pro", "metadata": {}})
+        await one.settle()
+        said = await terminal.ask("check", "--json")
+        assert said.code == 1
+        wrong, warned = said.json["catalog"]
+        assert (wrong["where"], wrong["severity"]) == (f"stripe:product/{product['id']}", "error")
+        assert "No row of Example GmbH takes revenue of Pro" in wrong["problem"]
+        assert "Add a row with role: revenue" in wrong["remedy"]
+        assert (warned["where"].rpartition(".")[2], warned["severity"]) == ("product", "warning")
+        said = await terminal.ask("check")
+        assert "What is sold" in said.out
+        book = one.stripe.book
+        book.change(product, "product.updated", updated=book.now, active=False)
+        await one.settle()
+        said = await terminal.ask("check", "--json")
+        assert (said.code, len(said.json["catalog"])) == (0, 1), "a warning is no no-go"
 
 
 def test_the_schema_is_json_for_editors(terminal: Terminal) -> None:

@@ -62,7 +62,7 @@ def test_the_blocks_together_are_the_company_the_page_tells_of(how_to: str, tmp_
     ]
     assert charter.ownership[0].fields == {"name": "salesforce"}
     assert {part.entity.value for part in charter.ownership if part.direction is Direction.INBOUND} == {
-        "invoice", "payment", "payout", "refund",
+        "invoice", "payment", "payout", "price", "product", "refund",
     }  # fmt: skip
     assert [gate.check for gate in charter.gates] == [CheckKind.KYC]
 

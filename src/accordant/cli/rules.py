@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
+import msgspec
 from cyclopts import App, Parameter
 
+from accordant.analytics.catalog_findings import CatalogFinding
 from accordant.canonical.charter import Charter, CustomerModel
 from accordant.canonical.people import bare_name, is_unverified, same_person
 from accordant.canonical.shapes import TargetDrift
@@ -26,6 +28,7 @@ from accordant.cli.options import (
 )
 from accordant.cli.render import emit, err, say, shown, table
 from accordant.governance.access import Act
+from accordant.governance.findings import Severity
 from accordant.kernel.errors import AccordantError, ConfigurationError, RejectedError
 from accordant.operations.check_target import check_target
 from accordant.operations.endpoints import EndpointFinding
@@ -142,7 +145,6 @@ def check(
     from accordant.bootstrap import read_charter
     from accordant.charters import connector_facts
     from accordant.governance.charter import go_no_go
-    from accordant.governance.findings import Severity
 
     folder = read_charter(settings_of(common))
     facts = connector_facts()
@@ -153,11 +155,7 @@ def check(
         _, refused = charter_to_run(settings_of(common))
         defects += refused.defects if refused is not None else ()
     wrong = [one for one in defects if one.severity is Severity.ERROR]
-    drift: dict[str, tuple[TargetDrift, ...]] = {}
-    unasked: dict[str, str] = {}
-    endpoints: dict[str, tuple[EndpointFinding, ...]] = {}
-    if not offline and not wrong:
-        drift, endpoints, unasked = asyncio.run(_ask_systems(common, folder.charter))
+    asked = _Asked() if offline or wrong else asyncio.run(_ask_systems(common, folder.charter))
     if common.json:
         emit(
             {
@@ -165,9 +163,10 @@ def check(
                 "version": folder.charter.version,
                 "flows": verdicts,
                 "defects": [{"severity": one.severity, "text": str(one)} for one in defects],
-                "drift": drift,
-                "endpoints": endpoints,
-                "not_asked": unasked,
+                "drift": asked.drift,
+                "endpoints": asked.endpoints,
+                "catalog": asked.catalog,
+                "not_asked": asked.unasked,
             }
         )
     else:
@@ -179,18 +178,38 @@ def check(
             ((one.flow, phases[one.flow], "go" if one.go else "no go", " ".join(one.missing)) for one in verdicts),
         )
         table("Defects", ("Severity", "Where, what, and how to mend it"), ((d.severity.value, str(d)) for d in defects))
-        _tell_drift(drift, unasked)
-        _tell_endpoints(endpoints)
+        _tell_drift(asked.drift, asked.unasked)
+        _tell_endpoints(asked.endpoints)
+        table(
+            "What is sold",
+            ("Severity", "Where", "What is wrong", "How to mend it"),
+            ((one.severity.value, one.where, one.problem, one.remedy) for one in asked.catalog),
+        )
     is_go = not wrong and all(one.go for one in verdicts)
-    return 0 if is_go and not any(drift.values()) and not any(endpoints.values()) else 1
+    return 0 if is_go and asked.is_sound else 1
 
 
-async def _ask_systems(
-    common: Common, charter: Charter
-) -> tuple[dict[str, tuple[TargetDrift, ...]], dict[str, tuple[EndpointFinding, ...]], dict[str, str]]:
-    """What each target says of itself, and each source of its adopted endpoint; and who cannot be asked."""
+class _Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What systems and the store said, by system; ``unasked`` holds who could not be asked, with the reason."""
+
+    drift: dict[str, tuple[TargetDrift, ...]] = {}
+    endpoints: dict[str, tuple[EndpointFinding, ...]] = {}
+    catalog: tuple[CatalogFinding, ...] = ()
+    unasked: dict[str, str] = {}
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether nothing was found that stops a flow or what it would open."""
+        no_go = any(one.severity is Severity.ERROR for one in self.catalog)
+        return not no_go and not any(self.drift.values()) and not any(self.endpoints.values())
+
+
+async def _ask_systems(common: Common, charter: Charter) -> _Asked:
+    """What each target says of itself, each source of its adopted endpoint, and the store of what is sold."""
+    from accordant.views.catalog import catalog_drift
     from accordant.web.lookout import Lookout
 
+    catalog: tuple[CatalogFinding, ...] = ()
     endpoints: dict[str, tuple[EndpointFinding, ...]] = {}
     found: dict[str, tuple[TargetDrift, ...]] = {}
     unasked: dict[str, str] = {}
@@ -203,11 +222,12 @@ async def _ask_systems(
                     found[name] = await check_target(outbound=outbound, mappings=mappings)
                 except AccordantError as error:
                     unasked[name] = str(error)
+            catalog = catalog_drift(hub.database, charter, now=hub.clock())
             endpoints, silent = await Lookout(hub).endpoint_findings()
             unasked |= silent
     except ConfigurationError as error:
         unasked["every target"] = str(error)
-    return found, endpoints, unasked
+    return _Asked(drift=found, endpoints=endpoints, catalog=catalog, unasked=unasked)
 
 
 def _tell_endpoints(endpoints: Mapping[str, tuple[EndpointFinding, ...]]) -> None:

@@ -45,6 +45,7 @@ from accordant.kernel.ids import EntityId
 from accordant.mapping.difference import difference
 from accordant.mapping.fitting import fit
 from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, translate
+from accordant.pipeline.below import product_names, subscriptions_of
 from accordant.pipeline.bookkeep import Ledger
 from accordant.pipeline.contest import Umpire, umpire_of
 from accordant.pipeline.match import Matcher, Seated, Seats, Waiting, matchers_of, seat_accounts
@@ -235,7 +236,7 @@ def _names_needed(
     whole |= {name: stored for name in sharing - whole.keys() if (stored := bench.entity(name)) is not None}
     for stored in whole.values():
         system = stored.source.system
-        for subscription in _subscriptions(stored.ref.id, bench):
+        for subscription in subscriptions_of(stored.ref.id, bench):
             names.add((system, EntityKind.SUBSCRIPTION, subscription.external_id))
             names |= {(system, EntityKind.PRODUCT, item.product_id) for item in subscription.items if item.product_id}
     return names
@@ -248,8 +249,8 @@ def _wanted(
     account, system = stored.entity, stored.source.system
     assert isinstance(account, Account)  # noqa: S101  the caller has looked; said for the type checker
     standing = bench.standing(stored.ref.id)
-    subscriptions = _subscriptions(stored.ref.id, bench)
-    names = _product_names(subscriptions, system, bench)
+    subscriptions = subscriptions_of(stored.ref.id, bench)
+    names = product_names(subscriptions, system, bench)
     if routes := rulebook.routes.get((system, EntityKind.ACCOUNT)):
         moved = bench.moved(stored.ref.id)
         facts = account_facts(account, standing, as_of=bench.now, product_names=names, zone=rulebook.zone, moved=moved)
@@ -360,7 +361,7 @@ def _shared_record(route: Route, seat: Seated, bench: Workbench, zone: ZoneInfo,
     assert isinstance(account, Account)  # noqa: S101  links are of accounts; said for the type checker
     names: dict[str, str] = {}
     for stored in known:
-        names |= _product_names(_subscriptions(stored.ref.id, bench), stored.source.system, bench)
+        names |= product_names(subscriptions_of(stored.ref.id, bench), stored.source.system, bench)
     standing = combine(bench.standing(stored.ref.id) for stored in known)
     parts = [one for stored in known if (one := bench.moved(stored.ref.id)) is not None]
     moved = together(parts) if len(parts) == len(known) else None
@@ -380,25 +381,6 @@ def _below(facts: Facts, seat: Seated) -> Facts:
     have put it under there is theirs.
     """
     return facts if seat.parent is None else _of_record(facts, "parent", seat.parent)
-
-
-def _subscriptions(account_id: str, bench: Workbench) -> tuple[Subscription, ...]:
-    """Those of the account's standing, and those the batch brought an end to.
-
-    A standing remembers only the one that ended last; the record of any other has to learn of its end all the same.
-    """
-    remembered = {one.external_id: one for one in bench.standing(account_id).subscriptions}
-    moved = [one.entity for one in bench.moved_below(account_id) if isinstance(one.entity, Subscription)]
-    return tuple(({one.external_id: one for one in moved} | remembered).values())
-
-
-def _product_names(subscriptions: Iterable[Subscription], system: str, bench: Workbench) -> dict[str, str]:
-    names = {}
-    for product_id in {item.product_id for one in subscriptions for item in one.items if item.product_id}:
-        stored = bench.named(system, EntityKind.PRODUCT, product_id)
-        if stored is not None and isinstance(stored.entity, Product) and stored.entity.name:
-            names[product_id] = stored.entity.name
-    return names
 
 
 def _record(

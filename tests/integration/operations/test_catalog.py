@@ -7,9 +7,24 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.integration.operations.kit import Installation, an_installation, recharter
+import msgspec
 
-KEY = "Billing_Product_Id__c"
+from accordant.canonical.books import Role
+from accordant.views.catalog import catalog_drift
+from tests.connectors.salesforce.crm_kit import ADA
+from tests.integration.operations.bookkit import LEDGER
+from tests.integration.operations.crm_kit import company, line, opportunity
+from tests.integration.operations.kit import Installation, an_installation, recharter
+from tests.integration.operations.opening_kit import (
+    a_price,
+    an_opening_company,
+    around,
+    let_go,
+    sold,
+    subscriptions,
+    waiting,
+)
+
 _PRODUCTS = """\
 flows:
   - name: products
@@ -104,3 +119,69 @@ async def test_products_that_are_older_than_their_flow_are_missed_and_brought_in
         assert one.salesforce.count("Product2") == 1
         one.clock.move(seconds=1)
         assert (await one.hub.reconcile("products", actor="ada")).is_clean
+
+
+def drift(one: Installation) -> list[tuple[str, str]]:
+    """What disagrees about what is sold: where, and how much it weighs."""
+    found = catalog_drift(one.hub.database, one.hub.charter, now=one.clock())
+    assert all(finding.problem and finding.remedy for finding in found)
+    return [(finding.where, finding.severity.value) for finding in found]
+
+
+async def test_a_price_archived_in_billing_is_found_wherever_sales_still_sells_it(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_opening_company(store_url, tmp_path, seats="price_none") as one:
+        assert drift(one) == [], "nothing was heard of billing's catalog yet"
+        price = a_price(one)
+        _, opened = sold(one, price)
+        await around(one)
+        let_go(one, waiting(one)["subscription"])
+        await around(one)
+        assert subscriptions(one, opened)
+        mapped = next(at for at, flow in enumerate(one.hub.charter.flows) if flow.prices)
+        here = f"flows[{mapped}].prices.SEATS"
+        assert drift(one) == [(here, "error")], "the charter names a price that billing never had"
+
+        buyer = company(one, "EXAMPLE-2")
+        asking, lost = opportunity(one, buyer), opportunity(one, buyer)
+        line(one, asking, price)
+        line(one, lost, price)
+        one.salesforce.edit("Opportunity", lost, "StageName", "Closed Lost", ADA)
+        await around(one)
+        assert drift(one) == [(here, "error")], "a quote at a price that is sold is in order"
+        book = one.stripe.book
+        book.change(book.get("price", price), "price.updated", active=False)
+        await around(one)
+        assert drift(one) == [(here, "error"), (f"salesforce:Opportunity/{asking}", "warning")], (
+            "what is lost, or open in billing already, is nobody's concern"
+        )
+
+
+async def test_products_that_cannot_be_posted_or_told_apart_are_found_before_their_first_bill(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_installation(store_url, tmp_path, more=LEDGER) as one:
+        account = one.stripe.account
+        first, second = (account.create_product({"name": name, "metadata": {}}) for name in ("Pro", "pro"))
+        await one.settle()
+        assert drift(one) == [(f"stripe:product/{max(first['id'], second['id'])}", "warning")]
+        changed(one, second, active=False)
+        await one.settle()
+        assert drift(one) == []
+        ledger = one.hub.charter.ledger
+        assert ledger is not None
+        (entity,) = ledger.legal_entities.values()
+        rows = tuple(
+            msgspec.structs.replace(row, product="prod_old") if row.role is Role.REVENUE else row
+            for row in entity.rules
+        )
+        books = {"Example GmbH": msgspec.structs.replace(entity, rules=rows)}
+        one.hub.charter = msgspec.structs.replace(
+            one.hub.charter, ledger=msgspec.structs.replace(ledger, legal_entities=books)
+        )
+        at = next(at for at, row in enumerate(rows) if row.product)
+        assert drift(one) == [
+            (f"stripe:product/{first['id']}", "error"),
+            (f"ledger.legal_entities.Example GmbH.rules[{at}].product", "warning"),
+        ]

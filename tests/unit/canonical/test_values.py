@@ -198,6 +198,7 @@ def test_a_misspelt_setting_is_refused() -> None:
 def test_only_kinds_that_flow_out_have_facts_and_each_can_be_named() -> None:
     assert set(FACTS) == {
         EntityKind.ACCOUNT,
+        EntityKind.PRODUCT,
         EntityKind.SUBSCRIPTION,
         EntityKind.INVOICE,
         EntityKind.PAYMENT,
