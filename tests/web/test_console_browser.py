@@ -32,7 +32,7 @@ BETA = derived_id("acc", "stripe", "customer", "cus_beta")
 EMPTY_PAGES = (
     "/", "/charter", "/charter/entity-map", "/customers", "/shadow", "/trouble", "/why", "/nowhere",
     "/conflicts", "/phases", "/rehearsals", "/review", "/books", "/books/journal", "/books/revenue",
-    "/books/receivables", "/books/payouts", "/books/changes", "/openings", "/sagas",
+    "/books/receivables", "/books/payouts", "/books/changes", "/openings", "/sagas", "/comparisons",
 )  # fmt: skip
 FILLED_PAGES = (
     "/charter", "/charter/entity-map", "/charter/sensitivity-policy", "/charter/gate-list",
