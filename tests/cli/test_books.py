@@ -114,11 +114,30 @@ async def test_half_a_year_balances_and_a_missing_row_is_named(terminal: Termina
                                              "hledger", "--draft", *UNTIL), tmp_path / "b.journal")  # fmt: skip
 
         await the_kept_books_say_the_same(one, terminal, tmp_path)
+        await tables_are_taken_elsewhere(terminal, tmp_path)
         write_ledger(tmp_path, LEDGER.replace('        - {role: deferred_revenue, account: "2400"}\n', ""))
         one.hub.shelf.remember(checked_charter(one.settings), now=one.clock())
         said = await terminal.ask("books", "draft", *UNTIL)
         assert said.code == 1
         assert "has no row for deferred_revenue" in " ".join(said.out.split())
+
+
+async def tables_are_taken_elsewhere(terminal: Terminal, tmp_path: Path) -> None:
+    """A workbook and Parquet of what is kept; what a table cannot be is said, and nothing is written."""
+    said = await terminal.ask("books", "trial-balance", "--json")
+    sheet, parquet = tmp_path / "balance.xlsx", tmp_path / "journal.parquet"
+    made = await terminal.ask("books", "export", str(sheet), "--format", "xlsx", "--table", "trial-balance", "--json")
+    assert (made.code, made.json["rows"]) == (0, len(said.json["trial_balance"])), made.out
+    made = await terminal.ask("books", "export", str(parquet), "--format", "parquet")
+    assert (made.code, parquet.exists()) == (0, True), made.out
+    for asked, told in (
+        (("--format", "hledger", "--table", "aging"), "that is a form for entries"),
+        (("--format", "csv", "--table", "aging", "--until", "2024-01-01"), "kept as it stands today"),
+        (("--format", "csv", "--table", "waterfall", "--draft"), "A draft has a journal and no waterfall"),
+    ):
+        refused = await terminal.ask("books", "export", str(tmp_path / "none"), *asked)
+        assert (refused.code, told in " ".join((refused.out + refused.err).split())) == (2, True), refused
+    assert not (tmp_path / "none").exists()
 
 
 async def the_kept_books_say_the_same(one: Installation, terminal: Terminal, tmp_path: Path) -> None:

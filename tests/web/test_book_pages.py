@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
+from io import BytesIO
 from pathlib import Path
 
+import pyarrow.parquet
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from accordant.web.console import book_pages, money_pages
+from accordant.ledger.tables import TableName
+from accordant.web.console import book_pages, money_pages, table_pages
 from accordant.web.console.routes import console_application
 from tests.integration.operations.bookkit import LEDGER, live_half_a_year
 from tests.integration.operations.kit import Installation, an_installation
@@ -126,6 +130,34 @@ async def test_a_long_list_is_cut_and_says_so_and_the_files_have_all(
             page = client.get("/books/payouts").text
             assert [one["payout"] in page for one in made] == [True, False]
             assert "The newest 1; the files have all." in page
+
+
+async def test_tables_are_handed_out_whole_as_files_of_other_programs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=LEDGER) as one:
+        live_half_a_year(one)
+        one.take_in()
+        one.process()
+        with visitor(one) as client:
+            pages = "".join(client.get(page).text for page in PAGES)
+            links = set(re.findall(r'href="(/books/tables/[^"]+)"', pages))
+            assert links == {
+                f"/books/tables/{name}.{kind}" for name in TableName for kind in ("csv", "xlsx", "parquet")
+            }
+            for link in sorted(links):
+                answer = client.get(link)
+                assert (answer.status_code, len(answer.content) > 0) == (200, True), (link, answer.text[:500])
+                assert f'accordant-{link.rpartition("/")[2]}"' in answer.headers["content-disposition"]
+            rows = pyarrow.parquet.read_table(BytesIO(client.get("/books/tables/journal.parquet").content)).to_pylist()
+            whole = list(csv.DictReader(client.get("/books/tables/journal.csv").text.splitlines()))
+            assert [row["entry"] for row in whole] == [row["entry"] for row in rows]
+            assert sum(row["debit"] or 0 for row in rows) == sum(row["credit"] or 0 for row in rows) > 0
+            assert client.get("/books/tables/journal.pdf").status_code == 404
+            assert client.get("/books/tables/nothing.xlsx").status_code == 404
+            monkeypatch.setattr(table_pages, "ROWS_MAX", len(rows) - 1)
+            refused = client.get("/books/tables/journal.xlsx")
+            assert (refused.status_code, "accordant books export FILE --table journal" in refused.text) == (409, True)
 
 
 async def test_a_change_in_mid_term_is_held_against_its_rule_on_a_page(tmp_path: Path) -> None:

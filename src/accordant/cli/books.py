@@ -14,6 +14,7 @@ from accordant.cli.options import COMMON, Common, charter_in_force, opened_store
 from accordant.cli.render import emit, say, shown, table
 from accordant.kernel.errors import ConfigurationError
 from accordant.kernel.money import Money
+from accordant.ledger.tables import AS_IT_STANDS, TableName
 
 if TYPE_CHECKING:
     from accordant.canonical.charter import Charter
@@ -31,6 +32,8 @@ class LedgerFormat(StrEnum):
     BEANCOUNT = "beancount"
     HLEDGER = "hledger"
     CSV = "csv"
+    XLSX = "xlsx"
+    PARQUET = "parquet"
 
 
 _Until = Annotated[date | None, Parameter(help="The last day that is read; yesterday if it is left out.")]
@@ -82,40 +85,83 @@ def export(
     file: Annotated[Path, Parameter(help="Where to write it; an existing file is replaced.")],
     /,
     *,
-    format_: Annotated[LedgerFormat, Parameter(name="--format", help="beancount, hledger or csv.")],
+    format_: Annotated[LedgerFormat, Parameter(name="--format", help="beancount, hledger, csv, xlsx or parquet.")],
+    table_: Annotated[
+        TableName, Parameter(name="--table", help="journal, trial-balance, waterfall, roll-forward or aging.")
+    ] = TableName.JOURNAL,
     draft_: Annotated[bool, Parameter(name="--draft", negative=(), help="What history would post, instead.")] = False,
     until: _Until = None,
     common: Common = COMMON,
 ) -> int:
-    """Write the entries of the books as text that other ledgers read: those that are posted, or those of the draft."""
-    from accordant.ledger.export import beancount, csv_lines, hledger
-    from accordant.ledger.setting import chart_of
+    """Write the books as other programs read them: the entries that are posted or those of the draft, or one table.
 
+    Amounts are exact decimals beside their currency. xlsx and parquet need the extra accordant[tables].
+    """
+    _check_export(format_, table_, is_draft=draft_, until=until)
+    if table_ is not TableName.JOURNAL:
+        count = _write_table(common, table_, format_, file, until)
+        if common.json:
+            emit({"file": str(file), "table": table_, "rows": count})
+        else:
+            say(f"{shown(count)} rows of the {table_.value} are in {file}.")
+        return 0
     made, charter = _draft(common, until) if draft_ else _posted(common, until)
-    assert charter.ledger is not None  # noqa: S101  both have refused a charter without one
-    charts = [chart_of(name, entity) for name, entity in charter.ledger.legal_entities.items()]
-    opened = min((entry.posted_on for entry in made.entries), default=datetime.now(UTC).date())
-    match format_:
-        case LedgerFormat.BEANCOUNT:
-            text = beancount(made.entries, charts, opened_on=opened)
-        case LedgerFormat.HLEDGER:
-            text = hledger(made.entries, charts)
-        case LedgerFormat.CSV:
-            text = csv_lines(made.entries)
-        case _:
-            assert_never(format_)
-    try:
-        file.write_text("".join(f"{line}\n" for line in text), encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(
-            f"{file} cannot be written: {error.strerror}.", remedy="Name a file in a folder you may write to."
-        ) from None
+    _write_entries(made, charter, format_, file)
     if common.json:
         emit({"file": str(file), "entries": len(made.entries), "unposted": len(made.unposted)})
         return 0
     say(f"{shown(len(made.entries))} entries are in {file}.")
     _tell_unposted(made)
     return 0
+
+
+def _check_export(format_: LedgerFormat, table_: TableName, *, is_draft: bool, until: date | None) -> None:
+    if table_ is TableName.JOURNAL:
+        return
+    if format_ in {LedgerFormat.BEANCOUNT, LedgerFormat.HLEDGER}:
+        raise ConfigurationError(
+            f"The {table_.value} is not written as {format_.value}: that is a form for entries.",
+            remedy="Take --format csv, xlsx or parquet, or --table journal.",
+        )
+    if is_draft:
+        raise ConfigurationError(
+            f"A draft has a journal and no {table_.value} of its own.", remedy="Leave --draft or --table out."
+        )
+    if until is not None and table_ in AS_IT_STANDS:
+        raise ConfigurationError(f"The {table_.value} is kept as it stands today.", remedy="Leave --until out.")
+
+
+def _write_entries(made: "Draft", charter: "Charter", format_: LedgerFormat, file: Path) -> None:
+    from accordant.ledger.export import beancount, hledger
+    from accordant.ledger.setting import chart_of
+    from accordant.ledger.tables import journal_table
+    from accordant.operations.table_files import TableFormat, write_lines, write_table
+
+    assert charter.ledger is not None  # noqa: S101  whoever read the entries has refused a charter without one
+    charts = [chart_of(name, entity) for name, entity in charter.ledger.legal_entities.items()]
+    opened = min((entry.posted_on for entry in made.entries), default=datetime.now(UTC).date())
+    match format_:
+        case LedgerFormat.BEANCOUNT:
+            write_lines(beancount(made.entries, charts, opened_on=opened), file)
+        case LedgerFormat.HLEDGER:
+            write_lines(hledger(made.entries, charts), file)
+        case LedgerFormat.CSV | LedgerFormat.XLSX | LedgerFormat.PARQUET:
+            write_table(journal_table(made.entries), TableFormat(format_.value), file)
+        case _:
+            assert_never(format_)
+
+
+def _write_table(common: Common, name: TableName, format_: LedgerFormat, file: Path, until: date | None) -> int:
+    from accordant.operations.table_files import TableFormat, write_table
+    from accordant.views.book_tables import book_table
+    from accordant.views.books import LedgerMissing
+
+    with opened_store(common) as database:
+        charter = charter_in_force(database)
+        if charter is None or charter.ledger is None:
+            raise LedgerMissing
+        last = until or datetime.now(ZoneInfo(charter.timezone)).date()
+        return write_table(book_table(database, charter.ledger, name, until=last), TableFormat(format_.value), file)
 
 
 @books_app.command

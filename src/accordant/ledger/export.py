@@ -1,11 +1,9 @@
-"""The whole ledger as text that other programs read and judge: beancount, hledger's journal, CSV.
+"""The whole ledger as text that other programs read and judge: beancount and hledger's journal; CSV is in ``tables``.
 
 Formats: beancount's language syntax and hledger's journal format as their manuals have them. Account names become
 legal in each; amounts keep exactly the places of their currency.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
@@ -81,39 +79,6 @@ _HLEDGER_TYPE = {
     AccountType.REVENUE: "R",
     AccountType.EXPENSE: "X",
 }
-COLUMNS = (
-    "entry", "legal_entity", "posted_on", "effective_on", "account", "debit", "credit", "currency", "original",
-    "original_currency", "party", "product", "rule", "event", "subject", "reverses", "text",
-)  # fmt: skip
-
-
-def csv_lines(entries: Iterable[JournalEntry]) -> Iterator[str]:
-    """Lines of a CSV file, one a posting, a header first; text that a spreadsheet would run is prefixed."""
-    yield _csv(COLUMNS)
-    for one in entries:
-        for posting in one.postings:
-            original = posting.original
-            yield _csv(
-                (
-                    one.id,
-                    _cell(one.legal_entity),
-                    one.posted_on.isoformat(),
-                    one.effective_on.isoformat(),
-                    _cell(posting.account),
-                    _plain(Money(posting.debit_minor, one.currency)) if posting.debit_minor else "",
-                    _plain(Money(posting.credit_minor, one.currency)) if posting.credit_minor else "",
-                    one.currency,
-                    "" if original is None else _plain(original),
-                    "" if original is None else original.currency,
-                    _cell(posting.party or ""),
-                    _cell(posting.dimensions.get("product", "")),
-                    _cell(one.cause.rule),
-                    _cell(one.cause.event),
-                    _cell(one.cause.subject),
-                    one.reverses or "",
-                    _cell(one.text),
-                )
-            )
 
 
 def _facts(one: JournalEntry) -> Iterator[tuple[str, str]]:
@@ -143,14 +108,3 @@ def _one_line(text: str) -> str:
 
 def _quoted(text: str) -> str:
     return _one_line(text).replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _csv(cells: Sequence[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(cells)
-    return out.getvalue()
-
-
-def _cell(text: str) -> str:
-    # A spreadsheet runs what begins like a formula.
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r", "\0"} else text

@@ -4,7 +4,7 @@ Minor units of the currency of the books, which is the legal entity's own.
 """
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 
 import msgspec
 from sqlalchemy import BigInteger, case, cast, func, select
@@ -41,6 +41,14 @@ class BookedMonth(msgspec.Struct, frozen=True, kw_only=True):
     def remaining(self) -> int:
         """What is still to be recognised: the remaining performance obligation. Source: ASC 606-10-50-13."""
         return self.booked - self.recognised_so_far
+
+
+def last_months(today: date, count: int) -> list[date]:
+    """First days of the last ``count`` months, the one of ``today`` last."""
+    found = [today.replace(day=1)]
+    while len(found) < count:
+        found.append((found[-1] - timedelta(days=1)).replace(day=1))
+    return found[::-1]
 
 
 def rolled_months(database: Database, *, legal_entity: str, months: Sequence[date]) -> tuple[RolledMonth, ...]:

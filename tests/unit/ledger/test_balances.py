@@ -27,9 +27,10 @@ from accordant.ledger.balances import (
 )
 from accordant.ledger.compose import compose
 from accordant.ledger.entries import JournalEntry, reverse
-from accordant.ledger.export import account_names, beancount, csv_lines, hledger
+from accordant.ledger.export import account_names, beancount, hledger
 from accordant.ledger.patterns import Leg, share_of
 from accordant.ledger.schedule import RevenueSchedule, straight_line
+from accordant.ledger.tables import csv_lines, journal_table
 from tests.conftest import missing
 from tests.unit.ledger.books import RECORDED, a_bill, a_chart, a_request, some_books
 
@@ -218,7 +219,7 @@ def test_hledger_accepts_the_export_and_has_the_same_balances(tmp_path: Path) ->
 
 
 def test_the_table_for_a_spreadsheet_sums_to_zero_and_runs_nothing() -> None:
-    rows = list(csv.DictReader(csv_lines(a_year())))
+    rows = list(csv.DictReader(csv_lines(journal_table(a_year()))))
     amounts = [Decimal(row["debit"] or 0) - Decimal(row["credit"] or 0) for row in rows]
     assert sum(amounts) == 0
     assert len(rows) == sum(len(one.postings) for one in a_year())

@@ -1,7 +1,6 @@
 """What do the books say? Trial balance and what is held, the journal, deferred revenue, and who owes."""
 
 from collections.abc import Sequence
-from datetime import date, timedelta
 
 from litestar import get
 from litestar.di import NamedDependency
@@ -10,7 +9,7 @@ from litestar.params import FromQuery
 from accordant.kernel.money import Money
 from accordant.ledger.balances import RollForward, aging
 from accordant.views.journal import HeldPosting, held_postings, open_bills, read_journal, trial_balance
-from accordant.views.revenue import BookedMonth, RolledMonth, booked_months, rolled_months
+from accordant.views.revenue import BookedMonth, RolledMonth, booked_months, last_months, rolled_months
 from accordant.web.console import words
 from accordant.web.console.charts import Step, share, steps
 from accordant.web.console.frame import Answer, Console, Problem, Visitor, as_file
@@ -133,7 +132,7 @@ def revenue_page(request: Visitor, console: NamedDependency[Console], company: F
     booked: tuple[BookedMonth, ...] = ()
     if name is not None:
         today = hub.clock().astimezone(hub.rulebook.zone).date()
-        rolled = rolled_months(hub.database, legal_entity=name, months=_last_months(today))
+        rolled = rolled_months(hub.database, legal_entity=name, months=last_months(today, _MONTHS))
         booked = booked_months(hub.database, legal_entity=name)
     header = ("month", *_COLUMNS)
     cells = ((f"{one.month_on:%Y-%m}", *_figures(one.moved)) for one in rolled)
@@ -155,13 +154,6 @@ def revenue_page(request: Visitor, console: NamedDependency[Console], company: F
         months=months,
         share=share,
     )
-
-
-def _last_months(today: date) -> list[date]:
-    found = [today.replace(day=1)]
-    while len(found) < _MONTHS:
-        found.append((found[-1] - timedelta(days=1)).replace(day=1))
-    return found[::-1]
 
 
 def _figures(moved: RollForward) -> tuple[int, ...]:

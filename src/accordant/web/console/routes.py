@@ -21,6 +21,7 @@ from accordant.web.console import (
     review_pages,
     saga_pages,
     settle_pages,
+    table_pages,
 )
 from accordant.web.console.frame import Console, ConsoleHub
 
@@ -70,6 +71,7 @@ def console_application(hub: ConsoleHub) -> Litestar:
             *saga_pages.PAGES,
             *book_pages.PAGES,
             *money_pages.PAGES,
+            *table_pages.PAGES,
             *comparison_pages.PAGES,
             charter_pages.charter_page,
             charter_pages.artifact_page,
