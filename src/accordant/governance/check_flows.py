@@ -9,6 +9,7 @@ from accordant.canonical.documents import DocumentKind
 from accordant.canonical.facts import FACTS, FactType
 from accordant.canonical.refs import EntityKind
 from accordant.governance.check_ownership import category_of
+from accordant.governance.domains import domain_of
 from accordant.governance.financial import is_financial
 from accordant.governance.findings import Category, ConnectorFacts, Defect, Severity, place
 from accordant.governance.ownership import OwnershipMatrix, facts_of
@@ -216,7 +217,8 @@ def _owner(where: str, flow: FlowPart, mapping: MappingPart | None, owners: Owne
         yield Defect(
             where=place(where, "entity"),
             problem=f"Nobody owns {flow.entity}, which {flow.name} carries{named}.",
-            remedy=f"Add {flow.entity} to ownership, with its system of record and one sentence of purpose.",
+            remedy=f"Add {flow.entity} to ownership{_as_part_of(flow.entity)}, with its system of record and"
+            " one sentence of purpose.",
         )
         return
     speaks = flow.source == owner or _owns_some(flow, mapping, owners)
@@ -239,6 +241,11 @@ def _owner(where: str, flow: FlowPart, mapping: MappingPart | None, owners: Owne
             problem=f"{flow.name} cannot carry {flow.entity} to {flow.target}: {closed}.",
             remedy=f"Change the direction or the readers in the ownership of {flow.entity}, or leave the flow out.",
         )
+
+
+def _as_part_of(entity: EntityKind) -> str:
+    domain = domain_of(entity)
+    return "" if domain is None else f" (it belongs to the {domain})"
 
 
 def _owns_some(flow: FlowPart, mapping: MappingPart | None, owners: OwnershipMatrix) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from accordant.canonical.charter import Charter, Direction, OwnershipPart, Phase, Winner
 from accordant.canonical.facts import FACTS
 from accordant.canonical.refs import EntityKind
+from accordant.governance.domains import check_domains
 from accordant.governance.financial import FINANCIAL_KINDS, financial_facts, is_financial
 from accordant.governance.findings import Category, ConnectorFacts, Defect, place
 
@@ -42,6 +43,13 @@ def check_ownership(charter: Charter, connectors: Mapping[str, ConnectorFacts]) 
         yield from _winner(index, part, flows)
         yield from _financial(index, part, charter, connectors, flows)
     yield from _unsaid(charter, frozenset(seen))
+    # Of what a flow carries, and of what has to be said before anything is written, it is told as an error.
+    told = {
+        *seen,
+        *(flow.entity for flow in charter.flows),
+        *(DECLARED_BEFORE_WRITING if writing_flows(charter) else ()),
+    }
+    yield from check_domains(charter, frozenset(told))
 
 
 def writing_flows(charter: Charter) -> tuple[str, ...]:

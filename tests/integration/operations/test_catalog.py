@@ -153,9 +153,9 @@ async def test_a_price_archived_in_billing_is_found_wherever_sales_still_sells_i
         book = one.stripe.book
         book.change(book.get("price", price), "price.updated", active=False)
         await around(one)
-        assert drift(one) == [(here, "error"), (f"salesforce:Opportunity/{asking}", "warning")], (
-            "what is lost, or open in billing already, is nobody's concern"
-        )
+        assert drift(one) == [(here, "error"), (f"salesforce:Opportunity/{asking}", "warning")]
+        *_, quoted = catalog_drift(one.hub.database, one.hub.charter, now=one.clock())
+        assert quoted.problem.startswith(f"{asking} would be opened"), "who is lost or open already is not among them"
 
 
 async def test_products_that_cannot_be_posted_or_told_apart_are_found_before_their_first_bill(
