@@ -165,6 +165,8 @@ def explained(database: Database) -> Explained:
                 )
             ).scalars()
         }
+    # A view of its own: between two statements of the one above, a hub at work appends.
+    with database.snapshot() as connection:
         chain = verify_chain(connection)
     unexplained = tuple(
         f"receipt {row.id} of {row.record}"

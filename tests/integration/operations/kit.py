@@ -164,10 +164,12 @@ async def an_installation(
         (folder / "charter" / "more.yaml").write_text(more, encoding="utf-8")
     settings = Settings(home=home, charter=folder / "charter", store=store)
     hub = Hub(settings, checked_charter(settings), environment=environment(), clock=clock)
+    one = Installation(hub, stripe, salesforce, clock, settings)
     try:
-        yield Installation(hub, stripe, salesforce, clock, settings)
+        yield one
     finally:
-        await hub.close()
+        # The hub of the last process: a test may have put another in the place of the first.
+        await one.hub.close()
         await stripe.stop()
         await salesforce.stop()
 
