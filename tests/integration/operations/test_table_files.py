@@ -97,6 +97,17 @@ def test_what_cannot_be_written_leaves_the_file_that_was_there(tmp_path: Path, m
         write_table(BookTable(name="rows", columns=_COLUMNS, rows=rows), TableFormat.CSV, tmp_path / "no" / "table")
 
 
+@pytest.mark.parametrize("kind", [TableFormat.XLSX, TableFormat.PARQUET])
+def test_without_the_extra_it_is_said_what_to_install(
+    kind: TableFormat, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(table_files, "find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match=f"of the kind {kind.value} needs") as refused:
+        write_table(BookTable(name="rows", columns=_COLUMNS, rows=()), kind, tmp_path / "table")
+    assert "accordant[tables]" in refused.value.remedy
+    assert list(tmp_path.iterdir()) == []
+
+
 async def test_each_table_of_the_books_adds_up_to_what_the_store_holds(tmp_path: Path) -> None:
     async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=LEDGER) as one:
         live_half_a_year(one)
