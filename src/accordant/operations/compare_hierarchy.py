@@ -110,8 +110,8 @@ async def compare_hierarchies(
         progress(tally.records, tally.records)
     found = _findings(sides, trees)
     if found:
-        again = _findings(sides, [await _read(side, book) for side in sides])
-        tally.in_flight = len([one for one in found if one not in again])
+        again = set(_findings(sides, [await _read(side, book) for side in sides]))
+        tally.in_flight = sum(one not in again for one in found)
         found = [one for one in found if one in again]
     await tally.add(found)
     return await tally.finish(actor)
@@ -184,7 +184,7 @@ def _placed(one: Placement, leading: tuple[Side, Hierarchy], other: tuple[Side, 
         cause=Cause.PLACED_OTHERWISE,
         record=side.ref(one.other),
         explanation=(
-            f"In {crm.system} {crm.ref(one.leading)} stands {_below(said)}; in {side.system} it stands {_below(says)}. "
+            f"{crm.ref(one.leading)} stands {_below(said)}, and {side.ref(one.other)} {_below(says)}. "
             f"{_kept_by(crm)} If that is right, place it {where} in {side.system}, which {side.owner} owns: "
             f"the hub never moves a customer there. Else correct {crm.system}."
         ),

@@ -93,3 +93,9 @@ def test_a_place_that_is_not_sound_is_a_flaw_and_no_difference() -> None:
     # a and b stand in a circle, d below nothing that is there; c is below a customer all the same, and another one.
     for one, other in ((sound, round_about), (round_about, sound)):
         assert [placed.account_id for placed in compare(one, other)] == ["acc_c"]
+
+
+def test_a_customer_whom_only_one_of_the_systems_knows_leads_up_in_it() -> None:
+    with_one_more = owned({"a": None, "only_here": "a", "b": "only_here"})
+    without = owned({"a": None, "b": "a"})
+    assert compare(with_one_more, without) == compare(without, with_one_more) == ()
