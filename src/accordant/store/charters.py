@@ -3,7 +3,7 @@
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from accordant.canonical.charter import Charter
 from accordant.kernel.clock import to_micros
@@ -39,10 +39,11 @@ class CharterShelf:
         return None if value is None else str(value)
 
     def mark_decided(self, version: str, *, now: datetime) -> None:
-        """Everything is decided for this version."""
+        """Everything is decided for this version; of one that is no longer in force it says nothing."""
         row = (_DECIDED, version, to_micros(now))
         with self._database.write() as connection, bookkeeping(connection):
-            bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [row])
+            if connection.execute(_VERSION).scalar() == version:
+                bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [row])
 
     def read(self, version: str) -> Charter | None:
         """A charter of the past; None too where this version of Accordant cannot read it any more."""
@@ -81,6 +82,9 @@ class CharterShelf:
         with self._database.write() as connection:
             body = msgspec.json.encode(charter, order="sorted")
             bulk.insert_new(connection, charter_version, ("version", "body", "loaded_at"), [(version, body, micros)])
+            # One that comes back was decided for once, and the one between may have decided since.
+            with bookkeeping(connection):
+                connection.execute(delete(hub_fact).where(hub_fact.c.name == _DECIDED))
             bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [(_IN_FORCE, version, micros)])
             entry = AuditEntry(
                 kind="charter.version.adopted",

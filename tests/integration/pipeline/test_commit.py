@@ -247,6 +247,22 @@ def test_who_dies_after_putting_a_charter_in_force_leaves_the_deciding_to_the_ne
     assert all(any("paused" in note for note in record.notes) for record in known.values())
 
 
+def test_a_charter_that_comes_back_is_decided_for_again(walk: Walk) -> None:
+    """It was decided for once. What came while another was in force was decided by that one, and nobody followed it."""
+    one = walk.rooms
+    one.hub.enforce_charter()
+    first, shelf = one.hub.charter, one.hub.shelf
+    one.hub.process_round()
+    assert shelf.decided_for() == first.version
+    recharter(one.hub, flows=flows(one, paused=True))
+    other = one.hub.charter
+    assert shelf.remember(other, now=one.clock())  # and there the process ended
+    assert shelf.remember(first, now=one.clock())
+    assert shelf.decided_for() is None
+    shelf.mark_decided(other.version, now=one.clock())
+    assert shelf.decided_for() is None, "who was late with the other one says nothing of this one"
+
+
 def test_who_read_an_older_revision_lays_nothing_over_the_newer_one(walk: Walk) -> None:
     """A worker was held up between its reading and its commit: its other notes do not undo what came since."""
     one = walk.rooms
