@@ -176,7 +176,7 @@ def test_the_key_must_be_a_known_text_and_written_once() -> None:
 
 def test_a_kind_without_facts_cannot_be_mapped() -> None:
     (defect,) = check_mapping(a_mapping({}, EntityKind.PAYOUT))
-    kinds = "account, company, invoice, ledger_document, opportunity, payment, refund, subscription"
+    kinds = "account, company, invoice, ledger_document, opportunity, payment, product, refund, subscription"
     assert defect.remedy == f"Map one of: {kinds}."
 
 

@@ -40,6 +40,7 @@ _LINES = {
     "operations.letter.found": "A person looked: what was sent did arrive; noted",
     "operations.letter.redriven": "A dead letter was put back",
     "operations.letter.waived": "A closed window was waived",
+    "operations.opening.released": "An opening in billing was released",
     "operations.pattern.described": "An error pattern was described",
     "operations.reconcile.finished": "A comparison was finished",
     "operations.repair.planned": "A repair was planned",
