@@ -1,8 +1,11 @@
 """The verbs for many rows: the same rows, counts and refusals on both databases."""
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import DataError, IntegrityError
 
@@ -160,21 +163,26 @@ _VALUES = {
 }
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.fixture(scope="module")
+def postgresql(postgres_url: str) -> Iterator[Database]:
+    """A store that takes arrays."""
+    with closing(Database(postgres_url)) as opened:
+        yield opened
+
+
+@pytest.mark.postgres
+@settings(max_examples=60)
 @given(drawn=st.data())
-def test_what_is_packed_is_what_postgresql_reads(database: Database, drawn: st.DataObject) -> None:
-    if database.is_sqlite:
-        pytest.skip("SQLite takes no arrays")
+def test_what_is_packed_is_what_postgresql_reads(postgresql: Database, drawn: st.DataObject) -> None:
     name = drawn.draw(st.sampled_from(sorted(_VALUES)))
     values = drawn.draw(st.lists(st.none() | _VALUES[name], max_size=12) | st.lists(_VALUES[name], max_size=12))
-    with database.read() as connection:
+    with postgresql.read() as connection:
         rows = connection.exec_driver_sql(f"SELECT unnest(%b::{name}[])", (pack(name, values),)).all()
     assert [row[0] for row in rows] == values
 
 
+@pytest.mark.postgres
 @pytest.mark.parametrize(("name", "value"), [("bigint", 2**63), ("integer", -(2**31) - 1)])
-def test_a_number_that_no_column_holds_is_refused_by_the_database(database: Database, name: str, value: int) -> None:
-    if database.is_sqlite:
-        pytest.skip("SQLite takes no arrays")
-    with database.read() as connection, pytest.raises(DataError):
+def test_a_number_that_no_column_holds_is_refused_by_the_database(postgresql: Database, name: str, value: int) -> None:
+    with postgresql.read() as connection, pytest.raises(DataError):
         connection.exec_driver_sql(f"SELECT %b::{name}[]", (pack(name, [1, value, None]),))
