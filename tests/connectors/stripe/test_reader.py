@@ -153,6 +153,26 @@ async def test_every_kind_of_object_is_listed_read_and_understood(version: str) 
     assert set(counts) == set(COLLECTIONS), counts
 
 
+async def test_a_charge_names_its_bill_in_every_version() -> None:
+    """Newer versions tie the two by an object of its own; a reading that left it out would forget what is known."""
+    told: dict[tuple[str, str], dict[str, str | None]] = {}
+    async with StripeSimulator(api_key=KEY) as simulator:
+        simulator.play_history(accounts=8, months=6, seed=3)
+        for version in ("2024-04-10", "2026-10-28.endive"):
+            reader = make_reader(simulator.url, api_version=version)
+            ways = {"all": None, "since": datetime(2020, 1, 1, tzinfo=UTC)}
+            for way, since in ways.items():
+                pages = [page async for page in reader.pages("charge", created_since=since)]
+                objects = [one for page in pages for one in page.objects]
+                told[version, way] = {ref.id: json.loads(body).get("invoice") for ref, body in objects}
+            refs = [ExternalRef("billing", "charge", name) for name in told[version, "all"]]
+            told[version, "one"] = {ref.id: json.loads((await reader.read(ref))[0]).get("invoice") for ref in refs}
+            await reader.close()
+    first = told["2024-04-10", "one"]
+    assert sum(bill is not None for bill in first.values()) > 5
+    assert all(one == first for one in told.values())
+
+
 async def test_canceled_subscriptions_are_listed_too() -> None:
     async with StripeSimulator(api_key=KEY) as simulator:
         simulator.play_history(accounts=40, months=8, seed=5)

@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 import time
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from accordant.ledger.balances import trial_balance as drafted_balance
@@ -55,12 +55,12 @@ async def test_killed_anywhere_the_trial_balance_is_zero_at_every_snapshot(store
         ]  # fmt: skip
         for strike in range(KILLS + 1):
             strike_down(command, one.hub.database, dice.uniform(0.02, 0.4) if strike < KILLS else 30)
-        one.clock.move(seconds=600)
-        one.process()
+        # Workers lived by the clock of this machine: what they put off, to be read again, is due by that one.
+        one.clock.at = datetime.now(UTC) + timedelta(seconds=600)
+        await one.settle()
+        one.hub.bookkeeper.catch_up()
         made = draft_books(one.hub.database, one.hub.charter, before_on=date(2031, 1, 1), now=one.clock())
         posted = [entry for entry in made.entries if entry.cause.rule != "revenue_recognised"]
         whole = {row.account: row.balance_minor for row in drafted_balance(posted) if row.balance_minor}
         assert balances(one.hub.database) == whole
-        # Deaths draw two states of one second apart. Which holds is asked of their owner, by no worker here: what is
-        # held waits for that and for nothing else.
-        assert all(b"Have it read again." in row[10] for row in held(one.hub.database))
+        assert held(one.hub.database) == []

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
+from typing import TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -23,6 +24,9 @@ PAGE_SIZE = 100
 PAGES_MAX = 1_000_000
 # The version in which a discount's coupon moved into its source, where it has to be asked for.
 _COUPON_MOVED = "2025-09-30"
+# Since this version a charge does not name the bill it pays; what ties the two is an object of its own:
+# https://docs.stripe.com/api/invoice-payment/list
+_BILL_MOVED = "2025-03-31"
 
 #: Stripe's word for an object -> its collection.
 COLLECTIONS: dict[str, str] = {
@@ -40,6 +44,7 @@ COLLECTIONS: dict[str, str] = {
 }
 
 _Query = Sequence[tuple[str, str]]
+T = TypeVar("T")
 
 
 class _Listed(msgspec.Struct):
@@ -52,6 +57,22 @@ class _Head(msgspec.Struct):
     deleted: bool = False
 
 
+class _Charge(msgspec.Struct):
+    payment_intent: str | None = None
+    invoice: str | None = None
+
+
+class _Paid(msgspec.Struct):
+    payment_intent: str | None = None
+
+
+class _Link(msgspec.Struct):
+    """What ties a payment to the bill it pays."""
+
+    invoice: str
+    payment: _Paid
+
+
 class _Endpoint(msgspec.Struct):
     id: str
     url: str
@@ -62,6 +83,9 @@ class _Endpoint(msgspec.Struct):
 
 _LISTED = msgspec.json.Decoder(_Listed)
 _HEAD = msgspec.json.Decoder(_Head)
+_CHARGE = msgspec.json.Decoder(_Charge)
+_LINK = msgspec.json.Decoder(_Link)
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ENDPOINT = msgspec.json.Decoder(_Endpoint)
 
 
@@ -81,6 +105,10 @@ class StripeReader:
         answer = await self._get(path, [("expand[]", field) for field in self._expanded(ref.object_type)])
         if answer is None or _head(answer.body).deleted:
             return b"", asked_at
+        if ref.object_type == "charge" and (intent := self._unbilled(answer.body)) is not None:
+            return _billed(
+                answer.body, (await self._bills([("payment[payment_intent]", intent)])).get(intent)
+            ), asked_at
         return answer.body, asked_at
 
     def pages(self, object_type: str, *, created_since: datetime | None = None) -> AsyncIterator[Page]:
@@ -90,7 +118,7 @@ class StripeReader:
             query.append(("created[gte]", _seconds(created_since)))
         if object_type == "subscription":
             query.append(("status", "all"))  # Stripe leaves out canceled ones otherwise
-        return self._pages(object_type, query)
+        return self._charges(query) if object_type == "charge" else self._pages(object_type, query)
 
     def movements_of(self, payout_id: str) -> AsyncIterator[Page]:
         """Every balance movement that one automatic payout settled. Raises as ``read``."""
@@ -128,6 +156,35 @@ class StripeReader:
         async for raw, _ in self._lists("/v1/webhook_endpoints", "webhook_endpoint", ()):
             found += [_endpoint(body) for _, body in raw]
         return tuple(found)
+
+    async def _charges(self, query: _Query) -> AsyncIterator[Page]:
+        """Charges with the bills they pay. All of history asks for all ties at once, a part of it charge by charge."""
+        bills = None if query or self._version < _BILL_MOVED else await self._bills(())
+        async for page in self._pages("charge", query):
+            objects = []
+            for ref, body in page.objects:
+                intent = self._unbilled(body)
+                if intent is None:
+                    objects.append((ref, body))
+                    continue
+                known = bills if bills is not None else await self._bills([("payment[payment_intent]", intent)])
+                objects.append((ref, _billed(body, known.get(intent))))
+            yield Page(objects=tuple(objects), read_at=page.read_at)
+
+    def _unbilled(self, body: bytes) -> str | None:
+        """The payment intent of a charge that does not say what it pays."""
+        charge = _decoded(_CHARGE, body, "charge")
+        is_silent = self._version >= _BILL_MOVED and charge.invoice is None
+        return charge.payment_intent if is_silent else None
+
+    async def _bills(self, query: _Query) -> dict[str, str]:
+        """Payment intent -> the bill it pays."""
+        found: dict[str, str] = {}
+        chosen = [("payment[type]", "payment_intent"), *query] if query else []
+        async for raw, _ in self._lists("/v1/invoice_payments", "invoice_payment", chosen):
+            links = (_decoded(_LINK, body, "payment of a bill") for _, body in raw)
+            found |= {link.payment.payment_intent: link.invoice for link in links if link.payment.payment_intent}
+        return found
 
     async def _pages(self, object_type: str, query: _Query) -> AsyncIterator[Page]:
         expanded = [("expand[]", f"data.{field}") for field in self._expanded(object_type)]
@@ -181,6 +238,13 @@ class StripeReader:
         return ()
 
 
+def _billed(body: bytes, bill: str | None) -> bytes:
+    """A charge as older versions tell it: it names the bill it pays."""
+    if bill is None:
+        return body
+    return msgspec.json.encode({**_FIELDS.decode(body), "invoice": bill})
+
+
 def _collection(object_type: str) -> str:
     try:
         return COLLECTIONS[object_type]
@@ -193,10 +257,7 @@ def _seconds(moment: datetime) -> str:
 
 
 def _endpoint(body: bytes) -> WebhookEndpoint:
-    try:
-        one = _ENDPOINT.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise TargetUnavailable("Stripe's answer is no webhook endpoint.") from None
+    one = _decoded(_ENDPOINT, body, "webhook endpoint")
     return WebhookEndpoint(
         id=one.id,
         url=one.url,
@@ -213,14 +274,16 @@ def _segment(name: str) -> str:
 
 
 def _head(body: bytes) -> _Head:
-    try:
-        return _HEAD.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise TargetUnavailable("Stripe's answer is no object with an id.") from None
+    return _decoded(_HEAD, body, "object with an id")
 
 
 def _listed(body: bytes) -> _Listed:
+    return _decoded(_LISTED, body, "list of objects")
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, word: str) -> T:
+    """Raises TargetUnavailable for an answer of another shape."""
     try:
-        return _LISTED.decode(body)
+        return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise TargetUnavailable("Stripe's answer is no list of objects.") from None
+        raise TargetUnavailable(f"Stripe's answer is no {word}.") from None
