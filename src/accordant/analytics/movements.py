@@ -7,15 +7,20 @@ counts. Source: finance.md 1.4. Next: ``mrr``, which prices one state.
 from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from enum import StrEnum
+from itertools import groupby
 
 import msgspec
 
 from accordant.analytics.mrr import MRR_1, MrrPolicy, period_end, subscription_mrr
 from accordant.canonical.entities import Subscription
+from accordant.identity.lifecycle import is_later
 from accordant.kernel.money import Money
 
 #: Movements that are kept beside an account; all of them are in its stored events.
 LATEST_MAX = 6
+#: The rank of a state that its owner gave when asked. What its notices said has lower ones.
+READ_AGAIN = 2
+_ENCODER = msgspec.json.Encoder(order="deterministic")
 
 
 class MovementKind(StrEnum):
@@ -29,7 +34,9 @@ class MovementKind(StrEnum):
 
 
 class StatedSubscription(msgspec.Struct, frozen=True, kw_only=True):
-    """A subscription as its owner stated it. ``rank`` orders what one second holds: a creation comes first."""
+    """A subscription as its owner stated it. ``rank`` orders what one second holds: a creation comes first, what was
+    read again (``READ_AGAIN``) last.
+    """
 
     at: datetime
     rank: int
@@ -91,7 +98,7 @@ def movements(
     Between two statements a price moves by the calendar alone: a discount ends, a cancellation takes effect. Invoices
     are not looked at, so a subscription that is past due counts until its owner ends it.
     """
-    told = sorted(states, key=lambda one: (one.at, one.rank))
+    told = _in_order(states)
     moments = sorted({moment for one in told for moment in _moments(one) if moment <= as_of})
     latest: dict[str, Subscription] = {}
     held: dict[str, int] = {}
@@ -113,6 +120,38 @@ def movements(
                 had.add(currency)
         held = now
     return tuple(found)
+
+
+def _in_order(states: Iterable[StatedSubscription]) -> list[StatedSubscription]:
+    """By stamp, then by rank. Which of two notices of one second came last, a reading after them tells.
+
+    It was asked for because of them, so the change is theirs and of their second, not of the moment of asking. Without
+    one, what a life cannot take back comes last, and what nothing tells apart has one order whatever came first.
+    """
+    told = sorted(states, key=lambda one: (one.at, one.rank, _ENCODER.encode(one.subscription)))
+    answers: dict[str, Subscription] = {}
+    ordered: list[StatedSubscription] = []
+    for _, group in groupby(reversed(told), key=lambda one: (one.at, one.rank)):
+        of_each: dict[str, list[StatedSubscription]] = {}
+        for one in group:
+            of_each.setdefault(one.subscription.external_id, []).append(one)
+        for name, rivals in sorted(of_each.items()):
+            ordered += _newest_first(rivals, answers.pop(name, None))
+            if rivals[0].rank == READ_AGAIN:
+                answers[name] = rivals[0].subscription
+    return ordered[::-1]
+
+
+def _newest_first(rivals: list[StatedSubscription], answer: Subscription | None) -> list[StatedSubscription]:
+    if len(rivals) == 1:
+        return rivals
+    last = next((one for one in rivals if one.subscription == answer), None)
+    if last is None:
+        last = rivals[0]
+        for one in rivals[1:]:
+            if is_later(one.subscription, last.subscription):
+                last = one
+    return [last, *(one for one in rivals if one is not last)]
 
 
 def expanded(moved: Iterable[Movement]) -> tuple[Money, ...]:

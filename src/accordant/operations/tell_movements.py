@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import datetime, tzinfo
 from typing import Protocol
 
-from accordant.analytics.movements import Movement, StatedSubscription, movements
+import msgspec
+
+from accordant.analytics.movements import READ_AGAIN, Movement, StatedSubscription, movements
 from accordant.canonical.entities import Subscription
 from accordant.canonical.observations import Interpreted, Standpoint
 from accordant.pipeline.interpret import interpret
@@ -16,7 +18,7 @@ from accordant.ports.inbox import InboxEvent
 
 #: Events of one account that are read. Whoever changes more often than this is looked at by other means.
 EVENTS_MAX = 5_000
-_RANK = {Standpoint.CREATION: 0, Standpoint.NOTICE: 1, Standpoint.READING: 2}
+_RANK = {Standpoint.CREATION: 0, Standpoint.NOTICE: 1, Standpoint.READING: READ_AGAIN}
 
 
 class Past(Protocol):
@@ -35,13 +37,22 @@ def tell_movements(
 
 
 def stated_of(account_id: str, *, past: Past, connectors: Mapping[str, Inbound]) -> list[StatedSubscription]:
-    """All that its owner ever said of an account's subscriptions. Raises TransientError when the store cannot."""
+    """All that its owner ever said of an account's subscriptions. Raises TransientError when the store cannot.
+
+    An event whose object was read again says two things: what it brought, of its own second, and what was read.
+    """
     states: list[StatedSubscription] = []
     for event in past.of_subscriptions(account_id, limit=EVENTS_MAX):
-        understood = interpret(event, connectors).interpretation
-        states += [
-            StatedSubscription(at=seen.observed_at, rank=_RANK[seen.standpoint], subscription=seen.entity)
-            for seen in (understood.observations if isinstance(understood, Interpreted) else ())
-            if isinstance(seen.entity, Subscription)
-        ]
+        states += _stated(msgspec.structs.replace(event, readings=()), connectors)
+        if event.readings:
+            states += _stated(event, connectors)
     return states
+
+
+def _stated(event: InboxEvent, connectors: Mapping[str, Inbound]) -> list[StatedSubscription]:
+    understood = interpret(event, connectors).interpretation
+    return [
+        StatedSubscription(at=seen.observed_at, rank=_RANK[seen.standpoint], subscription=seen.entity)
+        for seen in (understood.observations if isinstance(understood, Interpreted) else ())
+        if isinstance(seen.entity, Subscription)
+    ]

@@ -103,6 +103,31 @@ async def test_a_late_statement_is_counted_in_its_place(store_url: str, tmp_path
         assert history(one, customer) == ["expansion +200.00 USD", "new +100.00 USD"]
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+async def test_what_its_owner_was_asked_about_moved_when_it_was_said_not_when_it_was_asked(
+    store_url: str, tmp_path: Path, seed: int
+) -> None:
+    """Two states of the last second of a day: which came later is asked for, and the answer comes the day after."""
+    async with an_installation(store_url, tmp_path) as one:
+        (customer,) = one.sell(1)
+        await one.settle()
+        midnight = (one.clock() + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        one.stripe.advance(int(midnight.timestamp()) - one.stripe.book.now - 61)
+        one.clock.at = midnight - timedelta(seconds=61)
+        touch(one, customer, 2)
+        book = one.stripe.book
+        mine = next(seen for seen in book.table("subscription").values() if seen["customer"] == customer)
+        items = [{"id": mine["items"]["data"][0]["id"], "quantity": 5}]
+        one.stripe.account.billing.update(mine, items=items)
+        said = list(one.events())
+        random.Random(seed).shuffle(said)
+        one.hub.inbox.accept([one.arrival(event.body()) for event in said])
+        await told(one)
+        assert one.clock().date() == midnight.date()
+        newest, _ = str(one.salesforce.record("Account", customer)[HISTORY]).split("; ")
+        assert newest == f"{(midnight - timedelta(days=1)).date()} expansion +400.00 USD"
+
+
 async def test_the_calendar_alone_is_counted_when_its_day_comes(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path) as one:
         (customer,) = one.sell(1)
