@@ -24,6 +24,9 @@ from tests.faults.strikes import ANSWER_AFTER_S, ROLES, Strike, Tally
 
 #: A disk takes this long to sync: what is written and not synced yet is there to be forgotten.
 _SYNC_S = 0.004
+#: Events acknowledged between two strikes, besides the story's: so that there is much that a strike could take.
+_POURED_BETWEEN_CUTS = 2_000
+_POURED_BETWEEN_KILLS = 250
 #: What the drill of everything does in one round.
 _QUICK_STEPS = (200.0, -3_600.0, 86_400.0)
 _QUICK_CUTS = 2
@@ -50,6 +53,7 @@ async def kill(store: str, folder: Path, *, rounds: int, split: bool, seconds_ma
     began, tally = time.monotonic(), Tally()
     roles = ROLES if split else ("all",)
     async with site(folder, store, late_s=ANSWER_AFTER_S) as made:
+        made.poured_a_round = _POURED_BETWEEN_KILLS
         await made.start(*roles)
         done = await rounds_of(made, rounds, strikes.killing(made, tally, roles=roles), seconds_max=seconds_max)
         return await told("kill-split" if split else "kill", made, done, began, tally)
@@ -69,6 +73,7 @@ async def database(folder: Path, *, rounds: int, down_s_max: float = 5.0, second
     began, tally = time.monotonic(), Tally()
     with cluster() as server:
         async with site(folder, server.url, late_s=ANSWER_AFTER_S) as made:
+            made.poured_a_round = _POURED_BETWEEN_KILLS
             await made.start("all")
             strike = strikes.crashing_database(made, tally, server, down_s_max=down_s_max)
             done = await rounds_of(made, rounds, strike, seconds_max=seconds_max)
@@ -127,6 +132,7 @@ async def power(folder: Path, *, rounds: int, seconds_max: float | None = None) 
     home, shim = _home(folder, forgetful=True)
     async with site(home, f"sqlite:///{home / 'store.db'}", late_s=ANSWER_AFTER_S) as made:
         made.extra_environment |= shim.environment
+        made.poured_a_round = _POURED_BETWEEN_CUTS
         await made.start("all")
         done = await rounds_of(made, rounds, strikes.cutting_power(made, tally, shim), seconds_max=seconds_max)
         return await told("power", made, done, began, tally, syncs=shim.read("synced"))
@@ -137,6 +143,7 @@ async def power_of_database(folder: Path, *, rounds: int, seconds_max: float | N
     began, tally = time.monotonic(), Tally()
     with cluster(forgets_after_s=_SYNC_S) as server:
         async with site(folder, server.url, late_s=ANSWER_AFTER_S) as made:
+            made.poured_a_round = _POURED_BETWEEN_CUTS
             await made.start("all")
             strike = strikes.cutting_power_of(made, tally, server)
             done = await rounds_of(made, rounds, strike, seconds_max=seconds_max)

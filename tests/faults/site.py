@@ -30,6 +30,7 @@ from accordant.store.engine import Database
 from accordant.store.schema import inbox_event
 from tests.faults.aftermath import given_up, is_read, sweep, unrest
 from tests.faults.hub import HubProcess, Nursery
+from tests.faults.pour import Pour
 
 #: A bound against a hang, not a measure: a shared machine may stand still for minutes.
 SETTLE_S_MAX = 600.0
@@ -37,6 +38,8 @@ _READY_PAUSE_S = 0.1
 #: Events of the past that a storm repeats, besides the latest.
 _STORM_OLD = 60
 _STORM_NEW = 120
+#: A hub that is down for longer is a hub that does not come back.
+_POUR_S_MAX = 120.0
 #: What the hub may say in its log when it is hurt; a trace under any other name is a defect.
 _TRACE = b"Traceback (most recent call last)"
 
@@ -81,6 +84,9 @@ class Site:
         self.processes: dict[str, HubProcess] = {}
         self.extra_environment: dict[str, str] = {}
         self.price = ""
+        self.pour = Pour(self.port)
+        #: So many events of the pour are to be acknowledged in each round.
+        self.poured_a_round = 0
         self._is_introduced = False
 
     # -- the hub ---------------------------------------------------------------------------------------------------
@@ -174,17 +180,21 @@ class Site:
     async def busy(self, number: int) -> None:
         """One round's load."""
         self.stage.stripe.deliveries.retry_now()
-        await asyncio.gather(self.live(number), self.storm())
+        await asyncio.gather(
+            self.live(number),
+            self.storm(),
+            asyncio.to_thread(self.pour.pour, self.poured_a_round, seconds_max=_POUR_S_MAX),
+        )
 
     # -- the verdict -----------------------------------------------------------------------------------------------
 
     def answered(self) -> int:
         """Deliveries that were answered 2xx so far."""
-        return sum(one.delivered for one in self.stage.stripe.attempts)
+        return sum(one.delivered for one in self.stage.stripe.attempts) + len(self.pour.acked)
 
     def unanswered(self) -> int:
         """Deliveries that were not answered 2xx so far."""
-        return sum(not one.delivered for one in self.stage.stripe.attempts)
+        return sum(not one.delivered for one in self.stage.stripe.attempts) + self.pour.unanswered
 
     async def rest(self, timeout_s: float) -> tuple[list[str], dict[str, float]]:
         """Wait until everything came to rest, and let the hub fetch what its sender has given up on.
@@ -215,7 +225,7 @@ class Site:
         """Let everything come to rest and judge it."""
         faults, figures = await self.rest(settle_s)
         attempts = self.stage.stripe.attempts
-        acked = {one.event_id for one in attempts if one.delivered}
+        acked = {one.event_id for one in attempts if one.delivered}.union(self.pour.acked)
         with self.stage.database.read() as connection:
             kept = Counter(connection.execute(select(inbox_event.c.external_id)).scalars())
         said = {event.id for event in self.stage.stripe.events() if is_read(event)}
@@ -234,12 +244,16 @@ class Site:
         faults += self.traces()
         compared = {
             "events": len(kept),
-            "acknowledgements": sum(one.delivered for one in attempts),
+            "acknowledged events": len(acked),
+            "acknowledgements": self.answered(),
             "values": sum(line.compared for line in closing.lines),
             "effects": closing.effects,
             "audit entries": closing.explained.chain_entries,
         }
-        figures |= {"deliveries": float(len(attempts)), "unanswered": float(self.unanswered())}
+        figures |= {
+            "deliveries": float(len(attempts) + len(self.pour.acked) + self.pour.unanswered),
+            "unanswered": float(self.unanswered()),
+        }
         return Verdict(compared=compared, faults=tuple(faults), figures=figures)
 
     def traces(self) -> list[str]:

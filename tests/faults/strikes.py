@@ -36,6 +36,8 @@ _FEW_DESCRIPTORS = 8
 #: Under load something is synced all the time.
 _SYNC_S_MAX = 5.0
 _KNOCKS = 40
+#: Of so many strikes at a database one only makes it read-only.
+_READ_ONLY_EVERY = 5
 
 
 class Tally:
@@ -98,13 +100,13 @@ def draining(made: Site, tally: Tally) -> Strike:
 
 
 def crashing_database(made: Site, tally: Tally, server: Cluster, *, down_s_max: float) -> Strike:
-    """PostgreSQL is stopped at once and started again; every third time it only takes no writes for a while."""
+    """PostgreSQL is stopped at once and started again; every fifth time it only takes no writes for a while."""
     tally.expect("database: immediate stop", "database: read-only")
 
     async def strike(number: int) -> None:
         pid = made.process("all").pid
         await asyncio.sleep(made.dice.uniform(0.1, 0.8))
-        if number % 3 == 2:
+        if number % _READ_ONLY_EVERY == 2:
             await asyncio.to_thread(server.set, "default_transaction_read_only", "on")
             await asyncio.sleep(made.dice.uniform(0.2, 0.6))
             await asyncio.to_thread(server.set, "default_transaction_read_only", "off")

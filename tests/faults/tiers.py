@@ -68,7 +68,7 @@ DRILLS: dict[str, Drill] = {
     "kill": Drill(
         run=lambda store, folder, size, limit: drills.kill(store, folder, rounds=size, split=False, seconds_max=limit),
         unit="kills",
-        sizes=_sizes(4, 100, 1_000),
+        sizes=_sizes(4, 200, 2_000),
     ),
     "kill-split": Drill(
         run=lambda store, folder, size, limit: drills.kill(store, folder, rounds=size, split=True, seconds_max=limit),
@@ -83,7 +83,7 @@ DRILLS: dict[str, Drill] = {
     "database": Drill(
         run=_database,
         unit="stops",
-        sizes=_sizes(3, 300, 1_500),
+        sizes=_sizes(3, 250, 1_250),
         stores=("postgres",),
     ),
     "network": Drill(
