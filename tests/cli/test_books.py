@@ -154,6 +154,8 @@ async def the_kept_books_say_the_same(one: Installation, terminal: Terminal, tmp
     month = min(day["posted_on"] for day in (e["entry"] for e in (
         await terminal.ask("books", "journal", "--limit", "1000", "--json")).json["entries"]))[:7]  # fmt: skip
     assert (await terminal.ask("books", "close", COMPANY, month)).code == 2
+    said = await terminal.ask("books", "to-close")
+    assert (said.code, "is not recognised" in " ".join(said.out.split())) == (1, True), said.out
     assert (await terminal.ask("books", "recognise", COMPANY, month)).code == 0
     assert (await terminal.ask("books", "recognise", COMPANY, "2027-13")).code == 2
     assert (await terminal.ask("books", "recognise", "Nobody", month)).code == 2

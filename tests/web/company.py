@@ -50,6 +50,7 @@ from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import digest
 from accordant.kernel.ids import EntityId, derived_id
 from accordant.kernel.money import Money
+from accordant.operations.bookkeeper import Bookkeeper
 from accordant.operations.people_office import PeopleOffice
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.redrive import Redriven
@@ -80,9 +81,11 @@ from accordant.ports.state import (
 from accordant.runtime.worker import shielded
 from accordant.store.alerts import AlertQueue
 from accordant.store.conflicts import SqlConflictBook, keep_decisions
+from accordant.store.cursors import Cursors
 from accordant.store.engine import Database
 from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
+from accordant.store.ledger_desk import SqlLedgerDesk
 from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.people import SqlPeople
@@ -167,6 +170,9 @@ class ConsoleDesk:
             tiers=lambda one: dict.fromkeys(one.systems, Tier.GOLD),
             facts=dict,
             people=self.people,
+        )
+        self.bookkeeper = Bookkeeper(
+            SqlLedgerDesk(database), self.state, Cursors(database), rulebook=lambda: self.rulebook, clock=self.clock
         )
         self.folders: dict[str, str] = {}
         self.rehearsals = RehearsalDesk(

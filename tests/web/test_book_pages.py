@@ -68,6 +68,13 @@ async def test_the_pages_show_the_books(tmp_path: Path) -> None:
             assert [row["account"] for row in rows] == [row["account"] for row in whole["trial_balance"]]
             page = client.get("/books").text
             assert all(f"<code>{row['account']}</code>" in page for row in rows)
+            # January is recognised, February is not: the months behind it wait.
+            (due,) = whole["to_close"]
+            assert (due["month_on"], due["missing"]) == ("2024-01-01", [])
+            assert "Nothing is missing." in page
+            one.hub.bookkeeper.close("Example GmbH", close_before(one), by="Ann")
+            assert "February 2024" in (page := client.get("/books").text)
+            assert "is not recognised" in page
 
             entries = client.get("/books/journal.json").json()["entries"]
             first = entries[0]["entry"]["id"]
@@ -85,6 +92,15 @@ async def test_the_pages_show_the_books(tmp_path: Path) -> None:
             owed = client.get("/books/receivables.json").json()
             assert sum(owed["aging"].values()) == sum(row["bill"]["open_minor"] for row in owed["bills"]) > 0
             assert owed["bills"][0]["number"] in client.get("/books/receivables").text
+
+
+def close_before(one: Installation) -> date:
+    """All months before January are closed; January is left."""
+    january = date(2024, 1, 1)
+    for period in one.hub.bookkeeper.periods("Example GmbH"):
+        if period.starts_on < january:
+            one.hub.bookkeeper.close("Example GmbH", period.starts_on, by="Ann")
+    return january
 
 
 async def test_a_payout_is_followed_to_its_payments_on_a_page(tmp_path: Path) -> None:

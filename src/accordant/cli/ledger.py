@@ -169,6 +169,30 @@ async def _recognise(common: Common, company: str, month_on: date) -> int:
     return 1 if done.refusals else 0
 
 
+@books_app.command(name="to-close")
+def to_close(*, company: _Only = None, common: Common = COMMON) -> int:
+    """Which month of each company is closed next, what it lacks and what to do. Exit code 1 if something is missing."""
+    return asyncio.run(_to_close(common, company))
+
+
+async def _to_close(common: Common, company: str | None) -> int:
+    async with opened_hub(common) as hub:
+        names = list(hub.bookkeeper.legal_entities) if company is None else [company]
+        found = [await asyncio.to_thread(hub.bookkeeper.to_close, name) for name in names]
+    months = [one for one in found if one is not None]
+    if common.json:
+        emit({"months": months})
+    for one in () if common.json else months:
+        say(f"{one.legal_entity}: {one.month_on:%Y-%m} is closed next; {shown(one.waiting)} months are over and open.")
+        for step in one.missing:
+            say(f"  {step.what} {step.remedy}")
+        if not one.missing:
+            say(f'  Nothing is missing. Run `accordant books close "{one.legal_entity}" {one.month_on:%Y-%m}`.')
+    if not (months or common.json):
+        say("No month with anything in it is over and open.")
+    return 1 if any(one.missing for one in months) else 0
+
+
 @books_app.command
 def close(company: Company, month: Month, /, *, who: Who = None, common: Common = COMMON) -> int:
     """Close a month: nothing is posted into it any more, what comes late goes into the next that is open."""

@@ -15,8 +15,9 @@ from accordant.governance.decide import Switches
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError
 from accordant.ledger.compose import Books, Refusal
-from accordant.ledger.periods import Period, PeriodRefused, close, reopen
+from accordant.ledger.periods import Period, PeriodRefused, PeriodState, close, reopen
 from accordant.ledger.setting import books_of
+from accordant.operations.closing import MissingStep, MonthToClose, missing_steps
 from accordant.operations.recognise import Batch, recognise_batch
 from accordant.operations.revalue import MonthsEnd, Revaluation, revalue
 from accordant.pipeline.bookkeep import Ledger, Told, lay_entry, post_events, recall_documents
@@ -212,14 +213,23 @@ class Bookkeeper:
         self, legal_entity: str, after_on: date, found: list[Revaluation], bench: Workbench, _rulebook: Rulebook
     ) -> None:
         ledger = self._ledger()
-        system = next(name for name, owner in ledger.part.systems.items() if owner == legal_entity)
-        end = MonthsEnd(books=self._books(legal_entity), system=system, after_on=after_on, recorded_at=bench.now)
-        balances = self._desk.foreign_balances(legal_entity, before_on=after_on)
-        found.append(revalue(balances, end, self._state.books.rate_of))
+        system = ledger.system_of(legal_entity)
+        found.append(self._revaluation(legal_entity, after_on))
         for entry, cancelled in found[-1].entries:
             root_id = f"books/{legal_entity}"
             lay_entry(bench, ledger, entry, root_id=root_id, system=system)
             lay_entry(bench, ledger, cancelled, root_id=root_id, system=system, cancelled=entry)
+
+    def _revaluation(self, legal_entity: str, after_on: date) -> Revaluation:
+        """What the closing rates of the month before ``after_on`` still ask for."""
+        end = MonthsEnd(
+            books=self._books(legal_entity),
+            system=self._ledger().system_of(legal_entity),
+            after_on=after_on,
+            recorded_at=self._clock(),
+        )
+        balances = self._desk.foreign_balances(legal_entity, before_on=after_on)
+        return revalue(balances, end, self._state.books.rate_of)
 
     # -- periods ------------------------------------------------------------------------------------------------------
 
@@ -227,20 +237,36 @@ class Bookkeeper:
         """The periods of a company around today, in order. Raises BooksMissing."""
         return tuple(sorted(self._books(legal_entity).periods, key=lambda one: one.starts_on))
 
-    def close(self, legal_entity: str, month_on: date, *, by: str) -> Period:
-        """Close a period for good. Raises PeriodKept with what is still open in it, BooksMissing."""
+    def missing(self, legal_entity: str, month_on: date) -> tuple[MissingStep, ...]:
+        """What a month lacks before it can be closed, in the order in which it is done. Raises BooksMissing."""
         ledger, period = self._ledger(), self._period(legal_entity, month_on)
         systems = [system for system, owner in ledger.part.systems.items() if owner == legal_entity]
         ends = self._desk.open_ends(legal_entity, systems, before_on=period.ends_on)
-        if ends.held:
+        return missing_steps(period, ends, self._revaluation(legal_entity, period.ends_on))
+
+    def to_close(self, legal_entity: str) -> MonthToClose | None:
+        """The month that is closed next, with what it lacks; None where none is over. Raises BooksMissing."""
+        first_on = self._desk.first_posted_on(legal_entity)
+        today = self._clock().astimezone(self._ledger().zone).date()
+        is_open = [one for one in self.periods(legal_entity) if one.state is PeriodState.OPEN and one.ends_on <= today]
+        due = [one for one in is_open if first_on is not None and first_on < one.ends_on]
+        if not due:
+            return None
+        starts_on = due[0].starts_on
+        return MonthToClose(
+            legal_entity=legal_entity,
+            month_on=starts_on,
+            waiting=len(due),
+            missing=self.missing(legal_entity, starts_on),
+        )
+
+    def close(self, legal_entity: str, month_on: date, *, by: str) -> Period:
+        """Close a period for good. Raises PeriodKept with what is still open in it, BooksMissing."""
+        period = self._period(legal_entity, month_on)
+        missing = self.missing(legal_entity, month_on) if period.state is PeriodState.OPEN else ()
+        if missing:
             raise PeriodKept(
-                f"{ends.held} events from before {period.ends_on} are not in the books.",
-                remedy="`accordant books held` says why and what to do.",
-            )
-        if ends.unrecognised:
-            raise PeriodKept(
-                f"Revenue of {ends.unrecognised} lines from before {period.ends_on} is not recognised.",
-                remedy="Run `accordant books recognise` for the month.",
+                " ".join(one.what for one in missing), remedy=" ".join(dict.fromkeys(one.remedy for one in missing))
             )
         closed = _decided(close(self.periods(legal_entity), period, by=by))
         self._keep(PeriodChange(was=period, becomes=closed), "books.period.closed", by)

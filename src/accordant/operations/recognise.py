@@ -72,7 +72,8 @@ def recognise_batch(
     after_on = date(month_on.year + month_on.month // 12, month_on.month % 12 + 1, 1)
     earned = [_earn(one, after_on) for one in due]
     made: dict[tuple[str, _Kind], JournalEntry] = {}
-    system = _system_of(rulebook, books.chart.legal_entity)
+    assert rulebook.ledger is not None  # noqa: S101  the books are its own; said for the type checker
+    system = rulebook.ledger.system_of(books.chart.legal_entity)
     for currency, is_billed in sorted({(one.kept.schedule.currency, one.is_billed(after_on)) for one in earned}):
         part = [one for one in earned if (one.kept.schedule.currency, one.is_billed(after_on)) == (currency, is_billed)]
         end = _End(month_on=month_on, after_on=after_on, system=system, own=books.chart.currency)
@@ -85,7 +86,6 @@ def recognise_batch(
                 return Batch(refusals=entry)
             made[currency, kind] = entry
     for entry in made.values():
-        assert rulebook.ledger is not None  # noqa: S101  the books are its own; said for the type checker
         root_id = f"books/{entry.legal_entity}"
         lay_entry(bench, rulebook.ledger, entry, root_id=root_id, system=system, told={"lines": len(due)})
     for one in earned:
@@ -103,12 +103,6 @@ def _earn(kept: KeptSchedule, after_on: date) -> _Earned:
         minor=total - kept.recognised_minor,
         books_minor=in_books(kept.schedule, total) - kept.recognised_books_minor,
     )
-
-
-def _system_of(rulebook: Rulebook, legal_entity: str) -> str:
-    """The system whose documents the company's entries go with: the first whose bills are its own."""
-    assert rulebook.ledger is not None  # noqa: S101  the caller has looked; said for the type checker
-    return next(name for name, owner in rulebook.ledger.part.systems.items() if owner == legal_entity)
 
 
 def _request(part: Sequence[_Earned], currency: str, end: _End, kind: _Kind) -> Request | None:

@@ -50,6 +50,15 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     charter: str
     is_told: bool = False
 
+    def system_of(self, legal_entity: str) -> str:
+        """The system whose documents a company's own entries go with: the first whose bills are its own; a company
+        without one takes that of its sisters.
+        """
+        systems = self.part.systems
+        return next(
+            (name for name, owner in systems.items() if owner == legal_entity), next(iter(systems), legal_entity)
+        )
+
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """A business event with the inbox event that told it; None where it was told before this batch."""

@@ -64,6 +64,10 @@ class LedgerDesk(Protocol):
         """What is not in the books yet of everything that happened before a day."""
         ...
 
+    def first_posted_on(self, legal_entity: str) -> date | None:
+        """The first day on which anything is posted; None for a company with empty books."""
+        ...
+
     def foreign_balances(self, legal_entity: str, *, before_on: date) -> tuple[ForeignBalance, ...]:
         """What was owed or held in other currencies when a day began, by role and currency, in that order."""
         ...

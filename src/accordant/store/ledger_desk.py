@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import date, datetime
 
-from sqlalchemy import Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, false, func, or_, select
 
 from accordant.canonical.books import Role
 from accordant.canonical.events import BusinessEvent, EventType
@@ -91,7 +91,7 @@ class SqlLedgerDesk:
     def open_ends(self, legal_entity: str, systems: Iterable[str], *, before_on: date) -> OpenEnds:
         """See the port."""
         day = before_on.isoformat()
-        of_systems = or_(*(posting.c.subject.startswith(f"{name}:", autoescape=True) for name in systems))
+        of_systems = or_(false(), *(posting.c.subject.startswith(f"{name}:", autoescape=True) for name in systems))
         held = select(func.count()).where(and_(posting.c.state == "held", posting.c.happened_on < day, of_systems))
         due = select(func.count()).where(
             revenue_schedule.c.legal_entity == legal_entity,
@@ -102,6 +102,14 @@ class SqlLedgerDesk:
             return OpenEnds(
                 held=connection.execute(held).scalar_one(), unrecognised=connection.execute(due).scalar_one()
             )
+
+    def first_posted_on(self, legal_entity: str) -> date | None:
+        """See the port."""
+        entry = journal_entry.c
+        query = select(func.min(entry.posted_on)).where(entry.legal_entity == legal_entity)
+        with self._database.read() as connection:
+            found = connection.execute(query).scalar()
+        return None if found is None else date.fromisoformat(found)
 
     def foreign_balances(self, legal_entity: str, *, before_on: date) -> tuple[ForeignBalance, ...]:
         """See the port."""

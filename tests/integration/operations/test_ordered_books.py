@@ -13,9 +13,11 @@ from sqlalchemy import select
 
 from accordant.canonical.books import AccountRulePart, AccountType, LedgerAccountPart, Role, ServiceKind
 from accordant.ledger.exchange import converted
+from accordant.ledger.periods import PeriodState
 from accordant.ledger.transactions import Transaction
 from accordant.operations.bill_desk import BillDesk, BillOrder, BillWord
-from accordant.operations.bookkeeper import next_month
+from accordant.operations.bookkeeper import Bookkeeper, PeriodKept, next_month
+from accordant.operations.closing import CloseStep
 from accordant.operations.order_desk import OrderOutcome
 from accordant.operations.order_entry import OrderInvalid
 from accordant.operations.order_transaction import TransactionDesk, TransactionOrder
@@ -247,7 +249,20 @@ async def test_what_is_owed_abroad_stands_at_the_closing_rate_for_the_months_end
             month_on = date.fromisoformat(bill.booked_on).replace(day=1)
             last_on = next_month(month_on) - timedelta(days=1)
             keeper, before = one.hub.bookkeeper, balances(one.hub.database)
+            keeper.recognise("Example GmbH", month_on)
+            before = balances(one.hub.database)
+            with pytest.raises(PeriodKept, match="held in USD is not at the closing rate"):
+                closed_until(keeper, month_on)
+            assert [step.step for step in keeper.missing("Example GmbH", month_on)] == [CloseStep.REVALUED]
+            one.clock.move(days=40)
+            due = keeper.to_close("Example GmbH")
+            assert due is not None
+            assert (due.month_on, due.waiting, due.missing[0].count) == (month_on, 1, 1)
+            assert f'`accordant books revalue "Example GmbH" {month_on:%Y-%m}`' in due.missing[0].remedy
             done = keeper.revalue("Example GmbH", month_on)
+            assert keeper.missing("Example GmbH", month_on) == ()
+            closed_until(keeper, month_on)
+            assert keeper.to_close("Example GmbH") is None
             rate = one.hub.state.books.rate_of("USD", "EUR", last_on)
             assert rate is not None
             worth = converted(9_000, rate)
@@ -261,6 +276,12 @@ async def test_what_is_owed_abroad_stands_at_the_closing_rate_for_the_months_end
             assert keeper.revalue("Example GmbH", month_on).entries == ()
 
 
+def closed_until(keeper: Bookkeeper, month_on: date) -> None:
+    for period in keeper.periods("Example GmbH"):
+        if period.starts_on <= month_on and period.state is PeriodState.OPEN:
+            keeper.close("Example GmbH", period.starts_on, by="Ann")
+
+
 async def test_without_a_rate_nothing_is_revalued_and_the_day_is_named(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path, more=LEDGER) as one:
         an_unpaid_bill(one)
@@ -270,4 +291,9 @@ async def test_without_a_rate_nothing_is_revalued_and_the_day_is_named(store_url
             before = len(entries(one.hub.database))
             done = one.hub.bookkeeper.revalue("Example GmbH", date(2031, 1, 1))
             assert "No rate from USD into EUR is known for 2031-01-31" in str(done.refusals[0])
-            assert len(entries(one.hub.database)) == before
+            one.clock.move(days=8 * 365)
+            one.hub.bookkeeper.recognise("Example GmbH", date(2031, 1, 1))
+            with pytest.raises(PeriodKept, match="No rate from USD into EUR is known for 2031-01-31") as told:
+                one.hub.bookkeeper.close("Example GmbH", date(2031, 1, 1), by="Ann")
+            assert "Load the rates" in str(told.value.remedy)
+            assert len(entries(one.hub.database)) == before + 1  # what was recognised

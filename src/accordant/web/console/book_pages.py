@@ -8,6 +8,7 @@ from litestar.params import FromQuery
 
 from accordant.kernel.money import Money
 from accordant.ledger.balances import RollForward, aging
+from accordant.operations.closing import MonthToClose
 from accordant.views.journal import HeldPosting, held_postings, open_bills, read_journal, trial_balance
 from accordant.views.revenue import BookedMonth, RolledMonth, booked_months, last_months, rolled_months
 from accordant.web.console import words
@@ -57,7 +58,8 @@ def books_page(request: Visitor, console: NamedDependency[Console]) -> Answer:
         (one.legal_entity, one.account, one.currency, one.debit_minor, one.credit_minor, one.balance_minor)
         for one in rows
     )
-    whole = {"trial_balance": rows, "held": count, "postings": held}
+    months = _to_close(console)
+    whole = {"trial_balance": rows, "held": count, "postings": held, "to_close": months}
     file = as_file(request, whole, name="trial-balance", header=header, rows=cells)
     if file is not None:
         return file
@@ -65,8 +67,21 @@ def books_page(request: Visitor, console: NamedDependency[Console]) -> Answer:
     parts = {} if ledger is None else ledger.legal_entities
     names = {(name, code): one.name for name, part in parts.items() for code, one in part.accounts.items()}
     return console.page(
-        request, "books.html", rows=rows, names=names, count=count, reasons=_reasons(held), kept=ledger is not None
+        request,
+        "books.html",
+        rows=rows,
+        names=names,
+        count=count,
+        reasons=_reasons(held),
+        kept=ledger is not None,
+        months=months,
     )
+
+
+def _to_close(console: Console) -> tuple[MonthToClose, ...]:
+    """The month that each company closes next."""
+    found = (console.hub.bookkeeper.to_close(name) for name in _companies(console))
+    return tuple(one for one in found if one is not None)
 
 
 def _reasons(held: Sequence[HeldPosting]) -> list[tuple[str, list[HeldPosting]]]:

@@ -24,6 +24,7 @@ from accordant.governance.access import Act
 from accordant.governance.sensitivity import Lens, lens
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import AccordantError, TransientError
+from accordant.operations.bookkeeper import Bookkeeper
 from accordant.operations.people_office import PeopleOffice
 from accordant.operations.phase_office import PhaseOffice
 from accordant.operations.redrive import Redriven
@@ -118,6 +119,10 @@ class ConsoleHub(Protocol):
     @property
     def people(self) -> PeopleOffice:
         """Who signs in with a token of their own."""
+
+    @property
+    def bookkeeper(self) -> Bookkeeper:
+        """Who keeps the books by the clock: what a month lacks."""
 
     @property
     def movements(self) -> Callable[..., tuple[Movement, ...]]:
