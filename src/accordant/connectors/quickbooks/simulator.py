@@ -27,6 +27,7 @@ from accordant.connectors.sdk.stand_in_tokens import TokenDesk
 REALM = "9130357992221046"
 CLIENT = ("EXAMPLE-CLIENT", "EXAMPLE-SECRET")
 TOKEN_LIFE = timedelta(hours=1)
+REFRESH_LIFE = timedelta(days=100)
 #: The former refresh token is taken for a day after its successor was given.
 GRACE = timedelta(hours=24)
 CHANGES_LAST = timedelta(days=30)
@@ -53,7 +54,13 @@ class QuickBooksSimulator(StandIn):
         super().__init__(middlewares=middlewares)
         self.now = now
         self.books = Books(now, currency=currency)
-        self.tokens = TokenDesk(now, client=CLIENT, life=TOKEN_LIFE, grace=GRACE)
+        self.tokens = TokenDesk(
+            now,
+            client=CLIENT,
+            life=TOKEN_LIFE,
+            grace=GRACE,
+            says={"x_refresh_token_expires_in": int(REFRESH_LIFE.total_seconds())},
+        )
         self.per_minute = per_minute
         self._taken: deque[datetime] = deque()
         self._answered: dict[str, Answer] = {}

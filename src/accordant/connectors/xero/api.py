@@ -19,6 +19,8 @@ from accordant.ports.connector import AnswerLost, AuthorizationExpired, TargetUn
 
 BASE = "/api.xro/2.0"
 PAGE = 100
+#: Where an answer's list is not called as its path is.
+_LIST_OF = {"Organisation": "Organisations"}
 _JSON = "application/json"
 
 
@@ -45,7 +47,8 @@ class Api:
         if answer.status == 404:
             return []
         told = _told(answer, path, writes=False)
-        rows = told.get(path.split("/", maxsplit=1)[0])
+        name = path.split("/", maxsplit=1)[0]
+        rows = told.get(_LIST_OF.get(name, name))
         if not isinstance(rows, list):
             raise TargetUnavailable(f"Xero answered a question for {path} with something that is no list.")
         return rows

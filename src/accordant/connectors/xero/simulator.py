@@ -1,6 +1,6 @@
 """A Xero on loopback for tests: one organisation with books of its own, real HTTP, limits, signed notices, refusals.
 Guarantees its own ledger, so that a test need not believe the hub. No vendor's code; behaviour from Xero's OpenAPI.
-Next: simulator_books.py for what is refused, simulator_filter.py for filters.
+Next: simulator_books.py for what is refused, simulator_lists.py for lists.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from accordant.connectors.sdk.plain_json import Row, decode
 from accordant.connectors.sdk.stand_in import Answer, Call, StandIn
 from accordant.connectors.sdk.stand_in_tokens import TokenDesk
 from accordant.connectors.xero.simulator_books import Books, Refused, spelled_day
-from accordant.connectors.xero.simulator_filter import FilterInvalid, compiled
+from accordant.connectors.xero.simulator_filter import FilterInvalid
+from accordant.connectors.xero.simulator_lists import listed
 
 TENANT = "aef86862-2015-4b6b-88bc-d89032cecc50"
 CLIENT = ("EXAMPLE-CLIENT", "EXAMPLE-SECRET")
@@ -30,6 +31,8 @@ KEY_LIFE = timedelta(minutes=6)
 TOKEN_LIFE = timedelta(minutes=30)
 #: The previous refresh token is taken this long, in case the answer with its successor was lost.
 GRACE = timedelta(minutes=30)
+#: What was consented to, told beside every token.
+SCOPE = "offline_access accounting.transactions accounting.contacts accounting.settings.read"
 _BASE = "/api.xro/2.0/"
 _MINUTE, _DAY = timedelta(minutes=1), timedelta(days=1)
 
@@ -55,7 +58,7 @@ class XeroSimulator(StandIn):
         self.books = Books(now, currency=currency)
         self.per_minute = per_minute
         self.per_day = per_day
-        self.tokens = TokenDesk(now, client=CLIENT, life=TOKEN_LIFE, grace=GRACE)
+        self.tokens = TokenDesk(now, client=CLIENT, life=TOKEN_LIFE, grace=GRACE, says={"scope": SCOPE})
         self._taken: deque[datetime] = deque()
         self._answered: dict[str, tuple[str, datetime, Answer]] = {}
         self._sequence = 0
@@ -179,12 +182,16 @@ class XeroSimulator(StandIn):
             return _refused(Refused(f"The request could not be read: {error!r}", kind="PostDataInvalidException"))
 
     def _written(self, method: str, parts: list[str], body: Any) -> Row:
-        name = parts[0]
+        name, one = parts[0], parts[1] if len(parts) > 1 else None
         if name == "CreditNotes" and parts[2:] == ["Allocations"] and method == "PUT":
-            return {"Allocations": [self.books.allocate(parts[1], body["Allocations"][0])]}
-        given: Row = body[name][0]
+            return {"Allocations": [self.books.allocate(parts[1], _only(body["Allocations"]))]}
+        if name == "Payments" and one is not None and method == "POST":
+            return {name: [self.books.change(name, one, body)]}  # the one that is written without its collection
+        given = _only(body[name])
         if name == "Contacts":
-            return {name: [self.books.put_contact(given, parts[1] if method == "POST" else None)]}
+            return {name: [self.books.put_contact(given, one if method == "POST" else None)]}
+        if one is not None and method == "POST":
+            return {name: [self.books.change(name, one, given)]}
         if method != "PUT":
             raise Refused(f"{method} {name} is not supported by this stand-in")
         if name in {"Invoices", "CreditNotes"}:
@@ -194,47 +201,29 @@ class XeroSimulator(StandIn):
     def _asked(self, parts: list[str], call: Call) -> Answer:
         name, query, books = parts[0], call.query, self.books
         if name == "Organisation":
-            locked = None if books.lock_date is None else spelled_day(books.lock_date)
-            row = {"Name": "Example organisation", "BaseCurrency": books.currency, "PeriodLockDate": locked}
-            return Answer(200, {name: [row]})
+            row: Row = {"Name": "Example organisation", "BaseCurrency": books.currency}
+            if books.lock_date is not None:  # not there at all while nothing is locked
+                row["PeriodLockDate"] = spelled_day(books.lock_date)
+            return Answer(200, {"Organisations": [row]})
         if name == "TrackingCategories":
             rows: list[Row] = [
                 {"Name": category, "Options": [{"Name": one, "Status": "ACTIVE"} for one in options]}
                 for category, options in books.tracking.items()
             ]
             return Answer(200, {name: rows})
-        table = (
-            {one["AccountID"]: one for one in books.accounts.values()} if name == "Accounts" else books.tables.get(name)
-        )
-        if table is None:
+        if name not in books.tables:
             return Answer(404)
         if len(parts) > 1:
-            return Answer(200, {name: [table[parts[1]]]}) if parts[1] in table else Answer(404)
-        test = compiled(query["where"]) if query.get("where") else lambda _row: True
-        found = [row for one, row in table.items() if test(row) and self._since(one, call)]
-        if numbers := query.get("InvoiceNumbers"):
-            found = [row for row in found if row["InvoiceNumber"] in numbers.split(",")]
-        if contacts := query.get("ContactIDs"):
-            found = [row for row in found if row["Contact"]["ContactID"] in contacts.split(",")]
-        if name in {"Invoices", "CreditNotes", "ManualJournals"} and "page" not in query:
-            found = [_summary(row) for row in found]
-        if "page" in query:
-            size = int(query.get("pageSize", "100"))
-            start = (int(query["page"]) - 1) * size
-            found = found[start : start + size]
-        return Answer(200, {name: found})
-
-    def _since(self, one: str, call: Call) -> bool:
-        header = call.headers.get("if-modified-since")
-        if header is None:
-            return True
-        since = datetime.fromisoformat(header).replace(tzinfo=UTC)
-        return self.books.changed.get(one, since) >= since
+            found = books.tables[name].get(parts[1])
+            return Answer(404) if found is None else Answer(200, {name: [found]})
+        return Answer(200, listed(books, name, query, call.headers.get("if-modified-since")))
 
 
-def _summary(row: Row) -> Row:
-    """Without a page a list holds no lines."""
-    return {name: value for name, value in row.items() if name not in {"LineItems", "JournalLines"}}
+def _only(elements: list[Row]) -> Row:
+    """Refuses several, so that none of them is left out in silence."""
+    if len(elements) != 1:
+        raise Refused(f"This stand-in takes one element in a call, not {len(elements)}")
+    return elements[0]
 
 
 def _unauthorized() -> Answer:

@@ -16,6 +16,20 @@ from accordant.connectors.xero.wire import day
 
 PLACES = Decimal("0.01")
 DEBTORS = "DEBTORS"
+#: Under which name each collection keeps its own id, and what became of a record.
+ID_FIELD = {
+    "Accounts": "AccountID",
+    "Contacts": "ContactID",
+    "Invoices": "InvoiceID",
+    "CreditNotes": "CreditNoteID",
+    "Payments": "PaymentID",
+    "ManualJournals": "ManualJournalID",
+}
+STATUS_FIELD = dict.fromkeys(ID_FIELD, "Status") | {"Contacts": "ContactStatus"}
+#: What may be done to a document that stands, of all that its status could be changed to.
+_TAKEN_BACK = {"Invoices": "VOIDED", "CreditNotes": "VOIDED", "ManualJournals": "VOIDED", "Payments": "DELETED"}
+#: What callers send along though it is Xero's to say.
+_READ_ONLY = frozenset({"HasAttachments", "HasErrors"})
 _ALIVE = frozenset({"AUTHORISED", "PAID", "POSTED"})
 _LOCKED = "The document date cannot be before the organisation's lock date"
 
@@ -38,9 +52,7 @@ class Books:
         self.lock_date: date | None = None
         self.accounts: dict[str, Row] = {}
         self.tracking: dict[str, list[str]] = {}
-        self.tables: dict[str, dict[str, Row]] = {
-            name: {} for name in ("Contacts", "Invoices", "CreditNotes", "Payments", "ManualJournals")
-        }
+        self.tables: dict[str, dict[str, Row]] = {name: {} for name in ID_FIELD}
         self.changed: dict[str, datetime] = {}
         self.made: list[tuple[str, str]] = []
         self._seed = seed
@@ -50,8 +62,9 @@ class Books:
 
     def add_account(self, code: str, name: str, kind: str = "CURRENT", *, payments: bool = False) -> None:
         """An account; ``kind`` is Xero's type, or DEBTORS for the system account of what customers owe."""
-        self.accounts[code] = {
-            "AccountID": self.new_id(),
+        one = self.new_id()
+        self.accounts[code] = self.tables["Accounts"][one] = {
+            "AccountID": one,
             "Code": code,
             "Name": name,
             "Type": "CURRENT" if kind == DEBTORS else kind,
@@ -223,6 +236,40 @@ class Books:
         self._noted("Payments", one, row)
         return row
 
+    def change(self, table: str, one: str, given: Row) -> Row:
+        """Void or delete a document, or edit one that nothing is set against yet. Raises Refused."""
+        row = self.tables[table].get(one)
+        if row is None:
+            raise Refused(f"The {table} with id {one} could not be found")
+        if row["Status"] not in _ALIVE:
+            raise Refused(f"The document is not of valid status for modification: {row['Status']}")
+        self._check_lock(day(row.get("Date")))
+        wanted = given.get("Status", row["Status"])
+        if wanted == _TAKEN_BACK[table]:
+            self.take_back(table, one)
+            return row
+        if wanted != row["Status"]:
+            raise Refused(f"Invoice not of valid status for modification: {row['Status']} to {wanted}")
+        if fixed := given.keys() - {ID_FIELD[table], "Status", "DueDate", "Reference", "LineItems"} - _READ_ONLY:
+            raise Refused(f"This stand-in changes no {min(fixed)} of a document that is approved")
+        if (due := day(given.get("DueDate"))) is not None:
+            row["DueDate"] = spelled_day(due)
+        row["Reference"] = given.get("Reference", row.get("Reference"))
+        if given.get("LineItems"):
+            self._change_items(table, row, given["LineItems"])
+        self.touch(row, one)
+        return row
+
+    def _change_items(self, table: str, row: Row, given: list[Row]) -> None:
+        if row.get("AmountPaid") or row.get("AmountCredited") or row.get("Allocations"):
+            raise Refused("This document cannot be edited as it has a payment or credit note allocated to it.")
+        items = [self._item(one) for one in given]
+        total = sum((one["LineAmount"] for one in items), Decimal(0))
+        if total < 0:
+            raise Refused("The document total must not be negative")
+        row |= {"LineItems": items, "SubTotal": total, "Total": total}
+        row["AmountDue" if table == "Invoices" else "RemainingCredit"] = total
+
     def put_journal(self, given: Row) -> Row:
         """Make a manual journal. Raises Refused."""
         on = self._open_day(given)
@@ -286,9 +333,12 @@ class Books:
         on = day(given.get("Date"))
         if on is None:
             raise Refused("The Date is required")
-        if self.lock_date is not None and on <= self.lock_date:
-            raise Refused(_LOCKED)
+        self._check_lock(on)
         return on
+
+    def _check_lock(self, on: date | None) -> None:
+        if self.lock_date is not None and on is not None and on <= self.lock_date:
+            raise Refused(_LOCKED)
 
     def _item(self, given: Row) -> Row:
         self._check_code(given.get("AccountCode"))

@@ -75,12 +75,13 @@ class _Parser:
             return test
         field, sign, begin = found["field"], found["sign"], found["begin"]
         if sign is None:
-            return lambda row: str(_value(row, field)).startswith(begin)
+            return lambda row: str(value_of(row, field)).startswith(begin)
         wanted = _literal(found["value"])
-        return lambda row: _compared(_value(row, field), sign, wanted)
+        return lambda row: _compared(value_of(row, field), sign, wanted)
 
 
-def _value(row: Row, field: str) -> Any:
+def value_of(row: Row, field: str) -> Any:
+    """A field of a record by its path; None where a step of it is missing."""
     value: Any = row
     for step in field.split("."):
         value = value.get(step) if isinstance(value, dict) else None
