@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import pkgutil
 import select
 import signal
 import sys
@@ -16,13 +17,11 @@ from collections.abc import Sequence
 
 import msgspec
 
+import accordant as product
 from accordant.cli.main import main as accordant
 
-#: What `serve` loads when it runs, and not before.
+#: What `serve` loads when it runs, and not before, besides the product's own modules.
 _LOADED_LATE = (
-    "accordant.bootstrap",
-    "accordant.runtime.event_loop",
-    "accordant.web.server",
     "alembic.command",
     "psycopg",
     "sqlalchemy.dialects.postgresql.psycopg",
@@ -88,7 +87,8 @@ def _reap() -> None:
 
 def main(modules: Sequence[str] = _LOADED_LATE) -> None:
     """Take orders until there is nobody to give them."""
-    for name in modules:
+    own = (one.name for one in pkgutil.walk_packages(product.__path__, "accordant."))
+    for name in (*(one for one in own if not one.endswith("__main__") and ".versions." not in one), *modules):
         importlib.import_module(name)
     gc.freeze()
     rung, ring = os.pipe()

@@ -12,7 +12,6 @@ from importlib.resources import files
 from urllib.parse import urlsplit
 
 import msgspec
-import yaml
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -27,8 +26,9 @@ from accordant.connectors.salesforce.outbound import SalesforceOutbound
 from accordant.connectors.salesforce.soql import NameInvalid, checked_path
 from accordant.connectors.sdk.addresses import AddressForbidden, AddressPolicy
 from accordant.connectors.sdk.http import HttpClient, Recorder, Timeouts
+from accordant.connectors.sdk.settings import shipped_mappings
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import ConfigurationError, InvariantBroken
+from accordant.kernel.errors import ConfigurationError
 from accordant.kernel.money import CurrencyUnknown, exponent_of
 
 API_VERSION = "59.0"
@@ -224,12 +224,7 @@ def _with_parent(mapping: MappingPart) -> MappingPart:
 
 
 def _shipped(model: CustomerModel) -> tuple[MappingPart, ...]:
-    name = f"default_mapping_{model}.yaml"
-    text = files("accordant.connectors.salesforce").joinpath(name).read_text(encoding="utf-8")
-    try:
-        return msgspec.convert(yaml.safe_load(text), tuple[MappingPart, ...])
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise InvariantBroken(f"The mapping shipped for Salesforce cannot be read: {error}.") from error
+    return shipped_mappings(files("accordant.connectors.salesforce"), f"default_mapping_{model}.yaml")
 
 
 def _jwt(settings: Mapping[str, SettingValue], login_url: str) -> Grant:

@@ -8,21 +8,19 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.resources import files
 
-import msgspec
-import yaml
-
 from accordant.canonical.charter import CustomerModel, MappingPart, SeveralCustomers
 from accordant.canonical.refs import EntityKind
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.http import DEFAULT_TIMEOUTS, PUBLIC_ONLY, HttpClient, Recorder, Timeouts
 from accordant.connectors.sdk.manifest import load_manifest
+from accordant.connectors.sdk.settings import shipped_mappings
 from accordant.connectors.stripe.calls import Calls
 from accordant.connectors.stripe.inbound import StripeInbound
 from accordant.connectors.stripe.outbound import StripeOutbound
 from accordant.connectors.stripe.reader import API_VERSION, StripeReader
 from accordant.connectors.stripe.subscriptions import PRORATIONS
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import ConfigurationError, InvariantBroken
+from accordant.kernel.errors import ConfigurationError
 
 API_BASE = "https://api.stripe.com"
 RATE_LIVE_PER_S = 80.0  # of Stripe's 100, so that people and other programs can go on
@@ -182,11 +180,7 @@ def default_mappings(
     several: SeveralCustomers = SeveralCustomers.ROLL_UP,  # noqa: ARG001
 ) -> tuple[MappingPart, ...]:
     """The shipped mapping: a company of the CRM to a customer, a won opportunity to its subscription."""
-    text = files(_PACKAGE).joinpath("default_mapping.yaml").read_text(encoding="utf-8")
-    try:
-        return msgspec.convert(yaml.safe_load(text), tuple[MappingPart, ...])
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
-        raise InvariantBroken(f"The mapping shipped for Stripe cannot be read: {error}.") from error
+    return shipped_mappings(files(_PACKAGE))
 
 
 def default_ownership() -> dict[EntityKind, str]:
