@@ -40,7 +40,6 @@ from accordant.operations.restore import ConflictUnknown, Prospect, Restored, Re
 from accordant.operations.review_room import ReviewRoom
 from accordant.operations.scan_directory import Progress as ScanProgress
 from accordant.operations.scan_directory import ScanReport
-from accordant.operations.send_alerts import send_alerts
 from accordant.operations.tell_movements import tell_movements
 from accordant.operations.turns import Turns
 from accordant.pipeline.batches import sent_until
@@ -147,7 +146,7 @@ class Hub:
         self.readers: dict[str, Reader] = {}
         self.outbounds: dict[str, Outbound] = {}
         self.connections: dict[str, Connection] = {}
-        self._webhook: AlertWebhook | None = None
+        self.webhook: AlertWebhook | None = None
         self._appoint()
         self._appoint_registrars()
         self.epochs = self._watch_epochs()
@@ -288,7 +287,7 @@ class Hub:
         if charter.alerts.slack_webhook is not None:
             url = resolve_secrets(charter.alerts.slack_webhook, environment, "alerts.slack_webhook")
             loopback = any(system.stand_in for system in charter.systems.values())
-            self._webhook = AlertWebhook(str(url), clock=self.clock, addresses=AddressPolicy(allow_loopback=loopback))
+            self.webhook = AlertWebhook(str(url), clock=self.clock, addresses=AddressPolicy(allow_loopback=loopback))
 
     def _write_rulebook(self, charter: Charter) -> Rulebook:
         """A charter made ready for what its targets said of their objects."""
@@ -435,12 +434,6 @@ class Hub:
         if waiting:
             await reread(waiting, readers=self.readers, queue=self.inbox, now=now, pause=_REREAD_PAUSE)
         return len(waiting)
-
-    async def alert_round(self) -> int:
-        """Send alerts that wait; how many there were. Without a webhook they stay in the console's trouble list."""
-        if self._webhook is None:
-            return 0
-        return await send_alerts(self.alerts, self._webhook, company=self.charter.company, now=self.clock())
 
     def replan_accounts(
         self,
@@ -592,8 +585,8 @@ class Hub:
         """Release connections and the store."""
         readers, outbounds = self.readers.values(), self.outbounds.values()
         await asyncio.gather(*(one.close() for one in readers), *(one.close() for one in outbounds))
-        if self._webhook is not None:
-            await self._webhook.close()
+        if self.webhook is not None:
+            await self.webhook.close()
         if self.span_sender is not None:
             self.span_sender.close()
         self.database.close()

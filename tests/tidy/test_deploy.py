@@ -116,3 +116,38 @@ def test_prometheus_takes_the_rules() -> None:
     command = [promtool, "check", "rules", str(ROOT / "deploy/prometheus/alerts.yml")]
     checked = subprocess.run(command, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+#: What Prometheus sees over twenty minutes: nothing at risk, then two customers with 250 dollars a month.
+_MONEY_AT_RISK = """\
+rule_files: [alerts.yml]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - {series: 'accordant_mrr_at_risk{currency="USD",instance="a"}', values: '250x20'}
+      - {series: 'accordant_mrr_at_risk{currency="USD",instance="b"}', values: '250x20'}
+      - {series: 'accordant_customers_affected{instance="a"}', values: '0x2 2x18'}
+      - {series: 'accordant_customers_affected{instance="b"}', values: '0x2 2x18'}
+    alert_rule_test:
+      - {alertname: AccordantRevenueAtRisk, eval_time: 2m, exp_alerts: []}
+      - alertname: AccordantRevenueAtRisk
+        eval_time: 19m
+        exp_alerts:
+          - exp_labels: {severity: warning, currency: USD}
+            exp_annotations:
+              summary: "250 USD of monthly revenue hang on what did not go through"
+              action: Open the console's Trouble page; groups are sorted by the money behind them.
+"""
+
+
+def test_prometheus_raises_the_alert_about_money_with_its_amount(tmp_path: Path) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian's package prometheus has it)")
+    shutil.copy(ROOT / "deploy/prometheus/alerts.yml", tmp_path)
+    (tmp_path / "money.yml").write_text(_MONEY_AT_RISK, encoding="utf-8")
+    tested = subprocess.run(
+        [promtool, "test", "rules", str(tmp_path / "money.yml")], capture_output=True, text=True, check=False
+    )
+    assert tested.returncode == 0, tested.stdout + tested.stderr

@@ -4,7 +4,7 @@ A chat takes about one message a second: what is of one kind and waits together 
 are late do not stand before the one record that needs a person.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Protocol
@@ -41,13 +41,21 @@ class Webhook(Protocol):
         ...
 
 
-async def send_alerts(queue: Queue, webhook: Webhook, *, company: str, now: datetime) -> int:
-    """Send what is due; how many alerts there were."""
+async def send_alerts(
+    queue: Queue, webhook: Webhook, *, company: str, at_stake: Callable[[], Awaitable[str]], now: datetime
+) -> int:
+    """Send what is due; how many alerts there were.
+
+    Each message ends with what is at stake just now, in customers and money, so that who is woken sees how much hangs
+    on it. ``at_stake`` is asked only when there is something to send.
+    """
     due = sorted(queue.due(now=now, limit=_ALERTS_MAX), key=lambda one: one[1])
+    stake = await at_stake() if due else ""
     for _, alike in groupby(due, key=lambda one: one[1]):
         told = sorted(alike)
         try:
-            await webhook.send(cover_text("\n".join(f"{company}: {one[2]}\n{one[3]}" for one in told)))
+            said = [f"{company}: {one[2]}\n{one[3]}" for one in told]
+            await webhook.send(cover_text("\n".join([*said, stake] if stake else said)))
         except AccordantError:
             for alert_id, *_, attempts in told:
                 queue.postpone(alert_id, until=now + _PAUSE * min(2**attempts, _PAUSES_MAX))

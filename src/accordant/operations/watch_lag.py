@@ -3,7 +3,7 @@
 A flow that a person paused is late because somebody wanted it: it opens no incident, and one that is open stays.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -21,8 +21,13 @@ class LagRound(msgspec.Struct, frozen=True, kw_only=True):
     closed: tuple[str, ...] = ()
 
 
-def watch_lag(*, charter: Charter, resting: Collection[str], book: LagBook, now: datetime) -> LagRound:
-    """Open and close incidents. ``resting`` are the flows that were stopped on purpose."""
+def watch_lag(
+    *, charter: Charter, resting: Collection[str], book: LagBook, stake: Callable[[FlowPart], str], now: datetime
+) -> LagRound:
+    """Open and close incidents. ``resting`` are the flows that were stopped on purpose.
+
+    ``stake`` says in a sentence which customers wait for a flow and what they pay, or nothing.
+    """
     writes, events, incidents = book.writes(), book.events(), book.incidents()
     opened: list[str] = []
     closed: list[str] = []
@@ -33,7 +38,7 @@ def watch_lag(*, charter: Charter, resting: Collection[str], book: LagBook, now:
         late = _lateness(flow, writes, events, now)
         known = incidents.get(flow.name)
         if known is None and late.lag_s > flow.incident_lag_s:
-            opened += [flow.name] * book.open(late, told=_told(flow, late))
+            opened += [flow.name] * book.open(late, told=_told(flow, late, stake(flow)))
         elif known is not None and late.lag_s > flow.expected_lag_s:
             # Only what is on time again ends it: a lag that swings about the limit is one incident.
             book.note(late)
@@ -60,11 +65,11 @@ def _lateness(
     )
 
 
-def _told(flow: FlowPart, late: LagIncident) -> str:
+def _told(flow: FlowPart, late: LagIncident, stake: str) -> str:
     return (
         f"What happened in {flow.source} {late.lag_s:,} seconds ago is not confirmed in {flow.target} yet; "
         f"{late.limit_s:,} are an incident. Writes that wait: {late.waiting:,}. "
-        f"Verify here: {flow.verify or flow.object}"
+        f"{stake}{' ' if stake else ''}Verify here: {flow.verify or flow.object}"
     )
 
 

@@ -13,7 +13,8 @@ from accordant.kernel.clock import to_micros
 from accordant.kernel.money import Money
 from accordant.store.engine import Database
 from accordant.store.schema import alert, inbox_work, write_intent, write_receipt
-from accordant.views.overview import FlowLag, flow_lags, risk
+from accordant.views.overview import FlowLag, flow_lags
+from accordant.views.stakes import troubled
 from accordant.views.status import OPEN_INTENT, UNSETTLED_EVENT, TroubleCounts, trouble_counts
 
 #: Receipts younger than this are not counted yet: another courier may still commit one with a smaller number.
@@ -24,7 +25,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     """One reading. Ages in seconds, None where nothing waits.
 
     ``events`` counts inbox events that are not processed, by state; ``writes`` open intents by (target, state).
-    ``worth`` is the monthly recurring revenue of the ``customers`` behind writes that did not go through.
+    ``worth`` is the monthly recurring revenue of the ``customers`` behind what did not go through.
     """
 
     events: dict[str, int]
@@ -49,7 +50,7 @@ def load(database: Database, charter: Charter, *, now: datetime, zone: tzinfo = 
     """One reading of everything above."""
     micros = to_micros(now)
     with database.read() as connection:
-        at_risk = risk(connection, now, zone)
+        at_risk = troubled(connection, now=now, zone=zone)
         return Load(
             events=_open_events(connection),
             oldest_event_s=_oldest_event(connection, micros),

@@ -8,17 +8,15 @@ from sqlalchemy import Connection, func, select
 
 from accordant.canonical.charter import Charter
 from accordant.kernel.clock import from_micros, to_micros
-from accordant.kernel.money import Money
 from accordant.store.engine import Database
 from accordant.store.schema import inbox_event, inbox_work, write_intent, write_receipt
 from accordant.views.keyed import rows_by_key
-from accordant.views.status import OPEN_INTENT, TROUBLED_INTENT, TroubleCounts, trouble_counts
-from accordant.views.worth import accounts_of_lanes, accounts_of_records, parties, total
+from accordant.views.stakes import Stake, troubled
+from accordant.views.status import OPEN_INTENT, TroubleCounts, trouble_counts
+from accordant.views.worth import accounts_of_lanes, parties
 
 #: Receipts that a flow's lag is taken from, the latest of all flows together.
 RECEIPTS_MAX = 1_000
-#: Troubled writes whose money is summed; more than these are named as "at least".
-RISK_RECORDS_MAX = 2_000
 FEED_MAX = 12
 MINUTES = 60
 #: The last minutes are counted anew each time: a courier commits its receipts a moment after it stamped them.
@@ -57,19 +55,11 @@ class FeedLine(msgspec.Struct, frozen=True, kw_only=True):
     writes: tuple[tuple[str, int], ...]
 
 
-class Risk(msgspec.Struct, frozen=True, kw_only=True):
-    """Recurring revenue of the accounts behind writes that did not go through. ``partial`` says that there are more."""
-
-    accounts: int
-    worth: tuple[Money, ...]
-    partial: bool
-
-
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """The overview but for the agreement."""
 
     counts: TroubleCounts
-    risk: Risk
+    risk: Stake
     flows: tuple[FlowLag, ...]
     settled_per_minute: tuple[tuple[datetime, int], ...]
     feed: tuple[FeedLine, ...]
@@ -90,7 +80,7 @@ def overview(
     with database.read() as connection:
         return Overview(
             counts=trouble_counts(connection),
-            risk=risk(connection, now, zone),
+            risk=troubled(connection, now=now, zone=zone),
             flows=flow_lags(connection, charter, now),
             settled_per_minute=_throughput(connection, now, {} if finished is None else finished),
             feed=_feed(connection, now, zone),
@@ -101,20 +91,6 @@ def feed(database: Database, *, now: datetime, zone: tzinfo = UTC) -> tuple[Feed
     """The latest events, newest first."""
     with database.read() as connection:
         return _feed(connection, now, zone)
-
-
-def risk(connection: Connection, now: datetime, zone: tzinfo) -> Risk:
-    """What the writes that wait for a person, or whose outcome is unknown, are worth."""
-    records = list(
-        connection.execute(select(write_intent.c.record).where(TROUBLED_INTENT).limit(RISK_RECORDS_MAX + 1)).scalars()
-    )
-    accounts = set(accounts_of_records(connection, records[:RISK_RECORDS_MAX]).values())
-    found = parties(connection, accounts, as_of=now, zone=zone)
-    return Risk(
-        accounts=len(accounts),
-        worth=total(amount for party in found.values() for amount in party.mrr),
-        partial=len(records) > RISK_RECORDS_MAX,
-    )
 
 
 def flow_lags(connection: Connection, charter: Charter, now: datetime) -> tuple[FlowLag, ...]:

@@ -11,10 +11,12 @@ from functools import partial
 import structlog
 
 from accordant.bootstrap import Hub
+from accordant.canonical.charter import FlowPart
 from accordant.kernel.errors import AccordantError, TransientError
 from accordant.operations.count_movements import MovementRound, count_movements
 from accordant.operations.incident_room import IncidentRoom
 from accordant.operations.schedule import Duty, Work, duties, told_of
+from accordant.operations.send_alerts import send_alerts
 from accordant.operations.settlement import told_of_settlement
 from accordant.operations.silence import told_of_silence
 from accordant.operations.sweep import SweepReport, told_of_sweep
@@ -31,6 +33,7 @@ from accordant.store.leases import LeaseTaken
 from accordant.store.movements import SqlMovementBook
 from accordant.store.waits import shorten_waits
 from accordant.views.spans import finished_lives, latest_event
+from accordant.views.stakes import troubled, waiting
 from accordant.web.lookout import Lookout
 from accordant.web.saga_desk import saga_desk
 
@@ -100,8 +103,32 @@ class Caretaker:
             charter=hub.charter,
             resting=resting_flows(hub.rulebook, hub.switches()),
             book=self._lag,
+            stake=self._behind,
             now=hub.clock(),
         )
+
+    async def alert_round(self) -> int:
+        """Send alerts that wait; how many there were. Without a webhook they stay in the console's trouble list."""
+        hub = self._hub
+        if hub.webhook is None:
+            return 0
+        return await send_alerts(
+            hub.alerts, hub.webhook, company=hub.charter.company, at_stake=self._at_stake, now=hub.clock()
+        )
+
+    def _behind(self, flow: FlowPart) -> str:
+        hub = self._hub
+        return waiting(
+            hub.database, flow=flow.name, source=flow.source, now=hub.clock(), zone=hub.rulebook.zone
+        ).sentence  # fmt: skip
+
+    async def _at_stake(self) -> str:
+        return await asyncio.to_thread(self._troubled)
+
+    def _troubled(self) -> str:
+        hub = self._hub
+        with hub.database.read() as connection:
+            return troubled(connection, now=hub.clock(), zone=hub.rulebook.zone).sentence
 
     def span_round(self) -> int:
         """Send the lives of events to the collector of traces; how many. Raises TransientError while it is away."""

@@ -115,7 +115,7 @@ def _flows(seen: Load) -> Iterator[Metric]:
 
 def _worth(seen: Load) -> Iterator[Metric]:
     yield _gauge(
-        "accordant_customers_affected", "Customers behind writes that did not go through.", (), [((), seen.customers)]
+        "accordant_customers_affected", "Customers behind what did not go through.", (), [((), seen.customers)]
     )
     yield _gauge(
         "accordant_mrr_at_risk",

@@ -251,7 +251,7 @@ class HubServer:
 
     async def _send_alerts(self) -> bool:
         if await asyncio.to_thread(self._keeps_house):
-            await self.hub.alert_round()
+            await self.caretaker.alert_round()
         return False
 
     async def _send_spans(self) -> bool:
