@@ -5,6 +5,7 @@ These are the words of the folder of YAML; `governance.charter` checks what the 
 """
 
 from enum import StrEnum
+from functools import cached_property
 
 import msgspec
 
@@ -442,7 +443,7 @@ class RedFlagsPart(_Part, frozen=True, kw_only=True):
         return self.reuses_max if RedFlagKind.KEY_REUSE in self.stop_on else None
 
 
-class Charter(_Part, frozen=True, kw_only=True):
+class Charter(_Part, frozen=True, kw_only=True, dict=True):
     """A company's rules, whole."""
 
     company: str
@@ -462,9 +463,9 @@ class Charter(_Part, frozen=True, kw_only=True):
     sensitivity: SensitivityPart = SensitivityPart()
     ledger: LedgerPart | None = None
 
-    @property
+    @cached_property
     def version(self) -> str:
-        """The first twelve digits of the charter's fingerprint: equal rules, equal version."""
+        """The first twelve digits of the charter's fingerprint: equal rules, equal version. Taken once."""
         return fingerprint(msgspec.to_builtins(self))[:12]
 
     def mapping_of(self, flow: FlowPart) -> MappingPart | None:

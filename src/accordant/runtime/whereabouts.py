@@ -21,7 +21,7 @@ def own_name() -> str:
     not share it. Where the system does not tell, world and start are ``-``, and nobody is ever taken for gone.
     """
     process = os.getpid()
-    parts = (socket.gethostname(), _world() or "-", str(process), _started(process) or "-", secrets.token_hex(4))
+    parts = (socket.gethostname(), _world() or "-", str(process), _own_start(process) or "-", secrets.token_hex(4))
     return "/".join(part.replace("/", "-") for part in parts)
 
 
@@ -33,7 +33,7 @@ def is_gone(name: str) -> bool:
     _, world, process, started, _ = parts
     if world != _world():
         return False
-    seen = _started(int(process))
+    seen = _own_start(int(process)) if int(process) == os.getpid() else _started(int(process))
     return not _answers(int(process)) if seen is None else seen != started
 
 
@@ -56,6 +56,15 @@ def _world() -> str | None:
         return f"{boot.replace('-', '')}.{(_PROC / 'self/ns/pid').stat().st_ino}"
     except OSError:
         return None
+
+
+@cache
+def _own_start(process: int) -> str | None:
+    """Stays what it is for as long as this process runs; one that it forks begins without knowing it."""
+    return _started(process)
+
+
+os.register_at_fork(after_in_child=_own_start.cache_clear)
 
 
 def _started(process: int) -> str | None:

@@ -67,3 +67,20 @@ def test_in_doubt_it_lives(change: dict[int, str]) -> None:
 @pytest.mark.parametrize("name", ["", "host/1f2e3d4c", "a/b/c/d/e/f", "m/w/not a number/1/x"])
 def test_a_name_of_another_form_is_nobody_we_know(name: str) -> None:
     assert not is_gone(name)
+
+
+_FORK = """
+import os
+from accordant.runtime import whereabouts
+whereabouts.own_name()
+child = os.fork()
+if not child:
+    os._exit(whereabouts._own_start.cache_info().currsize)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_what_a_process_knows_of_itself_is_not_known_by_those_it_forks() -> None:
+    # One of them may one day have the number that its forebear had.
+    told = subprocess.run([sys.executable, "-c", _FORK], stdout=-1, check=True, text=True)
+    assert told.stdout.strip() == "0"

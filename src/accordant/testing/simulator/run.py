@@ -130,7 +130,8 @@ def simulate(
 def _unswept(schedules: int) -> Iterator[int]:
     """The numbers of schedules. Garbage is swept between them only: a quarter of the time went into looking for it.
 
-    What was there before the first is not garbage, and is not looked at again and again.
+    What was there before the first, or is left by a sweep (pasts, and what they come to without faults), is not
+    garbage, and is not looked at again and again.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -140,6 +141,7 @@ def _unswept(schedules: int) -> Iterator[int]:
             yield number
             if number % _SWEPT_EVERY == 0:
                 gc.collect()
+                gc.freeze()
     finally:
         gc.unfreeze()
         if was_enabled:
