@@ -40,6 +40,7 @@ class MonthsEnd(msgspec.Struct, frozen=True, kw_only=True):
 class Revaluation(msgspec.Struct, frozen=True, kw_only=True):
     """What a month's end came to: an entry for each currency that moved, each with its cancellation; or why not.
 
+    What customers owe is an entry for each of them: an ERP takes nothing on receivables that nobody owes.
     ``minor`` is the gain of it all, a loss where negative, in minor units of the books.
     """
 
@@ -57,12 +58,13 @@ def revalue(
     refusals: list[Refusal] = []
     gain = 0
     next_on = posting_day(end.books.periods, end.after_on)
-    for currency, group in groupby(sorted(balances, key=lambda one: one.currency), key=lambda one: one.currency):
+    for (currency, party), group in groupby(sorted(balances, key=_whose), key=_whose):
         rate = rate_of(currency, own, end.last_on)
         if rate is None:
-            refusals.append(_no_rate(currency, own, end.last_on))
+            refused = _no_rate(currency, own, end.last_on)
+            refusals.extend(() if refused in refusals else (refused,))
             continue
-        request = _request(list(group), rate, end)
+        request = _request(list(group), rate, end, party=party or None)
         if request is None:
             continue
         entry = compose(request, end.books, recorded_at=end.recorded_at)
@@ -80,21 +82,29 @@ def revalue(
     return Revaluation(entries=tuple(made), minor=gain)
 
 
-def _request(balances: Sequence[ForeignBalance], rate: Rate, end: MonthsEnd) -> Request | None:
+def _whose(balance: ForeignBalance) -> tuple[str, str]:
+    return balance.currency, balance.party or ""
+
+
+def _request(balances: Sequence[ForeignBalance], rate: Rate, end: MonthsEnd, *, party: str | None) -> Request | None:
     pairs = [
         revalued(one.role, stands_at=one.books_minor, worth=converted(one.original_minor, rate)) for one in balances
     ]
     moved = [legs for legs in pairs if legs[0].minor]
     if not moved:
         return None
-    legs: list[Leg] = [pair[0] for pair in moved] + [pair[1] for pair in moved]
+    owed = [msgspec.structs.replace(pair[0], party=party is not None) for pair in moved]
+    legs: list[Leg] = owed + [pair[1] for pair in moved]
     # Named after what it is made of: the same balances at the same rate are the same entry.
-    made_of = fingerprint([[one.role.value, one.original_minor, one.books_minor] for one in balances] + [rate.rate])
+    of_whom = [] if party is None else [party]
+    stands = [[one.role.value, one.original_minor, one.books_minor] for one in balances]
+    made_of = fingerprint([*stands, rate.rate, *of_whom])
     month = f"{end.last_on:%Y-%m}"
     return Request(
         legs=tuple(msgspec.structs.replace(leg, dimensions=recorded(rate)) for leg in legs),
         currency=end.books.chart.currency,
         original_currency=rate.of,
+        party=party,
         source_minor=abs(sum(leg.minor for leg in legs[: len(moved)])),
         total_legs=len(moved),
         happened_on=end.last_on,

@@ -21,12 +21,16 @@ class OpenEnds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ForeignBalance(msgspec.Struct, frozen=True, kw_only=True):
-    """What is owed or held in another currency: in that currency, and what it stands at in the books; minor units."""
+    """What is owed or held in another currency: in that currency, and what it stands at in the books; minor units.
+
+    ``party`` is the customer who owes it; None of what nobody owes.
+    """
 
     role: Role
     currency: str
     original_minor: int
     books_minor: int
+    party: str | None = None
 
 
 class PeriodChange(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,9 @@
 """Has what the files say the shape of a charter? Unknown keys, missing keys and wrong types, all at once."""
 
 import difflib
+import re
 from collections.abc import Iterator
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -18,6 +20,7 @@ FILLED_IN: dict[type, frozenset[str]] = {
     FlowPart: frozenset({"name", "object"}),
 }
 
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 #: The word that stands for every field in ``write_fields``.
 ALL_FIELDS = "all"
 
@@ -96,8 +99,10 @@ def _check_part(value: Value, kind: inspect.StructType, path: str) -> Iterator[M
 
 
 def _fits(value: Value, kind: inspect.Type) -> bool:
-    if value is SPOILED:
-        return True
+    return value is SPOILED or _is_of(value, kind)
+
+
+def _is_of(value: Value, kind: inspect.Type) -> bool:
     match kind:
         case inspect.StrType():
             return isinstance(value, str)
@@ -107,12 +112,24 @@ def _fits(value: Value, kind: inspect.Type) -> bool:
             return isinstance(value, int) and not isinstance(value, bool)
         case inspect.NoneType():
             return value is None
+        case inspect.DateType():
+            return _is_day(value)
         case inspect.UnionType():
             return any(_fits(value, option) for option in kind.types)
         case inspect.VarTupleType():
             return isinstance(value, list) and all(_fits(item, kind.item_type) for item in value)
         case _:
             return False
+
+
+def _is_day(value: Value) -> bool:
+    if not isinstance(value, str) or _DAY.fullmatch(value) is None:
+        return False
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _wrong(value: Value, kind: inspect.Type, path: str) -> Misfit:
@@ -129,24 +146,24 @@ _NAMES: dict[type, str] = {
 }
 
 
+_WORDS: dict[type[inspect.Type], str] = {
+    inspect.StrType: "text",
+    inspect.BoolType: "true or false",
+    inspect.IntType: "a whole number",
+    inspect.NoneType: "nothing",
+    inspect.DateType: "a day as in 2027-01-31",
+    inspect.VarTupleType: "a list",
+}
+
+
 def _say_type(kind: inspect.Type) -> str:
     match kind:
-        case inspect.StrType():
-            return "text"
-        case inspect.BoolType():
-            return "true or false"
-        case inspect.IntType():
-            return "a whole number"
-        case inspect.NoneType():
-            return "nothing"
-        case inspect.VarTupleType():
-            return "a list"
         case inspect.EnumType():
             return "one of " + ", ".join(str(member.value) for member in kind.cls)
         case inspect.UnionType():
             return " or ".join(_say_type(option) for option in kind.types)
         case _:
-            return "a group of settings"
+            return _WORDS.get(type(kind), "a group of settings")
 
 
 def _one_of(word: str, words: list[str]) -> str:

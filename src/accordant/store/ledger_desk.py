@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import date, datetime
 
-from sqlalchemy import Connection, Row, Select, and_, false, func, or_, select
+from sqlalchemy import Connection, Row, Select, and_, case, false, func, literal_column, or_, select
 
 from accordant.canonical.books import Role
 from accordant.canonical.events import BusinessEvent, EventType
@@ -114,18 +114,23 @@ class SqlLedgerDesk:
     def foreign_balances(self, legal_entity: str, *, before_on: date) -> tuple[ForeignBalance, ...]:
         """See the port."""
         line = journal_line.c
+        # An ERP takes no amount on what customers owe without the customer.
+        party = case((line.role == literal_column(f"'{Role.RECEIVABLE.value}'"), line.party))
+        original, stands_at = func.sum(line.original_minor), func.sum(line.amount_minor)
         query = (
             select(
                 line.role,
                 line.original_currency,
-                func.sum(line.original_minor).label("original_minor"),
-                func.sum(line.amount_minor).label("books_minor"),
+                party.label("party"),
+                original.label("original_minor"),
+                stands_at.label("books_minor"),
             )
             .where(line.legal_entity == legal_entity, line.posted_on < before_on.isoformat())
             .where(line.original_currency.is_not(None), line.original_currency != line.currency)
             .where(line.role.in_(sorted(role.value for role in MONETARY)))
-            .group_by(line.role, line.original_currency)
-            .order_by(line.role, line.original_currency)
+            .group_by(line.role, line.original_currency, party)
+            .having(or_(original != 0, stands_at != 0))
+            .order_by(line.role, line.original_currency, party)
         )
         with self._database.read() as connection:
             return tuple(
@@ -134,6 +139,7 @@ class SqlLedgerDesk:
                     currency=row.original_currency,
                     original_minor=int(row.original_minor),
                     books_minor=int(row.books_minor),
+                    party=row.party,
                 )
                 for row in connection.execute(query)
             )

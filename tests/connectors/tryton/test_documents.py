@@ -124,7 +124,7 @@ async def test_a_bill_in_dollars_stands_at_the_rate_of_the_books(erp: TrytonOutb
         line(DEFERRED, "-84.04", Role.DEFERRED_REVENUE, party=party, product="pro", original="-100.00"),
         line("2200", "-15.97", Role.SALES_TAX, tax_code="DE19", original="-19.00"),
     )
-    fields = invoice(bill, party=party, currency="USD", description=None)
+    fields = invoice(bill, party=party, currency="USD", description="EXAMPLE-1-0007")
     held = await put(erp, INVOICE, "jrn_usd", fields)
     assert held.target_id.startswith("account.move,")
     assert await owes(rpc, party) == Decimal("100.01")

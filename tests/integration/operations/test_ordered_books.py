@@ -268,6 +268,11 @@ async def test_what_is_owed_abroad_stands_at_the_closing_rate_for_the_months_end
             worth = converted(9_000, rate)
             assert worth != before["1200"]
             assert (len(done.entries), done.minor, done.refusals) == (1, worth - before["1200"], ())
+            # An ERP takes no amount on what customers owe without the customer.
+            owed = [
+                line for pair in done.entries for entry in pair for line in entry.postings if line.account == "1200"
+            ]
+            assert {line.party for line in owed} == {bill.party}
             stands = {row.account: row.balance_minor for row in trial_balance(
                 one.hub.database, legal_entity="Example GmbH", before_on=next_month(month_on))}  # fmt: skip
             assert stands["1200"] == worth

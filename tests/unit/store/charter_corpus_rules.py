@@ -9,6 +9,16 @@ ownership:
     readers: [crmbox]
     purpose: Billing knows who pays.
 """
+LEDGER = """\
+ledger:
+  systems: { paybox: EXAMPLE-1 }
+  legal_entities:
+    EXAMPLE-1:
+      currency: EUR
+      closed_before: 2027-01-01
+      accounts: { "1000": { name: Bank, type: asset } }
+      rules: [{ role: bank, account: "1000", from_on: 2027-01-01, until_on: 2028-02-29 }]
+"""
 GATED = """\
 gates:
   - name: kyc
@@ -188,4 +198,18 @@ RULES: list[tuple[str, str, int, str, str]] = [
     ),
     ("two flows of one name", SHORT.replace("verify:", "name: same, verify:"), 11, "flows[1].name", "Two flows"),
     ("courier that never tries", SHORT + "courier: { attempts_max: 0 }\n", 12, "courier.attempts_max", "cannot try"),
+    (
+        "a day that is none",
+        SHORT + LEDGER.replace("2028-02-29", "2027-02-29"),
+        19,
+        "ledger.legal_entities.EXAMPLE-1.rules[0].until_on",
+        "a day as in",
+    ),
+    (
+        "a day by its week",
+        SHORT + LEDGER.replace("before: 2027-01-01", "before: 2027-W01-1"),
+        17,
+        "ledger.legal_entities.EXAMPLE-1.closed_before",
+        "a day as in",
+    ),
 ]

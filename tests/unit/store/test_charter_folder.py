@@ -1,5 +1,6 @@
 """The folder is read strictly: each trap is refused with file, line and remedy (B12), and a usual company is short."""
 
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,7 @@ from accordant.store.charter_shape import charter_schema
 from accordant.store.charter_yaml import FILE_BYTES_MAX, CharterDefect
 from tests.unit.governance.company import CONNECTORS
 from tests.unit.store.charter_corpus import FILES, SHORT
-from tests.unit.store.charter_corpus_rules import RULES
+from tests.unit.store.charter_corpus_rules import LEDGER, RULES
 
 ACCOUNTS = MappingPart(
     entity=EntityKind.ACCOUNT,
@@ -117,6 +118,14 @@ def test_several_files_are_one_charter(tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     whole.mkdir()
     assert load(tmp_path) == load(write(whole, charter__yaml=SHORT))
+
+
+def test_rows_of_the_books_have_days(tmp_path: Path) -> None:
+    books = load(write(tmp_path, charter__yaml=SHORT + LEDGER)).ledger
+    assert books is not None
+    company = books.legal_entities["EXAMPLE-1"]
+    assert company.closed_before == date(2027, 1, 1)
+    assert [(row.from_on, row.until_on) for row in company.rules] == [(date(2027, 1, 1), date(2028, 2, 29))]
 
 
 @pytest.mark.parametrize("words", ["", "write_fields: all, "])

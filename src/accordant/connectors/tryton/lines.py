@@ -34,13 +34,17 @@ def move_line(
     party: int | None,
     currency: int | None,
     due_on: date | None,
+    words: str | None = None,
 ) -> dict[str, Json]:
-    """The values of one line of a move. ``currency`` is Tryton's id of that of the deal, where it is another."""
+    """The values of one line of a move. ``currency`` is Tryton's id of that of the deal, where it is another.
+
+    ``words`` stand before the facts of the line.
+    """
     values: dict[str, Json] = {
         "account": account.id,
         "debit": Decimal(line.debit),
         "credit": Decimal(line.credit),
-        "description": tag(line, with_party=not account.party_required),
+        "description": " ".join(filter(None, (words, tag(line, with_party=not account.party_required)))),
     }
     if account.party_required:
         values["party"] = party

@@ -15,7 +15,7 @@ import msgspec
 from accordant.canonical.documents import DocumentLine, spell_lines
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import CurrentRecord, ObjectSpec
-from accordant.connectors.sdk.ledger_documents import OUR_KEYS, read_tag
+from accordant.connectors.sdk.ledger_documents import OUR_KEYS, read_tag, untagged
 from accordant.connectors.tryton.lines import LINE_FIELDS, document_line
 from accordant.connectors.tryton.lookups import Lookups
 from accordant.connectors.tryton.records import INVOICE, KEY_FIELD, MOVE
@@ -149,7 +149,7 @@ class Reading:
             "due_date": self._due(held),
             "party": _party(held),
             "currency": _deal_currency(held),
-            "description": row.get("description") if held.place.model == INVOICE else None,
+            "description": row.get("description") if held.place.model == INVOICE else _words(held),
             "lines": spell_lines(_document_lines(held)),
             "settles": await self._settles(held),
             "reverses": None if held.place.model == MOVE and await self.still_open(held) else held.cancels,
@@ -373,6 +373,11 @@ def _party(held: Held) -> str | None:
         return str(held.row["party."]["code"])
     named = [(line["party."] or {}).get("code") or read_tag(line["description"]).get("party") for line in held.lines]
     return next((name for name in named if name is not None), None)
+
+
+def _words(held: Held) -> str | None:
+    """What a move in the place of an invoice is called: the words before the facts on one of its lines."""
+    return next((words for line in held.lines if (words := untagged(line["description"]).strip())), None)
 
 
 def _deal_currency(held: Held) -> str:

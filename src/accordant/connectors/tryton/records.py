@@ -127,8 +127,12 @@ def move_values(
     period: int,
     origin: str | None,
 ) -> dict[str, Json]:
-    """The values of a move with the lines of a document. Raises Unusable for a receivable without a customer."""
-    lines = []
+    """The values of a move with the lines of a document. Raises Unusable for a receivable without a customer.
+
+    A move's own description is our key, so that the name of a bill stands on the line of what is owed.
+    """
+    lines: list[dict[str, Json]] = []
+    named = next((line for line in document.lines if line.role is Role.RECEIVABLE), document.lines[0])
     for line in document.lines:
         account, party = accounts[line.account], line.party or document.party
         if account.party_required and party is None:
@@ -140,6 +144,7 @@ def move_values(
                 party=None if party is None else parties[party]["id"],
                 currency=None if line.original_currency is None else currencies[line.original_currency],
                 due_on=document.due_on,
+                words=document.description if line is named else None,
             )
         )
     return {
