@@ -129,9 +129,11 @@ class _ScratchBooks:
         """See the port."""
         return self._own.dossiers(bills, events)
 
-    def held(self, root_ids: Iterable[str]) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
+    def held(
+        self, root_ids: Iterable[str], arrived: Iterable[ExternalRef]
+    ) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
         """See the port."""
-        return self._own.held(root_ids)
+        return self._own.held(root_ids, arrived)
 
     def kept_entries(self, ids: Iterable[str]) -> tuple[KeptEntry, ...]:
         """See the port."""

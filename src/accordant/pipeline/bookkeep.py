@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from accordant.canonical.books import LedgerPart, ServiceKind
-from accordant.canonical.entities import CreditNote, Dispute, Entity, Invoice, Payment, Price, Refund
+from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Entity, Invoice, Payment, Price, Refund
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.kernel.hashing import digest
@@ -35,8 +35,10 @@ from accordant.ports.books import (
     PostingState,
 )
 
-#: What an event that is held may wait for: with its arrival the account's held events are looked at again.
+#: What an event that is held may wait for: with its arrival the account's held events are looked at again, and those
+#: that name it, which may be held under no account yet.
 _AWAITED = (Invoice, Payment, Refund, CreditNote, Dispute)
+_NAMED = (*_AWAITED, Price, BalanceMovement)
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,8 +79,9 @@ def bookkeep(bench: Workbench, ledger: Ledger | None, shelf: Bookshelf) -> None:
         if event.type in MEANING and event.subject.system in ledger.part.systems
     }
     moved = {after.root_id for _, after in bench.advances if isinstance(after.entity, _AWAITED)}
-    if fresh or moved:
-        held = shelf.held(moved) if moved else ()
+    arrived = {after.source for _, after in bench.advances if isinstance(after.entity, _NAMED)}
+    if fresh or arrived:
+        held = shelf.held(moved, arrived) if arrived else ()
         waiting: dict[str, Told] = {event.id: Told(event=event, cause=kept.cause) for kept, event in held}
         post_events(bench, waiting | fresh, ledger, shelf)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from accordant.canonical.events import BusinessEvent
+from accordant.canonical.refs import ExternalRef
 from accordant.ledger.compose import Refusal
 from accordant.ledger.entries import JournalEntry
 from accordant.ledger.exchange import Rate
@@ -150,8 +151,10 @@ class Bookshelf(Protocol):
         """What is held of these bills, by their references, and of these events."""
         ...
 
-    def held(self, root_ids: Iterable[str]) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
-        """The held postings of these accounts, each with its event."""
+    def held(
+        self, root_ids: Iterable[str], arrived: Iterable[ExternalRef]
+    ) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
+        """The held postings of these accounts, and those that wait for what arrived, each once and with its event."""
         ...
 
     def kept_entries(self, ids: Iterable[str]) -> tuple[KeptEntry, ...]:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 
 from accordant.canonical.books import Grain
 from accordant.canonical.events import BusinessEvent
+from accordant.canonical.refs import ExternalRef
 from accordant.canonical.upcasters import read_business_event
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ledger.compose import Refusal
@@ -55,7 +56,7 @@ _LINE = (
 )  # fmt: skip
 POSTING = (
     "event", "version", "state", "type", "subject", "root_id", "bill", "happened_on", "entry_id", "asked", "reasons",
-    "charter", "cause", "updated_at",
+    "charter", "cause", "updated_at", "waits_for",
 )  # fmt: skip
 _BILL = (
     "ref", "version", "state", "legal_entity", "root_id", "party", "number", "currency", "books_currency",
@@ -99,11 +100,16 @@ class SqlBookshelf:
             schedules={row[0]: read_schedule(row) for row in schedules},
         )
 
-    def held(self, root_ids: Iterable[str]) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
+    def held(
+        self, root_ids: Iterable[str], arrived: Iterable[ExternalRef]
+    ) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
         """See the port."""
-        place = ("state", PostingState.HELD.value)
+        place, names = ("state", PostingState.HELD.value), {_arrival(one) for one in arrived}
         with self._database.read() as connection:
             rows = bulk.select_by_keys(connection, posting, POSTING, "root_id", root_ids, where=place)
+            known = {row[0] for row in rows}
+            waiting = bulk.select_by_keys(connection, posting, POSTING, "waits_for", names, where=place)
+            rows += [row for row in waiting if row[0] not in known]
             told = _events(connection, (row[0] for row in rows))
         return tuple((read_posting(row), told[row[0]]) for row in rows)
 
@@ -242,7 +248,7 @@ def _events(connection: Connection, ids: Iterable[str]) -> dict[str, BusinessEve
 
 def read_posting(row: bulk.Row) -> KeptPosting:
     """What an event came to, in a row of the columns ``event`` to ``updated_at``."""
-    event, version, state, kind, subject, root_id, bill, happened_on, entry_id, asked, reasons, charter, cause, _ = row
+    event, version, state, kind, subject, root_id, bill, happened_on, entry_id, asked, reasons, charter, cause, *_ = row
     return KeptPosting(
         event=event,
         version=version,
@@ -276,7 +282,20 @@ def _posting_row(kept: KeptPosting, micros: int) -> bulk.Row:
         kept.charter,
         kept.cause,
         micros,
+        _awaited(kept),
     )
+
+
+def _awaited(kept: KeptPosting) -> str | None:
+    """What a held posting waits for: the first thing that it names."""
+    named = (one.waits_for for one in kept.refusals if one.waits_for is not None)
+    found = next(named, None) if kept.state is PostingState.HELD else None
+    return None if found is None else _arrival(ExternalRef.parse(found))
+
+
+def _arrival(ref: ExternalRef) -> str:
+    """A thing by its system and id alone: each system has a word of its own for what moved money."""
+    return f"{ref.system}/{ref.id}"
 
 
 def _entry_row(kept: KeptEntry, micros: int) -> bulk.Row:

@@ -67,10 +67,13 @@ posting = Table(
     Column("charter", Text, nullable=False),
     Column("cause", BigInteger),
     Column("updated_at", BigInteger, nullable=False),
+    Column("waits_for", Text),
 )
 Index("ix_posting_bill", posting.c.bill)
 _HELD = "state = 'held'"
 Index("ix_posting_held", posting.c.root_id, postgresql_where=text(_HELD), sqlite_where=text(_HELD))
+_WAITS = "waits_for IS NOT NULL"
+Index("ix_posting_waits_for", posting.c.waits_for, postgresql_where=text(_WAITS), sqlite_where=text(_WAITS))
 
 ledger_bill = Table(
     "ledger_bill",

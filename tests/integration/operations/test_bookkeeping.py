@@ -84,6 +84,21 @@ async def test_any_order_of_arrival_and_every_repeat_come_to_the_same_books(stor
         assert held(one.hub.database) == []
 
 
+@pytest.mark.parametrize("late", [b'"type":"charge.', b'"type":"price.created"', b'"type":"invoice.'])
+async def test_what_is_held_is_posted_by_what_it_waits_for_and_nobody_comes_round(
+    store_url: str, tmp_path: Path, late: bytes
+) -> None:
+    async with an_installation(store_url, tmp_path, more=f"{LEDGER}  products: {{prod_other: even_months}}\n") as one:
+        live_half_a_year(one)
+        said = [(event, late in event.body().replace(b" ", b"")) for event in one.events()]
+        for is_late in (False, True):
+            one.hub.inbox.accept([one.arrival(event.body()) for event, was in said if was is is_late])
+            one.process()
+            # What waits stands under whatever was known of it then: the account, or only its name at the source.
+            assert bool(held(one.hub.database)) is not is_late
+        assert balances(one.hub.database) == drafted(one)
+
+
 async def test_the_database_itself_keeps_the_journal(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path, more=LEDGER) as one:
         one.sell(1)
