@@ -11,7 +11,7 @@ import hmac
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -32,7 +32,10 @@ REFRESH_LIFE = timedelta(days=100)
 GRACE = timedelta(hours=24)
 CHANGES_LAST = timedelta(days=30)
 _PATH = re.compile(rf"/v3/company/{REALM}/(\w+)(?:/(\d+))?")
-_ENTITIES = {name.lower(): name for name in ("Customer", "Account", "Item", *TRANSACTIONS)}
+_ENTITIES = {name.lower(): name for name in ("Customer", "Account", "Item", "Preferences", *TRANSACTIONS)}
+#: What Intuit's own client asks first: where to ask for tokens.
+_DISCOVERY = "/.well-known/openid_configuration"
+_TOKENS = "/oauth2/v1/tokens/bearer"
 _MINUTE = timedelta(minutes=1)
 
 
@@ -115,8 +118,10 @@ class QuickBooksSimulator(StandIn):
 
     def answer(self, call: Call) -> Answer:
         """See the base class."""
-        if call.path == "/oauth2/v1/tokens/bearer":
+        if call.path == _TOKENS:
             return self.tokens.grant(call)
+        if call.path == _DISCOVERY:
+            return Answer(200, self._discovery())
         if not self.tokens.knows(call):
             return self._fault(401, "AUTHENTICATION", "3200", "AuthenticationFailed")
         found = _PATH.fullmatch(call.path)
@@ -136,29 +141,48 @@ class QuickBooksSimulator(StandIn):
             self._answered[request] = answer
         return answer
 
+    def _discovery(self) -> Row:
+        ways = {"authorization": "connect/oauth2", "revocation": "v2/oauth2/tokens/revoke", "userinfo": "v1/userinfo"}
+        told = {f"{name}_endpoint": f"{self.url}/{path}" for name, path in ways.items()}
+        return {**told, "issuer": self.url, "token_endpoint": f"{self.url}{_TOKENS}", "jwks_uri": f"{self.url}/jwks"}
+
     def _carried(self, call: Call, name: str, one: str | None) -> Answer:
         try:
             if call.method == "POST" and name != "query":
                 entity = _ENTITIES[name]
-                return Answer(200, {entity: self.books.put(entity, decode(call.body)), "time": self.now().isoformat()})
+                row = self._written(entity, call.query, decode(call.body))
+                return Answer(200, {entity: row, "time": self.now().isoformat()})
             self.books.sum_up()
             if name == "query":
                 asked = call.query.get("query") or call.body.decode()  # the vendor takes it either way
-                entity, rows = answered(asked, self.books.tables)
-                return Answer(200, {"QueryResponse": {entity: rows, "maxResults": len(rows)} if rows else {}})
+                told = answered(asked, self.books.tables)
+                return Answer(200, {"QueryResponse": told, "time": self.now().isoformat()})
             if name == "cdc":
                 return self._changed(call)
             entity = _ENTITIES[name]
-            row = self.books.tables[entity].get(str(one))
-            if row is None:
+            if entity == "Preferences" and one is None:
+                (one,) = self.books.tables[entity]
+            found = self.books.tables[entity].get(str(one))
+            if found is None:
                 raise Refused("610", "Object Not Found", "Something you're trying to use has been made inactive.")
-            return Answer(200, {entity: row})
+            return Answer(200, {entity: found, "time": self.now().isoformat()})
         except Refused as refused:
             return self._fault(400, "ValidationFault", refused.code, refused.message, detail=refused.detail)
         except (msgspec.DecodeError, KeyError, TypeError, AttributeError, ValueError) as error:
             return self._fault(
                 400, "ValidationFault", "2010", "Request has invalid or unsupported property", detail=repr(error)
             )
+
+    def _written(self, entity: str, query: Mapping[str, str], given: Row) -> Row:
+        """Made or changed; voided, which is said in two ways; or deleted."""
+        operation = query.get("operation")
+        if operation == "delete":
+            return self.books.remove(entity, given)
+        if operation == "void" or (operation == "update" and query.get("include") == "void"):
+            return self.books.cancel(entity, given)
+        if operation not in {None, "update"}:
+            raise Refused("500", "Unsupported Operation", f"Operation {operation} is not supported")
+        return self.books.put(entity, given)
 
     def _changed(self, call: Call) -> Answer:
         since = aware(call.query["changedSince"])
@@ -168,7 +192,7 @@ class QuickBooksSimulator(StandIn):
         for entity in call.query["entities"].split(","):
             rows = [row for row in self.books.tables[entity].values() if _at(row) >= since]
             rows += [row for name, row in self.books.deleted if name == entity and _at(row) >= since]
-            parts.append({entity: rows} if rows else {})
+            parts.append({entity: rows, "startPosition": 1, "maxResults": len(rows)} if rows else {})
         return Answer(200, {"CDCResponse": [{"QueryResponse": parts}]})
 
     def _fault(

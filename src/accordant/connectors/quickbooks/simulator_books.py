@@ -17,6 +17,10 @@ PLACES = Decimal("0.01")
 OWED = "Accounts Receivable"
 NUMBER_CHARS_MAX = 21
 TRANSACTIONS = ("Invoice", "CreditMemo", "Payment", "JournalEntry")
+#: What callers send along though it is the vendor's to say.
+_READ_ONLY = frozenset(
+    {"sparse", "SyncToken", "MetaData", "domain", "Balance", "BalanceWithJobs", "RemainingCredit", "UnappliedAmt"}
+)
 _NUMBER = {"Payment": "PaymentRefNum"}
 
 
@@ -115,7 +119,7 @@ class Books:
             return [(row["DepositToAccountRef"]["value"], total, None), (owed, -total, customer)]
         sign = 1 if entity == "Invoice" else -1
         sales: list[tuple[str, Decimal, str | None]] = [(owed, sign * total, customer)]
-        for line in row["Line"]:
+        for line in _sold(row):
             item = self.tables["Item"][line["SalesItemLineDetail"]["ItemRef"]["value"]]
             sales.append((item["IncomeAccountRef"]["value"], -sign * line["Amount"], None))
         return sales
@@ -126,25 +130,49 @@ class Books:
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def put(self, entity: str, given: Row) -> Row:
-        """Make a record, or change the one whose id is given, sparsely. Raises Refused."""
+        """Make a record, or change the one whose id is given: sparsely, or as a whole. Raises Refused."""
         held = self._held(entity, given)
+        told = {name: value for name, value in given.items() if name not in _READ_ONLY}
+        if held is not None and given.get("sparse") is True:
+            row = {**held, **told}
+        else:  # what is not said is not there, also where there was something
+            kept = {} if held is None else {name: held[name] for name in ("Id", "SyncToken", "MetaData")}
+            row = kept | {name: value for name, value in told.items() if value not in ("", None)}
         if entity == "Customer":
-            row = {**(held or {"Active": True}), **{n: v for n, v in given.items() if n not in {"sparse", "SyncToken"}}}
+            row.setdefault("Active", True)
             self._check_name(row)
             return self._kept(entity, row)
-        if held is not None:
-            raise Refused("500", "Unsupported Operation", f"This stand-in changes no {entity}")
         if entity not in TRANSACTIONS:
             raise Refused("500", "Unsupported Operation", f"Operation on {entity} is not supported")
-        self._check_transaction(entity, given)
-        row = dict(given)
+        self._check_transaction(entity, row)
+        paid = Decimal(0) if held is None else held["TotalAmt"] - held.get("Balance", held["TotalAmt"])
         if entity == "JournalEntry":
             self._check_journal(row)
         elif entity == "Payment":
+            if held is not None:
+                self._unlink(held)
             self._pay(row)
         else:
-            self._sell(entity, row)
+            self._sell(entity, row, paid)
         return self._kept(entity, row)
+
+    def cancel(self, entity: str, given: Row) -> Row:
+        """Void a transaction. Raises Refused."""
+        held = self._held(entity, given)
+        if held is None or entity not in {"Invoice", "Payment"}:
+            raise Refused("500", "Unsupported Operation", f"Operation void on {entity} is not supported")
+        self._check_open(held)
+        self.void(entity, held["Id"])
+        return held
+
+    def remove(self, entity: str, given: Row) -> Row:
+        """Delete a transaction. Raises Refused."""
+        held = self._held(entity, given)
+        if held is None or entity not in TRANSACTIONS:
+            raise Refused("500", "Unsupported Operation", f"Operation delete on {entity} is not supported")
+        self._check_open(held)
+        self.delete(entity, held["Id"])
+        return {"Id": held["Id"], "status": "Deleted", "domain": "QBO"}
 
     def _held(self, entity: str, given: Row) -> Row | None:
         if "Id" not in given:
@@ -169,14 +197,19 @@ class Books:
         number = given.get(field)
         if number is not None and len(number) > NUMBER_CHARS_MAX:
             raise Refused("2050", "Invalid String Length", f"{field} is longer than {NUMBER_CHARS_MAX}")
-        on = day(given.get("TxnDate"))
-        if self.closed_until is not None and on is not None and on <= self.closed_until:
-            detail = f"The account period has closed; the books cannot be updated through {self.closed_until}"
-            raise Refused("6210", "Account Period Closed", detail)
-        if any(row.get(field) == number for row in self.tables[entity].values()):
+        self._check_open(given)
+        if number is not None and any(
+            row.get(field) == number and row["Id"] != given.get("Id") for row in self.tables[entity].values()
+        ):
             raise Refused("6140", "Duplicate Document Number Error", "You must specify a different number.")
         if entity != "JournalEntry" and self.tables["Customer"].get(given["CustomerRef"]["value"]) is None:
             raise Refused("2500", "Invalid Reference Id", "CustomerRef")
+
+    def _check_open(self, row: Row) -> None:
+        on = day(row.get("TxnDate"))
+        if self.closed_until is not None and on is not None and on <= self.closed_until:
+            detail = f"The account period has closed; the books cannot be updated through {self.closed_until}"
+            raise Refused("6210", "Account Period Closed", detail)
 
     def _check_journal(self, row: Row) -> None:
         total = Decimal(0)
@@ -196,18 +229,21 @@ class Books:
             raise Refused("6000", "A business validation error has occurred", "The transaction is out of balance.")
         row["TotalAmt"] = Decimal(0)
 
-    def _sell(self, entity: str, row: Row) -> None:
-        total = Decimal(0)
-        for line in row["Line"]:
-            line["Amount"] = rounded(line.get("Amount"))
+    def _sell(self, entity: str, row: Row, paid: Decimal) -> None:
+        total, lines = Decimal(0), _sold(row)
+        for number, line in enumerate(lines, start=1):
+            line |= {"Id": str(number), "LineNum": number, "Amount": rounded(line.get("Amount"))}
             if line["SalesItemLineDetail"]["ItemRef"]["value"] not in self.tables["Item"]:
                 raise Refused("2500", "Invalid Reference Id", "ItemRef")
             total += line["Amount"]
         if total < 0:
             raise Refused("6000", "A business validation error has occurred", "The amount has to be zero or greater.")
-        row |= {"TotalAmt": total, "Balance": total}
+        if total < paid:
+            raise Refused("6000", "A business validation error has occurred", "The amount is less than what was paid.")
+        row["Line"] = [*lines, {"Amount": total, "DetailType": "SubTotalLineDetail", "SubTotalLineDetail": {}}]
+        row |= {"TotalAmt": total, "Balance": total - paid}
         if entity == "CreditMemo":
-            row["RemainingCredit"] = total
+            row["RemainingCredit"] = row["Balance"]
 
     def _pay(self, row: Row) -> None:
         row["TotalAmt"] = rounded(row.get("TotalAmt"))
@@ -256,6 +292,11 @@ class Books:
         self.tables[entity][row["Id"]] = row
         self.touch(row)
         return row
+
+
+def _sold(row: Row) -> list[Row]:
+    """The lines of a bill, without the sum that is added to them."""
+    return [line for line in row["Line"] if "SalesItemLineDetail" in line]
 
 
 def _posting(line: Row) -> tuple[str, Decimal, str | None]:

@@ -12,8 +12,9 @@ from accordant.connectors.quickbooks.simulator_books import Refused
 from accordant.connectors.sdk.plain_json import Row
 
 _QUERY = re.compile(
-    r"select \* from (?P<entity>\w+)(?: where (?P<where>.+?))?"
-    r"(?: startposition (?P<start>\d+))?(?: maxresults (?P<max>\d+))?",
+    r"select\s+(?P<what>\*(?:\s*,\s*\w+)*|count\(\*\))\s+from\s+(?P<entity>\w+)(?:\s+where\s+(?P<where>.+?))?"
+    r"(?:\s+order\s?by\s+(?P<field>[\w.]+)(?:\s+(?P<way>asc|desc))?)?"
+    r"(?:\s+startposition\s+(?P<start>\d+))?(?:\s+maxresults\s+(?P<max>\d+))?",
     re.IGNORECASE | re.DOTALL,
 )
 _TEXT = r"'(?:[^'\\]|\\.)*'"
@@ -24,20 +25,41 @@ _TERM = re.compile(
 PAGE_MAX = 1_000
 
 
-def answered(query: str, tables: dict[str, dict[str, Row]]) -> tuple[str, list[Row]]:
-    """The entity of a query, and the records it finds. Raises Refused."""
+def answered(query: str, tables: dict[str, dict[str, Row]]) -> Row:
+    """The answer to a query: the records it finds and where they stand, or their count. Raises Refused."""
     found = _QUERY.fullmatch(query.strip())
     if found is None or found["entity"] not in tables:
         raise Refused("4000", "Error parsing query", query[:80])
-    terms = _terms(found["where"] or "")
+    entity, terms = found["entity"], _terms(found["where"] or "")
     names = {field.lower() for field, _, _ in terms}
-    rows = [row for row in tables[found["entity"]].values() if all(_holds(row, *term) for term in terms)]
+    rows = [row for row in tables[entity].values() if all(_holds(row, *term) for term in terms)]
     if "active" not in names:
         rows = [row for row in rows if row.get("Active", True)]  # lists hide what was made inactive
-    start, most = int(found["start"] or 1) - 1, int(found["max"] or 100)
-    if most > PAGE_MAX:
-        raise Refused("4001", "Invalid query", f"maxresults {most}")
-    return found["entity"], sorted(rows, key=lambda row: int(row["Id"]))[start : start + most]
+    if found["what"].lower().startswith("count"):
+        return {"totalCount": len(rows)}
+    start, most = int(found["start"] or 1), int(found["max"] or 100)
+    if start < 1 or most > PAGE_MAX:
+        raise Refused("4001", "Invalid query", f"startposition {start} maxresults {most}")
+    page = _ordered(rows, found["field"], (found["way"] or "asc").lower())[start - 1 :][:most]
+    return {entity: page, "startPosition": start, "maxResults": len(page)} if page else {}
+
+
+def _ordered(rows: list[Row], field: str | None, way: str) -> list[Row]:
+    rows = sorted(rows, key=lambda row: int(row["Id"]))
+    if field is None:
+        return rows
+    return sorted(rows, key=lambda row: _comparable(_value(row, field)), reverse=way == "desc")
+
+
+def _comparable(value: Any) -> tuple[bool, Any]:
+    return value is not None, value.casefold() if isinstance(value, str) else value
+
+
+def _value(row: Row, field: str) -> Any:
+    value: Any = row
+    for step in field.split("."):
+        value = value.get(step) if isinstance(value, dict) else None
+    return value.get("value") if isinstance(value, dict) else value
 
 
 def _terms(where: str) -> list[tuple[str, str, list[Any]]]:
@@ -54,11 +76,7 @@ def _terms(where: str) -> list[tuple[str, str, list[Any]]]:
 
 
 def _holds(row: Row, field: str, sign: str, wanted: list[Any]) -> bool:
-    value: Any = row
-    for step in field.split("."):
-        value = value.get(step) if isinstance(value, dict) else None
-    if isinstance(value, dict):
-        value = value.get("value")
+    value = _value(row, field)
     if sign in {"=", "in"}:
         return any(_alike(value, one) for one in wanted)
     if value is None:
