@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accordant.canonical.intents import RefusalClass
-from accordant.connectors.quickbooks.errors import MESSAGE_CHARS_MAX, classify, read_fault, refused
+from accordant.connectors.quickbooks.errors import classify, read_fault, refused
+from accordant.connectors.sdk.ledger_refusals import MESSAGE_CHARS_MAX
 
 TRANSIENT, DATA, RULE, RIGHTS = (
     RefusalClass.TRANSIENT, RefusalClass.DATA_QUALITY, RefusalClass.BUSINESS_RULE, RefusalClass.AUTHORIZATION,

@@ -9,13 +9,12 @@ import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
-import msgspec
-
 from accordant.connectors.quickbooks.errors import NOT_FOUND_CODE, QuickBooksRefused, read_fault
 from accordant.connectors.sdk.http import HttpAnswer, HttpClient
+from accordant.connectors.sdk.ledger_refusals import told_by
 from accordant.connectors.sdk.oauth import OAuthHeader
-from accordant.connectors.sdk.plain_json import Json, Row, decode, encode
-from accordant.ports.connector import AnswerLost, AuthorizationExpired, TargetUnavailable
+from accordant.connectors.sdk.plain_json import Json, Row, encode
+from accordant.ports.connector import AnswerLost, TargetUnavailable
 
 #: Since August 2025 no older one is answered.
 MINOR_VERSION = "75"
@@ -114,20 +113,15 @@ def request_id(key: str, path: str, content: bytes) -> str:
 
 
 def _told(answer: HttpAnswer, what: str, *, writes: bool) -> Row:
-    if answer.status == 403:
-        raise AuthorizationExpired(
-            f"QuickBooks does not let this connection in ({read_fault(403, answer.body).message}).",
-            remedy="Connect the app to the company of the setting realm_id again; its writes wait until then.",
-        )
-    if answer.status >= 400:
-        raise QuickBooksRefused(read_fault(answer.status, answer.body))
-    try:
-        told = decode(answer.body)
-    except msgspec.DecodeError:
-        told = None
-    if not isinstance(told, dict):
-        said = f"QuickBooks answered {what} with something that cannot be read ({len(answer.body)} bytes)."
-        raise AnswerLost(said) if writes else TargetUnavailable(said)
+    told = told_by(
+        answer,
+        what,
+        title="QuickBooks",
+        writes=writes,
+        read_fault=read_fault,
+        refusal=QuickBooksRefused,
+        consent_remedy="Connect the app to the company of the setting realm_id again; its writes wait until then.",
+    )
     if told.get("Fault"):  # some refusals come with status 200
         raise QuickBooksRefused(read_fault(answer.status, answer.body))
     return told

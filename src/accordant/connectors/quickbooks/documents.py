@@ -20,11 +20,9 @@ from accordant.connectors.quickbooks.records import (
     canonical,
     journal_values,
     link_values,
-    party_of,
     payment_values,
     sales_values,
     shape_of,
-    total_of,
 )
 from accordant.connectors.quickbooks.wire import day
 from accordant.connectors.sdk.ledger_documents import Desired
@@ -81,7 +79,7 @@ class Documents(KeptDocuments[Held, Place]):
             parties = {str(line.party or document.party) for line in owed}
             customers = {party: await self._lookups.party(party) for party in sorted(parties)}
             return journal_values(spec.name, document, shape, customers=customers, accounts=accounts)
-        customer = await self._lookups.party(party_of(document, shape))
+        customer = await self._lookups.party(shape.party_in(document))
         if shape.form is Form.PAYMENT and about is not None:
             invoice = about.place.id
             return payment_values(spec.name, document, shape, customer=customer, invoice=invoice, accounts=accounts)
@@ -113,4 +111,4 @@ def _takes(about: Held | None, shape: Shape) -> bool:
     """Whether an invoice is open for all of a payment."""
     if about is None or about.place.form is not Form.INVOICE or about.is_void:
         return False
-    return amount(about.row.get("Balance")) >= total_of(shape)
+    return amount(about.row.get("Balance")) >= shape.total

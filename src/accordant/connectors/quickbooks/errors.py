@@ -8,11 +8,17 @@ from __future__ import annotations
 import msgspec
 
 from accordant.canonical.intents import RefusalClass, Refused
+from accordant.connectors.sdk.ledger_refusals import (
+    CallRefused,
+    Fault,
+    next_steps,
+    one_line,
+    refused_record,
+    unreasoned,
+)
 from accordant.connectors.sdk.plain_json import Json, decode
-from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import ALREADY_THERE
 
-MESSAGE_CHARS_MAX = 500
 PERIOD_CLOSED, NAME_TAKEN, STALE, GONE = "PERIOD_CLOSED", "NAME_TAKEN", "CHANGED_MEANWHILE", "GONE"
 STALE_CODE, THROTTLED_CODE, NOT_FOUND_CODE = "5010", "3001", "610"
 _CODES: dict[str, tuple[RefusalClass, str]] = {
@@ -31,30 +37,18 @@ _CODES: dict[str, tuple[RefusalClass, str]] = {
     "2500": (RefusalClass.DATA_QUALITY, "REFERENCE_UNKNOWN"),
     "4000": (RefusalClass.DATA_QUALITY, "QUERY_REFUSED"),
 }
-_NEXT_STEP = {
-    RefusalClass.TRANSIENT: "It is tried again by itself.",
-    RefusalClass.DATA_QUALITY: "Correct the value at its source, its mapping or the row it needs in QuickBooks, then "
-    "redrive it.",
-    RefusalClass.BUSINESS_RULE: "A rule of this company stands against it: ask its accountant, then redrive it.",
-    RefusalClass.AUTHORIZATION: "Look at the subscription of this company and the rights of who connected it.",
-}
+_NEXT_STEP = next_steps(
+    "QuickBooks", "company", "Look at the subscription of this company and the rights of who connected it."
+)
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """One refusal in Intuit's words, by its code; ``HTTP_400`` and the like where the body says none."""
-
-    code: str
-    message: str
-
-
-class QuickBooksRefused(RejectedError):
-    """QuickBooks said no to a call, and carried nothing of it out."""
+class QuickBooksRefused(CallRefused):
+    """QuickBooks said no to a call; the code of its fault is Intuit's."""
 
     remedy = "Connect the app to the company of the setting realm_id with the scope com.intuit.quickbooks.accounting."
 
     def __init__(self, fault: Fault) -> None:
-        super().__init__(f"QuickBooks refused a call ({fault.code}): {fault.message.rstrip('.')}.")
-        self.fault = fault
+        super().__init__(f"QuickBooks refused a call ({fault.code}): {fault.message.rstrip('.')}.", fault)
 
 
 def read_fault(status: int, body: bytes) -> Fault:
@@ -66,11 +60,10 @@ def read_fault(status: int, body: bytes) -> Fault:
     fault = (told.get("Fault") or told.get("fault")) if isinstance(told, dict) else None
     errors = (fault.get("Error") or fault.get("error")) if isinstance(fault, dict) else None
     if not isinstance(errors, list) or not errors or not isinstance(errors[0], dict):
-        said = " ".join(body[:200].decode("utf-8", "replace").split())
-        return Fault(f"HTTP_{status}", f"status {status} without a reason" + (f": {said}" if said else ""))
+        return unreasoned(status, body)
     first = errors[0]
     words = dict.fromkeys(str(first.get(name) or first.get(name.lower()) or "") for name in ("Message", "Detail"))
-    return Fault(str(first.get("code") or f"HTTP_{status}"), _one_line(": ".join(filter(None, words)) or "no reason"))
+    return Fault(str(first.get("code") or f"HTTP_{status}"), one_line(": ".join(filter(None, words)) or "no reason"))
 
 
 def classify(fault: Fault) -> tuple[RefusalClass, str]:
@@ -80,11 +73,5 @@ def classify(fault: Fault) -> tuple[RefusalClass, str]:
 
 def refused(place: str, fault: Fault, *, fields: tuple[str, ...] = ()) -> Refused:
     """The refusal of one record; ``place`` names it for a person."""
-    cause, code = classify(fault)
-    said = fault.message.rstrip(".")
-    message = f"QuickBooks refused {place}: {said} ({fault.code}). {_NEXT_STEP[cause]}"
-    return Refused(cause=cause, code=code, message=message, fields=fields)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:MESSAGE_CHARS_MAX]
+    said = f"QuickBooks refused {place}: {fault.message.rstrip('.')} ({fault.code})"
+    return refused_record(said, classify(fault), _NEXT_STEP, fields)

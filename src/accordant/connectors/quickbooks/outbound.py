@@ -16,8 +16,9 @@ from accordant.connectors.quickbooks.customers import CUSTOMER, Customers
 from accordant.connectors.quickbooks.documents import Documents
 from accordant.connectors.quickbooks.lookups import Lookups
 from accordant.connectors.quickbooks.reading import Reading
-from accordant.connectors.quickbooks.records import BILLS, ENTRIES, KEY_FIELD, OF_BILLS
+from accordant.connectors.quickbooks.records import BILLS, ENTRIES, KEY_FIELD
 from accordant.connectors.sdk.ledger_documents import FIELDS
+from accordant.connectors.sdk.ledger_native import OF_BILLS
 from accordant.connectors.sdk.ledger_outbound import LedgerObject, LedgerOutbound
 from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import WriteProtocol

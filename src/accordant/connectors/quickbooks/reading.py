@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import TypeAlias
 
 import msgspec
 
@@ -19,26 +19,20 @@ from accordant.connectors.quickbooks.api import Api
 from accordant.connectors.quickbooks.lookups import Lookups
 from accordant.connectors.quickbooks.records import BILLS, NUMBER_FIELD, Form, link_number, number_of
 from accordant.connectors.quickbooks.wire import changed_at, day, listed
+from accordant.connectors.sdk import ledger_native
 from accordant.connectors.sdk.ledger_documents import OUR_KEYS, read_tag, sides
+from accordant.connectors.sdk.ledger_native import placed, told_line
 from accordant.connectors.sdk.plain_json import Row, amount
 
 _VOIDED = "Voided"
 
 
-class Place(NamedTuple):
-    """Which record a document is: its kind and QuickBooks' own id."""
-
-    form: Form
-    id: str
-
-    def __str__(self) -> str:
-        return f"{self.form.value},{self.id}"
+Place: TypeAlias = ledger_native.Place[Form]
 
 
 def place_of(text: str) -> Place | None:
     """The record that a target id names; None where it names none of ours."""
-    form, _, one = text.partition(",")
-    return Place(Form(form), one) if form in set(Form) and one.isdecimal() else None
+    return placed(Form, str.isdecimal, text)
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,39 +177,26 @@ class Reading:
         if form is Form.PAYMENT:
             money = await self._lookups.number_of(str((row.get("DepositToAccountRef") or {}).get("value")))
             owed = DocumentLine(account=owed_account, role=Role.RECEIVABLE, party=customer, **sides(-total, currency))
-            return [_line(money, total, told, currency), owed]
+            return [told_line(money, total, told, currency), owed]
         sign = 1 if form is Form.CREDIT_MEMO else -1
         lines = [
-            _line(owed_account, -sign * total, {"role": Role.RECEIVABLE.value, **told, "party": customer}, currency)
+            told_line(owed_account, -sign * total, {"role": Role.RECEIVABLE.value, **told, "party": customer}, currency)
         ]
         for one in row.get("Line") or []:
             detail = one.get("SalesItemLineDetail")
             if detail is None:  # a sum that QuickBooks adds
                 continue
             account = await self._lookups.account_of_item(str((detail.get("ItemRef") or {}).get("value")))
-            lines.append(_line(account, sign * amount(one.get("Amount")), read_tag(one.get("Description")), currency))
+            lines.append(
+                told_line(account, sign * amount(one.get("Amount")), read_tag(one.get("Description")), currency)
+            )
         return lines
 
     async def _journal_line(self, row: Row, currency: str) -> DocumentLine:
         detail = row.get("JournalEntryLineDetail") or {}
         account = await self._lookups.number_of(str((detail.get("AccountRef") or {}).get("value")))
         told = read_tag(row.get("Description"))
-        return _line(account, _signed(row), told, currency)
-
-
-def _line(account: str, value: Decimal, told: dict[str, str | None] | dict[str, str], currency: str) -> DocumentLine:
-    role = told.get("role")
-    return DocumentLine(
-        account=account,
-        role=Role(role) if role in set(Role) else None,
-        original=told.get("original"),
-        original_currency=told.get("original_currency"),
-        party=told.get("party"),
-        product=told.get("product"),
-        tax_code=told.get("tax_code"),
-        processor=told.get("processor"),
-        **sides(value, currency),
-    )
+        return told_line(account, _signed(row), told, currency)
 
 
 def _signed(row: Row) -> Decimal:

@@ -8,37 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
-import msgspec
-
-from accordant.canonical.books import Role
 from accordant.canonical.documents import DocumentLine
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import ObjectSpec
 from accordant.connectors.quickbooks.lookups import Account
-from accordant.connectors.sdk import ledger_documents
-from accordant.connectors.sdk.ledger_documents import (
-    FIELDS,
-    OF_A_LINE,
-    OUR_KEYS,
-    Desired,
-    amount_of,
-    facts_of,
-    tag,
-    unusable,
-)
+from accordant.connectors.sdk import ledger_native
+from accordant.connectors.sdk.ledger_documents import OF_A_LINE, OUR_KEYS, Desired, amount_of, facts_of, tag, unusable
+from accordant.connectors.sdk.ledger_native import described, is_mere_payment, told_facts
 from accordant.connectors.sdk.plain_json import Json, Row
 
 BILLS, ENTRIES = "Invoice", "JournalEntry"
 #: Where each object of a mapping keeps our key.
 KEY_FIELD = {BILLS: "DocNumber", ENTRIES: "DocNumber"}
-#: Only of the documents that customers see.
-OF_BILLS = frozenset({"due_date", "party", "description"})
 NUMBER_CHARS_MAX = 21
-_DEAL = ("original", "original_currency")
-#: The facts of the line on what a customer owes; a native document makes that line by itself, without a word.
-OF_OWED = ("role", "product", "tax_code", "processor", *_DEAL)
-OF_LINES = (*OF_A_LINE, *_DEAL)
 _NO_TAX = "NON"
 #: What sets a credit against an invoice has a number of its own: that of the credit behind this.
 _LINK = "="
@@ -61,12 +45,7 @@ NUMBER_FIELD = {
 }
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """What is made of a document. ``owed`` is its line on what the customer owes, None where it has none."""
-
-    form: Form
-    owed: DocumentLine | None
-    others: tuple[DocumentLine, ...]
+Shape: TypeAlias = ledger_native.Shape[Form]
 
 
 def number_of(key: str) -> str:
@@ -81,8 +60,7 @@ def link_number(key: str) -> str:
 
 def canonical(spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
     """A document's fields as they come back. Raises ValueUnreadable."""
-    takes = [name for name in FIELDS if spec.name == BILLS or name not in OF_BILLS]
-    return ledger_documents.canonical(spec.name, fields, takes=takes, mapped=spec.fields)
+    return ledger_native.canonical_document(spec, fields, bills=BILLS)
 
 
 def shape_of(document: Desired, accounts: Mapping[str, Account], *, owed_number: str, currency: str) -> Shape:
@@ -108,35 +86,22 @@ def shape_of(document: Desired, accounts: Mapping[str, Account], *, owed_number:
 def _form(
     document: Desired, owed: DocumentLine, others: tuple[DocumentLine, ...], accounts: Mapping[str, Account]
 ) -> Form:
-    plain = not any(value is not None for name, value in facts_of(owed, OF_OWED).items() if name != "role")
-    pays = document.settles is not None and document.reverses is None and len(others) == 1
-    if amount_of(owed) < 0 and pays and plain and accounts[others[0].account].money and others[0].original is None:
+    if is_mere_payment(document, owed, others) and accounts[others[0].account].money:
         return Form.PAYMENT
     if any(accounts[line.account].item is None for line in others):
         return Form.JOURNAL
     return Form.INVOICE if amount_of(owed) > 0 else Form.CREDIT_MEMO
 
 
-def party_of(document: Desired, shape: Shape) -> str:
-    """The customer of a document on what is owed."""
-    return str((shape.owed.party if shape.owed is not None else None) or document.party)
-
-
 def note_of(object_name: str, document: Desired, shape: Shape) -> str:
     """The private note: our key, and what of a document has no field of its own."""
-    facts: dict[str, str | None] = {
-        "of": None if object_name == BILLS else "entries",
-        "settles": document.settles,
-        "reverses": document.reverses,
-    }
-    if shape.form in {Form.INVOICE, Form.CREDIT_MEMO} and shape.owed is not None:
-        facts |= facts_of(shape.owed, OF_OWED)
-        if facts["role"] == Role.RECEIVABLE.value:
-            facts["role"] = None
-    if shape.form is not Form.INVOICE and document.due_on is not None:
-        facts["due"] = document.due_on.isoformat()
-    if shape.form is Form.JOURNAL:
-        facts |= {"number": document.description, "customer": document.party if object_name == BILLS else None}
+    facts = told_facts(
+        document,
+        of_bills=object_name == BILLS,
+        made=shape.owed if shape.form in {Form.INVOICE, Form.CREDIT_MEMO} else None,
+        tells_due=shape.form is not Form.INVOICE,
+        is_journal=shape.form is Form.JOURNAL,
+    )
     if shape.form is Form.PAYMENT:
         facts |= facts_of(shape.others[0], OF_A_LINE)
     return f"{document.key} {tag(facts)}".strip()
@@ -157,7 +122,7 @@ def sales_values(
             {
                 "DetailType": "SalesItemLineDetail",
                 "Amount": sign * amount_of(line),
-                "Description": _described(line),
+                "Description": described(line),
                 "SalesItemLineDetail": {
                     "ItemRef": {"value": accounts[line.account].item},
                     "TaxCodeRef": {"value": _NO_TAX},
@@ -222,7 +187,7 @@ def _journal_line(
     return {
         "DetailType": "JournalEntryLineDetail",
         "Amount": abs(value),
-        "Description": _described(line),
+        "Description": described(line),
         "JournalEntryLineDetail": detail,
     }
 
@@ -240,13 +205,3 @@ def link_values(
         "PrivateNote": f"Sets {key} against its invoice.",
         "Line": [{"Amount": share, "LinkedTxn": [{"TxnId": one, "TxnType": kind}]} for one, kind in linked],
     }
-
-
-def _described(line: DocumentLine) -> str:
-    words = str(line.product or line.role or line.account).replace("_", " ").capitalize()
-    return f"{words} {tag(facts_of(line, OF_LINES))}".strip()
-
-
-def total_of(shape: Shape) -> Decimal:
-    """What the customer owes less or more by it, without a sign."""
-    return Decimal(0) if shape.owed is None else abs(amount_of(shape.owed))

@@ -9,13 +9,12 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-import msgspec
-
 from accordant.connectors.sdk.http import HttpAnswer, HttpClient
+from accordant.connectors.sdk.ledger_refusals import told_by
 from accordant.connectors.sdk.oauth import OAuthHeader
-from accordant.connectors.sdk.plain_json import Json, Row, decode, encode
+from accordant.connectors.sdk.plain_json import Json, Row, encode
 from accordant.connectors.xero.errors import XeroRefused, read_fault
-from accordant.ports.connector import AnswerLost, AuthorizationExpired, TargetUnavailable
+from accordant.ports.connector import AnswerLost, TargetUnavailable
 
 BASE = "/api.xro/2.0"
 PAGE = 100
@@ -92,19 +91,13 @@ def key_of(key: str, method: str, path: str, content: bytes) -> str:
 
 
 def _told(answer: HttpAnswer, path: str, *, writes: bool) -> Row:
-    if answer.status == 403:
-        raise AuthorizationExpired(
-            f"Xero does not let this connection in ({read_fault(403, answer.body).message}).",
-            remedy="Connect the app to the organisation of the setting tenant_id, with the scopes it needs; "
-            "its writes wait until then.",
-        )
-    if answer.status >= 400:
-        raise XeroRefused(read_fault(answer.status, answer.body))
-    try:
-        told = decode(answer.body)
-    except msgspec.DecodeError:
-        told = None
-    if not isinstance(told, dict):
-        what = f"Xero answered {path} with something that cannot be read ({len(answer.body)} bytes)."
-        raise AnswerLost(what) if writes else TargetUnavailable(what)
-    return told
+    return told_by(
+        answer,
+        path,
+        title="Xero",
+        writes=writes,
+        read_fault=read_fault,
+        refusal=XeroRefused,
+        consent_remedy="Connect the app to the organisation of the setting tenant_id, with the scopes it needs; "
+        "its writes wait until then.",
+    )

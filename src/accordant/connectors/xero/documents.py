@@ -21,10 +21,8 @@ from accordant.connectors.xero.records import (
     bill_values,
     canonical,
     journal_values,
-    party_of,
     payment_values,
     shape_of,
-    total_of,
 )
 from accordant.connectors.xero.wire import day
 from accordant.kernel.errors import RejectedError
@@ -71,7 +69,7 @@ class Documents(KeptDocuments[Held, Place]):
             return journal_values(spec.name, document, shape, tracking=self._lookups.tracking)
         if shape.form is Form.PAYMENT and about is not None:
             return payment_values(spec.name, document, shape, invoice=about.place.id)
-        party = party_of(document, shape)
+        party = shape.party_in(document)
         return bill_values(
             spec.name,
             document,
@@ -102,4 +100,4 @@ class Documents(KeptDocuments[Held, Place]):
 
 def _takes(about: Held | None, shape: Shape) -> bool:
     """Whether an invoice is open for all of a payment."""
-    return about is not None and about.place.form is Form.INVOICE and about.open_amount >= total_of(shape)
+    return about is not None and about.place.form is Form.INVOICE and about.open_amount >= shape.total

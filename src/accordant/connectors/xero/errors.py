@@ -10,11 +10,17 @@ import re
 import msgspec
 
 from accordant.canonical.intents import KEY_REUSED, RefusalClass, Refused
+from accordant.connectors.sdk.ledger_refusals import (
+    CallRefused,
+    Fault,
+    next_steps,
+    one_line,
+    refused_record,
+    unreasoned,
+)
 from accordant.connectors.sdk.plain_json import Json, decode
-from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import ALREADY_THERE
 
-MESSAGE_CHARS_MAX = 500
 PERIOD_CLOSED = "PERIOD_CLOSED"
 NAME_TAKEN = "NAME_TAKEN"
 _VALUE = (
@@ -32,30 +38,16 @@ _KINDS: tuple[tuple[re.Pattern[str], RefusalClass, str], ...] = tuple(
         (_VALUE, RefusalClass.DATA_QUALITY, "VALUE_REFUSED"),
     )
 )  # fmt: skip
-_NEXT_STEP = {
-    RefusalClass.TRANSIENT: "It is tried again by itself.",
-    RefusalClass.DATA_QUALITY: "Correct the value at its source, its mapping or the row it needs in Xero, then "
-    "redrive it.",
-    RefusalClass.BUSINESS_RULE: "A rule of this organisation stands against it: ask its accountant, then redrive it.",
-    RefusalClass.AUTHORIZATION: "Give the app of this connection the scope it lacks, then redrive it.",
-}
+_NEXT_STEP = next_steps("Xero", "organisation", "Give the app of this connection the scope it lacks, then redrive it.")
 
 
-class Fault(msgspec.Struct, frozen=True):
-    """One refusal in Xero's words; ``kind`` is its own type, ``ValidationException`` mostly."""
-
-    kind: str
-    message: str
-
-
-class XeroRefused(RejectedError):
-    """Xero said no to a call, and carried nothing of it out."""
+class XeroRefused(CallRefused):
+    """Xero said no to a call; the code of its fault is its own type, ``ValidationException`` mostly."""
 
     remedy = "Give the app of this connection the scopes of its manifest, and look at its tenant_id."
 
     def __init__(self, fault: Fault) -> None:
-        super().__init__(f"Xero refused a call: {fault.message.rstrip('.')}.")
-        self.fault = fault
+        super().__init__(f"Xero refused a call: {fault.message.rstrip('.')}.", fault)
 
 
 def read_fault(status: int, body: bytes) -> Fault:
@@ -65,8 +57,7 @@ def read_fault(status: int, body: bytes) -> Fault:
     except msgspec.DecodeError:
         told = None
     if not isinstance(told, dict):
-        said = " ".join(body[:200].decode("utf-8", "replace").split())
-        return Fault(f"HTTP_{status}", f"status {status} without a reason" + (f": {said}" if said else ""))
+        return unreasoned(status, body)
     elements = told.get("Elements")
     words = [
         str(one.get("Message"))
@@ -76,12 +67,12 @@ def read_fault(status: int, body: bytes) -> Fault:
         if isinstance(one, dict) and one.get("Message")
     ]
     general = told.get("Message") or told.get("Detail") or told.get("Title") or f"status {status}"
-    return Fault(str(told.get("Type") or f"HTTP_{status}"), _one_line(" ".join(words) or str(general)))
+    return Fault(str(told.get("Type") or f"HTTP_{status}"), one_line(" ".join(words) or str(general)))
 
 
 def classify(fault: Fault) -> tuple[RefusalClass, str]:
     """Why a write was refused, and the code it goes by. What nobody has seen yet is a business rule: a person looks."""
-    if fault.kind in {"HTTP_403", "Forbidden"}:
+    if fault.code in {"HTTP_403", "Forbidden"}:
         return RefusalClass.AUTHORIZATION, "NOT_ALLOWED"
     for pattern, cause, code in _KINDS:
         if pattern.search(fault.message):
@@ -91,10 +82,5 @@ def classify(fault: Fault) -> tuple[RefusalClass, str]:
 
 def refused(place: str, fault: Fault, *, fields: tuple[str, ...] = ()) -> Refused:
     """The refusal of one record; ``place`` names it for a person."""
-    cause, code = classify(fault)
-    said = fault.message.rstrip(".")
-    return Refused(cause=cause, code=code, message=f"Xero refused {place}: {said}. {_NEXT_STEP[cause]}", fields=fields)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:MESSAGE_CHARS_MAX]
+    said = f"Xero refused {place}: {fault.message.rstrip('.')}"
+    return refused_record(said, classify(fault), _NEXT_STEP, fields)

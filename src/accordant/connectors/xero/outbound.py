@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from accordant.canonical.charter import FieldType
 from accordant.connectors.sdk.ledger_documents import FIELDS
+from accordant.connectors.sdk.ledger_native import OF_BILLS
 from accordant.connectors.sdk.ledger_outbound import LedgerObject, LedgerOutbound
 from accordant.connectors.xero import contacts
 from accordant.connectors.xero.api import Api
@@ -16,7 +17,7 @@ from accordant.connectors.xero.contacts import CONTACTS, Contacts
 from accordant.connectors.xero.documents import Documents
 from accordant.connectors.xero.lookups import Lookups
 from accordant.connectors.xero.reading import Reading
-from accordant.connectors.xero.records import BILLS, ENTRIES, KEY_FIELD, OF_BILLS
+from accordant.connectors.xero.records import BILLS, ENTRIES, KEY_FIELD
 from accordant.ports.connector import WriteProtocol
 
 #: A document takes some four calls at one a second, and a whole batch has twenty seconds.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import TypeAlias
 
 import msgspec
 
@@ -15,7 +15,9 @@ from accordant.canonical.books import Role
 from accordant.canonical.documents import DocumentLine, spell_lines
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import CurrentRecord, ObjectSpec
+from accordant.connectors.sdk import ledger_native
 from accordant.connectors.sdk.ledger_documents import OUR_KEYS, read_tag, sides, untagged
+from accordant.connectors.sdk.ledger_native import placed, told_line
 from accordant.connectors.sdk.plain_json import Row, amount
 from accordant.connectors.xero.api import PAGE, Api
 from accordant.connectors.xero.lookups import Lookups
@@ -26,20 +28,12 @@ _VOID = frozenset({"VOIDED", "DELETED"})
 _DRAFT = frozenset({"DRAFT", "SUBMITTED"})
 
 
-class Place(NamedTuple):
-    """Which record a document is: its kind and Xero's own id."""
-
-    form: Form
-    id: str
-
-    def __str__(self) -> str:
-        return f"{self.form.value},{self.id}"
+Place: TypeAlias = ledger_native.Place[Form]
 
 
 def place_of(text: str) -> Place | None:
     """The record that a target id names; None where it names none of ours."""
-    form, _, one = text.partition(",")
-    return Place(Form(form), one) if form in set(Form) and one else None
+    return placed(Form, bool, text)
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,39 +173,14 @@ class Reading:
                 DocumentLine(account=owed_account, role=Role.RECEIVABLE, party=party, **sides(-paid, currency)),
             ]
         sign = 1 if form is Form.CREDIT_NOTE else -1
-        told = held.told
-        owed = DocumentLine(
-            account=owed_account,
-            role=_role(told.get("role")) or Role.RECEIVABLE,
-            party=(row.get("Contact") or {}).get("ContactNumber"),
-            original=told.get("original"),
-            original_currency=told.get("original_currency"),
-            product=told.get("product"),
-            tax_code=told.get("tax_code"),
-            processor=told.get("processor"),
-            **sides(-sign * amount(row.get("Total")), currency),
-        )
+        told = {"role": Role.RECEIVABLE.value, **held.told, "party": (row.get("Contact") or {}).get("ContactNumber")}
+        owed = told_line(owed_account, -sign * amount(row.get("Total")), told, currency)
         items = row.get("LineItems") or []
         return [owed, *(_line(one, sign * amount(one.get("LineAmount")), currency) for one in items)]
 
 
 def _line(row: Row, value: Decimal, currency: str) -> DocumentLine:
-    told = read_tag(row.get("Description"))
-    return DocumentLine(
-        account=str(row.get("AccountCode")),
-        role=_role(told.get("role")),
-        original=told.get("original"),
-        original_currency=told.get("original_currency"),
-        party=told.get("party"),
-        product=told.get("product"),
-        tax_code=told.get("tax_code"),
-        processor=told.get("processor"),
-        **sides(value, currency),
-    )
-
-
-def _role(text: str | None) -> Role | None:
-    return Role(text) if text in set(Role) else None
+    return told_line(str(row.get("AccountCode")), value, read_tag(row.get("Description")), currency)
 
 
 def _settles(held: Held) -> str | None:

@@ -6,29 +6,21 @@ Next: documents.py, which reads and writes them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from enum import StrEnum
+from typing import TypeAlias
 
-import msgspec
-
-from accordant.canonical.books import Role
 from accordant.canonical.documents import DocumentLine
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import ObjectSpec
-from accordant.connectors.sdk import ledger_documents
-from accordant.connectors.sdk.ledger_documents import FIELDS, OF_A_LINE, Desired, amount_of, facts_of, tag, unusable
+from accordant.connectors.sdk import ledger_native
+from accordant.connectors.sdk.ledger_documents import OF_A_LINE, Desired, amount_of, facts_of, tag, unusable
+from accordant.connectors.sdk.ledger_native import described, is_mere_payment, told_facts
 from accordant.connectors.sdk.plain_json import Row
 from accordant.connectors.xero.lookups import Account
 
 BILLS, ENTRIES = "Invoices", "ManualJournals"
 #: Where each object of a mapping keeps our key.
 KEY_FIELD = {BILLS: "InvoiceNumber", ENTRIES: "Narration"}
-#: Only of the documents that customers see.
-OF_BILLS = frozenset({"due_date", "party", "description"})
-_DEAL = ("original", "original_currency")
-#: The facts of the line on what a customer owes; a native document makes that line by itself, without a word.
-OF_OWED = ("role", "product", "tax_code", "processor", *_DEAL)
-OF_LINES = (*OF_A_LINE, *_DEAL)
 
 
 class Form(StrEnum):
@@ -55,18 +47,12 @@ NUMBER_FIELD = {
 }
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True):
-    """What is made of a document. ``owed`` is its line on what the customer owes, None where it has none."""
-
-    form: Form
-    owed: DocumentLine | None
-    others: tuple[DocumentLine, ...]
+Shape: TypeAlias = ledger_native.Shape[Form]
 
 
 def canonical(spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
     """A document's fields as they come back. Raises ValueUnreadable."""
-    takes = [name for name in FIELDS if spec.name == BILLS or name not in OF_BILLS]
-    return ledger_documents.canonical(spec.name, fields, takes=takes, mapped=spec.fields)
+    return ledger_native.canonical_document(spec, fields, bills=BILLS)
 
 
 def shape_of(document: Desired, accounts: Mapping[str, Account]) -> Shape:
@@ -105,33 +91,21 @@ def _form(
         return Form.JOURNAL
     if amount_of(owed) > 0:
         return Form.INVOICE
-    told = any(value is not None for name, value in facts_of(owed, OF_OWED).items() if name != "role")
-    pays = document.settles is not None and document.reverses is None and len(others) == 1
-    plain = pays and not told and accounts[others[0].account].payable and others[0].original is None
-    return Form.PAYMENT if plain else Form.CREDIT_NOTE
-
-
-def party_of(document: Desired, shape: Shape) -> str:
-    """The customer of a document on what is owed."""
-    return str((shape.owed.party if shape.owed is not None else None) or document.party)
+    pays = is_mere_payment(document, owed, others) and accounts[others[0].account].payable
+    return Form.PAYMENT if pays else Form.CREDIT_NOTE
 
 
 def told_of(object_name: str, document: Desired, shape: Shape) -> str:
     """What of a document has no field: its object, what it settles and cancels, and the facts of its owed line."""
-    facts: dict[str, str | None] = {
-        "of": None if object_name == BILLS else "entries",
-        "settles": document.settles,
-        "reverses": document.reverses,
-    }
-    if shape.owed is not None:
-        facts |= facts_of(shape.owed, OF_OWED)
-        if facts["role"] == Role.RECEIVABLE.value:
-            facts["role"] = None
-    if shape.form is not Form.INVOICE and document.due_on is not None:
-        facts["due"] = document.due_on.isoformat()
-    if shape.form is Form.JOURNAL:
-        facts |= {"number": document.description, "customer": document.party if object_name == BILLS else None}
-    return tag(facts)
+    return tag(
+        told_facts(
+            document,
+            of_bills=object_name == BILLS,
+            made=shape.owed,
+            tells_due=shape.form is not Form.INVOICE,
+            is_journal=shape.form is Form.JOURNAL,
+        )
+    )
 
 
 def bill_values(
@@ -159,7 +133,7 @@ def bill_values(
 
 def _item(line: DocumentLine, sign: int, tracking: str) -> Row:
     return {
-        "Description": _described(line),
+        "Description": described(line),
         "Quantity": 1,
         "UnitAmount": sign * amount_of(line),
         "AccountCode": line.account,
@@ -171,7 +145,7 @@ def _item(line: DocumentLine, sign: int, tracking: str) -> Row:
 def payment_values(object_name: str, document: Desired, shape: Shape, *, invoice: str) -> Row:
     """The values of a payment of an invoice; what it is of stands behind our key."""
     (money,) = shape.others
-    told = {"of": None if object_name == BILLS else "entries", "customer": party_of(document, shape)}
+    told = {"of": None if object_name == BILLS else "entries", "customer": shape.party_in(document)}
     told |= facts_of(money, OF_A_LINE)
     return {
         "Invoice": {"InvoiceID": invoice},
@@ -193,7 +167,7 @@ def journal_values(object_name: str, document: Desired, shape: Shape, *, trackin
             {
                 "LineAmount": amount_of(line),
                 "AccountCode": line.account,
-                "Description": _described(line),
+                "Description": described(line),
                 "TaxType": "NONE",
                 **_tracked(line, tracking),
             }
@@ -202,17 +176,7 @@ def journal_values(object_name: str, document: Desired, shape: Shape, *, trackin
     }
 
 
-def _described(line: DocumentLine) -> str:
-    words = str(line.product or line.role or line.account).replace("_", " ").capitalize()
-    return f"{words} {tag(facts_of(line, OF_LINES))}".strip()
-
-
 def _tracked(line: DocumentLine, tracking: str) -> Row:
     if not tracking or line.product is None:
         return {}
     return {"Tracking": [{"Name": tracking, "Option": line.product}]}
-
-
-def total_of(shape: Shape) -> Decimal:
-    """What the customer owes less or more by it, without a sign."""
-    return Decimal(0) if shape.owed is None else abs(amount_of(shape.owed))
