@@ -113,7 +113,8 @@ def crashing_database(made: Site, tally: Tally, server: Cluster, *, down_s_max: 
             tally.fired["database: read-only"] += 1
         else:
             await asyncio.to_thread(server.stop)
-            await asyncio.sleep(made.dice.uniform(0.0, down_s_max))
+            # Mostly short: the race is with those who come back at the same time.
+            await asyncio.sleep(made.dice.triangular(0.0, down_s_max, 0.0))
             await asyncio.to_thread(server.start)
             tally.fired["database: immediate stop"] += 1
         await _resumes(made, tally, pid)
