@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from accordant.bench.load import flood
+from accordant.bench.load import Flood, flood
 from accordant.connectors.stripe.simulator import StripeSimulator
 from accordant.connectors.stripe.simulator_events import sign
 from accordant.connectors.stripe.simulator_state import SaidEvent
@@ -26,7 +26,9 @@ from tests.faults.strikes import Tally
 
 CONNECTIONS = 32
 #: Deliveries signed at once: a signature is good for five minutes.
-_BATCH = 10_000
+_BATCH = 5_000
+_SIGNATURE_GOOD_S = 300.0
+_SIGNINGS_MAX = 3
 #: The same id with other bytes (a space that means nothing), once for each of so many events.
 TWINS = 10
 MEMORY_MIB_MAX = 512
@@ -70,8 +72,7 @@ async def duplicates(
             dice.shuffle(round_of)
             # The catalogue leads: what a plan is called is looked up when a subscription is told, and not awaited.
             round_of.sort(key=lambda event: not event.type.startswith("product."))
-            batch = _signed(made, [event.body(version) for event in round_of])
-            done = await asyncio.to_thread(flood, batch, host=HOST, port=made.port, connections=CONNECTIONS)
+            done = await _flooded(made, [event.body(version) for event in round_of])
             sent, flood_s = sent + len(done.latencies_s), flood_s + done.elapsed_s
         twins = [event.body(version).replace(b"{", b"{ ", 1) for event in past[:TWINS]]
         await asyncio.to_thread(flood, _signed(made, twins), host=HOST, port=made.port, connections=CONNECTIONS)
@@ -82,6 +83,20 @@ async def duplicates(
     compared = verdict.compared | {"acknowledgements": sent + len(twins)}
     figures = {"deliveries": sent, "events": len(past), "deliveries_per_s": round(sent / flood_s), "flood_s": flood_s}
     return report("duplicates", store, 1, began, tally, compared, faults, verdict.figures | figures)
+
+
+async def _flooded(made: Site, bodies: Sequence[bytes]) -> Flood:
+    """Sign a batch and send it; once more, where the machine stood still until the signatures were too old."""
+    for _ in range(_SIGNINGS_MAX):
+        signed_at = time.time()
+        try:
+            return await asyncio.to_thread(
+                flood, _signed(made, bodies), host=HOST, port=made.port, connections=CONNECTIONS
+            )
+        except RuntimeError:
+            if time.time() - signed_at < _SIGNATURE_GOOD_S:
+                raise
+    raise AssertionError(f"the machine stood still in {_SIGNINGS_MAX} tries")
 
 
 def _fill_up(stripe: StripeSimulator, events: int) -> None:
