@@ -53,6 +53,7 @@ class Cluster:
             file.write(
                 f"listen_addresses='{HOST}'\nport={self.port}\nunix_socket_directories=''\nmax_connections=60\n"
                 "fsync=on\nsynchronous_commit=on\nshared_buffers=64MB\ncheckpoint_timeout=30s\n"
+                "dynamic_shared_memory_type=mmap\n"  # in the folder: a server that is killed leaves it there
             )
 
     def forget(self, *, sync_s: float) -> None:
@@ -70,11 +71,18 @@ class Cluster:
                     os.kill(process, signal.SIGKILL)
             time.sleep(0.01)
         self.shim.set("syncing", 0)
+        self._free_segment()
         written, kept = (self._wal(folder) for folder in (self._folder, self._durable))
         shutil.rmtree(self._folder)
         subprocess.run(["cp", "-a", self._durable, self._folder], check=True)
         (self._folder / "postmaster.pid").unlink(missing_ok=True)
         return written != kept
+
+    def _free_segment(self) -> None:
+        """A machine that loses its power keeps no shared memory; a server that is killed does."""
+        with suppress(OSError):
+            key_and_id = (self._folder / "postmaster.pid").read_text(encoding="ascii").splitlines()[6].split()
+            subprocess.run(["ipcrm", "-m", key_and_id[1]], check=True)
 
     def _processes(self) -> list[int]:
         """Whoever works inside the folder: the server and its backends."""
