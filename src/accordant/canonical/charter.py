@@ -298,7 +298,8 @@ class SchedulesPart(_Part, frozen=True, kw_only=True):
     delivered, ``fetch`` asks systems that send nothing by themselves what changed there, ``settlement`` what each
     payout settled; ``silence`` asks after types of event that are delivered less often than usual. ``movements`` counts
     how recurring revenue moved, for whoever has it mapped. ``books`` posts what was held and can be posted now.
-    ``sagas`` looks how far changes have come that are followed over several systems.
+    ``sagas`` looks how far changes have come that are followed over several systems. ``vat`` asks the register of
+    value-added tax numbers where its answer is missing or old.
     """
 
     reconcile: str | None = "0 3 * * mon-sat"
@@ -312,6 +313,7 @@ class SchedulesPart(_Part, frozen=True, kw_only=True):
     movements: str | None = "40 * * * *"
     books: str | None = "*/5 * * * *"
     sagas: str | None = "* * * * *"
+    vat: str | None = "50 * * * *"
 
 
 class GatePart(_Part, frozen=True, kw_only=True):
@@ -331,6 +333,20 @@ class GatePart(_Part, frozen=True, kw_only=True):
     opens_on: tuple[CheckStatus, ...] = (CheckStatus.PASSED,)
     evidence_days_max: int = 365
     flows: tuple[str, ...] = ()
+
+
+class VatPart(_Part, frozen=True, kw_only=True):
+    """Customers' value-added tax numbers are asked of the European Commission's register, for the gates that want it.
+
+    ``requester`` is the company's own number: without it the register gives no consultation number as evidence. An
+    answer older than ``recheck_days`` is asked for again. ``address`` is the Commission's own where it is empty;
+    ``stand_in`` says that it is a simulator on this machine.
+    """
+
+    requester: str = ""
+    recheck_days: int = 30
+    address: str = ""
+    stand_in: bool = False
 
 
 class AlertsPart(_Part, frozen=True, kw_only=True):
@@ -453,6 +469,7 @@ class Charter(_Part, frozen=True, kw_only=True, dict=True):
     mappings: dict[str, tuple[MappingPart, ...]]
     flows: tuple[FlowPart, ...]
     gates: tuple[GatePart, ...] = ()
+    vat: VatPart | None = None
     alerts: AlertsPart = AlertsPart()
     courier: CourierPart = CourierPart()
     lanes: LanesPart = LanesPart()

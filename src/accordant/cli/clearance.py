@@ -1,4 +1,6 @@
-"""Commands about compliance checks: `clearance record` keeps a finding, `clearance list` says what the gates say."""
+"""Commands about compliance checks: `clearance record` keeps a finding, `clearance check-vat` asks the register of tax
+numbers for one, `clearance list` says what the gates say.
+"""
 
 import asyncio
 from datetime import UTC, date, datetime, time
@@ -14,6 +16,7 @@ from accordant.kernel.errors import ConfigurationError, RejectedError
 
 if TYPE_CHECKING:
     from accordant.canonical.charter import Charter
+    from accordant.operations.check_vat import VatCheck
     from accordant.store.engine import Database
     from accordant.views.clearances import ClearanceLine
 
@@ -105,6 +108,82 @@ def list_(
     )
     _tell(seen.lines)
     return 0
+
+
+@clearance_app.command(name="check-vat")
+def check_vat(
+    customer: Annotated[
+        str | None, Parameter(help="One customer; everybody whose answer is missing or old if it is left out.")
+    ] = None,
+    /,
+    *,
+    number: Annotated[str, Parameter(help="The number to ask about; those billing has if it is left out.")] = "",
+    who: Annotated[str | None, Parameter(name="--as", help="Your name; else the operating system's user.")] = None,
+    common: Common = COMMON,
+) -> int:
+    """Ask the European register whether tax numbers are valid. Exit code 1 unless all that were asked about are."""
+    return asyncio.run(_check_vat(common, customer, number, person(who, common=common)))
+
+
+async def _check_vat(common: Common, customer: str | None, number: str, actor: str) -> int:
+    from accordant.operations.check_vat import told_of_vat
+    from accordant.web.vat_desk import vat_desk
+
+    if customer is None and number:
+        raise RejectedError("A number alone is nobody's.", remedy="Name the customer whose number it is.")
+    async with opened_hub(common) as hub, vat_desk(hub) as desk:
+        if customer is None:
+            found = await desk.check_due(actor=actor)
+            if common.json:
+                emit(found)
+            else:
+                say(told_of_vat(found))
+            return 0 if not (found.invalid or found.unknown or found.resting) else 1
+        checked = await desk.check(_account(hub.database, hub.charter, customer), actor=actor, number=number)
+        lines = _vat_lines(hub.database, hub.charter, checked.account_id)
+    if common.json:
+        emit({"customer": checked.account_id, "answers": _answers(checked), "lines": lines})
+    else:
+        table(
+            "The register's answers",
+            ("Number", "Answer", "Consultation", "Asked", "Name, as the register has it"),
+            (
+                (one["number"], one["answer"], one["consultation"], one["asked_on"], one["name"])
+                for one in _answers(checked)
+            ),
+        )
+        for refused in checked.not_asked:
+            say(f"Not asked: {refused.because} {refused.next_action}")
+        if checked.finding is None:
+            say("Nothing new was found, so what was found before stands.")
+        _tell(lines)
+    return 0 if checked.finding is not None and checked.finding.status is CheckStatus.PASSED else 1
+
+
+def _answers(checked: "VatCheck") -> list[dict[str, str]]:
+    """The answers as they are shown: numbers, names and addresses shortened, whoever reads them."""
+    from accordant.kernel.masking import cover_name, cover_number
+
+    return [
+        {
+            "number": one.asked.country + cover_number(one.asked.number),
+            "answer": one.verdict.value + (f" ({one.code})" if one.code else ""),
+            "consultation": one.consultation,
+            "asked_on": f"{one.asked_at:%Y-%m-%d}",
+            "name": cover_name(one.name),
+            "address": cover_name(one.address),
+            "digest": one.digest,
+        }
+        for one in checked.answers
+    ]
+
+
+def _vat_lines(database: "Database", charter: "Charter", account_id: str) -> "tuple[ClearanceLine, ...]":
+    """What the gates that ask for the vat check say of a customer now."""
+    from accordant.views.clearances import clearances_of
+
+    lines = clearances_of(database, charter, account_id, now=datetime.now(UTC))
+    return tuple(line for line in lines if line.check is CheckKind.VAT)
 
 
 def _account(database: "Database", charter: "Charter", customer: str) -> str:

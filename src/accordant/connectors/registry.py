@@ -12,6 +12,7 @@ import msgspec
 from accordant.canonical.charter import Charter, CustomerModel, MappingPart, SeveralCustomers
 from accordant.canonical.connector_evidence import ConnectorEvidence
 from accordant.canonical.refs import EntityKind
+from accordant.canonical.vat import VatNumber
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.evidence import evidence_of
 from accordant.connectors.sdk.manifest import MANIFEST_NAME, UNSENT, Declaration, Manifest, load_manifest, load_quality
@@ -21,8 +22,10 @@ from accordant.governance.phases import Tier
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError
 from accordant.ports.connector import DestinationClass, Inbound, Outbound, Reader
+from accordant.ports.vat import VatRegister
 
 Settings = Mapping[str, str]
+_REGISTER = "register.py"
 #: A window nothing falls out of, in days: a thousand years.
 _NO_END_DAYS = 365_000
 
@@ -40,6 +43,16 @@ class MakeOutbound(Protocol):
 
     def __call__(self, settings: Settings, clock: Clock, *, rate_per_s: float, addresses: AddressPolicy) -> Outbound:
         """``rate_per_s`` is the highest rate of calls."""
+        ...
+
+
+class MakeVatRegister(Protocol):
+    """Builds what asks a register of tax numbers; raises ConfigurationError for an address that may not be called."""
+
+    def __call__(
+        self, *, requester: VatNumber | None, clock: Clock, address: str, addresses: AddressPolicy
+    ) -> VatRegister:
+        """``requester`` is who asks; ``address`` is the register's own where it is empty."""
         ...
 
 
@@ -84,6 +97,15 @@ def connector(name: str, *, where: str) -> Connector:
             f"{where} names the connector {name!r}, which is not installed.",
             remedy=f"Installed are: {', '.join(sorted(installed()))}.",
         ) from None
+
+
+@cache
+def vat_register() -> MakeVatRegister:
+    """The register of tax numbers: the one folder that has a register and no records to read or write."""
+    package = resources.files("accordant.connectors")
+    (name,) = sorted(folder.name for folder in package.iterdir() if (folder / _REGISTER).is_file())
+    found: MakeVatRegister = import_module(f"accordant.connectors.{name}.register").vat_register
+    return found
 
 
 def facts_of(connector: Connector) -> ConnectorFacts:

@@ -21,6 +21,7 @@ from accordant.governance.check_red_flags import check_red_flags
 from accordant.governance.check_schedules import check_schedules
 from accordant.governance.check_sensitivity import check_sensitivity
 from accordant.governance.check_systems import check_secrets, check_systems
+from accordant.governance.check_vat import check_vat
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
 from accordant.governance.gates import stands_before
 from accordant.governance.phases import may_become, next_phase
@@ -238,6 +239,7 @@ CHECKS: tuple[Check, ...] = (
     check_openings,
     check_identity,
     check_gates,
+    check_vat,
     check_phases,
     check_red_flags,
     _check_courier,

@@ -22,6 +22,7 @@ class Work(StrEnum):
     MOVEMENTS = "movements"
     BOOKS = "books"
     SAGAS = "sagas"
+    VAT = "vat"
 
 
 class Duty(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +60,7 @@ def duties(charter: Charter) -> tuple[Duty, ...]:
             (Work.MOVEMENTS, times.movements),
             (Work.BOOKS, None if charter.ledger is None else times.books),
             (Work.SAGAS, times.sagas),
+            (Work.VAT, None if charter.vat is None else times.vat),
         )
         if schedule is not None
     ]

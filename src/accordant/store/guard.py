@@ -68,6 +68,7 @@ GOVERNED: dict[str, Rule] = {
     "incident_moment": Rule(act=("operations.incident.",)),
     "saga": Rule(each=("operations.saga.",)),
     "clearance": Rule(each=("compliance.clearance.",)),
+    "vat_consultation": Rule(each=("compliance.vat.",)),
     "opening_release": Rule(each=("operations.opening.",)),
     "evidence_pack": Rule(each=("phases.widening.",)),
     "phase_proposal": Rule(each=("phases.widening.",)),

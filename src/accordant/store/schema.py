@@ -60,6 +60,7 @@ from accordant.store.schema_openings import opening_release
 from accordant.store.schema_people import person, person_second
 from accordant.store.schema_recovery import error_pattern, redrive_waiver, replay_job
 from accordant.store.schema_saga import saga
+from accordant.store.schema_vat import vat_consultation
 
 __all__ = [
     "APPEND_ONLY",
@@ -108,6 +109,7 @@ __all__ = [
     "scheduled_job",
     "sent_request",
     "target_shape",
+    "vat_consultation",
 ]
 
 inbox_event = Table(
@@ -518,6 +520,7 @@ APPEND_ONLY: tuple[Table, ...] = (
     audit_entry,
     charter_version,
     clearance,
+    vat_consultation,
     discrepancy,
     evidence_pack,
     phase_proposal,

@@ -13,6 +13,7 @@ import structlog
 from accordant.bootstrap import Hub
 from accordant.canonical.charter import FlowPart
 from accordant.kernel.errors import AccordantError, TransientError
+from accordant.operations.check_vat import told_of_vat
 from accordant.operations.count_movements import MovementRound, count_movements
 from accordant.operations.incident_room import IncidentRoom
 from accordant.operations.schedule import Duty, Work, duties, told_of
@@ -36,6 +37,7 @@ from accordant.views.spans import finished_lives, latest_event
 from accordant.views.stakes import troubled, waiting
 from accordant.web.lookout import Lookout
 from accordant.web.saga_desk import saga_desk
+from accordant.web.vat_desk import vat_desk
 
 #: Who is named in the trail when the clock starts something.
 ACTOR = "schedule"
@@ -160,8 +162,8 @@ class Caretaker:
             case Work.SWEEP | Work.FETCH:
                 is_sweep = duty.work is Work.SWEEP
                 return await self._sweep(self._lookout.delivering if is_sweep else self._lookout.silent)
-            case Work.SETTLEMENT:
-                return await self._settle()
+            case Work.SETTLEMENT | Work.VAT:
+                return await (self._settle() if duty.work is Work.SETTLEMENT else self._check_vat())
             case Work.SILENCE:
                 return await self._listen()
             case Work.MOVEMENTS:
@@ -171,6 +173,15 @@ class Caretaker:
 
     def _follow(self) -> str:
         return f"{saga_desk(self._hub).round():,} sagas began or went on."
+
+    async def _check_vat(self) -> str:
+        """Ask the register; what no waiting mends is told, since nobody else would."""
+        async with vat_desk(self._hub) as desk:
+            found = await desk.check_due(actor=ACTOR)
+        told = told_of_vat(found)
+        if found.for_persons:
+            await self._tell("vat.unanswered", "The register of tax numbers gives no answer until somebody acts", told)
+        return told
 
     async def _reconcile(self, flow: str, *, whole: bool) -> str:
         """Compare; what is found is told, since nobody looks at a night's run by himself."""

@@ -22,6 +22,7 @@ _LINES = {
     "charter.version.adopted": "A charter came into force",
     "charter.version.approved": "A charter was approved",
     "compliance.clearance.recorded": "A compliance check was recorded",
+    "compliance.vat.asked": "The register of value-added tax numbers was asked",
     "court.automation.asleep": "A replay left an automation asleep",
     "court.flag.raised": "A red flag was raised",
     "court.record.held": "A record was held",
