@@ -31,11 +31,35 @@ class LawFact(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return self.from_on <= day and (self.until_on is None or day < self.until_on)
 
 
+class CurrencyEnded(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A currency that is no more; ``last_on`` is the last day on which it was money."""
+
+    code: str
+    last_on: date
+    source: str
+
+
+class _Law(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    fact: tuple[LawFact, ...]
+    currency_ended: tuple[CurrencyEnded, ...]
+
+
 @cache
+def _law() -> _Law:
+    told = tomllib.loads(files("accordant.ledger").joinpath("law.toml").read_text(encoding="utf-8"))
+    return msgspec.convert(told, _Law)
+
+
 def law_facts() -> tuple[LawFact, ...]:
     """Every row, in the order of the file."""
-    told = tomllib.loads(files("accordant.ledger").joinpath("law.toml").read_text(encoding="utf-8"))
-    return msgspec.convert(told["fact"], tuple[LawFact, ...])
+    return _law().fact
+
+
+def last_day_of_currency(code: str) -> date | None:
+    """The last day of a currency that ended; None for one of which no row says that it did."""
+    return next((one.last_on for one in _law().currency_ended if one.code == code), None)
 
 
 def law_fact(name: str, day: date) -> LawFact | None:
