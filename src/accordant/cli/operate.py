@@ -38,6 +38,9 @@ def reconcile(
     hierarchy: Annotated[
         bool, Parameter(negative="", help="Compare which customers stand below which, in the CRM and elsewhere.")
     ] = False,
+    bills: Annotated[
+        str | None, Parameter(help="Compare this owner's bills with the hub, its books and the ERP at once.")
+    ] = None,
     repair: Annotated[bool, Parameter(negative="", help="Put right what may be, then compare again.")] = False,
     limit: Annotated[int, Parameter(help="Findings to print; all of them are kept.")] = 20,
     audience: AudienceOption = LEAST,
@@ -52,6 +55,13 @@ def reconcile(
                 remedy="Leave the flow, --source and --repair out.",
             )
         return asyncio.run(_reconcile_hierarchy(common, audience, limit=limit, actor=person(who, common=common)))
+    if bills is not None:
+        if flow is not None or source is not None or repair:
+            raise RejectedError(
+                "Bills are compared by themselves, and nothing is put right by that.",
+                remedy="Leave the flow, --source and --repair out.",
+            )
+        return asyncio.run(_reconcile_bills(common, bills, audience, limit=limit, actor=person(who, common=common)))
     if source is not None:
         if flow is not None:
             raise RejectedError("Compare a flow or a source, not both.", remedy="Leave one of them out.")
@@ -134,6 +144,20 @@ async def _reconcile_hierarchy(common: Common, audience: Audience, *, limit: int
         emit({"compared": names, "comparison": _as_json(found, limit)})
     else:
         say(f"Looked at: {', '.join(names)}." if names else "No target of a flow of accounts keeps a hierarchy.")
+        _tell_comparisons([found], limit)
+    return 0 if found.is_clean else 1
+
+
+async def _reconcile_bills(common: Common, system: str, audience: Audience, *, limit: int, actor: str) -> int:
+    from accordant.web.bill_walk import compare_bills_of
+
+    async with opened_hub(common) as hub:
+        with Meter(f"Reading the bills of {system}") as meter:
+            found = await compare_bills_of(hub, system, actor=actor, progress=meter)
+        found = masked(found, lens(hub.charter, audience))
+    if common.json:
+        emit({"comparison": _as_json(found, limit)})
+    else:
         _tell_comparisons([found], limit)
     return 0 if found.is_clean else 1
 

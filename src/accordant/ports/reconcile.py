@@ -24,6 +24,7 @@ class DiscrepancyKind(StrEnum):
     DUPLICATE = "duplicate_key"
     SOURCE = "source_differs"
     HIERARCHY = "hierarchy_differs"
+    BILL = "bill_differs"
 
 
 class Cause(StrEnum):
@@ -35,7 +36,8 @@ class Cause(StrEnum):
     record has our key and the hub never asked for it. Held twice: two records have one key. Not heard: the owner says
     something that no event has told. Of a hierarchy: its records stand below each other in a circle; what should be
     above is not there, or deleted; it has more levels than a system takes; one customer stands in two of them; two
-    systems place a customer below different ones.
+    systems place a customer below different ones. Of a bill: at one place it is not what its own parts come to; or one
+    place says otherwise than the others.
     """
 
     HAND_EDIT = "hand_edit"
@@ -52,6 +54,8 @@ class Cause(StrEnum):
     TOO_DEEP = "too_deep"
     TWO_PLACES = "two_places"
     PLACED_OTHERWISE = "placed_otherwise"
+    NOT_ITS_SUM = "not_its_sum"
+    SAID_OTHERWISE = "said_otherwise"
 
 
 class Discrepancy(msgspec.Struct, frozen=True, kw_only=True):

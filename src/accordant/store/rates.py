@@ -1,6 +1,6 @@
 """Rates of the European Central Bank, as far as they ship with their library: no call goes out.
 
-A day without a list takes the last list before it. A day whose list did not ship has no rate, and neither has a currency
+A day without a list takes the last list before it. A day whose list did not ship has no rate; neither has a currency
 that the bank left out of that day's list: None says so, and nothing is guessed.
 """
 

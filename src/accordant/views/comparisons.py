@@ -16,7 +16,9 @@ FINDINGS_MAX = 200
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """One comparison that came to its end. ``of`` is a flow, ``source:SYSTEM``, ``money:SYSTEM`` or ``hierarchy``."""
+    """One comparison that came to its end. ``of`` is a flow, ``source:SYSTEM``, ``money:SYSTEM``, ``bills:SYSTEM`` or
+    ``hierarchy``.
+    """
 
     run_id: str
     of: str
