@@ -35,6 +35,7 @@ from accordant.ports.books import (
 from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk, rates
 from accordant.store.engine import Database
+from accordant.store.packed import pack
 from accordant.store.schema import (
     accounting_period,
     business_event,
@@ -68,6 +69,8 @@ SCHEDULE = (
     "recognised_books_minor", "next_on", "updated_at",
 )  # fmt: skip
 _RECOGNITION = ("schedule_id", "version", "month_on", "minor", "books_minor", "entry_id")
+#: Types of what moves with a schedule: amount, amount in the books, the day, version, moment, id.
+_ADVANCED = ("bigint", "bigint", "text", "integer", "bigint", "text")
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _ENTRIES = msgspec.json.Decoder(JournalEntry)
 _REFUSALS = msgspec.json.Decoder(tuple[Refusal, ...])
@@ -150,6 +153,17 @@ def commit_books(connection: Connection, changes: BookChanges, *, now: datetime)
     _advance_schedules(connection, changes.advances, micros)
 
 
+#: Each array is a question of its own: PostgreSQL takes it for a short one then and looks the rows up one by one. Told
+#: how long they are, it read the whole table for each batch, as nobody has counted a table that grows.
+ADVANCE_POSTGRES = (
+    "UPDATE revenue_schedule SET recognised_minor = s.minor, recognised_books_minor = s.books, next_on = s.next_on, "
+    "version = s.version, updated_at = s.at FROM unnest((SELECT %b::bigint[]), (SELECT %b::bigint[]), "
+    "(SELECT %b::text[]), (SELECT %b::integer[]), (SELECT %b::bigint[]), (SELECT %b::text[])) "
+    "AS s(minor, books, next_on, version, at, id) "
+    "WHERE revenue_schedule.id = s.id AND revenue_schedule.version = s.version - 1"
+)
+
+
 def _advance_schedules(connection: Connection, advances: Sequence[ScheduleAdvance], micros: int) -> None:
     """Say how far schedules are recognised; the rest of them stays as it is."""
     rows = [
@@ -172,13 +186,8 @@ def _advance_schedules(connection: Connection, advances: Sequence[ScheduleAdvanc
         )
         done = connection.exec_driver_sql(sql, rows).rowcount
     else:
-        sql = (
-            "UPDATE revenue_schedule SET recognised_minor = s.minor, recognised_books_minor = s.books, "
-            "next_on = s.next_on, version = s.version, updated_at = s.at FROM unnest(%b::bigint[], %b::bigint[], "
-            "%b::text[], %b::integer[], %b::bigint[], %b::text[]) AS s(minor, books, next_on, version, at, id) "
-            "WHERE revenue_schedule.id = s.id AND revenue_schedule.version = s.version - 1"
-        )
-        done = connection.exec_driver_sql(sql, tuple(list(column) for column in zip(*rows, strict=True))).rowcount
+        arrays = tuple(map(pack, _ADVANCED, zip(*rows, strict=True)))
+        done = connection.exec_driver_sql(ADVANCE_POSTGRES, arrays).rowcount
     if done != len(rows):
         raise ConcurrentChange(f"{len(rows) - done} of {len(rows)} schedules changed meanwhile.")
 
