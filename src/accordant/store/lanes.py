@@ -147,11 +147,14 @@ class SqlLanes:
         with self._database.write() as connection:
             if not self._database.is_sqlite:
                 connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(_LANE))))
-            for other in self._look(connection, now).dead:
+            seen = self._look(connection, now)
+            for other in seen.dead:
                 if _bury(connection, other):
                     _free(connection, other)
                     _log.warning("a worker is taken for dead and its lanes are given away", token=other)
-            takers = _divide(connection, self._look(connection, now), token, self._worker)
+            if seen.dead:
+                seen = self._look(connection, now)
+            takers = _divide(connection, seen, token, self._worker)
         return _share(token, takers)
 
     def _look(self, connection: Connection, now: int) -> _Standing:

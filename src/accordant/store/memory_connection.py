@@ -5,10 +5,10 @@ drivers, threads and servers that are not there. What is not simple goes its way
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import Connection, Executable
+from sqlalchemy import Connection, Executable, Row
 from sqlalchemy.engine.result import IteratorResult, SimpleResultMetaData
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.compiler import Compiled, SQLCompiler
@@ -18,15 +18,47 @@ from accordant.store.guard import count
 #: Those that are made anew for every question come and go.
 _KNOWN_MAX = 1_000
 _NO_COLUMNS = SimpleResultMetaData(())
+_ONE_COLUMN = SimpleResultMetaData(("value",))
 
 
 class LeanResult(IteratorResult[Any]):
-    """Rows of a statement, or how many it changed."""
+    """Rows of a statement, or how many it changed. They are here already: how they are mostly read goes no further."""
 
-    def __init__(self, metadata: SimpleResultMetaData, rows: Iterable[Any], cursor: sqlite3.Cursor) -> None:
+    def __init__(self, metadata: SimpleResultMetaData, rows: list[tuple[Any, ...]], cursor: sqlite3.Cursor) -> None:
         super().__init__(metadata, iter(rows))
+        self._rows = rows
         self.rowcount = cursor.rowcount
         self.lastrowid = cursor.lastrowid
+
+    def __iter__(self) -> Iterator[Any]:
+        """See ``Result.__iter__``."""
+        return iter(self.all())
+
+    def all(self) -> list[Any]:
+        """See ``Result.all``."""
+        metadata = self._metadata
+        places = metadata._key_to_index  # noqa: SLF001  as the library makes its rows
+        return [Row(metadata, None, places, row) for row in self._rows]
+
+    def first(self) -> Any:  # noqa: ANN401
+        """See ``Result.first``."""
+        rows = self._rows[:1]
+        return Row(self._metadata, None, self._metadata._key_to_index, rows[0]) if rows else None  # noqa: SLF001
+
+    def one_or_none(self) -> Any:  # noqa: ANN401
+        """See ``Result.one_or_none``."""
+        return self.first() if len(self._rows) <= 1 else super().one_or_none()
+
+    def scalar(self) -> Any:  # noqa: ANN401
+        """See ``Result.scalar``."""
+        return self._rows[0][0] if self._rows else None
+
+    def scalars(self, index: Any = 0) -> Any:  # noqa: ANN401
+        """See ``Result.scalars``."""
+        if index != 0:
+            return super().scalars(index)
+        values = iter([row[0] for row in self._rows])
+        return IteratorResult(_ONE_COLUMN, values, _source_supports_scalars=True).scalars()
 
 
 class _Prepared:
@@ -74,9 +106,9 @@ class _Prepared:
             return text, tuple(given[name] for name in names)
         return text, tuple(given[name] if (bind := binders.get(name)) is None else bind(given[name]) for name in names)
 
-    def read(self, rows: list[tuple[Any, ...]]) -> Iterable[tuple[Any, ...]]:
+    def read(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         """Rows as the types of their columns say."""
-        return rows if not self.readers else (self._row(row) for row in rows)
+        return rows if not self.readers else [self._row(row) for row in rows]
 
     def _row(self, row: tuple[Any, ...]) -> tuple[Any, ...]:
         changed = list(row)
@@ -85,14 +117,30 @@ class _Prepared:
         return tuple(changed)
 
 
+class _Known(NamedTuple):
+    """A statement with the values it says; ``bound`` ready for the driver where it says them all."""
+
+    statement: Executable
+    prepared: _Prepared
+    said: dict[str, Any]
+    bound: tuple[str, tuple[Any, ...]] | None
+
+    def bind(self, given: Mapping[str, Any]) -> tuple[str, tuple[Any, ...]] | None:
+        """Ready for the driver with these values; None where the library has to carry it out."""
+        values = {**self.said, **given}
+        is_whole = len(values) == len(self.said) and self.prepared.asks_for <= given.keys()
+        return self.prepared.bound(values) if self.prepared.is_simple and is_whole else None
+
+
 class LeanConnection(Connection):
     """See the module."""
 
     _prepared: dict[Compiled, _Prepared]
     #: Of each text of ours the columns it gives back.
     _columns: dict[str, SimpleResultMetaData]
-    #: Statements that were made once and are asked again and again, by their number, with the values they say.
-    _known: dict[int, tuple[Executable, _Prepared, dict[str, Any]]]
+    _facts: dict[Any, Any]
+    #: Statements that were made once and are asked again and again, by their number.
+    _known: dict[int, _Known]
 
     def lean(self) -> "LeanConnection":
         """Begin to be lean, on the driver's connection that is held from now on."""
@@ -100,7 +148,13 @@ class LeanConnection(Connection):
         self._prepared = {}
         self._known = {}
         self._columns = {}
+        self._facts = super().info
         return self
+
+    @property
+    def info(self) -> dict[Any, Any]:
+        """See ``Connection.info``. Asked with every statement."""
+        return self._facts
 
     def exec_driver_sql(
         self,
@@ -111,7 +165,7 @@ class LeanConnection(Connection):
         """See ``Connection.exec_driver_sql``."""
         cursor = self._carry_out(statement, parameters if parameters is not None else ())
         if cursor.description is None:
-            return LeanResult(_NO_COLUMNS, (), cursor)
+            return LeanResult(_NO_COLUMNS, [], cursor)
         metadata = self._columns.get(statement)
         if metadata is None:
             metadata = self._columns[statement] = SimpleResultMetaData([column[0] for column in cursor.description])
@@ -128,15 +182,14 @@ class LeanConnection(Connection):
         given = parameters if isinstance(parameters, Mapping) else None
         if (parameters and given is None) or execution_options:
             return super().execute(statement, parameters, execution_options=execution_options or {})
-        known = self._known.get(id(statement))
-        prepared, said = self._prepare(statement, given) if known is None else known[1:]
-        values = {**said, **(given or {})}
-        if not prepared.is_simple or len(values) != len(said) or not prepared.asks_for <= (given or {}).keys():
+        known = self._known.get(id(statement)) or self._prepare(statement, given)
+        bound = known.bound if not given else known.bind(given)
+        if bound is None:
             return super().execute(statement, parameters)
-        cursor = self._carry_out(*prepared.bound(values))
-        return LeanResult(prepared.metadata, prepared.read(cursor.fetchall()), cursor)
+        cursor = self._carry_out(*bound)
+        return LeanResult(known.prepared.metadata, known.prepared.read(cursor.fetchall()), cursor)
 
-    def _prepare(self, statement: Executable, given: Mapping[str, Any] | None) -> tuple[_Prepared, dict[str, Any]]:
+    def _prepare(self, statement: Executable, given: Mapping[str, Any] | None) -> _Known:
         compiled, extracted, collected, _ = statement._compile_w_cache(  # noqa: SLF001
             dialect=self.dialect,
             compiled_cache=self.engine._compiled_cache,  # noqa: SLF001
@@ -148,9 +201,11 @@ class LeanConnection(Connection):
         if len(self._known) >= _KNOWN_MAX:
             self._known.clear()
         said = prepared.values(extracted, collected)
+        says_all = prepared.is_simple and not prepared.asks_for
         # Held, so that its number is not another's while it is known by it.
-        self._known[id(statement)] = statement, prepared, said
-        return prepared, said
+        known = _Known(statement, prepared, said, prepared.bound(said) if says_all else None)
+        self._known[id(statement)] = known
+        return known
 
     def _carry_out(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
         """Raises as the library: DBAPIError, in the kind that fits."""

@@ -112,12 +112,14 @@ class AtWork(NamedTuple):
     is_over: bool
 
 
+# Of two conditions on one state the first is that of an index, which is taken only where the query shows it.
 _AT_WORK = """
 SELECT 'received', min(due_at) FROM inbox_work
     WHERE state = 'received' AND lane NOT IN (SELECT lane FROM parked_lane) HAVING count(*) > 0
 UNION ALL SELECT 'owed', min(since_at) FROM owed_decision HAVING count(*) > 0
 UNION ALL SELECT 'awaiting_reread', min(due_at) FROM inbox_work
-    WHERE state = 'awaiting_reread' AND lane NOT IN (SELECT lane FROM parked_lane) HAVING count(*) > 0
+    WHERE state <> 'processed' AND state = 'awaiting_reread' AND lane NOT IN (SELECT lane FROM parked_lane)
+    HAVING count(*) > 0
 UNION ALL SELECT 'target:' || target, min(due_at) FROM write_intent
     WHERE state IN ('pending', 'leased', 'uncertain') AND lane NOT IN (SELECT lane FROM parked_lane) GROUP BY target
 """

@@ -338,22 +338,26 @@ class Stage:
     def _at_moment(self, moment: Moment) -> None:
         if not self._running or self._running[-1][0] is None:
             return
-        _, what = self._running[-1]
-        where = f"{what}, {moment}"
-        self._count_down(where)
+        what = self._running[-1][1]
+        self._count_down(what, moment)
+        if not self.world.is_calm:
+            self._strike(f"{what}, {moment}", moment)
+        if moment is Moment.AFTER_COMMIT:
+            self._look_at_fence()
+
+    def _strike(self, where: str, moment: Moment) -> None:
         if self.world.strikes(Fault.CRASH, where, self.rates[Fault.CRASH]):
             raise Crash(where)
         if self.world.strikes(Fault.STORE_AWAY, where, self.rates[Fault.STORE_AWAY]):
             raise StoreUnavailable("The store is away.", retry_after_s=1.0)
         if moment is Moment.BEFORE_BEGIN:
             self._meanwhile(where)
-        if moment is Moment.AFTER_COMMIT:
-            self._look_at_fence()
 
-    def _count_down(self, where: str) -> None:
+    def _count_down(self, what: str, moment: Moment) -> None:
         if self.dies_in:
             self.dies_in -= 1
             if not self.dies_in:
+                where = f"{what}, {moment}"
                 self.world.note_fault(Fault.REPLAY_CRASH, where)
                 raise Crash(where)
 

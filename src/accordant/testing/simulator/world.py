@@ -14,6 +14,8 @@ from typing import TypeVar
 Choice = TypeVar("Choice")
 
 _TRACE_LINES_MAX = 20_000
+#: A moment to the microsecond, without its zone, which is always UTC.
+_STAMP_LENGTH = 26
 
 
 class Fault(StrEnum):
@@ -121,7 +123,7 @@ class World:
 
     def tell(self, line: str) -> None:
         """Add a line to the trace."""
-        stamped = f"{self.at:%Y-%m-%dT%H:%M:%S.%f} {line}"
+        stamped = f"{self.at.isoformat(timespec='microseconds')[:_STAMP_LENGTH]} {line}"
         self._digest.update(stamped.encode() + b"\n")
         if len(self.trace) < _TRACE_LINES_MAX:
             self.trace.append(stamped)
