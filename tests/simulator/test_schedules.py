@@ -48,6 +48,9 @@ def test_the_quick_tier_holds_and_leaves_no_fault_out(setting: Setting) -> None:
 def test_a_full_replay_does_nothing_whatever_the_target_offers(setting: Setting, kind: DestinationClass) -> None:
     report = simulate(setting, schedules=1, seed=7, classes=(kind,), only=frozenset(), replays=True)
     assert [one.violations for one in report.failures] == []
+    assert report.replays == 3
+    # Every effect was a write that began, and was held against what was allowed then.
+    assert report.writes >= report.effects > 0
 
 
 def test_a_machine_that_dies_inside_a_replay_goes_on_with_it_and_nothing_comes_of_it(setting: Setting) -> None:
@@ -95,6 +98,8 @@ def a_report(**changed: object) -> Report:
         records=1,
         bytes=1,
         waiting=0,
+        writes=1,
+        replays=0,
         failed=0,
         failures=(),
         digest="",
@@ -105,7 +110,7 @@ def a_report(**changed: object) -> Report:
 def test_a_run_that_proves_too_little_does_not_hold() -> None:
     assert a_report().holds
     assert not a_report(failed=1).holds
-    for nothing in ("events", "effects", "records", "bytes"):
+    for nothing in ("events", "effects", "records", "bytes", "writes"):
         assert not a_report(**{nothing: 0}).holds
     lacking = {fault.value: {"here": 1} for fault in Fault if fault is not Fault.RESTORE}
     assert a_report(places=lacking).shortcomings == ("The fault 'restore from backup' never fired.",)

@@ -221,7 +221,8 @@ def _print(report: Report, *, again: str) -> None:
         *(f"  {name:<{width}}  {count:>9,}" for name, count in report.fired.items()),
         f"{report.schedules:,} schedules from seed {report.seed}: {report.failed:,} did not hold.",
         f"Compared: {report.events:,} events ({report.bytes:,} bytes delivered), {report.effects:,} effects, "
-        f"{report.records:,} records; {report.waiting:,} records wait for a person.",
+        f"{report.records:,} records; {report.waiting:,} records wait for a person. {report.writes:,} writes were held "
+        f"against what was allowed as they began; everything was replayed {report.replays:,} times.",
         *report.shortcomings,
     )
     for failure in report.failures[:_SHOWN_MAX]:

@@ -16,9 +16,10 @@ Held = dict[str, dict[str, dict[str, WireValue]]]
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """How much was looked at."""
+    """How much was looked at. ``writes`` is how many were held, as they began, against what was allowed then (EF6)."""
 
     events: int
+    writes: int
     effects: int
     records: int
     bytes: int
@@ -58,6 +59,7 @@ def check(stage: Stage, expected: dict[str, str] | None, held: Held | None) -> C
         _compare_targets(stage, held, ends.waiting)
     return Compared(
         events=len(stored),
+        writes=stage.writes_begun,
         effects=sum(len(one.effects) for one in stage.destinations.values()),
         records=sum(len(one.held()) for one in stage.destinations.values()),
         bytes=sum(one.bytes_sent for one in stage.providers),

@@ -35,6 +35,8 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What a run came to. ``places`` counts each fault by where in the code it struck; units: ``bytes`` delivered.
 
+    ``writes`` were held, as they began, against switches and phases; ``replays`` walked everything once more.
+
     ``digest`` is that of all traces: the same for the same seeds.
     """
 
@@ -47,6 +49,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     bytes: int
     waiting: int
+    writes: int
+    replays: int
     failed: int
     failures: tuple[Failure, ...]
     digest: str
@@ -60,7 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     def shortcomings(self) -> tuple[str, ...]:
         """Why the run itself proves too little; empty for one that is large enough and looked at everything."""
         found = []
-        if not (self.events and self.effects and self.records and self.bytes):
+        if not (self.events and self.effects and self.records and self.bytes and self.writes):
             found.append("Nothing was compared.")
         if self.schedules >= COVERED_FROM:
             found += [f"The fault {name!r} never fired." for name, count in self.fired.items() if not count]
@@ -104,6 +108,8 @@ def simulate(
             records=verdict.compared.records,
             bytes=verdict.compared.bytes,
             waiting=verdict.compared.waiting,
+            writes=verdict.compared.writes,
+            replays=verdict.replays,
         )
         if verdict.violations:
             failed += 1
@@ -121,6 +127,8 @@ def simulate(
         records=totals["records"],
         bytes=totals["bytes"],
         waiting=totals["waiting"],
+        writes=totals["writes"],
+        replays=totals["replays"],
         failed=failed,
         failures=tuple(failures),
         digest=digest(bytes(digests)).hex(),

@@ -109,13 +109,17 @@ _LEAST_ALONE = 0.1
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one schedule. ``violations`` are sentences; none means that it held."""
+    """What came of one schedule. ``violations`` are sentences; none means that it held.
+
+    ``replays`` is how often everything was walked once more at its end.
+    """
 
     seed: int
     digest: str
     violations: tuple[str, ...]
     fired: dict[tuple[Fault, str], int]
     compared: Compared
+    replays: int
     trace: tuple[str, ...]
 
 
@@ -156,7 +160,8 @@ def play(
         if length.is_long:
             _incident(stage)
         compared = check(stage, references[story].outcome, references[story].held)
-        if dice.chance(_REPLAYED) if replays is None else replays:
+        is_replayed = dice.chance(_REPLAYED) if replays is None else replays
+        if is_replayed:
             dies = world.aside.random() < _DIES_IN_REPLAY if only is None else Fault.REPLAY_CRASH in only
             _replay_all(stage, dies=dies)
     finally:
@@ -167,6 +172,7 @@ def play(
         violations=tuple(stage.violations),
         fired=dict(world.fired),
         compared=compared,
+        replays=_REPLAYS if is_replayed else 0,
         trace=tuple(world.trace),
     )
 

@@ -107,6 +107,7 @@ class Stage:
         self.thrown: set[str] = set()
         self.doubtful: set[str] = set()
         self.needs_comparison = False
+        self.writes_begun = 0
         self.links = Links(world, (*setting.sources, *setting.targets))
         #: At which moment from now on the machine that is at work dies, in calm weather too; 0 never.
         self.dies_in = 0
@@ -447,6 +448,7 @@ class Stage:
 
     def _begun(self, target: str) -> Callable[[ObjectSpec, RecordWrite], None]:
         def begun(spec: ObjectSpec, record: RecordWrite) -> None:
+            self.writes_begun += 1
             flows = [one for one in self.charter.flows if (one.target, one.object) == (target, spec.name)]
             self.world.tell(f"write to {target}: {spec.name}/{record.key} {sorted(record.fields.items())}")
             if not any(self._may_write(flow) for flow in flows):
