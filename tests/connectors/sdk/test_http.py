@@ -202,6 +202,24 @@ async def test_credentials_are_renewed_once_for_a_401() -> None:
         await outcome(answering(401), "POST", authorize=authorize)
 
 
+async def test_credentials_that_another_process_renewed_may_have_ended_too_and_are_renewed_once_more() -> None:
+    asked: list[Mapping[str, str] | None] = []
+
+    async def authorize(*, refused: Mapping[str, str] | None) -> Mapping[str, str]:
+        asked.append(refused)
+        return {"Authorization": f"Bearer {len(asked)}"}
+
+    async def handler(request: web.Request) -> web.Response:
+        return web.Response(status=200 if request.headers["Authorization"] == "Bearer 3" else 401)
+
+    assert (await outcome(handler, "POST", authorize=authorize)).status == 200
+    assert asked == [None, {"Authorization": "Bearer 1"}, {"Authorization": "Bearer 2"}]
+    asked.clear()
+    with pytest.raises(AuthorizationExpired):
+        await outcome(answering(401), "POST", authorize=authorize)
+    assert len(asked) == 3, "and not for ever"
+
+
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
 async def test_an_answer_over_the_limit_is_dropped(packed: bool) -> None:
     plain = b"0" * 300_000

@@ -81,11 +81,12 @@ async def test_four_processes_live_through_rotations_without_using_a_token_twice
     try:
         workers = [
             await asyncio.create_subprocess_exec(
-                sys.executable, "-c", WORKER, url, str(tmp_path / "tokens.json"), str(CALLS), str(number), str(PROCESSES),
+                *(sys.executable, "-c", WORKER, url, str(tmp_path / "tokens.json")),
+                *(str(CALLS), str(number), str(PROCESSES)),
                 stderr=asyncio.subprocess.PIPE,
             )
             for number in range(PROCESSES)
-        ]  # fmt: skip
+        ]
         ended = [(await worker.communicate(), worker.returncode) for worker in workers]
     finally:
         await vendor.stop()

@@ -28,6 +28,7 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 QUEUE_S_MAX = 30.0  # longer than this behind our own rate is no longer a short wait: the caller decides
 READ_PAUSE_S_MAX = 5.0
 CONNECTIONS_MAX = 32
+RENEWALS_MAX = 2
 CORRELATION_HEADER = "X-Correlation-Id"
 CORRELATION_LENGTH_MAX = 128
 _SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "x-api-key"})
@@ -201,12 +202,17 @@ class HttpClient:
         return headers
 
     async def _authorized(self, call: _Call) -> HttpAnswer:
-        """Send with credentials. A 401 renews them once: it proves that nothing was carried out, even of a write."""
+        """Send with credentials. A 401 renews them: it proves that nothing was carried out, even of a write.
+
+        Twice at most: the first time may give what another process renewed, which can have ended since.
+        """
         proof = await self._authorize(refused=None) if self._authorize else {}
         answer = await self._once(call, proof)
-        if answer.status == 401 and self._authorize:
-            renewed = await self._authorize(refused=proof)
-            answer = await self._once(call, renewed)
+        for _ in range(RENEWALS_MAX):
+            if answer.status != 401 or self._authorize is None:
+                break
+            proof = await self._authorize(refused=proof)
+            answer = await self._once(call, proof)
         if answer.status == 401:
             raise AuthorizationExpired(f"{self._host} no longer accepts the credentials of this connection (401).")
         self._judge_status(call, answer)
