@@ -56,6 +56,9 @@ BENCHMARKS: dict[str, Benchmark] = {
     "rehearse": Benchmark(run=rehearse, unit="events/s", n=30_000, target="at least 5,000 on either store"),
 }
 
+#: Those that several workers share.
+_SHARED = {"ledger": ledger.ledger, "path": runs.path}
+
 
 def bench(
     name: str, *, store: str, n: int | None, repeat: int, seed: int, workers: int | None = None,
@@ -72,11 +75,13 @@ def bench(
         raise ConfigurationError(f"There is no store {store!r} to measure.", remedy="Choose sqlite or postgres.")
     measure = chosen.run
     if workers is not None:
-        if name != "path" or workers < 1:
+        shared = _SHARED.get(name)
+        if shared is None or workers < 1:
             raise ConfigurationError(
-                f"The benchmark {name} does not run with {workers} workers.", remedy="Leave --workers out, or: path."
+                f"The benchmark {name} does not run with {workers} workers.",
+                remedy=f"Leave --workers out, or: {', '.join(_SHARED)}.",
             )
-        measure = partial(runs.path, workers=workers)
+        measure = partial(shared, workers=workers)
     if keep is not None:
         if name != "why":
             raise ConfigurationError(

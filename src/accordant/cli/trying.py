@@ -33,7 +33,7 @@ def bench(
     n: Annotated[int | None, Parameter(help="Size of one run; the benchmark's own if it is left out.")] = None,
     repeat: Annotated[int, Parameter(help="Runs; their median is printed.")] = 3,
     seed: Annotated[int, Parameter(help="Seed of the load.")] = 7,
-    workers: Annotated[int | None, Parameter(help="Processes that share the lanes; for path.")] = None,
+    workers: Annotated[int | None, Parameter(help="Processes that share the lanes; for ledger and path.")] = None,
     keep: Annotated[
         Path | None, Parameter(help="Folder that keeps the store for the next measurement; for why.")
     ] = None,
