@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tests.conftest import POSTGRES_DEFAULT, fresh_database
-from tests.faults import drills, storm
+from tests.faults import books, drills, storm
 from tests.faults.report import Report
 
 TIERS = ("quick", "nightly", "release")
@@ -25,7 +25,7 @@ Run = Callable[[str, Path, int, float | None], Awaitable[Report]]
 
 
 class Drill(msgspec.Struct, frozen=True, kw_only=True):
-    """One drill: how it is run, on which stores, and its size in each tier (rounds, cuts, deliveries, connections)."""
+    """One drill: how it is run, on which stores, and its size in each tier (rounds, cuts, deliveries, postings)."""
 
     run: Run
     unit: str
@@ -120,13 +120,18 @@ DRILLS: dict[str, Drill] = {
         sizes=_sizes(1, 20, 100),
         stores=("sqlite",),
     ),
+    "books": Drill(
+        run=lambda store, folder, size, limit: books.books(store, folder, postings=size, seconds_max=limit),
+        unit="postings",
+        sizes=_sizes(3_000, 1_000_000, 10_000_000),
+    ),
     "duplicates": Drill(run=_duplicates, unit="deliveries", sizes=_sizes(5_000, 1_000_000, 10_000_000)),
     "memory": Drill(run=_memory, unit="slow connections", sizes=_sizes(300, 10_000, 10_000), stores=("sqlite",)),
 }
 
 
 #: These make a server of their own, to be hurt.
-_OWN_SERVER = frozenset({"database", "power"})
+_OWN_SERVER = frozenset({"books", "database", "power"})
 
 
 async def run_drill(
