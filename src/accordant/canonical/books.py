@@ -114,6 +114,7 @@ class LegalEntityPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     ``tax_code`` stands on amounts of tax for which the source names none, ``reverse_charge_code`` on bills whose tax
     the customer owes. ``closed_before`` is the first day that still takes postings; None where no period was closed.
+    With ``write_off_from_allowance`` a bill that nobody will pay is taken from what was expected to be lost.
     """
 
     currency: str
@@ -123,6 +124,7 @@ class LegalEntityPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     tax_code: str | None = None
     reverse_charge_code: str | None = None
     year_starts_month: int = 1
+    write_off_from_allowance: bool = False
     closed_before: date | None = None
 
 

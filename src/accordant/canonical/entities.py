@@ -207,7 +207,9 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=En
 
 
 class CreditNote(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.CREDIT_NOTE.value):
-    """A correction of an invoice. ``status`` is issued or void."""
+    """A correction of an invoice. ``status`` is issued or void. ``to_balance`` is what of it is kept for the customer's
+    next bills; None where nothing is.
+    """
 
     external_id: str
     customer_id: str | None
@@ -216,6 +218,7 @@ class CreditNote(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", ta
     total: Money
     number: str | None = None
     reason: str | None = None
+    to_balance: Money | None = None
     created_at: datetime | None = None
 
 

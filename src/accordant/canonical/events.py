@@ -25,6 +25,7 @@ class EventType(StrEnum):
     INVOICE_VOIDED = "invoice.voided"
     INVOICE_WRITTEN_OFF = "invoice.written_off"
     PAYMENT_APPLIED = "payment.applied"
+    BALANCE_APPLIED = "balance.applied"
     PAYMENT_FAILED = "payment.failed"
     REFUND_ISSUED = "refund.issued"
     CREDIT_APPROVED = "credit.approved"

@@ -21,13 +21,15 @@ from accordant.ledger.schedule import RevenueSchedule, cut, earned_before
 
 class TakenBack(msgspec.Struct, frozen=True, kw_only=True):
     """What may come back, of a dispute or a write-off: since when it is gone, what was taken, and how the bill would
-    have been earned without it. ``lost_books`` is what of a write-off is bad debt, in the currency of the books.
+    have been earned without it. ``lost_books`` is what of a write-off was earned, in the currency of the books,
+    and ``from_allowance`` whether that was taken from the allowance.
     """
 
     since_on: date
     share: Share
     schedules: tuple[RevenueSchedule, ...]
     lost_books: int = 0
+    from_allowance: bool = False
 
 
 class Bill(msgspec.Struct, kw_only=True):
@@ -35,7 +37,8 @@ class Bill(msgspec.Struct, kw_only=True):
 
     ``booked_on`` is the day it happened, whatever period took it. ``owed_back`` is what a credit note left us owing to
     the customer, ``owed_back_books`` the same in the currency of the books; ``movements`` is what its receivable did,
-    in both currencies. ``back`` is what was taken back of it so far, ``tax_back`` the tax in that.
+    in both currencies. ``back`` is what was taken back of it so far, ``tax_back`` the tax in that; ``lowered`` are the
+    entries that took from it without money.
     """
 
     ref: ExternalRef
@@ -56,6 +59,7 @@ class Bill(msgspec.Struct, kw_only=True):
     written_off: TakenBack | None = None
     movements: list[Movement] = []
     is_void: bool = False
+    lowered: list[JournalEntry] = []
 
     @property
     def open_books_minor(self) -> int:

@@ -59,11 +59,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):
-    """What the gate knows of a legal entity: its chart, its periods, and the tax codes of its country."""
+    """What the gate knows of a legal entity: its chart, its periods, the tax codes of its country, and whether what
+    nobody will pay is taken from an allowance.
+    """
 
     chart: Chart
     periods: tuple[Period, ...]
     tax_codes: frozenset[str] = frozenset()
+    write_off_from_allowance: bool = False
 
 
 def compose(request: Request, books: Books, *, recorded_at: datetime) -> JournalEntry | tuple[Refusal, ...]:

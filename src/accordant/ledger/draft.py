@@ -141,7 +141,8 @@ def _month(bill: Bill, month_on: date, setting: Setting) -> JournalEntry | Unpos
 def _legs(product: str | None, minor: int, earned: int, bill: Bill) -> list[Leg]:
     legs = patterns.revenue_recognised(minor, deferred=minor, product=product)
     if bill.currency != bill.books.chart.currency:
-        return [msgspec.structs.replace(leg, original=earned if leg.minor > 0 else -earned) for leg in legs]
+        # The first leg is the revenue, a debit where recognition is taken back.
+        return [msgspec.structs.replace(leg, original=-earned if at == 0 else earned) for at, leg in enumerate(legs)]
     return legs
 
 

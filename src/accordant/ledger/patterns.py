@@ -153,19 +153,21 @@ def credit_note(
 
 
 def written_off(share: Share, *, from_allowance: bool = False) -> list[Leg]:
-    """A bill nobody will pay: against the allowance, or directly: what was earned is bad debt, the rest never earned.
+    """A bill nobody will pay: what was earned is taken from the allowance, or is bad debt; the rest was never earned.
 
     Source: ASC 326-20-35-8 (a write-off is deducted from the allowance) and finance.md 3.2.
     """
-    total = _credit(Role.RECEIVABLE, share.total, party=True)
-    if from_allowance:
-        return [total, _debit(Role.BAD_DEBT_ALLOWANCE, share.total)]
     return [
-        total,
-        _debit(Role.BAD_DEBT, share.earned),
+        _credit(Role.RECEIVABLE, share.total, party=True),
+        _debit(lost_role(from_allowance=from_allowance), share.earned),
         _debit(Role.DEFERRED_REVENUE, share.unearned),
         _debit(Role.SALES_TAX, share.tax),
     ]
+
+
+def lost_role(*, from_allowance: bool) -> Role:
+    """What an earned amount that is lost is taken from."""
+    return Role.BAD_DEBT_ALLOWANCE if from_allowance else Role.BAD_DEBT
 
 
 def bad_debt_expected(amount: int) -> list[Leg]:
@@ -243,14 +245,20 @@ def dispute_won(share: Share, *, caught_up: int, processor: str, product: str | 
     return [money, *_brought_back(share, Role.CONTRA_REVENUE, caught_up=caught_up, product=product)]
 
 
-def recovered(paid: list[Leg], share: Share, *, caught_up: int) -> list[Leg]:
+def balance_applied(amount: int) -> list[Leg]:
+    """What a customer has with us pays a bill; below zero, a bill's own credit becomes theirs. No money moves."""
+    return [_credit(Role.RECEIVABLE, amount, party=True), _debit(Role.CUSTOMER_BALANCE, amount, party=True)]
+
+
+def recovered(paid: list[Leg], share: Share, *, caught_up: int, from_allowance: bool = False) -> list[Leg]:
     """A payment of which ``share`` was written off: that part is no credit of the customer, it undoes the write-off.
 
     ``paid`` are the legs of `payment_applied`. Source: ASC 326-20-35-8 (recoveries are recorded when received).
     """
     money, owed, too_much = paid
     rest = msgspec.structs.replace(too_much, minor=too_much.minor + share.total)
-    return [money, owed, rest, *_brought_back(share, Role.BAD_DEBT, caught_up=caught_up, product=None)]
+    lost = lost_role(from_allowance=from_allowance)
+    return [money, owed, rest, *_brought_back(share, lost, caught_up=caught_up, product=None)]
 
 
 # -- revenue ---------------------------------------------------------------------------------------------------------

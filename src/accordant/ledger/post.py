@@ -22,11 +22,13 @@ from accordant.ledger.meanings.table import MEANINGS
 from accordant.ledger.periods import PeriodRefused, posting_day
 from accordant.ledger.setting import Setting
 
-#: At one moment a bill is issued before it is paid, and paid before anything is given back; what was converted is last.
+#: At one moment a bill is issued, then lowered by what the customer had, then paid, and only then anything is given
+#: back; what was converted is last.
 _RANK = {
     EventType.INVOICE_ISSUED: 0,
-    EventType.PAYMENT_APPLIED: 1,
-    EventType.CREDIT_APPROVED: 2,
+    EventType.BALANCE_APPLIED: 1,
+    EventType.PAYMENT_APPLIED: 2,
+    EventType.CREDIT_APPROVED: 3,
     EventType.FUNDS_CONVERTED: 10,
 }
 #: The events that mean something in the books.
@@ -156,24 +158,32 @@ class Reader:
         return Outcome(event=told.event, happened_on=told.day, entry=entry, asked=asked, refusals=refusals)
 
     def _cancel(self, ask: Ask, told: Occurrence) -> Outcome:
-        """A bill that is void: its entry the other way round, in an open period."""
+        """A bill that is void: its entry the other way round, in an open period, and so all that lowered it."""
         bill, event, day = ask.cancels, told.event, told.day
         assert bill is not None  # noqa: S101  the caller has looked; said for the type checker
         held = self._posted.get(event.id)
-        if held is not None and held.entry.reverses == bill.issued.id:
+        done = held.asked.split()[1:] if held is not None and held.entry.reverses == bill.issued.id else []
+        due = [one for one in (*bill.lowered, bill.issued) if one.id not in done]
+        if held is not None and not due:
             bill.stop(day)
             return Outcome(event=event, happened_on=day, entry=held.entry, asked=held.asked)
-        on = posting_day(told.books.periods, max(day, bill.issued.posted_on))
+        on = posting_day(told.books.periods, max(day, *(one.posted_on for one in due)))
         if isinstance(on, PeriodRefused):
             refusal = Refusal(check="open_period", reason=on.reason, remedy=on.remedy)
             return self._stays(held, told, (refusal,))
-        made = reverse(
-            bill.issued,
-            posted_on=on,
-            effective_on=day,
-            event=event.id,
-            text=f"{bill.issued.text} voided",
-            recorded_at=self._setting.recorded_at,
+        made = tuple(
+            reverse(
+                one,
+                posted_on=on,
+                effective_on=day,
+                event=event.id,
+                text=f"{one.text} voided",
+                recorded_at=self._setting.recorded_at,
+            )
+            for one in due
         )
         bill.stop(day)
-        return Outcome(event=event, happened_on=day, entry=made, asked=f"cancel {bill.issued.id}", fresh=(made,))
+        # What came late and lowered the bill before is cancelled too; what stands for the event is the bill's own.
+        stands = held.entry if held is not None and done else made[-1]
+        asked = " ".join(["cancel", *done, *(one.id for one in due)])
+        return Outcome(event=event, happened_on=day, entry=stands, asked=asked, fresh=made)

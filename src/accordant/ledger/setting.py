@@ -75,7 +75,12 @@ def books_of(name: str, entity: LegalEntityPart, years: range, kept: Iterable[Pe
         for year in years
         for period in months(name, year=year, starts_month=entity.year_starts_month)
     ]
-    return Books(chart=chart_of(name, entity), periods=tuple(periods), tax_codes=frozenset(entity.tax_codes))
+    return Books(
+        chart=chart_of(name, entity),
+        periods=tuple(periods),
+        tax_codes=frozenset(entity.tax_codes),
+        write_off_from_allowance=entity.write_off_from_allowance,
+    )
 
 
 def chart_of(name: str, entity: LegalEntityPart) -> Chart:

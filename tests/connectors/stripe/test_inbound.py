@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from accordant.canonical.entities import (
     Account,
     BalanceMovement,
+    CreditNote,
     Invoice,
     Payment,
     Price,
@@ -74,6 +75,38 @@ def test_a_payment_out_of_band_is_applied_once_and_names_the_invoice(version: st
     assert events[0].amount == Money(6000, "USD")
     assert events[0].occurred_at == datetime(2026, 3, 14, 9, 0, 2, tzinfo=UTC)
     assert events[0] == events[1]
+
+
+@pytest.mark.parametrize(
+    ("starting", "ending", "moved"), [(-2_000, 0, 2_000), (0, -500, -500), (30, 0, -30), (0, 0, None), (0, None, None)]
+)
+def test_what_the_customers_balance_moved_by_is_told_once(starting: int, ending: int | None, moved: int | None) -> None:
+    body = event("invoice.finalized__current")
+    body["data"]["object"] |= {"starting_balance": starting, "ending_balance": ending}
+    found = interpret(body)
+    assert isinstance(found, Interpreted)
+    applied = [one.amount for one in found.business_events if one.type is EventType.BALANCE_APPLIED]
+    assert applied == ([] if moved is None else [Money(moved, "USD")])
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ({"customer_balance_transaction": None}, None),
+        ({"customer_balance_transaction": "cbtxn_1"}, 1_000),
+        ({"customer_balance_transaction": "cbtxn_1", "post_payment_amount": 800}, 800),
+        ({"customer_balance_transaction": "cbtxn_1", "post_payment_amount": 800, "out_of_band_amount": 100,
+          "refunds": [{"refund": "re_1", "amount_refunded": 300}]}, 400),
+    ],
+)  # fmt: skip
+def test_what_of_a_credit_note_is_kept_for_the_customer(more: dict[str, Any], kept: int | None) -> None:
+    body = event("credit_note.created__current")
+    body["data"]["object"] |= {"total": 1_000, "post_payment_amount": None, "refunds": []} | more
+    found = interpret(body)
+    assert isinstance(found, Interpreted)
+    note = found.observations[0].entity
+    assert isinstance(note, CreditNote)
+    assert note.to_balance == (None if kept is None else Money(kept, "USD"))
 
 
 @pytest.mark.parametrize("version", ["current", "2024_04_10"])

@@ -84,6 +84,24 @@ async def test_any_order_of_arrival_and_every_repeat_come_to_the_same_books(stor
         assert held(one.hub.database) == []
 
 
+async def test_a_balance_that_pays_a_bill_closes_it(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path, more=LEDGER) as one:
+        (customer,) = one.sell(1)
+        book = one.stripe.account.book
+        book.change(book.get("customer", customer), "customer.updated", balance=-2_000)
+        one.stripe.advance(32 * 86_400)
+        one.take_in()
+        one.process()
+        (applied,) = [row for row in entries(one.hub.database) if row.rule == "balance_applied"]
+        assert applied.bill is not None
+        found = balances(one.hub.database)
+        assert "1200" not in found
+        assert found["2450"] == 2_000
+        with one.hub.database.read() as connection:
+            assert {row.state for row in connection.execute(select(ledger_bill.c.state))} == {"settled"}
+        assert found == drafted(one)
+
+
 @pytest.mark.parametrize("late", [b'"type":"charge.', b'"type":"price.created"', b'"type":"invoice.'])
 async def test_what_is_held_is_posted_by_what_it_waits_for_and_nobody_comes_round(
     store_url: str, tmp_path: Path, late: bytes
@@ -94,6 +112,9 @@ async def test_what_is_held_is_posted_by_what_it_waits_for_and_nobody_comes_roun
         for is_late in (False, True):
             one.hub.inbox.accept([one.arrival(event.body()) for event, was in said if was is is_late])
             one.process()
+            while is_late and await one.hub.reread_round():
+                one.clock.move(seconds=3)
+                one.process()
             # What waits stands under whatever was known of it then: the account, or only its name at the source.
             assert bool(held(one.hub.database)) is not is_late
         assert balances(one.hub.database) == drafted(one)

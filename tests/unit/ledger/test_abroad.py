@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import date
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accordant.canonical.books import AccountType, Role
 from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Refund
 from accordant.canonical.events import EventType
 from accordant.kernel.money import Money
-from accordant.ledger.chart import Chart
+from accordant.ledger.chart import AccountRule, Chart, LedgerAccount
 from accordant.ledger.compose import Books
 from accordant.ledger.draft import Draft
 from tests.unit.ledger.books import some_books
@@ -171,6 +173,31 @@ def test_what_was_written_off_comes_back_in_any_parts(parts: list[int], foreign:
     if came == 9_900:
         assert "6200" not in found
         assert found["2450" if sum(parts) > came else CLEARING]
+
+
+@given(part=st.integers(1, 9_900), foreign=st.booleans())
+def test_an_allowance_bears_what_is_lost_and_gets_back_what_comes_late(part: int, foreign: bool) -> None:
+    own = with_refunds_owed().chart
+    chart = msgspec.structs.replace(
+        own,
+        currency="EUR" if foreign else "USD",
+        accounts={
+            **own.accounts,
+            "1290": LedgerAccount(code="1290", name="Expected losses", type=AccountType.ASSET),
+        },
+        rules=(*own.rules, AccountRule(role=Role.BAD_DEBT_ALLOWANCE, account="1290")),
+    )
+    books = msgspec.structs.replace(some_books(chart), write_off_from_allowance=True)
+    story = Story().bill(a_bill(9_000, tax=900))
+    story.tell(EventType.INVOICE_WRITTEN_OFF, ref("invoice", "in_1"), a_bill(9_000, tax=900), day=30)
+    lost = balances(story.read(books=books))
+    assert lost.keys() == {"1290", "4000"}
+    assert lost["1290"] == -lost["4000"] > 0
+    found = balances(story.pay(part, day=60).read(books=books))
+    assert not {RECEIVABLE, DEFERRED, "6200"} & found.keys()
+    assert found.get("1290", 0) < lost["1290"] or part < 4
+    if part == 9_900:
+        assert "1290" not in found
 
 
 def test_a_write_off_of_a_paid_bill_says_nothing() -> None:

@@ -17,13 +17,14 @@ from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import ExternalRef
 from accordant.kernel.money import Money
 from accordant.ledger.balances import trial_balance
-from accordant.ledger.compose import AMOUNT_MAX
+from accordant.ledger.chart import Chart
+from accordant.ledger.compose import AMOUNT_MAX, Books
 from accordant.ledger.entries import JournalEntry
 from accordant.ledger.periods import PeriodState
 from accordant.ledger.post import Outcome, Posted, Reader, in_order
 from accordant.ledger.setting import Setting
 from tests.unit.ledger.books import RECORDED, a_chart, some_books
-from tests.unit.ledger.test_draft import START, Story, a_bill, rate_of, ref, usd, with_refunds_owed
+from tests.unit.ledger.test_draft import START, Story, a_bill, balances, rate_of, ref, usd, with_refunds_owed
 
 BOOKS = with_refunds_owed()
 
@@ -134,6 +135,94 @@ def test_a_void_bill_is_cancelled_once_and_its_revenue_is_taken_back() -> None:
     kept.take(story.events)
     assert kept.balances() == {}
     assert [one.reverses is not None for one in kept.entries.values()] == [False, True]
+
+
+def test_a_void_bill_that_was_credited_and_lowered_before_leaves_nothing_behind() -> None:
+    story = Story().bill(a_bill())
+    apply(story, 1_000)
+    credit(story, 3_000, day=30)
+    story.tell(EventType.INVOICE_VOIDED, ref("invoice", "in_1"), a_bill(), day=45)
+    kept = Kept(story.objects)
+    kept.take(story.events)
+    kept.take(story.events)
+    assert kept.balances() == {}
+    reversed_ids = [one.reverses for one in kept.entries.values() if one.reverses]
+    assert len(reversed_ids) == len(set(reversed_ids)) == 3
+    # The credit note is told late: what it took is given back too, and only that.
+    late = Kept(story.objects)
+    late.take([one for one in story.events if one.type is not EventType.CREDIT_APPROVED])
+    late.take(story.events)
+    assert late.balances() == {}
+    assert len(late.entries) == len(kept.entries)
+
+
+@given(lowered=st.integers(0, 4_000), credited=st.integers(1, 4_999), day=st.integers(1, 120), foreign=st.booleans())
+def test_whatever_lowered_it_before_a_void_bill_leaves_nothing_behind(
+    lowered: int, credited: int, day: int, foreign: bool
+) -> None:
+    story = Story().bill(a_bill())
+    apply(story, lowered)
+    credit(story, credited, day=day)
+    story.tell(EventType.INVOICE_VOIDED, ref("invoice", "in_1"), a_bill(), day=day + 1)
+    found = balances(story.read(books=abroad() if foreign else None))
+    assert found == {}
+
+
+def apply(story: Story, minor: int, *, day: int = 0, bill: str = "in_1") -> None:
+    named = ref("invoice", bill)
+    story.tell(EventType.BALANCE_APPLIED, named, story.objects[named], day=day, amount=usd(minor))
+
+
+def credit(story: Story, minor: int, *, day: int) -> None:
+    note = CreditNote(external_id="cn_1", customer_id="cus_1", invoice_id="in_1", status="issued", total=usd(minor))
+    story.tell(EventType.CREDIT_APPROVED, ref("credit_note", "cn_1"), note, day=day, amount=usd(minor))
+
+
+def abroad() -> Books:
+    own = some_books().chart
+    return some_books(Chart(legal_entity=own.legal_entity, currency="EUR", accounts=own.accounts, rules=own.rules))
+
+
+def test_what_a_customer_has_pays_the_next_bill_and_closes_it() -> None:
+    story = Story().bill(a_bill()).pay(10_000, day=1).bill(a_bill(5_000, name="in_2"), day=2)
+    apply(story, 1_000, day=2, bill="in_2")
+    story.pay(4_000, day=2, name="ch_2", bill="in_2")
+    kept = Kept(story.objects)
+    kept.take(story.events)
+    found = kept.balances()
+    assert not {"1200", "2450"} & found.keys()
+    assert found["1090"] == 14_000
+
+
+def test_a_bill_below_zero_becomes_the_customers_and_a_small_remainder_is_owed_with_the_next() -> None:
+    story = Story().bill(a_bill(-2_000))
+    apply(story, -2_000)
+    assert balances(story.read())["2450"] == -2_000
+    assert "1200" not in balances(story.read())
+    small = Story().bill(a_bill(30))
+    apply(small, 30)
+    small.bill(a_bill(9_000, name="in_2"), day=31)
+    apply(small, -30, day=31, bill="in_2")
+    # At one moment: what is carried over is owed before it is paid.
+    small.pay(9_030, day=31, bill="in_2")
+    assert not {"1200", "2450"} & balances(small.read()).keys()
+
+
+def test_more_of_a_balance_than_is_open_is_held() -> None:
+    story = Story().bill(a_bill()).pay(8_500, day=0)
+    apply(story, 501, day=1)
+    assert refused(story.events, story.objects) == {"source"}
+
+
+def test_a_credit_note_that_is_kept_for_the_customer_pays_the_next_bill() -> None:
+    story = Story().bill(a_bill()).pay(9_000, day=1)
+    note = CreditNote(external_id="cn_1", customer_id="cus_1", invoice_id="in_1", status="issued", total=usd(3_000),
+                      to_balance=usd(3_000))  # fmt: skip
+    story.tell(EventType.CREDIT_APPROVED, ref("credit_note", "cn_1"), note, day=30, amount=note.total)
+    story.bill(a_bill(5_000, name="in_2"), day=31)
+    apply(story, 3_000, day=31, bill="in_2")
+    story.pay(2_000, day=31, name="ch_2", bill="in_2")
+    assert not {"1200", "2450"} & balances(story.read()).keys()
 
 
 # -- what cannot be posted: held with a reason and a next step, and posted when the reason is gone --------------------

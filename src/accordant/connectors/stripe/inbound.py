@@ -209,7 +209,7 @@ HANDLERS: dict[str, Handler] = {
     "invoice.created": _says("invoice"),
     "invoice.deleted": _deleted("invoice"),
     "invoice.finalization_failed": _says("invoice"),
-    "invoice.finalized": _says("invoice", changes.invoice_issued),
+    "invoice.finalized": _says("invoice", changes.invoice_issued, changes.balance_applied),
     "invoice.marked_uncollectible": _says("invoice", changes.invoice_written_off),
     "invoice.overdue": _says("invoice"),
     "invoice.paid": _says("invoice", changes.invoice_paid_elsewhere),

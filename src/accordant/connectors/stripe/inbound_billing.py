@@ -351,5 +351,25 @@ def credit_note(part: JsonObject) -> CreditNote:
         total=shapes.money(part, "total", code),
         number=shapes.text_or_none(part, "number"),
         reason=shapes.text_or_none(part, "reason"),
+        to_balance=_kept_for_customer(part, code),
         created_at=shapes.instant(part, "created"),
     )
+
+
+def _kept_for_customer(part: JsonObject, code: str) -> Money | None:
+    """What of a credit note went to the customer's balance: what was paid and neither sent back nor paid elsewhere.
+
+    Stripe names the movement of the balance and not its amount; before 2024 a note went one way only.
+    """
+    if shapes.reference(part, "customer_balance_transaction") is None:
+        return None
+    paid = shapes.minor_or_none(part, "post_payment_amount", code)
+    elsewhere = shapes.minor_or_none(part, "out_of_band_amount", code) or 0
+    listed = part.get("refunds")
+    back = (
+        [shapes.minor_or_none(one, "amount_refunded", code) or 0 for one in listed if type(one) is dict]
+        if (type(listed) is list)
+        else []
+    )
+    whole = shapes.money(part, "total", code).amount_minor if paid is None else paid
+    return Money(whole - elsewhere - sum(back), code)

@@ -113,6 +113,20 @@ def invoice_issued(notice: Notice, entity: Invoice) -> Iterator[Happening]:
     yield Happening(type=EventType.INVOICE_ISSUED, occurred_at=at, amount=entity.total)
 
 
+def balance_applied(notice: Notice, entity: Invoice) -> Iterator[Happening]:
+    """What the customer had with us paid some of the invoice, or an invoice below zero became theirs.
+
+    The amount is what the balance moved by: above zero less is left to pay, below zero more, such as a remainder that
+    was too small to be collected before.
+    """
+    code = entity.total.currency
+    before, after = (shapes.minor_or_none(notice.part, f"{when}_balance", code) for when in ("starting", "ending"))
+    if before is None or after is None or before == after:
+        return
+    at = entity.finalized_at or notice.occurred_at
+    yield Happening(type=EventType.BALANCE_APPLIED, occurred_at=at, amount=Money(after - before, code))
+
+
 def invoice_voided(notice: Notice, entity: Invoice) -> Iterator[Happening]:
     """The demand was taken back."""
     yield Happening(type=EventType.INVOICE_VOIDED, occurred_at=notice.occurred_at, amount=entity.total)

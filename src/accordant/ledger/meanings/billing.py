@@ -103,16 +103,45 @@ def _posted(
         due_on=due_on,
         schedules=schedules(bill, promised, entry, told, reading),
         disputed={},
+        lowered=[],
         movements=[Movement(original_minor=total, books_minor=entry.postings[0].amount.amount_minor)],
     )
 
 
 def voided(told: Occurrence, reading: Reading) -> Ask | None:
-    """The bill's entry the other way round."""
+    """The bill's entry the other way round, and with it all that lowered the bill without money."""
     bill = reading.posted_bill(told.event.subject, "the bill")
     if isinstance(bill, Ask):
         return bill
-    return Ask(cancels=bill) if bill.open_minor else None
+    return Ask(cancels=bill) if bill.open_minor or bill.written_off is not None else None
+
+
+def balance_applied(told: Occurrence, reading: Reading) -> Ask | None:
+    """What the customer has with us pays some of a bill; what a bill gives back becomes theirs."""
+    bill = reading.posted_bill(told.event.subject, "the bill")
+    if isinstance(bill, Ask):
+        return bill
+    amount = told.event.amount
+    if amount is None or not amount.amount_minor:
+        return None
+    minor = amount.amount_minor
+    if minor > max(bill.open_minor, 0):
+        return refused("more is applied to it than is open", "Compare the bill with its source.")
+
+    def keep(entry: JournalEntry) -> None:
+        bill.settle(minor, -booked(entry, Role.RECEIVABLE))
+        bill.lowered.append(entry)
+
+    ask = Ask(
+        legs=patterns.balance_applied(minor),
+        currency=bill.currency,
+        rule="balance_applied",
+        text=f"Customer balance applied to {bill.issued.text}",
+        rate_on=bill.issued.effective_on,
+        bill=bill,
+        then=keep,
+    )
+    return carried(ask, bill, reading.rate(bill.currency, told.books, told.day))
 
 
 def credited(told: Occurrence, reading: Reading) -> Ask | None:
@@ -129,7 +158,8 @@ def credited(told: Occurrence, reading: Reading) -> Ask | None:
     if share is None:
         return refused("more is credited than was billed", "Compare both at their source.")
     unpaid = min(share.total, bill.open_minor)
-    owed = share.total - unpaid
+    kept = 0 if note.to_balance is None else min(note.to_balance.amount_minor, share.total - unpaid)
+    owed = share.total - unpaid - kept
 
     def keep(entry: JournalEntry) -> None:
         if unpaid:
@@ -137,10 +167,11 @@ def credited(told: Occurrence, reading: Reading) -> Ask | None:
         bill.owed_back += owed
         bill.owed_back_books -= booked(entry, Role.REFUND_LIABILITY)
         bill.take_back(share, day)
+        bill.lowered.append(entry)
 
-    # Where the money goes is told by what follows: until then it is owed.
+    # Where the money goes is told by what follows, unless it is kept for the customer: until then it is owed.
     ask = Ask(
-        legs=bill.by_product(patterns.credit_note(share, unpaid=unpaid, owed=owed), day),
+        legs=bill.by_product(patterns.credit_note(share, unpaid=unpaid, to_balance=kept, owed=owed), day),
         currency=note.total.currency,
         rule="credit_note",
         text=f"Credit note {note.number or note.external_id}",
@@ -155,8 +186,8 @@ def credited(told: Occurrence, reading: Reading) -> Ask | None:
 
 
 def written_off(told: Occurrence, reading: Reading) -> Ask | None:
-    """Nobody will pay what is open: what was earned of it is bad debt, the rest never was revenue."""
-    day = told.day
+    """Nobody will pay what is open: what was earned of it is lost, the rest never was revenue."""
+    day, from_allowance = told.day, told.books.write_off_from_allowance
     bill = reading.posted_bill(told.event.subject, "the bill")
     if isinstance(bill, Ask):
         return bill
@@ -169,13 +200,18 @@ def written_off(told: Occurrence, reading: Reading) -> Ask | None:
 
     def keep(entry: JournalEntry) -> None:
         bill.written_off = TakenBack(
-            since_on=day, share=share, schedules=tuple(bill.schedules), lost_books=booked(entry, Role.BAD_DEBT)
+            since_on=day,
+            share=share,
+            schedules=tuple(bill.schedules),
+            lost_books=booked(entry, patterns.lost_role(from_allowance=from_allowance)),
+            from_allowance=from_allowance,
         )
         bill.settle(share.total, -booked(entry, Role.RECEIVABLE))
         bill.take_back(share, day)
+        bill.lowered.append(entry)
 
     ask = Ask(
-        legs=bill.by_product(patterns.written_off(share), day),
+        legs=bill.by_product(patterns.written_off(share, from_allowance=from_allowance), day),
         currency=bill.currency,
         rule="written_off",
         text=f"{bill.issued.text} written off",

@@ -73,7 +73,7 @@ class _Turn:
                 return part_of(bill.booked_tax, back + leg.minor, bill.tax) - part_of(bill.booked_tax, back, bill.tax)
             case Role.REFUND_LIABILITY if leg.minor > 0:
                 return part_of(bill.owed_back_books, leg.minor, bill.owed_back)
-            case Role.BAD_DEBT if bill.written_off is not None:
+            case Role.BAD_DEBT | Role.BAD_DEBT_ALLOWANCE if bill.written_off is not None:
                 return part_of(bill.written_off.lost_books, leg.minor, bill.written_off.share.earned)
             case _:
                 return part_of(bill.issued.postings[0].amount.amount_minor, leg.minor, bill.total)

@@ -56,14 +56,16 @@ def _recovered(ask: Ask, bill: Bill, told: Occurrence, rate: Rate | None, amount
     assert gone is not None  # noqa: S101  the caller has looked; said for the type checker
     share = gone.share.part(min(amount, gone.share.total))
     caught_up = bill.caught_up(share, gone, day)
+    lost = patterns.lost_role(from_allowance=gone.from_allowance)
 
     def keep(entry: JournalEntry) -> None:
         settle(entry)
         bill.bring_back(share, gone, day, caught_up=caught_up)
-        left, lost = gone.share.less(share), gone.lost_books + booked(entry, Role.BAD_DEBT)
-        bill.written_off = msgspec.structs.replace(gone, share=left, lost_books=lost) if left.total else None
+        left, still = gone.share.less(share), gone.lost_books + booked(entry, lost)
+        bill.written_off = msgspec.structs.replace(gone, share=left, lost_books=still) if left.total else None
 
-    ask.legs = bill.by_product(patterns.recovered(ask.legs, share, caught_up=caught_up), day, gone=gone)
+    legs = patterns.recovered(ask.legs, share, caught_up=caught_up, from_allowance=gone.from_allowance)
+    ask.legs = bill.by_product(legs, day, gone=gone)
     ask.rule, ask.text, ask.bill, ask.then = "recovered", f"{ask.text} of a bill written off", bill, keep
     return carried(ask, bill, rate, leaves=bill.grown(share.unearned - caught_up, gone, day))
 

@@ -17,6 +17,7 @@ MEANINGS: Mapping[EventType, Meaning] = {
     EventType.CREDITS_DRAWN: billing.credits_drawn,
     EventType.CREDIT_APPROVED: billing.credited,
     EventType.PAYMENT_APPLIED: cash.paid,
+    EventType.BALANCE_APPLIED: billing.balance_applied,
     EventType.PAYOUT_PAID: cash.paid_out,
     EventType.FEE_CHARGED: cash.fee_charged,
     EventType.FUNDS_CONVERTED: cash.converted,
