@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from datetime import date
 from io import BytesIO
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import pyarrow.parquet
 import pytest
@@ -83,6 +85,8 @@ async def test_the_pages_show_the_books(tmp_path: Path) -> None:
             assert all(any(line["account"] == "2200" for line in row["entry"]["postings"]) for row in only)
             assert "No entry fits." in client.get("/books/journal?account=none").text
 
+            assert client.get("/books/journal.json").json()["further"] is None
+
             rolled = client.get("/books/revenue.json").json()
             for before, after in zip(rolled["rolled"], rolled["rolled"][1:], strict=False):
                 assert after["moved"]["opening"] == before["closing"]
@@ -92,6 +96,59 @@ async def test_the_pages_show_the_books(tmp_path: Path) -> None:
             owed = client.get("/books/receivables.json").json()
             assert sum(owed["aging"].values()) == sum(row["bill"]["open_minor"] for row in owed["bills"]) > 0
             assert owed["bills"][0]["number"] in client.get("/books/receivables").text
+            # What the lists come to is what the accounts hold, and the pages say so.
+            assert owed["tie"]["listed"] == owed["tie"]["ledger"] == sum(owed["aging"].values())
+            assert rolled["tie"]["listed"] == rolled["tie"]["ledger"]
+            for page in ("receivables", "revenue"):
+                assert '<span class="pill good">ties</span>' in client.get(f"/books/{page}").text
+
+
+async def test_the_journal_is_paged_and_asked_for_by_what_people_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book_pages, "PAGE", 7)
+    monkeypatch.setattr(book_pages, "FILE_PAGE", 7)
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=LEDGER) as one:
+        live_half_a_year(one)
+        one.take_in()
+        one.process()
+        customer = next(iter(one.stripe.account.book.table("customer")))
+        with visitor(one) as client:
+            whole = walked(client, "/books/journal.json")
+            assert len({row["entry"]["id"] for row in whole}) == len(whole) > 14
+            days = [row["entry"]["posted_on"] for row in whole]
+            assert days == sorted(days, reverse=True)
+            for asked, fits in (
+                (f"customer={customer}", lambda row: row["entry"]["party"] == f"stripe:customer/{customer}"),
+                ("month=2024-02", lambda row: row["entry"]["posted_on"].startswith("2024-02")),
+                ("account=1090", lambda row: any(line["account"] == "1090" for line in row["entry"]["postings"])),
+                ("system=stripe", lambda row: row["entry"]["cause"]["subject"].startswith("stripe:")),
+            ):
+                found = walked(client, f"/books/journal.json?{asked}")
+                assert [row["entry"]["id"] for row in found] == [row["entry"]["id"] for row in whole if fits(row)]
+                assert found
+            assert walked(client, "/books/journal.json?system=strip") == []
+            first = client.get(f"/books/journal?customer={customer}").text
+            further = re.search(r'<a class="button" href="([^"]+)">Next page', first)
+            assert further is not None
+            assert f"customer={customer}" in further[1]
+            assert client.get(further[1].replace("&amp;", "&")).status_code == 200
+            assert client.get("/books/journal?month=soon").status_code == 400
+            account = next(row["root_id"] for row in walked(client, f"/books/journal.json?customer={customer}"))
+            assert f"/books/journal?customer={account}" in client.get(f"/customers/{account}").text
+
+
+def walked(client: TestClient[Litestar], address: str) -> list[dict[str, Any]]:
+    """Every entry, page after page."""
+    found: list[dict[str, Any]] = []
+    after = ""
+    while True:
+        asked = f"{'&' if '?' in address else '?'}after={quote(after)}" if after else ""
+        page = client.get(address + asked).json()
+        found += page["entries"]
+        if (after := page["further"]) is None:
+            return found
+        assert len(page["entries"]) == 7
 
 
 def close_before(one: Installation) -> date:

@@ -32,22 +32,38 @@ def journal(
     company: _Only = None,
     account: Annotated[str | None, Parameter(help="Only entries that touch this account.")] = None,
     bill: Annotated[str | None, Parameter(help="Only entries of this bill, as in billing:invoice/in_1.")] = None,
+    customer: Annotated[str | None, Parameter(help="Only entries of this customer, by its id in any system.")] = None,
+    system: Annotated[str | None, Parameter(help="Only what follows from events of this system.")] = None,
+    month: Annotated[str | None, Parameter(help="Only what is posted in this month, as in 2027-01.")] = None,
+    after: Annotated[str | None, Parameter(help="Go on behind this place, as the answer before named it.")] = None,
     limit: Annotated[int, Parameter(help="How many at most.")] = 20,
     common: Common = COMMON,
 ) -> int:
     """Entries with their lines, the event behind each, and what became of it at the ERP. Exit code 1 without any."""
-    from accordant.views.journal import read_journal
+    from accordant.views.journal import JournalAsked, read_journal
 
+    asked = JournalAsked(
+        company=company,
+        account=account,
+        bill=bill,
+        entry=entry,
+        customer=customer,
+        system=system,
+        month_on=None if month is None else month_of(month),
+        after=after,
+    )
     with opened_store(common) as database:
-        rows = read_journal(database, legal_entity=company, account=account, bill=bill, entry=entry, limit=limit)
+        page = read_journal(database, asked, limit=limit)
     if common.json:
-        emit({"entries": rows})
-        return 0 if rows else 1
-    for row in rows:
+        emit(page)
+        return 0 if page.entries else 1
+    for row in page.entries:
         _tell_entry(row)
-    if not rows:
+    if not page.entries:
         say("No such entry is in the books.")
-    return 0 if rows else 1
+    if page.further is not None:
+        say(f"There are more: go on with --after {page.further}")
+    return 0 if page.entries else 1
 
 
 def _tell_entry(row: "JournalRow") -> None:

@@ -4,12 +4,13 @@ Days are compared as text, which sorts; sums are minor units of the legal entity
 """
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Select, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
+from accordant.canonical.books import Role
 from accordant.canonical.intents import IntentState
 from accordant.ledger.balances import AccountBalance, OpenBill, RollForward, column_of
 from accordant.ledger.compose import Refusal
@@ -17,6 +18,7 @@ from accordant.ledger.entries import JournalEntry
 from accordant.store.engine import Database
 from accordant.store.schema import (
     confirmed_record,
+    crosswalk,
     desired_record,
     journal_entry,
     journal_line,
@@ -50,32 +52,56 @@ class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
     sent: tuple[Sent, ...]
 
 
-def read_journal(
-    database: Database,
-    *,
-    legal_entity: str | None = None,
-    account: str | None = None,
-    bill: str | None = None,
-    entry: str | None = None,
-    first_on: date | None = None,
-    after_on: date | None = None,
-    limit: int = PAGE,
-) -> tuple[JournalRow, ...]:
-    """Entries, the latest first; those that touch ``account`` only, of one bill, or the one with this id."""
-    query = select(journal_entry).order_by(journal_entry.c.posted_on.desc(), journal_entry.c.id).limit(limit)
-    for column, wanted in ((journal_entry.c.legal_entity, legal_entity), (journal_entry.c.bill, bill)):
+class JournalAsked(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries are asked for; what is left out does not matter. ``account`` is one they touch.
+
+    ``customer`` is the hub's id of a customer, or any id that a system has for it; ``system`` whose events they follow,
+    ``month_on`` any day of the month they are posted in. ``after`` is a place in the journal, as `JournalPage` has it.
+    """
+
+    company: str | None = None
+    account: str | None = None
+    bill: str | None = None
+    entry: str | None = None
+    customer: str | None = None
+    system: str | None = None
+    month_on: date | None = None
+    after: str | None = None
+
+
+class JournalPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Entries, the latest first; ``further`` is the place behind the last of them, None where there is nothing more."""
+
+    entries: tuple[JournalRow, ...]
+    further: str | None
+
+
+def read_journal(database: Database, asked: JournalAsked, *, limit: int = PAGE) -> JournalPage:
+    """The entries that fit, each with what became of it at the ERP."""
+    entry = journal_entry.c
+    query = select(journal_entry).order_by(entry.posted_on.desc(), entry.id).limit(limit + 1)
+    for column, wanted in ((entry.legal_entity, asked.company), (entry.bill, asked.bill), (entry.id, asked.entry)):
         if wanted is not None:
             query = query.where(column == wanted)
-    if entry is not None:
-        query = query.where(journal_entry.c.id == entry)
-    if account is not None:
-        touching = select(journal_line.c.entry_id).where(journal_line.c.account == account)
-        query = query.where(journal_entry.c.id.in_(touching))
-    query = _within(query, journal_entry.c.posted_on, first_on, after_on)
+    if asked.account is not None:
+        touching = select(journal_line.c.entry_id).where(journal_line.c.account == asked.account)
+        query = query.where(entry.id.in_(touching))
+    if asked.customer is not None:
+        named = asked.customer.rpartition("/")[2]
+        known = select(crosswalk.c.entity_id).where(crosswalk.c.external_id == named)
+        query = query.where(or_(entry.root_id == asked.customer, entry.root_id.in_(known)))
+    if asked.system is not None:
+        query = query.where(entry.subject.startswith(f"{asked.system}:", autoescape=True))
+    if asked.month_on is not None:
+        first_on = asked.month_on.replace(day=1)
+        query = _within(query, entry.posted_on, first_on, (first_on + timedelta(days=31)).replace(day=1))
+    if asked.after is not None:
+        day, _, name = asked.after.partition("/")
+        query = query.where(or_(entry.posted_on < day, and_(entry.posted_on == day, entry.id > name)))
     with database.read() as connection:
         rows = connection.execute(query).all()
-        sent = _sent(connection, [row.id for row in rows])
-    return tuple(
+        sent = _sent(connection, [row.id for row in rows[:limit]])
+    found = tuple(
         JournalRow(
             entry=_ENTRY.decode(row.body),
             root_id=row.root_id,
@@ -83,8 +109,10 @@ def read_journal(
             cause=row.cause,
             sent=sent.get(row.id, ()),
         )
-        for row in rows
+        for row in rows[:limit]
     )
+    last = rows[limit - 1] if len(rows) > limit else None
+    return JournalPage(entries=found, further=None if last is None else f"{last.posted_on}/{last.id}")
 
 
 def every_entry(database: Database, *, legal_entity: str | None = None) -> Iterator[JournalEntry]:
@@ -254,6 +282,39 @@ def open_bills(database: Database, *, legal_entity: str) -> tuple[Receivable, ..
             )
             for row in connection.execute(query)
         )
+
+
+class Tie(msgspec.Struct, frozen=True, kw_only=True):
+    """A subledger held against its accounts, in minor units of the books: ``listed`` is what its rows come to."""
+
+    listed: int
+    ledger: int
+
+    @property
+    def off(self) -> int:
+        """What the accounts hold more than the rows."""
+        return self.ledger - self.listed
+
+
+def tie_of_bills(database: Database, *, legal_entity: str) -> Tie:
+    """What is left of every bill, credits among them, against the accounts of receivables."""
+    bills = select(func.coalesce(func.sum(ledger_bill.c.open_books_minor), 0))
+    with database.read() as connection:
+        listed = connection.execute(bills.where(ledger_bill.c.legal_entity == legal_entity)).scalar_one()
+        return Tie(listed=int(listed), ledger=_held_by(connection, legal_entity, Role.RECEIVABLE))
+
+
+def tie_of_schedules(database: Database, *, legal_entity: str, remaining: int) -> Tie:
+    """What the schedules still have to earn against deferred revenue, less what was earned before it is billed."""
+    with database.read() as connection:
+        held = _held_by(connection, legal_entity, Role.DEFERRED_REVENUE, Role.CONTRACT_ASSET)
+    return Tie(listed=remaining, ledger=-held)
+
+
+def _held_by(connection: Connection, legal_entity: str, *roles: Role) -> int:
+    line = journal_line.c
+    query = select(func.coalesce(func.sum(line.amount_minor), 0)).where(line.legal_entity == legal_entity)
+    return int(connection.execute(query.where(line.role.in_([one.value for one in roles]))).scalar_one())
 
 
 def _within(

@@ -1,6 +1,7 @@
 """What do the books say? Trial balance and what is held, the journal, deferred revenue, and who owes."""
 
 from collections.abc import Sequence
+from datetime import date
 
 from litestar import get
 from litestar.di import NamedDependency
@@ -9,14 +10,26 @@ from litestar.params import FromQuery
 from accordant.kernel.money import Money
 from accordant.ledger.balances import RollForward, aging
 from accordant.operations.closing import MonthToClose
-from accordant.views.journal import HeldPosting, held_postings, open_bills, read_journal, trial_balance
+from accordant.views.journal import (
+    PAGE,
+    HeldPosting,
+    JournalAsked,
+    held_postings,
+    open_bills,
+    read_journal,
+    tie_of_bills,
+    tie_of_schedules,
+    trial_balance,
+)
 from accordant.views.revenue import BookedMonth, RolledMonth, booked_months, last_months, rolled_months
 from accordant.web.console import words
 from accordant.web.console.charts import Step, share, steps
-from accordant.web.console.frame import Answer, Console, Problem, Visitor, as_file
+from accordant.web.console.frame import Answer, Console, Problem, Visitor, as_file, form_of
 from accordant.web.console.threads import in_thread
 
 _MONTHS = 12
+#: Entries of one file of the journal; what is beyond is asked for with ``after``.
+FILE_PAGE = 10_000
 #: Open bills on the page, the longest due first; the files have all.
 _BILLS_SHOWN = 200
 _COLUMNS = ("opening", "billings", "recognised", "credits", "write_offs", "fx", "closing")
@@ -103,15 +116,22 @@ def journal_page(
     account: FromQuery[str] = "",
     bill: FromQuery[str] = "",
     entry: FromQuery[str] = "",
+    customer: FromQuery[str] = "",
+    system: FromQuery[str] = "",
+    month: FromQuery[str] = "",
+    after: FromQuery[str] = "",
 ) -> Answer:
     """What was posted, why, and what the ERP said to it?"""
-    rows = read_journal(
+    asked = {"company": company, "account": account, "bill": bill, "entry": entry, "customer": customer.strip(),
+             "system": system, "month": month}  # fmt: skip
+    wanted: dict[str, str | None] = {name: text or None for name, text in asked.items() if name != "month"}
+    # A file goes on where the page would, in larger steps: JSON says where the next one begins.
+    found = read_journal(
         console.hub.database,
-        legal_entity=company or None,
-        account=account or None,
-        bill=bill or None,
-        entry=entry or None,
+        JournalAsked(**wanted, month_on=_month(month), after=after or None),
+        limit=PAGE if form_of(request) == "html" else FILE_PAGE,
     )
+    rows = found.entries
     header = ("entry", "posted_on", "effective_on", "legal_entity", "rule", "subject", "event", "account", "currency",
               "amount_minor", "party")  # fmt: skip
     cells = (
@@ -131,11 +151,30 @@ def journal_page(
         for one in rows
         for line in one.entry.postings
     )
-    file = as_file(request, {"entries": rows}, name="journal", header=header, rows=cells)
+    file = as_file(request, found, name="journal", header=header, rows=cells)
     if file is not None:
         return file
-    asked = {"company": company, "account": account, "bill": bill, "entry": entry}
-    return console.page(request, "journal.html", rows=rows, asked=asked, companies=_companies(console))
+    ledger = console.hub.charter.ledger
+    return console.page(
+        request,
+        "journal.html",
+        rows=rows,
+        asked=asked,
+        after=after,
+        further=found.further,
+        companies=_companies(console),
+        systems=() if ledger is None else tuple(ledger.systems),
+    )
+
+
+def _month(text: str) -> date | None:
+    """The first day of a month as a form sends it. Raises Problem for what is none."""
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise Problem(400, "Not understood", f"{text[:20]!r} is no month.", "Write it as in 2027-01.") from None
 
 
 @get(["/books/revenue", "/books/revenue.json", "/books/revenue.csv"])
@@ -151,7 +190,10 @@ def revenue_page(request: Visitor, console: NamedDependency[Console], company: F
         booked = booked_months(hub.database, legal_entity=name)
     header = ("month", *_COLUMNS)
     cells = ((f"{one.month_on:%Y-%m}", *_figures(one.moved)) for one in rolled)
-    file = as_file(request, {"rolled": rolled, "booked": booked}, name="revenue", header=header, rows=cells)
+    remaining = sum(one.remaining for one in booked)
+    tie = None if name is None else tie_of_schedules(hub.database, legal_entity=name, remaining=remaining)
+    whole = {"rolled": rolled, "booked": booked, "tie": tie}
+    file = as_file(request, whole, name="revenue", header=header, rows=cells)
     if file is not None:
         return file
     currency = "EUR" if name is None else _currency(console, name)
@@ -166,6 +208,7 @@ def revenue_page(request: Visitor, console: NamedDependency[Console], company: F
         rolled=shown,
         picture=_bridge(shown, currency) if shown else None,
         booked=booked,
+        tie=tie,
         months=months,
         share=share,
     )
@@ -220,7 +263,9 @@ def receivables_page(request: Visitor, console: NamedDependency[Console], compan
         )
         for one in bills
     )
-    file = as_file(request, {"aging": buckets, "bills": bills}, name="receivables", header=header, rows=cells)
+    tie = None if name is None else tie_of_bills(hub.database, legal_entity=name)
+    whole = {"aging": buckets, "bills": bills, "tie": tie}
+    file = as_file(request, whole, name="receivables", header=header, rows=cells)
     if file is not None:
         return file
     currency = "EUR" if name is None else _currency(console, name)
@@ -232,6 +277,7 @@ def receivables_page(request: Visitor, console: NamedDependency[Console], compan
         currency=currency,
         bills=bills[:_BILLS_SHOWN],
         count=len(bills),
+        tie=tie,
         buckets=buckets,
         total=sum(buckets.values()),
         picture=_ages(buckets, currency) if bills else None,
