@@ -177,7 +177,9 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=E
 
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.PAYMENT.value):
-    """One attempt to collect. ``status`` is one of pending, succeeded, failed."""
+    """One attempt to collect. ``status`` is one of pending, succeeded, failed. ``intent_id`` is what it is an attempt
+    at, in the words of its owner: a bill that it does not name itself may name it by that.
+    """
 
     external_id: str
     customer_id: str | None
@@ -189,6 +191,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=E
     failure_message: str | None = None
     method: PaymentMethod | None = None
     balance_movement_id: str | None = None
+    intent_id: str | None = None
     disputed: bool = False
     created_at: datetime | None = None
 

@@ -26,6 +26,7 @@ class EventType(StrEnum):
     INVOICE_WRITTEN_OFF = "invoice.written_off"
     PAYMENT_APPLIED = "payment.applied"
     BALANCE_APPLIED = "balance.applied"
+    PAYMENT_ALLOCATED = "payment.allocated"
     PAYMENT_FAILED = "payment.failed"
     REFUND_ISSUED = "refund.issued"
     CREDIT_APPROVED = "credit.approved"

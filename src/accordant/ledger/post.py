@@ -17,7 +17,7 @@ from accordant.ledger.bills import Bill, booked
 from accordant.ledger.compose import Refusal, Request, compose
 from accordant.ledger.entries import Cause, JournalEntry, reverse
 from accordant.ledger.meanings.asking import Ask, Occurrence
-from accordant.ledger.meanings.reading import Reading
+from accordant.ledger.meanings.reading import Reading, pair_of
 from accordant.ledger.meanings.table import MEANINGS
 from accordant.ledger.periods import PeriodRefused, posting_day
 from accordant.ledger.setting import Setting
@@ -46,7 +46,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one event. ``entry`` is the one that stands for it, ``fresh`` are those that are new with it: the
     entry itself where it is, and before it the cancellation of one that no longer holds.
 
-    With ``refusals`` nothing stands for it. With neither it says nothing to the books.
+    With ``refusals`` nothing stands for it. With neither it says nothing to the books. ``pair`` is the name by which it
+    is found when something more is said of its bill.
     """
 
     event: BusinessEvent
@@ -56,6 +57,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     fresh: tuple[JournalEntry, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     bill: ExternalRef | None = None
+    pair: ExternalRef | None = None
 
 
 def in_order(events: Sequence[BusinessEvent]) -> list[BusinessEvent]:
@@ -92,10 +94,12 @@ class Reader:
         day = event.occurred_at.astimezone(self._setting.zone).date()
         told = Occurrence(event=event, books=books, day=day)
         ask = meaning(told, self._reading)
+        pair = pair_of(event, self._reading.objects)
         if ask is None:
-            return Outcome(event=event, happened_on=day)
+            bill = self._reading.bill_of(event) if pair is not None else None
+            return Outcome(event=event, happened_on=day, bill=bill, pair=pair)
         outcome = self._cancel(ask, told) if ask.cancels else self._post(ask, told)
-        return msgspec.structs.replace(outcome, bill=self._reading.bill_of(event))
+        return msgspec.structs.replace(outcome, bill=self._reading.bill_of(event), pair=pair)
 
     def _post(self, ask: Ask, told: Occurrence) -> Outcome:
         held = self._posted.get(told.event.id)

@@ -135,6 +135,10 @@ class _ScratchBooks:
         """See the port."""
         return self._own.held(root_ids, arrived)
 
+    def allocations(self, names: Iterable[ExternalRef]) -> tuple[BusinessEvent, ...]:
+        """See the port."""
+        return self._own.allocations(names)
+
     def kept_entries(self, ids: Iterable[str]) -> tuple[KeptEntry, ...]:
         """See the port."""
         return self._own.kept_entries(ids)

@@ -19,7 +19,7 @@ from accordant.kernel.money import Money
 from accordant.ledger.bills import Bill
 from accordant.ledger.documents import document_of
 from accordant.ledger.entries import JournalEntry, encode_entry
-from accordant.ledger.meanings.reading import bill_of, source_of
+from accordant.ledger.meanings.reading import bill_of, named_bills, source_of, unnamed
 from accordant.ledger.post import MEANING, Outcome, Posted, Reader, in_order
 from accordant.ledger.schedule import RevenueSchedule
 from accordant.ledger.setting import Setting, setting_of
@@ -80,6 +80,7 @@ def bookkeep(bench: Workbench, ledger: Ledger | None, shelf: Bookshelf) -> None:
     }
     moved = {after.root_id for _, after in bench.advances if isinstance(after.entity, _AWAITED)}
     arrived = {after.source for _, after in bench.advances if isinstance(after.entity, _NAMED)}
+    arrived |= {one.event.subject for one in fresh.values() if one.event.type is EventType.PAYMENT_ALLOCATED}
     if fresh or arrived:
         held = shelf.held(moved, arrived) if arrived else ()
         waiting: dict[str, Told] = {event.id: Told(event=event, cause=kept.cause) for kept, event in held}
@@ -92,10 +93,12 @@ def post_events(bench: Workbench, told: Mapping[str, Told], ledger: Ledger, shel
         return
     found = _Objects(bench)
     found.load(one.event for one in told.values())
+    found.name_bills([one.event for one in told.values()], shelf)
     bills = {str(bill) for one in told.values() if (bill := found.bill_of(one.event)) is not None}
     dossiers = shelf.dossiers(bills, told)
     events = {name: one.event for name, one in told.items()} | dossiers.events
     found.load(events.values())
+    found.name_bills(events.values(), shelf)
     reader = Reader(
         _setting(events.values(), ledger, shelf, bench.now),
         found.objects,
@@ -169,6 +172,17 @@ class _Objects:
         self._load_named(EntityKind.PAYMENT, _payments_named(self.objects))
         bills = {(event.subject.system, bill.id) for event in asked if (bill := self.bill_of(event)) is not None}
         self._load_named(EntityKind.INVOICE, bills)
+        self._load_named(EntityKind.PRICE, _prices_named(self.objects))
+
+    def name_bills(self, events: Iterable[BusinessEvent], shelf: Bookshelf) -> None:
+        """Say of payments which bill they pay where only another event says it, of these or of those kept before."""
+        asked = {unnamed(ref.system, one) for ref, one in self.objects.items() if isinstance(one, Payment)} - {None}
+        missing = {one for one in asked if one is not None}
+        known = [*events, *(shelf.allocations(missing) if missing else ())]
+        for ref, payment in named_bills(self.objects, known).items():
+            self._take(ref, payment)
+        bills = {(ref.system, one.invoice_id) for ref, one in self.objects.items() if isinstance(one, Payment)}
+        self._load_named(EntityKind.INVOICE, {(system, name) for system, name in bills if name is not None})
         self._load_named(EntityKind.PRICE, _prices_named(self.objects))
 
     def bill_of(self, event: BusinessEvent) -> ExternalRef | None:
@@ -291,7 +305,7 @@ class _Desk:
                 cancelled=None if entry.reverses is None else self._entries[entry.reverses],
                 cause=cause,
             )
-        if outcome.entry is None and not outcome.refusals and old is None:
+        if outcome.entry is None and not outcome.refusals and old is None and outcome.pair is None:
             return
         kept = KeptPosting(
             event=event.id,
@@ -307,6 +321,7 @@ class _Desk:
             refusals=outcome.refusals,
             charter=self._ledger.charter if old is None or outcome.fresh else old.charter,
             cause=cause,
+            waits_for=_awaited(outcome),
         )
         if old is not None and kept == msgspec.structs.replace(old, version=kept.version):
             return
@@ -372,6 +387,15 @@ class _Desk:
         reasons = [str(one) for one in kept.refusals]
         kind = "books.posting.held" if kept.state is PostingState.HELD else "books.posting.noted"
         self._bench.note(kind, kept.event, kept.cause, {"subject": kept.subject, "reasons": reasons})
+
+
+def _awaited(outcome: Outcome) -> ExternalRef | None:
+    """What the event is looked at again with: the first thing that it lacks, else what names its bill. By system and id
+    alone: each system has a word of its own for what moved money.
+    """
+    named = next((one.waits_for for one in outcome.refusals if one.waits_for is not None), None)
+    found = outcome.pair if named is None else ExternalRef.parse(named)
+    return None if found is None else msgspec.structs.replace(found, object_type="")
 
 
 def _same(old: RevenueSchedule, new: RevenueSchedule) -> bool:

@@ -28,7 +28,8 @@ class KeptPosting(msgspec.Struct, frozen=True, kw_only=True):
     what was posted for it.
 
     ``refusals`` say why it is held; beside a posted entry they say what is asked now and cannot be done. ``charter`` is
-    the version under which that was found, ``cause`` the inbox sequence number.
+    the version under which that was found, ``cause`` the inbox sequence number. ``waits_for`` is what it is looked at
+    again with: the first thing its refusals name, or what says which bill a payment pays.
     """
 
     event: str
@@ -44,6 +45,7 @@ class KeptPosting(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...]
     charter: str
     cause: int | None
+    waits_for: ExternalRef | None = None
 
 
 class KeptEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,7 +156,11 @@ class Bookshelf(Protocol):
     def held(
         self, root_ids: Iterable[str], arrived: Iterable[ExternalRef]
     ) -> tuple[tuple[KeptPosting, BusinessEvent], ...]:
-        """The held postings of these accounts, and those that wait for what arrived, each once and with its event."""
+        """The held postings of these accounts, and all that wait for what arrived, each once and with its event."""
+        ...
+
+    def allocations(self, names: Iterable[ExternalRef]) -> tuple[BusinessEvent, ...]:
+        """What is known of which bills payments of these names pay."""
         ...
 
     def kept_entries(self, ids: Iterable[str]) -> tuple[KeptEntry, ...]:

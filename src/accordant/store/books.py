@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from accordant.canonical.books import Grain
-from accordant.canonical.events import BusinessEvent
+from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import ExternalRef
 from accordant.canonical.upcasters import read_business_event
 from accordant.kernel.clock import from_micros, to_micros
@@ -111,10 +111,18 @@ class SqlBookshelf:
         with self._database.read() as connection:
             rows = bulk.select_by_keys(connection, posting, POSTING, "root_id", root_ids, where=place)
             known = {row[0] for row in rows}
-            waiting = bulk.select_by_keys(connection, posting, POSTING, "waits_for", names, where=place)
+            waiting = bulk.select_by_keys(connection, posting, POSTING, "waits_for", names)
             rows += [row for row in waiting if row[0] not in known]
             told = _events(connection, (row[0] for row in rows))
         return tuple((read_posting(row), told[row[0]]) for row in rows)
+
+    def allocations(self, names: Iterable[ExternalRef]) -> tuple[BusinessEvent, ...]:
+        """See the port."""
+        wanted = {_arrival(one) for one in names}
+        place = ("type", EventType.PAYMENT_ALLOCATED.value)
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, posting, POSTING, "waits_for", wanted, where=place)
+            return tuple(_events(connection, (row[0] for row in rows)).values())
 
     def kept_entries(self, ids: Iterable[str]) -> tuple[KeptEntry, ...]:
         """See the port."""
@@ -257,7 +265,23 @@ def _events(connection: Connection, ids: Iterable[str]) -> dict[str, BusinessEve
 
 def read_posting(row: bulk.Row) -> KeptPosting:
     """What an event came to, in a row of the columns ``event`` to ``updated_at``."""
-    event, version, state, kind, subject, root_id, bill, happened_on, entry_id, asked, reasons, charter, cause, *_ = row
+    (
+        event,
+        version,
+        state,
+        kind,
+        subject,
+        root_id,
+        bill,
+        happened_on,
+        entry_id,
+        asked,
+        reasons,
+        charter,
+        cause,
+        _,
+        waits_for,
+    ) = row
     return KeptPosting(
         event=event,
         version=version,
@@ -272,6 +296,7 @@ def read_posting(row: bulk.Row) -> KeptPosting:
         refusals=read_refusals(reasons),
         charter=charter,
         cause=cause,
+        waits_for=None if waits_for is None else _named_arrival(waits_for),
     )
 
 
@@ -291,20 +316,18 @@ def _posting_row(kept: KeptPosting, micros: int) -> bulk.Row:
         kept.charter,
         kept.cause,
         micros,
-        _awaited(kept),
+        None if kept.waits_for is None else _arrival(kept.waits_for),
     )
-
-
-def _awaited(kept: KeptPosting) -> str | None:
-    """What a held posting waits for: the first thing that it names."""
-    named = (one.waits_for for one in kept.refusals if one.waits_for is not None)
-    found = next(named, None) if kept.state is PostingState.HELD else None
-    return None if found is None else _arrival(ExternalRef.parse(found))
 
 
 def _arrival(ref: ExternalRef) -> str:
     """A thing by its system and id alone: each system has a word of its own for what moved money."""
     return f"{ref.system}/{ref.id}"
+
+
+def _named_arrival(text: str) -> ExternalRef:
+    system, _, name = text.partition("/")
+    return ExternalRef(system, "", name)
 
 
 def _entry_row(kept: KeptEntry, micros: int) -> bulk.Row:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from datetime import date
@@ -100,6 +101,52 @@ async def test_a_balance_that_pays_a_bill_closes_it(store_url: str, tmp_path: Pa
         with one.hub.database.read() as connection:
             assert {row.state for row in connection.execute(select(ledger_bill.c.state))} == {"settled"}
         assert found == drafted(one)
+
+
+@pytest.mark.parametrize("first", ["charge", "invoice_payment", "all at once"])
+async def test_a_charge_that_names_no_bill_gets_it_from_the_event_that_does(
+    store_url: str, tmp_path: Path, first: str
+) -> None:
+    """As accounts of 2025-03-31 and later tell it: no charge names its invoice, in no notice of it."""
+    async with an_installation(store_url, tmp_path, more=LEDGER) as one:
+        live_half_a_year(one)
+        told = [row for event in one.events() for row in told_since_2025(event.body())]
+        parts = [[body for body, kind in told if not kind.startswith(("charge", "invoice_payment", "refund"))]]
+        rest = [body for body, kind in told if kind.startswith(first)]
+        parts += [rest, [body for body, kind in told if body not in rest and body not in parts[0]]]
+        for part in parts if first != "all at once" else [[body for body, _ in told]]:
+            one.hub.inbox.accept([one.arrival(body) for body in part])
+            one.process()
+        while await one.hub.reread_round():
+            one.clock.move(seconds=3)
+            one.process()
+        found = balances(one.hub.database)
+        assert held(one.hub.database) == []
+        assert not {"1200", "2450"} & found.keys()
+        assert found == drafted(one)
+        with one.hub.database.read() as connection:
+            assert set(connection.execute(select(ledger_bill.c.state)).scalars()) == {"settled", "void"}
+        before = len(entries(one.hub.database))
+        one.hub.inbox.accept([one.arrival(body) for body, _ in told])
+        one.process()
+        assert len(entries(one.hub.database)) == before
+
+
+def told_since_2025(body: bytes) -> list[tuple[bytes, str]]:
+    """An event as newer versions tell it, with its type: a charge without its bill, and the event that names it."""
+    told = json.loads(body)
+    what = told["data"]["object"]
+    bill = what.pop("invoice", None) if what["object"] == "charge" else None
+    found = [(json.dumps(told).encode(), told["type"])]
+    if bill is not None and told["type"] == "charge.succeeded":
+        link = {
+            "id": f"inpay_{what['id']}", "object": "invoice_payment", "invoice": bill, "currency": what["currency"],
+            "amount_paid": what["amount"],
+            "payment": {"type": "payment_intent", "payment_intent": what["payment_intent"]},
+        }  # fmt: skip
+        event = {**told, "id": f"evt_{link['id']}", "type": "invoice_payment.paid", "data": {"object": link}}
+        found.append((json.dumps(event).encode(), "invoice_payment.paid"))
+    return found
 
 
 @pytest.mark.parametrize("late", [b'"type":"charge.', b'"type":"price.created"', b'"type":"invoice.'])

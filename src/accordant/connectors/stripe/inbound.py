@@ -11,7 +11,7 @@ from datetime import datetime
 import msgspec
 
 from accordant.canonical.entities import Entity
-from accordant.canonical.events import BusinessEvent, business_event
+from accordant.canonical.events import BusinessEvent, EventType, business_event
 from accordant.canonical.observations import (
     Interpretation,
     Interpreted,
@@ -33,6 +33,7 @@ from accordant.connectors.stripe.settlement import SETTLED, interpret_settlement
 from accordant.connectors.stripe.shapes import Unfit
 from accordant.connectors.stripe.signature import SCHEME
 from accordant.kernel.errors import RejectedError
+from accordant.kernel.money import Money
 from accordant.ports.connector import Envelope
 
 #: Stripe's word for an object -> the entity it becomes.
@@ -155,6 +156,26 @@ def _charge_refunded(notice: Notice) -> Interpreted:
     return Interpreted(tuple(observations), tuple(events))
 
 
+def _allocated(notice: Notice) -> Interpreted:
+    """Which bill a payment pays: since 2025-03-31 no charge says so itself, and only this event does."""
+    part, system = notice.part, notice.system
+    bill, paid = shapes.reference(part, "invoice"), shapes.inner(part, "payment")
+    # Money recorded from elsewhere is told by the invoice itself.
+    named = shapes.reference(paid, "payment_intent") or shapes.reference(paid, "charge")
+    if bill is None or named is None:
+        return Interpreted(())
+    minor = shapes.minor_or_none(part, "amount_paid", shapes.currency(part))
+    allocated = business_event(
+        EventType.PAYMENT_ALLOCATED,
+        subject=ExternalRef(system, "payment_intent", named),
+        root=ExternalRef(system, "invoice", bill),
+        occurred_at=notice.occurred_at,
+        change=bill,
+        amount=None if minor is None else Money(minor, shapes.currency(part)),
+    )
+    return Interpreted((), (allocated,))
+
+
 def _settled(notice: Notice) -> Interpreted:
     """No event of Stripe's: its list of what a payout settled, kept like one."""
     return interpret_settlement(notice.system, notice.part)
@@ -221,8 +242,8 @@ HANDLERS: dict[str, Handler] = {
     "invoice.updated": _says("invoice"),
     "invoice.voided": _says("invoice", changes.invoice_voided),
     "invoice.will_be_due": _says("invoice"),
+    "invoice_payment.paid": _allocated,
     # The invoice carries its lines and its payments' sum, the charge its attempt: these repeat them.
-    "invoice_payment.paid": _nothing,
     "invoiceitem.created": _nothing,
     "invoiceitem.deleted": _nothing,
     "invoiceitem.updated": _nothing,

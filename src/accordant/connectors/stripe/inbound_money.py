@@ -29,6 +29,7 @@ def payment(part: JsonObject) -> Payment:
         failure_message=shapes.text_or_none(part, "failure_message"),
         method=_method(part),
         balance_movement_id=shapes.reference(part, "balance_transaction"),
+        intent_id=shapes.reference(part, "payment_intent"),
         disputed=shapes.flag(part, "disputed") or bool(part.get("dispute")),
         created_at=shapes.instant(part, "created"),
     )

@@ -78,6 +78,11 @@ def _bill_named(told: Occurrence, reading: Reading) -> ExternalRef | Ask | None:
     return reading.bill_of(told.event)
 
 
+def allocated(_told: Occurrence, _reading: Reading) -> Ask | None:
+    """Which bill a payment pays: no money moves, and the payment itself is read again with it."""
+    return None
+
+
 def paid_out(told: Occurrence, _reading: Reading) -> Ask | None:
     """The processor's money in the bank."""
     event = told.event

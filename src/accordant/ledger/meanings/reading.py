@@ -1,7 +1,9 @@
 """What one reading of events knows: the objects they are about, the bills posted so far, and what belongs to what."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
+
+import msgspec
 
 from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Entity, Invoice, Payment, Refund
 from accordant.canonical.events import BusinessEvent, EventType
@@ -11,6 +13,9 @@ from accordant.ledger.compose import Books
 from accordant.ledger.exchange import Rate
 from accordant.ledger.meanings.asking import Ask, refused
 from accordant.ledger.setting import Setting
+
+#: The word for a payment by what it is an attempt at, in the name of what tells which bill it pays.
+_INTENT = "payment_intent"
 
 #: What moves money, by system and its owner's id.
 Moving = Mapping[tuple[str, str], Payment | Refund | Dispute]
@@ -56,7 +61,8 @@ class Reading:
             waits = ExternalRef(event.subject.system, word, payment_id or "")
             return refused("the payment it is about is not known", "Load the history of it first.", waits_for=waits)
         if payment.invoice_id is None:
-            return refused("its payment names no bill", "Book it by hand: the books do not say what was sold.")
+            what, remedy = "its payment names no bill", "Book it by hand: the books do not say what was sold."
+            return refused(what, remedy, waits_for=unnamed(event.subject.system, payment))
         named = ExternalRef(event.subject.system, "invoice", payment.invoice_id)
         return self.posted_bill(named, "the bill that was paid")
 
@@ -78,9 +84,37 @@ class Reading:
         return None if missing is None else ExternalRef(system, "price", missing)
 
 
+def pair_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity]) -> ExternalRef | None:
+    """By what name a payment that does not say which bill it pays, and what says it, find each other."""
+    if event.type is EventType.PAYMENT_ALLOCATED:
+        return event.subject
+    paid = objects.get(event.subject)
+    return unnamed(event.subject.system, paid) if isinstance(paid, Payment) else None
+
+
+def unnamed(system: str, payment: Payment) -> ExternalRef | None:
+    """What to ask for by which bill a payment pays; None where it says so itself."""
+    if payment.invoice_id is not None:
+        return None
+    return ExternalRef(system, _INTENT, payment.intent_id or payment.external_id)
+
+
+def named_bills(objects: Mapping[ExternalRef, Entity], events: Iterable[BusinessEvent]) -> dict[ExternalRef, Payment]:
+    """The payments whose bill these events name, with it."""
+    bills = {one.subject: one.root.id for one in events if one.type is EventType.PAYMENT_ALLOCATED}
+    found: dict[ExternalRef, Payment] = {}
+    for ref, one in objects.items() if bills else ():
+        name = unnamed(ref.system, one) if isinstance(one, Payment) else None
+        if isinstance(one, Payment) and name in bills:
+            found[ref] = msgspec.structs.replace(one, invoice_id=bills[name])
+    return found
+
+
 def bill_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity], moving: Moving) -> ExternalRef | None:
     """The bill an event is about; None where it is about none, or nobody knows yet."""
     system = event.subject.system
+    if event.type is EventType.PAYMENT_ALLOCATED:
+        return event.root
     what: Entity | None = objects.get(event.subject)
     if event.type is EventType.FUNDS_CONVERTED:
         what = moving.get((system, source_of(event, objects) or ""))
