@@ -134,6 +134,10 @@ async def test_the_journal_is_paged_and_asked_for_by_what_people_know(
             assert f"customer={customer}" in further[1]
             assert client.get(further[1].replace("&amp;", "&")).status_code == 200
             assert client.get("/books/journal?month=soon").status_code == 400
+            changed = next(row["entry"]["id"] for row in whole if any(
+                "treatment" in line["dimensions"] for line in row["entry"]["postings"]))  # fmt: skip
+            page = client.get(f"/books/journal?entry={changed}").text
+            assert "the rest of the price over the rest of the term (606-10-25-13(a))" in page
             account = next(row["root_id"] for row in walked(client, f"/books/journal.json?customer={customer}"))
             assert f"/books/journal?customer={account}" in client.get(f"/customers/{account}").text
 

@@ -13,6 +13,7 @@ from accordant.cli.options import COMMON, Common, charter_in_force, opened_hub, 
 from accordant.cli.render import emit, say, shown, table
 from accordant.kernel.errors import ConfigurationError
 from accordant.kernel.money import Money
+from accordant.ledger.modify import reasons_of
 
 if TYPE_CHECKING:
     from accordant.ledger.periods import Period
@@ -86,6 +87,8 @@ def _tell_entry(row: "JournalRow") -> None:
         whole=("Account",),
     )
     say(f"{entry.id}: {entry.cause.rule} of {entry.cause.subject}, event {entry.cause.event}.")
+    for reason in reasons_of(line.dimensions.get("treatment") for line in entry.postings):
+        say(f"A change in mid-term. {reason}")
     for sent in row.sent:
         why = f": {sent.reason}" if sent.reason else ""
         say(f"{sent.target} {sent.object}: {sent.state.value}{why}" + (f", {sent.target_id}" if sent.target_id else ""))

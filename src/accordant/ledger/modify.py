@@ -4,7 +4,7 @@ Pure; the answer names the paragraph, so that whoever is asked why can say it.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from fractions import Fraction
 
@@ -43,29 +43,35 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     because: str
 
 
+#: Why each treatment is called for, with its paragraph: what an entry keeps is the treatment, and this says the rest.
+REASONS: Mapping[Treatment, str] = {
+    Treatment.SEPARATE: "Distinct services are added at their stand-alone price: a contract of its own (606-10-25-12).",
+    Treatment.PROSPECTIVE: "What remains is distinct from what was delivered: the rest of the price over the rest of "
+    "the term (606-10-25-13(a)).",
+    Treatment.CATCH_UP: "What remains is part of one obligation partly done: its progress is measured again "
+    "(606-10-25-13(b)).",
+    Treatment.BY_OBLIGATION: "Some of what remains is distinct and some is not: each obligation by its own kind "
+    "(606-10-25-13(c)).",
+}
+
+
 def decide(change: Modification) -> Decision:
     """Which treatment a change gets. The order is that of the standard: the first that applies decides."""
     if change.adds_distinct and change.at_standalone_price:
-        return Decision(
-            treatment=Treatment.SEPARATE,
-            because="Distinct services are added at their stand-alone price: a contract of its own (606-10-25-12).",
-        )
-    if all(change.remaining_distinct):
-        return Decision(
-            treatment=Treatment.PROSPECTIVE,
-            because="What remains is distinct from what was delivered: the rest of the price over the rest of the "
-            "term (606-10-25-13(a)).",
-        )
-    if not any(change.remaining_distinct):
-        return Decision(
-            treatment=Treatment.CATCH_UP,
-            because="What remains is part of one obligation partly done: its progress is measured again "
-            "(606-10-25-13(b)).",
-        )
-    return Decision(
-        treatment=Treatment.BY_OBLIGATION,
-        because="Some of what remains is distinct and some is not: each obligation by its own kind (606-10-25-13(c)).",
-    )
+        treatment = Treatment.SEPARATE
+    elif all(change.remaining_distinct):
+        treatment = Treatment.PROSPECTIVE
+    elif not any(change.remaining_distinct):
+        treatment = Treatment.CATCH_UP
+    else:
+        treatment = Treatment.BY_OBLIGATION
+    return Decision(treatment=treatment, because=REASONS[treatment])
+
+
+def reasons_of(treatments: Iterable[str | None]) -> tuple[str, ...]:
+    """Why changes of these kept treatments are accounted for so, each once; unknown words say nothing."""
+    known = dict.fromkeys(one for one in treatments if one in set(Treatment))
+    return tuple(REASONS[Treatment(one)] for one in known)
 
 
 def prospective(*, unearned_minor: int, change_minor: int) -> int:

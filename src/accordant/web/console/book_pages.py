@@ -9,6 +9,7 @@ from litestar.params import FromQuery
 
 from accordant.kernel.money import Money
 from accordant.ledger.balances import RollForward, aging
+from accordant.ledger.modify import reasons_of
 from accordant.operations.closing import MonthToClose
 from accordant.views.journal import (
     PAGE,
@@ -162,6 +163,7 @@ def journal_page(
         asked=asked,
         after=after,
         further=found.further,
+        reasons_of=lambda entry: reasons_of(line.dimensions.get("treatment") for line in entry.postings),
         companies=_companies(console),
         systems=() if ledger is None else tuple(ledger.systems),
     )
