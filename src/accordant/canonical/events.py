@@ -27,6 +27,7 @@ class EventType(StrEnum):
     PAYMENT_APPLIED = "payment.applied"
     BALANCE_APPLIED = "balance.applied"
     PAYMENT_ALLOCATED = "payment.allocated"
+    PAYMENT_COLLECTED_BY_SISTER = "payment.collected_by_sister"
     PAYMENT_FAILED = "payment.failed"
     REFUND_ISSUED = "refund.issued"
     CREDIT_APPROVED = "credit.approved"

@@ -92,6 +92,27 @@ def write_off(
 
 
 @books_app.command
+def collected(
+    bill: _Bill,
+    /,
+    *,
+    by: Annotated[str, Parameter(help="The legal entity to whose bank the money came.")],
+    on: _On,
+    reason: Annotated[str, Parameter(help="How it came there.")],
+    amount: Annotated[str | None, Parameter(help="How much; all that is open if it is left out.")] = None,
+    key: _Key = "collected",
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Settle a bill that the customer paid to a sister company, in both companies' books. Exit code 1 when refused."""
+    from accordant.operations.bill_desk import BillOrder, BillWord
+
+    word = BillWord.COLLECTED_BY_SISTER
+    order = BillOrder(word=word, bill=bill, key=key, happened_on=on, reason=reason, amount=amount, sister=by)
+    return asyncio.run(_say(order, common, person(who, common=common)))
+
+
+@books_app.command
 def draw(
     bill: _Bill,
     amount: Annotated[str, Parameter(help="How much was used, as in 10.00, in the bill's currency.")],

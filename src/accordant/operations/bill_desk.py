@@ -10,17 +10,19 @@ from enum import StrEnum
 
 import msgspec
 
+from accordant.canonical.books import LedgerPart, Role
 from accordant.canonical.entities import Invoice
 from accordant.canonical.events import BusinessEvent, EventType, business_event
 from accordant.canonical.refs import ExternalRef
 from accordant.governance.decide import Switches
 from accordant.kernel.clock import Clock
 from accordant.kernel.money import Money
-from accordant.ledger.compose import Refusal
-from accordant.ledger.entries import JournalEntry
-from accordant.operations.order_desk import Ordered, OrderOutcome
+from accordant.ledger.compose import Refusal, Request, compose
+from accordant.ledger.entries import Cause, JournalEntry
+from accordant.ledger.patterns import collected_for_sister
+from accordant.operations.order_desk import Ordered, OrderOutcome, books_around, rated
 from accordant.operations.order_entry import OrderInvalid, check_words
-from accordant.pipeline.bookkeep import Told, post_events
+from accordant.pipeline.bookkeep import Ledger, Told, lay_entry, post_events
 from accordant.pipeline.plan import Rulebook, plan
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.books import PostingState
@@ -34,6 +36,7 @@ _NO_DELIVERY = 0
 class BillWord(StrEnum):
     """What can be said of a bill."""
 
+    COLLECTED_BY_SISTER = EventType.PAYMENT_COLLECTED_BY_SISTER.value
     WRITTEN_OFF = EventType.INVOICE_WRITTEN_OFF.value
     CREDITS_DRAWN = EventType.CREDITS_DRAWN.value
 
@@ -41,7 +44,8 @@ class BillWord(StrEnum):
 class BillOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What is said. ``bill`` is its reference (``system:invoice/id``); ``key`` names the word, said twice it is one.
 
-    ``amount`` is decimal text in the bill's currency; None means all that is open.
+    ``amount`` is decimal text in the bill's currency; None means all that is open. ``sister`` is the legal entity that
+    collected it, at its bank.
     """
 
     word: BillWord
@@ -50,6 +54,7 @@ class BillOrder(msgspec.Struct, frozen=True, kw_only=True):
     happened_on: date
     reason: str
     amount: str | None = None
+    sister: str | None = None
 
 
 class BillDesk:
@@ -90,13 +95,36 @@ class BillDesk:
         entry = _posted(bench, event)
         if not isinstance(entry, JournalEntry):
             return Ordered(outcome=OrderOutcome.REFUSED, refusals=entry)
+        of_sister = None if order.sister is None else self._of_sister(order.sister, event, entry, rulebook.ledger)
+        if of_sister is not None and not isinstance(of_sister, JournalEntry):
+            return Ordered(outcome=OrderOutcome.REFUSED, refusals=of_sister)
         root_id = next(one.root_id for one in bench.changes.books.postings if one.event == event.id)
         bench.changes.business_events.append((_NO_DELIVERY, root_id, event))
         said = {"said_by": by, "reason": order.reason, "entry": entry.id}
+        if of_sister is not None:
+            lay_entry(bench, rulebook.ledger, of_sister, root_id=root_id, system=event.subject.system)
         bench.note("books.bill.said", order.bill, None, {"word": order.word.value, **said})
         plan(bench, rulebook, Switches.thrown(*self._state.policy()))
         self._state.commit(bench.collect(), now=bench.now)
-        return Ordered(outcome=OrderOutcome.POSTED, entry=entry)
+        return Ordered(outcome=OrderOutcome.POSTED, entry=entry, sister=of_sister)
+
+    def _of_sister(
+        self, sister: str, event: BusinessEvent, entry: JournalEntry, ledger: Ledger
+    ) -> JournalEntry | tuple[Refusal, ...]:
+        """The other side, in the books of who collected it: money it owes on."""
+        settled = next(one for one in entry.postings if one.role is Role.RECEIVABLE)
+        paid = -(settled.original or settled.amount)
+        request = Request(
+            legs=tuple(collected_for_sister(paid.amount_minor)),
+            currency=paid.currency,
+            source_minor=paid.amount_minor,
+            happened_on=entry.effective_on,
+            cause=Cause(event=f"{event.id}/sister", subject=str(event.subject), rule="collected_for_sister"),
+            text=f"Collected for {entry.legal_entity}: {entry.text}",
+            number=entry.number,
+        )
+        books = books_around(self._state, ledger, sister, self._clock().year)
+        return compose(rated(self._state, ledger, sister, request), books, recorded_at=self._clock())
 
     def _event(self, order: BillOrder, bench: Workbench, rulebook: Rulebook) -> BusinessEvent:
         ref, ledger = ExternalRef.parse(order.bill), rulebook.ledger
@@ -109,6 +137,7 @@ class BillDesk:
             raise OrderInvalid(f"{order.bill} is no bill the books know.", remedy="Name it as in billing:invoice/in_1.")
         if ref.system not in ledger.part.systems:
             raise OrderInvalid(f"The bills of {ref.system} are in nobody's books.", remedy="See ledger.systems.")
+        _check_sister(order, ledger.part, ledger.part.systems[ref.system])
         today = self._clock().astimezone(ledger.zone).date()
         if order.happened_on > today:
             raise OrderInvalid(f"{order.happened_on} has not come yet.", remedy=f"Give a day until {today}.")
@@ -125,6 +154,14 @@ class BillDesk:
             amount=amount,
             note=order.reason,
         )
+
+
+def _check_sister(order: BillOrder, part: LedgerPart, own: str) -> None:
+    if (order.sister is not None) is not (order.word is BillWord.COLLECTED_BY_SISTER):
+        raise OrderInvalid("Who collected it is said of what a sister collected, and only of that.", remedy="Name it.")
+    if order.sister is not None and (order.sister == own or order.sister not in part.legal_entities):
+        known = ", ".join(name for name in part.legal_entities if name != own) or "none"
+        raise OrderInvalid(f"{order.sister} is no sister of {own}.", remedy=f"Its sisters are: {known}.")
 
 
 def _posted(bench: Workbench, event: BusinessEvent) -> JournalEntry | tuple[Refusal, ...]:

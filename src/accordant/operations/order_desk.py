@@ -70,14 +70,6 @@ class OrderDesk:
         self._rulebook = rulebook
         self._clock = clock
 
-    def rate_of(self, ledger: Ledger, company: str, request: Request) -> Request:
-        """The request with the rate of its day into the books of ``company``, where it needs one."""
-        own = ledger.part.legal_entities[company].currency
-        if request.currency == own:
-            return request
-        rate = self._state.books.rate_of(request.currency, own, request.happened_on)
-        return msgspec.structs.replace(request, rate=rate)
-
     def post(self, wanted: Wanted) -> Ordered:
         """Post it, or say why not. Raises ConcurrentChange when workers keep changing the same."""
         for attempt in range(_TRIES):
@@ -109,7 +101,11 @@ class OrderDesk:
             reason = f"There is no legal entity {unknown[0]!r}."
             return _refused(Refusal(check="legal_entity", reason=reason, remedy="Name one of ledger.legal_entities."))
         made = [
-            compose(self.rate_of(ledger, name, request), self._books(ledger, name), recorded_at=bench.now)
+            compose(
+                rated(self._state, ledger, name, request),
+                books_around(self._state, ledger, name, self._clock().year),
+                recorded_at=bench.now,
+            )
             for name, request in requests.items()
         ]
         entries = [one for one in made if isinstance(one, JournalEntry)]
@@ -135,11 +131,6 @@ class OrderDesk:
             names.append(str(other.entry_id))
         return _answer(outcome, [dossiers.entries[name] for name in names])
 
-    def _books(self, ledger: Ledger, company: str) -> Books:
-        kept, year = self._state.books.periods(), self._clock().year
-        first = min([one.starts_on.year for one in kept] + [year - 2])
-        return books_of(company, ledger.part.legal_entities[company], range(first, year + 2), kept)
-
     def _lay(self, entry: JournalEntry, wanted: Wanted, bench: Workbench, rulebook: Rulebook, *, root_id: str) -> None:
         assert rulebook.ledger is not None  # noqa: S101  it was composed by it; said for the type checker
         told: dict[str, str | int] = {"ordered_by": wanted.by}
@@ -161,6 +152,22 @@ class OrderDesk:
                 cause=None,
             )
         )
+
+
+def books_around(state: State, ledger: Ledger, company: str, year: int) -> Books:
+    """The chart and the periods of a company around a year."""
+    kept = state.books.periods()
+    first = min([one.starts_on.year for one in kept] + [year - 2])
+    return books_of(company, ledger.part.legal_entities[company], range(first, year + 2), kept)
+
+
+def rated(state: State, ledger: Ledger, company: str, request: Request) -> Request:
+    """The request with the rate of its day into the books of ``company``, where it needs one."""
+    own = ledger.part.legal_entities[company].currency
+    if request.currency == own:
+        return request
+    rate = state.books.rate_of(request.currency, own, request.happened_on)
+    return msgspec.structs.replace(request, rate=rate)
 
 
 def for_sister(request: Request) -> Request:

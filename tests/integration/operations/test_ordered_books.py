@@ -177,6 +177,43 @@ async def test_a_bill_written_off_by_hand_is_remembered_by_every_later_reading(s
                 desk.say(msgspec.structs.replace(order, key="w-3", **wrong), by="ann")
 
 
+async def test_a_bill_paid_to_a_sister_is_settled_in_both_books_or_in_neither(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path, more=LEDGER) as one:
+        an_unpaid_bill(one)
+        one.take_in()
+        one.process()
+        bill = a_bill_of(one)
+        one.clock.move(days=20)
+        on, desk, parts = date.fromisoformat(bill.booked_on) + timedelta(days=10), bills_desk(one), more_accounts(one)
+        order = BillOrder(word=BillWord.COLLECTED_BY_SISTER, bill=bill.ref, key="c-1", happened_on=on, reason="Bank",
+                          amount="40.00", sister=SISTER)  # fmt: skip
+        narrow = msgspec.structs.replace(parts[SISTER], rules=())
+        before = len(entries(one.hub.database))
+        with refusing(one, legal_entities={**parts, SISTER: narrow}):
+            assert "no row for bank" in str(desk.say(order, by="ann").refusals[0])
+            assert len(entries(one.hub.database)) == before
+            assert a_bill_of(one).open_minor == 9_000
+        with refusing(one, legal_entities=parts):
+            done = desk.say(order, by="ann")
+            assert (done.outcome, desk.say(order, by="ann").outcome) == (OrderOutcome.POSTED, OrderOutcome.REPEAT)
+            assert a_bill_of(one).open_minor == 5_000
+            assert by_company(one).items() >= {
+                ("Example GmbH", "intercompany_receivable"): 4_000, (SISTER, "bank"): 4_000,
+                (SISTER, "intercompany_payable"): -4_000,
+            }.items()  # fmt: skip
+            too_much = msgspec.structs.replace(order, key="c-2", amount="50.01")
+            assert "more was collected" in str(desk.say(too_much, by="ann").refusals[0])
+            for wrong in ({"sister": "Example GmbH"}, {"sister": "Nobody"}, {"sister": None}):
+                with pytest.raises(OrderInvalid):
+                    desk.say(msgspec.structs.replace(order, key="c-3", **wrong), by="ann")
+            assert (
+                desk.say(msgspec.structs.replace(order, key="c-4", amount=None), by="ann").outcome
+                is OrderOutcome.POSTED
+            )
+            assert a_bill_of(one) is None
+            assert "1200" not in balances(one.hub.database)
+
+
 def events(one: Installation) -> list[Any]:
     with one.hub.database.read() as connection:
         return list(connection.execute(select(business_event)))

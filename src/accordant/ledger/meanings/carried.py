@@ -17,7 +17,7 @@ from accordant.ledger.patterns import Leg
 from accordant.ledger.schedule import RevenueSchedule, in_books
 
 #: Money itself, and what is a customer's without any bill: worth what the day says.
-_MONEY = frozenset({Role.CLEARING, Role.BANK, Role.CUSTOMER_BALANCE})
+_MONEY = frozenset({Role.CLEARING, Role.BANK, Role.CUSTOMER_BALANCE, Role.INTERCOMPANY_RECEIVABLE})
 
 
 def carried(ask: Ask, bill: Bill, rate: Rate | None, *, leaves: Sequence[RevenueSchedule] | None = None) -> Ask:

@@ -78,6 +78,26 @@ def _bill_named(told: Occurrence, reading: Reading) -> ExternalRef | Ask | None:
     return reading.bill_of(told.event)
 
 
+def collected_by_sister(told: Occurrence, reading: Reading) -> Ask | None:
+    """The customer has paid another company of the group: that owes us what the customer does not any more."""
+    bill = reading.posted_bill(told.event.subject, "the bill")
+    if isinstance(bill, Ask):
+        return bill
+    said = told.event.amount
+    minor = bill.open_minor if said is None else said.amount_minor
+    if not 0 < minor <= bill.open_minor:
+        return refused("more was collected than is open", "Compare the bill with its source.")
+    ask = Ask(
+        legs=patterns.collected_by_sister(minor),
+        currency=bill.currency,
+        rule="collected_by_sister",
+        text=f"{bill.issued.text} collected by a sister",
+        bill=bill,
+        then=lambda entry: bill.settle(minor, -booked(entry, Role.RECEIVABLE)),
+    )
+    return carried(ask, bill, reading.rate(bill.currency, told.books, told.day))
+
+
 def allocated(_told: Occurrence, _reading: Reading) -> Ask | None:
     """Which bill a payment pays: no money moves, and the payment itself is read again with it."""
     return None

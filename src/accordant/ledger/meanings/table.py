@@ -18,6 +18,7 @@ MEANINGS: Mapping[EventType, Meaning] = {
     EventType.CREDIT_APPROVED: billing.credited,
     EventType.PAYMENT_APPLIED: cash.paid,
     EventType.BALANCE_APPLIED: billing.balance_applied,
+    EventType.PAYMENT_COLLECTED_BY_SISTER: cash.collected_by_sister,
     EventType.PAYMENT_ALLOCATED: cash.allocated,
     EventType.PAYOUT_PAID: cash.paid_out,
     EventType.FEE_CHARGED: cash.fee_charged,
