@@ -24,7 +24,7 @@ from accordant.canonical.intents import (
 from accordant.canonical.targets import CurrentRecord, ObjectSpec
 from accordant.kernel.clock import Clock
 from accordant.pipeline.handed_jobs import JobKeeper
-from accordant.pipeline.write_protocol import Go, Step, next_step, request_for
+from accordant.pipeline.write_protocol import Go, Step, key_of, next_step, request_for
 from accordant.ports.connector import DestinationClass, Outbound, RecordWrite, WriteProtocol
 from accordant.ports.epochs import NEVER_RESTORED, Epoch
 from accordant.ports.outbox import LeasedIntent, Remembering, RequestBook, SentRequest
@@ -113,7 +113,7 @@ class View:
         intent, known = leased.intent, self.held.get(leased.intent.key)
         if self._protocol.destination_class is not DestinationClass.NATIVE_UPSERT and known is not None:
             address = address or known.target_id
-        key = intent.idempotency_key
+        key = key_of(leased, epoch=self._epoch.number)
         if self._protocol.is_remembered:
             record = record_of(leased)
             request = request_for(

@@ -145,6 +145,15 @@ def request_for(
     )
 
 
+def key_of(leased: LeasedIntent, *, epoch: int) -> str:
+    """The key of a write of which nothing is remembered: after a restore (``epoch`` counts them) another than before.
+
+    A restored store counts the revisions of a record anew, and what is written then is not what was written before.
+    """
+    key = leased.intent.idempotency_key + (f"-{epoch}" if epoch else "")
+    return key[:IDEMPOTENCY_KEY_LENGTH_MAX]
+
+
 def _is_trusted(protocol: WriteProtocol, sent: SentRequest, now: datetime) -> bool:
     """Whether the target still knows the key for certain, and may do something under it."""
     if not sent.idempotency_key:

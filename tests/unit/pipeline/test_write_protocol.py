@@ -229,14 +229,15 @@ async def test_a_watch_that_is_behind_does_not_take_what_was_written_for_new() -
     assert isinstance((await courier.send(since)).outcome, Applied)
 
 
-async def test_after_a_restore_no_key_of_before_is_used() -> None:
-    courier = Courier(B)
+@pytest.mark.parametrize(("kind", "ending"), [(A, "-1"), (B, "-1.0"), (C, "-1"), (D, "-1.0")])
+async def test_after_a_restore_no_key_of_before_is_used(kind: DestinationClass, ending: str) -> None:
+    courier = Courier(kind)
     await courier.send(change())
-    forgotten = Courier(B)
+    forgotten = Courier(kind)
     courier.now = forgotten.now = NOW + MINUTE
     forgotten.target = courier.target
     forgotten.requests.epoch = Epoch(number=1, noticed_at=forgotten.now, reconciled_at=forgotten.now)
     await forgotten.send(change("Other"))
     assert len({effect.request for effect in courier.target.effects}) == 2
-    assert all(effect.request.endswith("-1.0") for effect in courier.target.effects[1:])
+    assert all(effect.request.endswith(ending) for effect in courier.target.effects[1:])
     assert courier.records == 1
