@@ -31,6 +31,8 @@ _RANK = {
     EventType.CREDIT_APPROVED: 3,
     EventType.FUNDS_CONVERTED: 10,
 }
+#: How what was asked of the books begins where a bill is void; the ids of what was cancelled follow.
+_CANCEL = "cancel"
 #: The events that mean something in the books.
 MEANING = frozenset(MEANINGS)
 
@@ -79,6 +81,8 @@ class Reader:
         self._reading = Reading(setting, objects, products)
         self._setting = setting
         self._posted = posted or {}
+        #: What bills that are void took with them: it is cancelled already, whatever becomes of it.
+        self._cancelled = {name for one in self._posted.values() for name in _cancelled_by(one)}
 
     @property
     def bills(self) -> Mapping[ExternalRef, Bill]:
@@ -112,7 +116,8 @@ class Reader:
         if not isinstance(made, JournalEntry):
             return self._stays(held, told, made)
         self._follow(ask, made, told)
-        cancelled = () if held is None else (self._correction(held.entry, told, made),)
+        is_standing = held is not None and held.entry.id not in self._cancelled
+        cancelled = (self._correction(held.entry, told, made),) if held is not None and is_standing else ()
         return Outcome(event=told.event, happened_on=told.day, entry=made, asked=ask.asked, fresh=(*cancelled, made))
 
     def _follow(self, ask: Ask, entry: JournalEntry, told: Occurrence) -> None:
@@ -166,7 +171,7 @@ class Reader:
         bill, event, day = ask.cancels, told.event, told.day
         assert bill is not None  # noqa: S101  the caller has looked; said for the type checker
         held = self._posted.get(event.id)
-        done = held.asked.split()[1:] if held is not None and held.entry.reverses == bill.issued.id else []
+        done = [] if held is None else _cancelled_by(held)
         due = [one for one in (*bill.lowered, bill.issued) if one.id not in done]
         if held is not None and not due:
             bill.stop(day)
@@ -188,6 +193,12 @@ class Reader:
         )
         bill.stop(day)
         # What came late and lowered the bill before is cancelled too; what stands for the event is the bill's own.
-        stands = held.entry if held is not None and done else made[-1]
-        asked = " ".join(["cancel", *done, *(one.id for one in due)])
+        stands = made[-1] if held is None or due[-1] is bill.issued else held.entry
+        asked = " ".join([_CANCEL, *done, *(one.id for one in due)])
         return Outcome(event=event, happened_on=day, entry=stands, asked=asked, fresh=made)
+
+
+def _cancelled_by(posted: Posted) -> list[str]:
+    """The entries that a void bill's event cancelled, by their ids."""
+    word, *names = posted.asked.split()
+    return names if word == _CANCEL else []

@@ -156,6 +156,20 @@ def test_a_void_bill_that_was_credited_and_lowered_before_leaves_nothing_behind(
     assert len(late.entries) == len(kept.entries)
 
 
+def test_a_void_bill_whose_lines_are_corrected_afterwards_leaves_nothing_behind() -> None:
+    story = Story().bill(a_bill())
+    credit(story, 3_000, day=30)
+    story.tell(EventType.INVOICE_VOIDED, ref("invoice", "in_1"), a_bill(), day=45)
+    kept = Kept(story.objects)
+    kept.take(story.events)
+    story.objects[ref("invoice", "in_1")] = a_bill(8_000)
+    for _ in range(2):
+        kept.take(story.events)
+        assert kept.balances() == {}
+        # The bill, its note and both cancelled; the bill as it is now, and that cancelled.
+        assert len(kept.entries) == 4 + 2
+
+
 @given(lowered=st.integers(0, 4_000), credited=st.integers(1, 4_999), day=st.integers(1, 120), foreign=st.booleans())
 def test_whatever_lowered_it_before_a_void_bill_leaves_nothing_behind(
     lowered: int, credited: int, day: int, foreign: bool
