@@ -52,6 +52,8 @@ def beancount(entries: Iterable[JournalEntry], charts: Sequence[Chart], *, opene
             yield f'  {word}: "{_quoted(value)}"'
         for posting in one.postings:
             yield f"  {names[one.legal_entity, posting.account]}  {_plain(posting.amount)} {posting.amount.currency}"
+            if posting.original is not None:
+                yield f'    original: "{_agreed(posting.original)}"'
 
 
 def hledger(entries: Iterable[JournalEntry], charts: Sequence[Chart]) -> Iterator[str]:
@@ -69,7 +71,9 @@ def hledger(entries: Iterable[JournalEntry], charts: Sequence[Chart]) -> Iterato
         for word, value in _facts(one):
             yield f"    ; {word}: {_one_line(value).replace(',', ' ')}"
         for posting in one.postings:
-            yield f"    {names[one.legal_entity, posting.account]}  {posting.amount.currency} {_plain(posting.amount)}"
+            tag = "" if posting.original is None else f"  ; original: {_agreed(posting.original)}"
+            name = names[one.legal_entity, posting.account]
+            yield f"    {name}  {posting.amount.currency} {_plain(posting.amount)}{tag}"
 
 
 _HLEDGER_TYPE = {
@@ -100,6 +104,11 @@ def _word(text: str) -> str:
 
 def _plain(amount: Money) -> str:
     return f"{amount.to_decimal():f}"
+
+
+def _agreed(original: Money) -> str:
+    """The amount in the currency of the deal, beside that of the books."""
+    return f"{original.currency} {_plain(original)}"
 
 
 def _one_line(text: str) -> str:

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
-import subprocess
-import sys
-from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -31,8 +27,8 @@ from accordant.ledger.export import account_names, beancount, hledger
 from accordant.ledger.patterns import Leg, share_of
 from accordant.ledger.schedule import RevenueSchedule, straight_line
 from accordant.ledger.tables import csv_lines, journal_table
-from tests.conftest import missing
 from tests.unit.ledger.books import RECORDED, a_bill, a_chart, a_request, some_books
+from tests.unit.ledger.judges import beancount_says, hledger_says, written
 
 DEFERRED = "2400"
 
@@ -162,60 +158,16 @@ def test_no_sequence_of_events_unbalances_the_books(events: list[tuple[str, int]
     assert balance.get("1200", 0) == open_minor
 
 
-def written(path: Path, text: Sequence[str]) -> Path:
-    path.write_text("\n".join(text) + "\n")
-    return path
-
-
-def test_beancount_accepts_the_export_and_has_the_same_balances(tmp_path: Path) -> None:
-    path = written(tmp_path / "books.beancount", list(beancount(a_year(), [a_chart()], opened_on=date(2027, 1, 1))))
-    # A program under another license: asked in a process of its own.
-    program = (
-        "import sys; from beancount import loader; from beancount.core import realization, inventory\n"
-        "entries, errors, options = loader.load_file(sys.argv[1])\n"
-        "print(*[error.message for error in errors], sep='\\n', file=sys.stderr)\n"
-        "real = realization.realize(entries)\n"
-        "for one in realization.iter_children(real):\n"
-        "    for pos in one.balance: print(one.account, pos.units.number, pos.units.currency)\n"
-        "sys.exit(bool(errors))"
-    )
-    told = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program, str(path)], capture_output=True, text=True, check=False
-    )
-    assert (told.returncode, told.stderr.strip()) == (0, "")
-    theirs = {line.split()[0]: line.split()[1:] for line in told.stdout.splitlines()}
+def test_beancount_and_hledger_accept_the_export_and_have_the_same_balances(tmp_path: Path) -> None:
     names = account_names([a_chart()])
     ours = {
-        names[row.legal_entity, row.account]: [f"{row.balance_minor / 100:.2f}", "USD"]
+        (names[row.legal_entity, row.account], "USD"): Decimal(row.balance_minor) / 100
         for row in trial_balance(a_year())
         if row.balance_minor
     }
-    assert theirs == ours
-
-
-def test_hledger_accepts_the_export_and_has_the_same_balances(tmp_path: Path) -> None:
-    program = shutil.which("hledger")
-    if program is None:
-        missing("hledger", "Install it (Debian: apt-get install hledger).")
-    path = written(tmp_path / "books.journal", list(hledger(a_year(), [a_chart()])))
-    strict = subprocess.run(
-        [program, "-f", str(path), "check", "--strict"], check=False, capture_output=True, text=True
-    )
-    assert strict.stderr == ""
-    told = subprocess.run(
-        [program, "-f", str(path), "balance", "--flat", "--no-total", "-O", "csv"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    theirs = {row[0]: row[1] for row in list(csv.reader(told.stdout.splitlines()))[1:]}
-    names = account_names([a_chart()])
-    ours = {
-        names[row.legal_entity, row.account]: f"USD {row.balance_minor / 100:.2f}"
-        for row in trial_balance(a_year())
-        if row.balance_minor
-    }
-    assert theirs == ours
+    lines = list(beancount(a_year(), [a_chart()], opened_on=date(2027, 1, 1)))
+    assert beancount_says(written(tmp_path / "books.beancount", lines)) == (ours, {})
+    assert hledger_says(written(tmp_path / "books.journal", list(hledger(a_year(), [a_chart()])))) == ours
 
 
 def test_the_table_for_a_spreadsheet_sums_to_zero_and_runs_nothing() -> None:
