@@ -161,3 +161,12 @@ def test_a_part_of_a_minor_unit_at_the_erp_is_a_difference() -> None:
     lines[at] = msgspec.structs.replace(lines[at], debit=lines[at].debit + "1")
     documents[entries[0].id] = tuple(lines)
     assert {one.place for one in found(bill, bill, entries, documents)} == {Place.ERP}
+
+
+@pytest.mark.parametrize(("changes", "term"), [({"lines": 99}, "total"), ({"tax": 20}, "total"), ({"paid": 1}, "open"),
+                                               ({"credits": 2}, "open"), ({"other": 1}, "open")])  # fmt: skip
+def test_what_every_place_repeats_still_has_to_add_up(changes: dict[str, int], term: str) -> None:
+    sound = {"total": 119, "open": 119, "lines": 100, "tax": 19, "credits": 0, "paid": 0, "other": 0}
+    terms = [Terms(place=place, currency=CURRENCY, **{**sound, **changes}) for place in Place]
+    assert [(gap.place, gap.kind, gap.term) for gap in gaps(terms)] == [(place, GapKind.SUM, term) for place in Place]
+    assert list(gaps([Terms(place=place, currency=CURRENCY, **sound) for place in Place])) == []
