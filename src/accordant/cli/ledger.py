@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -257,3 +258,29 @@ def month_of(text: str) -> date:
         except ValueError:
             pass
     raise ConfigurationError(f"{text!r} is no month.", remedy="Write it as in 2027-01.")
+
+
+@books_app.command
+def rates(
+    file: Annotated[Path, Parameter(help="eurofxref-hist.zip or .csv, as the European Central Bank publishes it.")],
+    /,
+    *,
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Keep reference rates that came out after those that ship. What waits for one is posted by the next round."""
+    from accordant.store.kept_rates import keep_rates
+
+    try:
+        body = file.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{file} cannot be read: {error.strerror}.", remedy="Give the downloaded file."
+        ) from error
+    with opened_store(common) as database:
+        kept = keep_rates(database, body, actor=person(who, common=common), now=datetime.now(UTC))
+    if common.json:
+        emit(kept)
+    else:
+        say(f"{kept.lists:,} lists are new; the newest that is known is of {kept.newest_on}.")
+    return 0

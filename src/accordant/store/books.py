@@ -138,7 +138,7 @@ class SqlBookshelf:
 
     def rate_of(self, of: str, in_: str, day: date) -> Rate | None:
         """See the port."""
-        return rates.rate_of(of, in_, day)
+        return rates.newest_rate_of(self._database, of, in_, day)
 
 
 def commit_books(connection: Connection, changes: BookChanges, *, now: datetime) -> None:

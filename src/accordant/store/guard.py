@@ -80,6 +80,7 @@ GOVERNED: dict[str, Rule] = {
     "revenue_schedule": Rule(act=("books.",)),
     "recognition": Rule(act=("books.entry.",)),
     "accounting_period": Rule(each=("books.period.",)),
+    "reference_rate": Rule(act=("books.rates.",)),
     "person": Rule(each=("people.",)),
     "person_second": Rule(act=("people.",)),
     "charter_version": Rule(each=("charter.version.",)),

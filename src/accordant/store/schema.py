@@ -58,6 +58,7 @@ from accordant.store.schema_missed import adopted_endpoint, event_rhythm
 from accordant.store.schema_movements import moved_revenue
 from accordant.store.schema_openings import opening_release
 from accordant.store.schema_people import person, person_second
+from accordant.store.schema_rates import reference_rate
 from accordant.store.schema_recovery import error_pattern, redrive_waiver, replay_job
 from accordant.store.schema_saga import saga
 from accordant.store.schema_vat import vat_consultation
@@ -98,6 +99,7 @@ __all__ = [
     "record_link",
     "red_flag",
     "redrive_waiver",
+    "reference_rate",
     "rehearsal_difference",
     "rehearsal_run",
     "replay_job",
@@ -521,6 +523,7 @@ APPEND_ONLY: tuple[Table, ...] = (
     charter_version,
     clearance,
     vat_consultation,
+    reference_rate,
     discrepancy,
     evidence_pack,
     phase_proposal,

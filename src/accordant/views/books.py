@@ -1,6 +1,7 @@
 """The books that the stored history would make under the charter in force: read, composed, shown. Nothing is kept."""
 
 from datetime import date, datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, select
@@ -14,7 +15,7 @@ from accordant.kernel.errors import ConfigurationError
 from accordant.ledger.draft import Draft, History, draft
 from accordant.ledger.setting import setting_of
 from accordant.store.engine import Database
-from accordant.store.rates import rate_of
+from accordant.store.rates import newest_rate_of
 from accordant.store.schema import business_event, entity
 
 _KINDS = (
@@ -42,6 +43,7 @@ def draft_books(database: Database, charter: Charter, *, before_on: date, now: d
         history = _history(connection)
     first = min((event.occurred_at for event in history.events), default=now)
     years = range(first.astimezone(zone).year - 1, before_on.year + 1)
+    rate_of = partial(newest_rate_of, database)
     setting = setting_of(charter.ledger, zone=zone, years=years, rate_of=rate_of, recorded_at=now)
     return draft(history, setting, before_on=before_on)
 
