@@ -16,7 +16,9 @@ from accordant.demo.company import environment, write_charter
 from accordant.governance.charter import check_charter, go_no_go
 from accordant.governance.findings import ConnectorFacts, Severity
 from accordant.governance.phases import Tier
+from accordant.kernel.errors import ConfigurationError
 from accordant.settings import Settings
+from accordant.web.lookout import Lookout
 from tests.unit.governance.company import CONNECTORS, raw
 
 DECLARED = {name: one for name, one in installed().items() if one.manifest.declared is not None}
@@ -91,5 +93,9 @@ async def test_a_hub_opens_with_it_and_connects_it_to_nothing(name: str, tmp_pat
         assert "books" in hub.charter.systems
         for halves in (hub.inbounds, hub.connections, hub.readers, hub.outbounds, hub.breakers):
             assert "books" not in halves
+        with pytest.raises(ConfigurationError) as refused:
+            await Lookout(hub).adopt("books", url=None, actor="Ada")
+        assert f"no code for {DECLARED[name].manifest.title} is here" in refused.value.message
+        assert "accordant books export" in refused.value.remedy
     finally:
         await hub.close()

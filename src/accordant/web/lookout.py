@@ -168,12 +168,27 @@ class Lookout:
 
     def _endpoints(self, system: str) -> tuple[EndpointLister, frozenset[str]]:
         lister, part = _endpoint_lister(self._hub.readers.get(system)), self._inbound_part(system)
+        if (only := self._only_declared(system)) is not None:
+            raise only
         if lister is None or part is None:
             raise ConfigurationError(
                 f"{system} does not tell to whom it delivers.",
                 remedy=f"Systems that do, with their API key set: {', '.join(self.systems) or 'none'}.",
             )
         return lister, frozenset(part.events)
+
+    def _only_declared(self, system: str) -> ConfigurationError | None:
+        part = self._hub.charter.systems.get(system)
+        if part is None:
+            return None
+        manifest = registry.connector(part.connector, where=f"systems.{system}").manifest
+        if manifest.declared is None:
+            return None
+        return ConfigurationError(
+            f"{system} is only declared: nothing is read from it or written to it, because no code for "
+            f"{manifest.title} is here. {manifest.declared.because}",
+            remedy=manifest.declared.meanwhile,
+        )
 
     def _source(self, system: str) -> Source:
         lister, inbound = _lister(self._hub.readers.get(system)), self._hub.inbounds.get(system)
