@@ -22,6 +22,27 @@ from accordant.settings import read_settings
 
 POSTGRES_DEFAULT = "postgresql://postgres@127.0.0.1:5432/postgres"
 _READY_SECONDS = 60
+_SECOND = """\
+  crm_two:
+    connector: salesforce
+    owner: RevOps
+    stand_in: true
+    rate_per_s: 10000
+    settings:
+      flow: client_credentials
+      instance_url: {url}
+      client_id: env:SALESFORCE_CLIENT_ID
+      client_secret: env:SALESFORCE_CLIENT_SECRET
+"""
+_ITS_FLOW = """\
+  - name: accounts_two
+    entity: account
+    source: stripe
+    target: crm_two
+    phase: controlled
+    write_fields: all
+    verify: The Account's billing section in the second org.
+"""
 
 
 class Arena:
@@ -33,11 +54,24 @@ class Arena:
         self.port = _free_port()
         self._stack = stack
 
-    def write_charter(self, salesforce_url: str) -> None:
-        """The demo company's charter, pointed at the stand-in, without a limit of its own on calls."""
-        write_charter(
+    def write_charter(self, salesforce_url: str, *, second_url: str | None = None) -> None:
+        """The demo company's charter, pointed at the stand-in, without a limit of its own on calls.
+
+        ``second_url``: another CRM, ``crm_two``, that has its accounts by the flow ``accounts_two``.
+        """
+        folder = write_charter(
             self.home / "charter", stripe_url="http://127.0.0.1:9", salesforce_url=salesforce_url, rate_per_s=10_000
         )
+        if second_url is not None:
+            file = folder / "accordant.yaml"
+            text = file.read_text(encoding="utf-8")
+            for before, after in (
+                ("ownership:\n", _SECOND.format(url=second_url) + "ownership:\n"),
+                ("flows:\n", "flows:\n" + _ITS_FLOW),
+                ("readers: [salesforce]", "readers: [salesforce, crm_two]"),
+            ):
+                text = text.replace(before, after, 1)
+            file.write_text(text, encoding="utf-8")
 
     def hub(self) -> Hub:
         """A hub of this process on the run's store, for loading and reading it."""

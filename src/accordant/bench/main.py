@@ -13,6 +13,7 @@ from accordant.bench.figures import Figure, Run, figure
 from accordant.bench.match import match
 from accordant.bench.parked import parked
 from accordant.bench.rehearse import rehearse
+from accordant.bench.stuck import stuck
 from accordant.kernel.errors import ConfigurationError
 
 
@@ -45,6 +46,12 @@ BENCHMARKS: dict[str, Benchmark] = {
         unit="%",
         n=6_000,
         target="p99 of the others under 10 % higher while 1 % of the customers is refused",
+    ),
+    "stuck": Benchmark(
+        run=stuck,
+        unit="%",
+        n=6_000,
+        target="p99 of a target under 10 % higher while the one beside it takes 30 s a call",
     ),
     "charter": Benchmark(run=charter, unit="ms", n=50, target="50 flows and 2,000 field rules under 1,000 ms"),
     "ledger": Benchmark(

@@ -154,14 +154,16 @@ def _wait_shared(hub: Hub, workers: int) -> None:
     raise RuntimeError(f"{workers} workers did not share the lanes within {_PATIENCE_S:.0f} s")
 
 
-def wait_settled(hub: Hub) -> float:
-    """When the last event was processed and the last intent settled.
+def wait_settled(hub: Hub, *, target: str | None = None) -> float:
+    """When the last event was processed and the last intent settled, of ``target`` alone where one is named.
 
     Events that wait for a reading have no owner to ask here.
     """
     deadline = time.perf_counter() + _PATIENCE_S
     waiting = select(func.count()).select_from(inbox_work).where(text("inbox_work.state = 'received'"))
     open_intents = select(func.count()).select_from(write_intent).where(text(f"write_intent.{_IS_OPEN}"))
+    if target is not None:
+        open_intents = open_intents.where(write_intent.c.target == target)
     while time.perf_counter() < deadline:
         with hub.database.read() as connection:
             left = connection.execute(waiting).scalar_one() or connection.execute(open_intents).scalar_one()
@@ -171,8 +173,8 @@ def wait_settled(hub: Hub) -> float:
     raise RuntimeError(f"work was left after {_PATIENCE_S:.0f} s")
 
 
-def latencies_of(hub: Hub, sent_at: Mapping[str, float]) -> list[float]:
-    """From each of these sent events to the first receipt of a write it led to, in seconds."""
+def latencies_of(hub: Hub, sent_at: Mapping[str, float], *, target: str | None = None) -> list[float]:
+    """From each of these sent events to the first receipt of a write it led to, at ``target`` if named, in seconds."""
     query = (
         select(inbox_event.c.external_id, func.min(write_receipt.c.settled_at))
         .join(write_intent, write_intent.c.cause == inbox_event.c.seq)
@@ -180,6 +182,8 @@ def latencies_of(hub: Hub, sent_at: Mapping[str, float]) -> list[float]:
         .where(write_receipt.c.outcome == "Applied")
         .group_by(inbox_event.c.external_id)
     )
+    if target is not None:
+        query = query.where(write_intent.c.target == target)
     with hub.database.read() as connection:
         settled = [(external_id, at) for external_id, at in connection.execute(query) if external_id in sent_at]
     return [at / 1e6 - sent_at[external_id] for external_id, at in settled]

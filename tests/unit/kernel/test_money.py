@@ -1,5 +1,6 @@
 """Money is whole units of its currency from end to end (MO1), and nothing is lost when it is divided (MO2)."""
 
+import random
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
@@ -151,6 +152,22 @@ def test_a_split_keeps_every_unit_and_each_part_is_within_one_of_exact(amount: i
         assert abs(part - Fraction(amount * weight, sum(shares))) < 1
         if weight == 0:
             assert part == 0
+
+
+@pytest.mark.nightly
+def test_a_million_splits_keep_every_unit() -> None:
+    """MO2 at its full count: amounts and weights of every size, each part within one unit of exact."""
+    dice = random.Random(20)
+    for _ in range(1_000_000):
+        amount = dice.randrange(-(10 ** dice.randrange(1, 16)), 10 ** dice.randrange(1, 16))
+        shares = [dice.randrange(10 ** dice.randrange(1, 10)) for _ in range(dice.randrange(1, 13))]
+        whole = sum(shares)
+        if not whole:
+            continue
+        parts = split_minor(amount, shares)
+        assert sum(parts) == amount, (amount, shares)
+        for part, weight in zip(parts, shares, strict=True):
+            assert abs(part * whole - amount * weight) < whole, (amount, shares)
 
 
 @given(st.integers(-(10**15), 10**15), weights)

@@ -353,11 +353,13 @@ class SalesforceSimulator:
             asked = json.loads(body or b"{}", parse_float=Decimal)
             if order == "effects":
                 return _json(200, {"count": self.org.effect_count, "records": _effects(self.effects)})
+            if order == "struck":
+                return _json(200, dict(self.faults.struck))
             if order in ("go_down", "come_up"):
                 await getattr(self, order)(**{name: _plain(value) for name, value in asked.items()})
                 return _json(200, {"ok": True})
             if order not in _CONTROLS:
-                known = ", ".join(sorted({*_CONTROLS, "effects", "go_down", "come_up"}))
+                known = ", ".join(sorted({*_CONTROLS, "effects", "struck", "go_down", "come_up"}))
                 return _json(404, {"error": f"no control named {order}: choose one of {known}"})
             # A value of a record keeps its digits; everything else is a number of seconds or of times.
             keeps = order in ("create", "edit", "split")
