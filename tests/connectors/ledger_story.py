@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -88,8 +88,13 @@ class Company(Installation):
 
 
 @asynccontextmanager
-async def a_company(erp: Erp, folder: Path, *, seed: int = 7, store: str = "") -> AsyncIterator[Company]:
-    """The demo company with books in euros and an ERP; ``store`` is a file of its own where none is given."""
+async def a_company(
+    erp: Erp, folder: Path, *, seed: int = 7, store: str = "", edit: Callable[[Path], None] | None = None
+) -> AsyncIterator[Company]:
+    """The demo company with books in euros and an ERP; ``store`` is a file of its own where none is given.
+
+    ``edit`` may change the folder of the charter before it is read.
+    """
     clock = HandClock(datetime.fromtimestamp(START_AT, UTC))
     async with AsyncExitStack() as stack:
         stripe, salesforce = StripeSimulator(seed=seed), SalesforceSimulator(now=clock)
@@ -97,9 +102,12 @@ async def a_company(erp: Erp, folder: Path, *, seed: int = 7, store: str = "") -
         urls = (await stripe.start(), await salesforce.start())
         stack.push_async_callback(stripe.stop)
         stack.push_async_callback(salesforce.stop)
+        charter = _charter(folder, erp, *urls)
+        if edit is not None:
+            edit(charter)
         settings = Settings(
             home=folder / "home",
-            charter=_charter(folder, erp, *urls),
+            charter=charter,
             store=store or f"sqlite:///{folder / 'store.db'}",
         )
         hub = Hub(settings, checked_charter(settings), environment={**environment(), **erp.variables}, clock=clock)
