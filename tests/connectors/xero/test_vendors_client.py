@@ -271,6 +271,33 @@ async def test_our_half_reads_what_a_person_did_with_the_vendors_client(one: Boo
     assert one.balance() == {}
 
 
+async def test_our_half_notices_an_edit_and_a_payment_deleted_with_the_vendors_client(
+    one: Books, client: Client
+) -> None:
+    party = await one.a_customer("cus_1")
+    for key in ("jrn_1", "jrn_2"):
+        await put(one.erp, BILL, key, invoice(billed(party, "100.00", "19.00"), party=party))
+    await put(one.erp, ENTRY, "jrn_paid", move(paid(party, "119.00"), settles="jrn_2"))
+    before = await one.erp.read(BILL, ["jrn_1"])
+    payment = (await one.erp.read(ENTRY, ["jrn_paid"]))["jrn_paid"].target_id
+
+    def work() -> None:
+        api = client.api
+        by_number = {bill.invoice_number: bill for bill in api.get_invoices(TENANT, page=1).invoices}
+        edit = Invoices(invoices=[Invoice(line_items=items("120.00"))])
+        assert api.update_invoice(TENANT, by_number["jrn_1"].invoice_id, edit).invoices[0].amount_due == Decimal(120)
+        with pytest.raises(AccountingBadRequestException) as refused:
+            api.update_invoice(TENANT, by_number["jrn_2"].invoice_id, edit)
+        assert "allocated to it" in str(refused.value.reason)
+        api.delete_payment(TENANT, payment.partition(",")[2], PaymentDelete(status="DELETED"))
+
+    await using(work)
+    after = await one.erp.read(BILL, ["jrn_1"])
+    assert after["jrn_1"].fields["lines"] != before["jrn_1"].fields["lines"]
+    assert (await one.erp.whereabouts(ENTRY, [payment]))[payment].deleted
+    assert one.balance()[RECEIVABLE] == "239.00"
+
+
 async def test_it_pages_filters_and_orders(one: Books, client: Client) -> None:
     party = await one.a_customer("cus_1")
 
