@@ -28,6 +28,7 @@ class Wire:
 
     def __init__(self, tryton: Tryton) -> None:
         self.loses: str | None = None
+        self.overtakes: str | None = None
         self.lost = 0
         self.url = ""
         self._tryton = tryton
@@ -45,6 +46,11 @@ class Wire:
             self.lost += 1
             assert request.transport is not None
             request.transport.abort()
+        if json.loads(body)["method"] == self.overtakes and "error" not in json.loads(said):
+            # The request that was given up came first: what ours would have done is done, and so it is refused.
+            self.overtakes = None
+            self.lost += 1
+            said = json.dumps({"id": 1, "error": ["UserError", ["You cannot modify what is posted.", ""]]}).encode()
         return web.Response(status=answer.status, body=said, content_type="application/json")
 
 
@@ -125,6 +131,22 @@ async def test_wherever_the_answer_is_lost_the_bill_and_its_payment_are_there_on
     invoices = await rpc.find("account.invoice", [["party.code", "=", party]], ["move"])
     lines = await rpc.find("account.move.line", [["move", "=", invoices[0]["move"]]], ["account.code", "credit"])
     assert {line["account."]["code"] for line in lines} == {RECEIVABLE, DEFERRED, TAX}
+
+
+async def test_a_bill_that_a_given_up_request_posts_meanwhile_is_not_refused(
+    erp: TrytonOutbound, wire: Wire, rpc: Rpc
+) -> None:
+    party = await a_customer(erp, "cus_overtaken")
+    bill = invoice(billed(party, "100.00", "19.00"), party=party)
+    wire.loses = "model.account.invoice.create"
+    with pytest.raises(AnswerLost):
+        await send(erp, INVOICE, "jrn_overtaken", bill)
+    wire.overtakes = "model.account.invoice.post"
+    outcome = await send(erp, INVOICE, "jrn_overtaken", bill)
+    assert wire.lost == 2
+    assert isinstance(outcome, Applied), outcome
+    rows = await rpc.find("account.invoice", [["reference", "=", "jrn_overtaken"]], ["state"])
+    assert [row["state"] for row in rows] == ["posted"]
 
 
 async def test_a_customer_whose_answer_was_lost_is_there_once(erp: TrytonOutbound, wire: Wire, rpc: Rpc) -> None:

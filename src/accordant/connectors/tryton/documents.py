@@ -105,8 +105,7 @@ class Documents:
                 *changed,
             )
         if held.state == "draft":
-            await self._number_after_the_last(held)
-            held = await self._posted(held)
+            held = await self._posted_late(held)
         if record.fields.get("reverses") is not None:
             await self._reconcile_cancelled(held)
         if (settles := record.fields.get("settles")) is not None:
@@ -167,6 +166,21 @@ class Documents:
         )
         return await self._create(INVOICE, values, company, document.key)
 
+    async def _posted_late(self, draft: Held) -> Held:
+        """A draft that was left behind, posted. Raises TrytonRefused."""
+        try:
+            await self._number_after_the_last(draft)
+        except TrytonRefused as refusal:
+            return self._come_through(await self._held_at(str(draft.place)), refusal)
+        return await self._posted(draft)
+
+    @staticmethod
+    def _come_through(now: Held | None, refusal: TrytonRefused) -> Held:
+        """The document where a request that was given up has posted it meanwhile. Raises TrytonRefused otherwise."""
+        if now is None or now.state == "draft":
+            raise refusal
+        return now
+
     async def _number_after_the_last(self, draft: Held) -> None:
         """A draft of an invoice that was left behind may have been overtaken by others of later days."""
         if draft.place.model != INVOICE:
@@ -189,7 +203,10 @@ class Documents:
         context = await self._lookups.context()
         try:
             await self._passing_over("model", held.place.model, "post", [held.place.id], context=context)
-        except TrytonRefused:
+        except TrytonRefused as refusal:
+            now = await self._held_at(str(held.place))
+            if now is None or now.state != "draft":
+                return self._come_through(now, refusal)
             await self._rpc.call(held.place.model, "delete", [held.place.id], context=context)
             raise
         return await self._read_again(held.place)
