@@ -24,6 +24,7 @@ from accordant.store.schema import journal_line
 from accordant.web.lookout import Lookout
 from tests.connectors.ledger_story import Company, Erp, a_company
 from tests.connectors.tryton.company import BAD_DEBT, COMPANY, FEES, FX, RECEIVABLE
+from tests.connectors.tryton.company import _fiscal_year as fiscal_year
 from tests.connectors.tryton.server import Tryton
 from tests.integration.operations.bookkit import held
 
@@ -323,6 +324,9 @@ async def a_year(tryton: Tryton, erp: Erp, folder: Path, *, months: int, told: C
     rpc = tryton.rpc()
     closed = []
     try:
+        if months == MONTHS:
+            # What is revalued at the end of December is cancelled on the first day of the next year.
+            await fiscal_year(rpc, 1, FIRST_MONTH.year + 1, {"company": 1})
         async with a_company(erp, folder, edit=_richer) as one:
             year = Year(one, rpc)
             month_on = FIRST_MONTH
