@@ -113,7 +113,7 @@ class View:
         intent, known = leased.intent, self.held.get(leased.intent.key)
         if self._protocol.destination_class is not DestinationClass.NATIVE_UPSERT and known is not None:
             address = address or known.target_id
-        key = key_of(leased, epoch=self._epoch.number)
+        key = key_of(leased, epoch=self._epoch)
         if self._protocol.is_remembered:
             record = record_of(leased)
             request = request_for(
@@ -123,7 +123,7 @@ class View:
                 record=record,
                 fields=fields,
                 target_id=address,
-                epoch=self._epoch.number,
+                epoch=self._epoch,
                 now=self.now,
             )
             self.requests[intent.id] = request

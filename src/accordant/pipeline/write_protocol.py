@@ -118,14 +118,13 @@ def request_for(
     record: str,
     fields: dict[str, WireValue],
     target_id: str | None,
-    epoch: int,
+    epoch: Epoch,
     now: datetime,
 ) -> SentRequest:
     """The request that is about to go out, as it is remembered: its key is never one of another content (EF4).
 
     The same content for the same intent keeps its key until it is answered and as long as the target knows it; past
-    that, and after a restore (``epoch`` counts them), it gets the next: under a key that was answered a target only
-    repeats itself.
+    that, and after a restore, it gets the next: under a key that was answered a target only repeats itself.
     """
     intent = leased.intent
     content = fingerprint({"key": intent.key, "id": target_id, "fields": fields})
@@ -145,12 +144,12 @@ def request_for(
     )
 
 
-def key_of(leased: LeasedIntent, *, epoch: int) -> str:
-    """The key of a write of which nothing is remembered: after a restore (``epoch`` counts them) another than before.
+def key_of(leased: LeasedIntent, *, epoch: Epoch) -> str:
+    """The key of a write of which nothing is remembered: after a restore another than before.
 
     A restored store counts the revisions of a record anew, and what is written then is not what was written before.
     """
-    key = leased.intent.idempotency_key + (f"-{epoch}" if epoch else "")
+    key = leased.intent.idempotency_key + (f"-{epoch.name}" if epoch.name else "")
     return key[:IDEMPOTENCY_KEY_LENGTH_MAX]
 
 
@@ -168,6 +167,6 @@ def _was_refused(sent: SentRequest) -> bool:
     return sent.answered_at is not None and sent.target_id is None
 
 
-def _key(base: str, content: str, epoch: int, generation: int) -> str:
-    key = f"{base}-{content[:_PRINT_DIGITS]}" + (f"-{epoch}.{generation}" if epoch or generation else "")
+def _key(base: str, content: str, epoch: Epoch, generation: int) -> str:
+    key = f"{base}-{content[:_PRINT_DIGITS]}" + (f"-{epoch.name}.{generation}" if epoch.name or generation else "")
     return key[:IDEMPOTENCY_KEY_LENGTH_MAX]
