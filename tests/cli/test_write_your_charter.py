@@ -64,7 +64,7 @@ def test_the_blocks_together_are_the_company_the_page_tells_of(how_to: str, tmp_
     assert {part.entity.value for part in charter.ownership if part.direction is Direction.INBOUND} == {
         "invoice", "payment", "payout", "price", "product", "refund",
     }  # fmt: skip
-    assert [gate.check for gate in charter.gates] == [CheckKind.KYC]
+    assert [gate.check for gate in charter.gates] == [CheckKind.KYC, CheckKind.VAT]
 
 
 def test_each_part_fits_the_schema_an_editor_is_given(how_to: str, terminal: Terminal) -> None:
