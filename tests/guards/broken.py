@@ -179,7 +179,7 @@ GUARDS = (
         "a job that was left is ended first",
         "EF1",
         "pipeline/courier.py",
-        "await requests.jobs.end_those_left(target, outbound)",
+        "await requests.jobs.end_those_left(target, bulky)",
         "await asyncio.sleep(0)",
         "integration/pipeline/test_bulk_rounds.py::test_a_job_of_a_courier_that_was_killed_overwrites_nothing_newer",
     ),

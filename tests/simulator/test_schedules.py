@@ -7,7 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from accordant.connectors.stripe import connector as billing
 from accordant.ports.connector import DestinationClass
+from accordant.testing.simulator.provider import SETTINGS, a_past, inbound
 from accordant.testing.simulator.run import Report, replay, simulate
 from accordant.testing.simulator.schedule import LONG
 from accordant.testing.simulator.stage import Setting
@@ -25,6 +27,15 @@ def test_every_schedule_holds(setting: Setting, chunk: int) -> None:
     report = simulate(setting, schedules=CHUNK, seed=10_000 + chunk * CHUNK)
     assert [(one.seed, one.violations) for one in report.failures] == []
     assert report.holds
+
+
+def test_what_is_remembered_of_a_body_is_what_the_interpreter_says() -> None:
+    real, remembering = billing.inbound(SETTINGS), inbound()
+    for body in a_past(3, 2, 1).bodies:
+        for system in ("stripe", "another"):
+            for _ in range(2):
+                assert remembering.interpret(system=system, body=body) == real.interpret(system=system, body=body)
+        assert remembering.read_envelope(body) == real.read_envelope(body)
 
 
 @pytest.mark.parametrize("seed", [2])

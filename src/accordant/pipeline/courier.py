@@ -19,7 +19,7 @@ from accordant.pipeline.recognize import Recognizer
 from accordant.pipeline.requests import Requests
 from accordant.pipeline.settle import Pause, settle
 from accordant.ports.conflicts import ConflictBook, Found
-from accordant.ports.connector import BulkOutbound, Outbound
+from accordant.ports.connector import Outbound, bulk_of
 from accordant.ports.outbox import LeasedIntent, LeaseLost, Outbox, Verdict
 
 #: Intents leased in one round.
@@ -90,7 +90,8 @@ async def courier(
     if breaker.is_open(now):
         return 0
     # One job takes more than a round of calls: where there is a backlog, it is taken up as far as a job goes.
-    limit = outbound.bulk.records_max if isinstance(outbound, BulkOutbound) else ROUND_MAX
+    bulky = bulk_of(outbound)
+    limit = ROUND_MAX if bulky is None else bulky.bulk.records_max
     claim = partial(_claim, outbox, target, limit, now=now, lease_clock=lease_clock, resting_flows=resting_flows)
     since, leased = await asyncio.to_thread(claim)
     if not leased:
@@ -126,10 +127,11 @@ async def _jobs_ended(
     target: str, outbound: Outbound, requests: Requests, leased: Sequence[LeasedIntent]
 ) -> tuple[Delivered, ...] | None:
     """None once no job of a courier that is gone can write any more; else that the target is left alone for a while."""
-    if not isinstance(outbound, BulkOutbound):
+    bulky = bulk_of(outbound)
+    if bulky is None:
         return None
     try:
-        await requests.jobs.end_those_left(target, outbound)
+        await requests.jobs.end_those_left(target, bulky)
     except AccordantError as error:
         wait_s = error.retry_after_s if isinstance(error, TransientError) else None
         stopped = f"A job of before has to end first: {error}"

@@ -36,7 +36,7 @@ from accordant.pipeline.recognize import AS_EXPECTED, Recognized, Recognizer
 from accordant.pipeline.requests import Requests, View, look
 from accordant.pipeline.write_protocol import AskPerson, Wait
 from accordant.ports.conflicts import Found
-from accordant.ports.connector import AnswerLost, BulkOutbound, Outbound, RecordWrite, WriteProtocol, WriteResult
+from accordant.ports.connector import AnswerLost, Outbound, RecordWrite, WriteProtocol, WriteResult, bulk_of
 from accordant.ports.last_word import WriteForbidden, last_word
 from accordant.ports.outbox import LeasedIntent, Remembering
 
@@ -162,8 +162,9 @@ class _Trip(msgspec.Struct, frozen=True, kw_only=True):
 
 def _part_max(outbound: Outbound, count: int) -> int:
     """How many of ``count`` records of one object go in one call: as many as a job takes, where there are enough."""
-    if isinstance(outbound, BulkOutbound) and count > outbound.bulk.records_min:
-        return outbound.bulk.records_max
+    bulky = bulk_of(outbound)
+    if bulky is not None and count > bulky.bulk.records_min:
+        return bulky.bulk.records_max
     return outbound.batch_max
 
 
@@ -432,10 +433,11 @@ async def _write(to_write: list[tuple[_Sifted, RecordWrite]], trip: _Trip) -> li
 async def _call(trip: _Trip, writes: list[RecordWrite]) -> tuple[WriteResult, ...]:
     """One call, or one job where there are enough of them. Raises TimeoutError, and as ``Outbound.write``."""
     outbound = trip.outbound
-    if isinstance(outbound, BulkOutbound) and len(writes) > outbound.bulk.records_min:
-        longest = (outbound.bulk.lasts_max + WRITE_MAX).total_seconds()
+    bulky = bulk_of(outbound)
+    if bulky is not None and len(writes) > bulky.bulk.records_min:
+        longest = (bulky.bulk.lasts_max + WRITE_MAX).total_seconds()
         async with trip.kept(), trip.requests.jobs.waiting(trip.target) as note, asyncio.timeout(longest):
-            return await outbound.write_bulk(trip.spec, writes, note=note)
+            return await bulky.write_bulk(trip.spec, writes, note=note)
     async with asyncio.timeout(WRITE_MAX.total_seconds()):
         return await outbound.write(trip.spec, writes)
 

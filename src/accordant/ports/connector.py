@@ -337,3 +337,11 @@ class BulkOutbound(Protocol):
         Raises: as ``read``, and TargetUnavailable while it goes on.
         """
         ...
+
+
+def bulk_of(outbound: Outbound) -> BulkOutbound | None:
+    """The same outbound half as one that takes many records at once; None where it does not.
+
+    Asked with every call: whoever has no ``bulk`` is not asked for all else that such a half has.
+    """
+    return outbound if hasattr(outbound, "bulk") and isinstance(outbound, BulkOutbound) else None

@@ -13,6 +13,7 @@ import msgspec
 from sqlalchemy import Column, Connection, Table
 
 from accordant.ports.state import ConcurrentChange
+from accordant.store.memory_connection import LeanConnection
 from accordant.store.packed import Packed, name_of, pack
 
 Row = tuple[Any, ...]
@@ -88,8 +89,12 @@ def select_by_keys(
         if connection.dialect.name == "sqlite"
         else pack(name_of(table.c[key].type), wanted)
     )
+    values = (*where[1:], value) if where else (value,)
+    if isinstance(connection, LeanConnection):
+        rows: list[Row] = connection.carry_out(sql, values).fetchall()
+        return rows
     # All at once: a loop over the result asks the driver for every single row.
-    return [tuple(row) for row in connection.exec_driver_sql(sql, (*where[1:], value) if where else (value,)).all()]
+    return [tuple(row) for row in connection.exec_driver_sql(sql, values).all()]
 
 
 @lru_cache(maxsize=256)
@@ -116,7 +121,10 @@ def execute(connection: Connection, statement: "Statement", rows: Sequence[Row])
     done = 0
     for part in _parts(rows):
         values = tuple(chain.from_iterable(part))
-        done += connection.exec_driver_sql(statement.of(len(part)), values).rowcount
+        if isinstance(connection, LeanConnection):
+            done += connection.carry_out(statement.of(len(part)), values).rowcount
+        else:
+            done += connection.exec_driver_sql(statement.of(len(part)), values).rowcount
     return done
 
 

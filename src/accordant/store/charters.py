@@ -18,6 +18,7 @@ _DECIDED = "everything decided for the charter"
 _APPROVED = "charter approved/"
 _VERSION = select(hub_fact.c.value).where(hub_fact.c.name == _IN_FORCE)
 _DECIDED_FOR = select(hub_fact.c.value).where(hub_fact.c.name == _DECIDED)
+_FORGET_DECIDED = delete(hub_fact).where(hub_fact.c.name == _DECIDED)
 
 
 class CharterShelf:
@@ -84,7 +85,7 @@ class CharterShelf:
             bulk.insert_new(connection, charter_version, ("version", "body", "loaded_at"), [(version, body, micros)])
             # One that comes back was decided for once, and the one between may have decided since.
             with bookkeeping(connection):
-                connection.execute(delete(hub_fact).where(hub_fact.c.name == _DECIDED))
+                connection.execute(_FORGET_DECIDED)
             bulk.upsert(connection, hub_fact, ("name", "value", "updated_at"), [(_IN_FORCE, version, micros)])
             entry = AuditEntry(
                 kind="charter.version.adopted",

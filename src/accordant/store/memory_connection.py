@@ -163,7 +163,7 @@ class LeanConnection(Connection):
         execution_options: Any = None,  # noqa: ANN401, ARG002
     ) -> Any:  # noqa: ANN401
         """See ``Connection.exec_driver_sql``."""
-        cursor = self._carry_out(statement, parameters if parameters is not None else ())
+        cursor = self.carry_out(statement, parameters if parameters is not None else ())
         if cursor.description is None:
             return LeanResult(_NO_COLUMNS, [], cursor)
         metadata = self._columns.get(statement)
@@ -186,7 +186,7 @@ class LeanConnection(Connection):
         bound = known.bound if not given else known.bind(given)
         if bound is None:
             return super().execute(statement, parameters)
-        cursor = self._carry_out(*bound)
+        cursor = self.carry_out(*bound)
         return LeanResult(known.prepared.metadata, known.prepared.read(cursor.fetchall()), cursor)
 
     def _prepare(self, statement: Executable, given: Mapping[str, Any] | None) -> _Known:
@@ -207,8 +207,11 @@ class LeanConnection(Connection):
         self._known[id(statement)] = known
         return known
 
-    def _carry_out(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
-        """Raises as the library: DBAPIError, in the kind that fits."""
+    def carry_out(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        """As ``exec_driver_sql``, for whoever needs no more than what the driver says: its rows, or how many.
+
+        Raises as the library: DBAPIError, in the kind that fits.
+        """
         try:
             if isinstance(values, list):
                 cursor = self._raw.executemany(statement, values)

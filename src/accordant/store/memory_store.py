@@ -5,7 +5,7 @@ For the simulator: the same tables and the same SQL as a file, without a disk. W
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
 from typing import Any, NamedTuple, cast
 
@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from accordant.kernel.errors import InvariantBroken
 from accordant.store.engine import Database, translated
+from accordant.store.guard import guarded
 from accordant.store.memory_connection import LeanConnection
 from accordant.store.migrate import migrate
 
@@ -44,29 +45,29 @@ class MemoryDatabase(Database):
         self._held.lean()
         return cast("sqlite3.Connection", self._held.connection.driver_connection)
 
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
+    def read(self) -> AbstractContextManager[Connection]:  # type: ignore[override]  # it is entered, and no more
         """See ``Database.read``. Raises InvariantBroken within a write: elsewhere it would see another state."""
         if self._held is None:
-            with super().read() as connection:
-                yield connection
-            return
+            return super().read()
         if self._is_writing:
             raise InvariantBroken("A read was begun within a write transaction of the same step.")
-        yield self._held
+        return nullcontext(self._held)
 
-    @contextmanager
-    def snapshot(self) -> Iterator[Connection]:
+    def snapshot(self) -> AbstractContextManager[Connection]:  # type: ignore[override]
         """See ``Database.snapshot``: nobody else writes meanwhile."""
-        with self.read() as connection:
-            yield connection
+        return self.read()
 
     @contextmanager
     def write(self, *, survives_power_loss: bool = True) -> Iterator[Connection]:
         """See ``Database.write``."""
+        held = self._held
+        if held is None:
+            with super().write(survives_power_loss=survives_power_loss) as connection:
+                yield connection
+            return
         self._tell(Moment.BEFORE_BEGIN)
-        with super().write(survives_power_loss=survives_power_loss) as connection:
-            yield connection
+        with self._begun(waits_for_disk=survives_power_loss), guarded(held):
+            yield held
             self._tell(Moment.BEFORE_COMMIT)
         self._tell(Moment.AFTER_COMMIT)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Update, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, or_, select, update
 
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ports.audit import AuditEntry
@@ -23,6 +23,12 @@ _JOB = ("id", "order", "progress", "started_at")
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _ORDERS = msgspec.json.Decoder(ReplayOrder)
 _PROGRESS = msgspec.json.Decoder(ReplayProgress)
+_FIND = select(replay_job).where(replay_job.c.id == bindparam("of"))
+_KEEP = (
+    update(replay_job)
+    .where(replay_job.c.id == bindparam("of"))
+    .values(progress=bindparam("so_far"), finished_at=bindparam("until"))
+)
 
 
 class SqlReplayHistory:
@@ -109,12 +115,12 @@ class SqlReplayBook:
     def keep(self, job: ReplayJob) -> None:
         """See the port."""
         with self._database.write() as connection:
-            connection.execute(_kept(job))
+            connection.execute(_KEEP, _kept(job))
 
     def finish(self, job: ReplayJob, *, entry: AuditEntry) -> None:
         """See the port."""
         with self._database.write() as connection:
-            connection.execute(_kept(job))
+            connection.execute(_KEEP, _kept(job))
             audit.append(connection, [entry], now=entry.at)
 
     def ordered(self) -> tuple[ReplayJob, ...]:
@@ -127,7 +133,7 @@ class SqlReplayBook:
     def find(self, job_id: str) -> ReplayJob | None:
         """See the port."""
         with self._database.read() as connection:
-            row = connection.execute(select(replay_job).where(replay_job.c.id == job_id)).first()
+            row = connection.execute(_FIND, {"of": job_id}).first()
         return None if row is None else _job(row)
 
 
@@ -141,7 +147,6 @@ def _job(row: Any) -> ReplayJob:  # noqa: ANN401  a row of the table
     )
 
 
-def _kept(job: ReplayJob) -> Update:
+def _kept(job: ReplayJob) -> dict[str, Any]:
     finished = None if job.finished_at is None else to_micros(job.finished_at)
-    values = {"progress": _ENCODER.encode(job.progress), "finished_at": finished}
-    return update(replay_job).where(replay_job.c.id == job.id).values(values)
+    return {"of": job.id, "so_far": _ENCODER.encode(job.progress), "until": finished}

@@ -104,6 +104,9 @@ _ANY_HELD = (
     .limit(1)
 )
 _DECIDED = select(entity.c.id).order_by(entity.c.updated_at, entity.c.id)
+_KINDS = (EntityKind.ACCOUNT.value, EntityKind.COMPANY.value)
+_DECIDED_ALONE = _DECIDED.where(entity.c.kind.in_(_KINDS))
+_DECIDED_TOO = _DECIDED.where(entity.c.kind.in_((*_KINDS, EntityKind.PRODUCT.value)))
 
 
 class SqlState:
@@ -219,10 +222,8 @@ class SqlState:
 
     def account_ids(self, *, products: bool = False) -> tuple[str, ...]:
         """Every account and every company, oldest first: whatever is decided by itself; with ``products`` those too."""
-        kinds = [EntityKind.ACCOUNT.value, EntityKind.COMPANY.value]
-        query = _DECIDED.where(entity.c.kind.in_([*kinds, EntityKind.PRODUCT.value] if products else kinds))
         with self._database.read() as connection:
-            return tuple(connection.execute(query).scalars())
+            return tuple(connection.execute(_DECIDED_TOO if products else _DECIDED_ALONE).scalars())
 
     def policy(self) -> Policy:
         """See the port. Few statements: it is asked before every plan and twice for every call to a target."""
