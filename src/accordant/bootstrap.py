@@ -154,10 +154,9 @@ class Hub:
 
     def _open_store(self, lease_clock: Clock | None) -> None:
         """The database and everything kept in it, by what it is for."""
-        settings = self.settings
-        settings.home.mkdir(parents=True, exist_ok=True)
+        self.settings.home.mkdir(parents=True, exist_ok=True)
         self.database = self._open_database()
-        self.vault = Vault(self.database, read_wrapping_key(settings.home / "wrapping.key"))
+        self.vault = Vault(self.database, self._wrapping_key())
         self.inbox = SqlInbox(
             self.database,
             self.vault,
@@ -186,6 +185,9 @@ class Hub:
         self.shapes = SqlShapeBook(self.database)
         self.phases = SqlPhaseBook(self.database)
         self.people = PeopleOffice(SqlPeople(self.database), self.clock, alarm=self.alerts.add, random_bytes=os.urandom)
+
+    def _wrapping_key(self) -> bytes:
+        return read_wrapping_key(self.settings.home / "wrapping.key")
 
     def _open_database(self) -> Database:
         database = Database(self.settings.store)

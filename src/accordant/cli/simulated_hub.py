@@ -32,6 +32,7 @@ from accordant.settings import Settings
 from accordant.store.engine import Database
 from accordant.store.incidents import SqlIncidentBook
 from accordant.store.memory_store import MemoryDatabase, MemoryStore
+from accordant.store.vault import read_wrapping_key
 from accordant.testing.simulator.application import InlineLoop, Outside
 from accordant.testing.simulator.provider import CONNECTOR
 from accordant.testing.simulator.run import Progress, Report, replay, simulate
@@ -56,8 +57,10 @@ class SimulatedHub(Hub):
         lease_clock: Clock,
         randomness: random.Random,
         rulebooks: dict[str, Rulebook],
+        key: bytes,
     ) -> None:
         self._given = database
+        self._key = key
         self._rulebooks = rulebooks
         self._outside = outside
         super().__init__(settings, charter, environment={}, clock=clock, lease_clock=lease_clock, randomness=randomness)
@@ -104,6 +107,9 @@ class SimulatedHub(Hub):
 
     def _open_marker(self) -> Marker:
         return self._outside.marker
+
+    def _wrapping_key(self) -> bytes:
+        return self._key
 
     def _open_database(self) -> Database:
         return self._given
@@ -184,9 +190,11 @@ def a_setting(folder: Path | None) -> Iterator[Setting]:
                 lease_clock=lease_clock,
                 randomness=randomness,
                 rulebooks=rulebooks,
+                key=key,
             )
 
         rulebooks: dict[str, Rulebook] = {}
+        key = read_wrapping_key(settings.home / "wrapping.key")
         loop = InlineLoop()
         try:
             yield Setting(charter=charter, start=start, sources=sources, targets=targets, store=store, loop=loop)

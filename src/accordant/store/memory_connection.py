@@ -103,7 +103,7 @@ class _Prepared:
             )
             binders = binders | cast("dict[str, Callable[[Any], Any]]", written.processors)
         if not binders:
-            return text, tuple(given[name] for name in names)
+            return text, tuple([given[name] for name in names])
         return text, tuple(given[name] if (bind := binders.get(name)) is None else bind(given[name]) for name in names)
 
     def read(self, rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -179,7 +179,8 @@ class LeanConnection(Connection):
         execution_options: Any = None,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         """See ``Connection.execute``."""
-        given = parameters if isinstance(parameters, Mapping) else None
+        # A dictionary it is, nearly always: to ask for a mapping takes as long as binding it.
+        given = parameters if type(parameters) is dict or isinstance(parameters, Mapping) else None
         if (parameters and given is None) or execution_options:
             return super().execute(statement, parameters, execution_options=execution_options or {})
         known = self._known.get(id(statement)) or self._prepare(statement, given)

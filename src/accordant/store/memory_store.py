@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import StrEnum
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from sqlalchemy import Connection
 
@@ -36,6 +36,7 @@ class MemoryDatabase(Database):
 
     at_moment: Callable[[Moment], None] | None = None
     _held: Connection | None = None
+    _raw: sqlite3.Connection
     _is_writing = False
 
     def hold(self) -> sqlite3.Connection:
@@ -43,7 +44,8 @@ class MemoryDatabase(Database):
         self._held = LeanConnection(self.engine)
         self._held.begin()
         self._held.lean()
-        return cast("sqlite3.Connection", self._held.connection.driver_connection)
+        self._raw = cast("sqlite3.Connection", self._held.connection.driver_connection)
+        return self._raw
 
     def read(self) -> AbstractContextManager[Connection]:  # type: ignore[override]  # it is entered, and no more
         """See ``Database.read``. Raises InvariantBroken within a write: elsewhere it would see another state."""
@@ -78,7 +80,7 @@ class MemoryDatabase(Database):
             with super()._begun(waits_for_disk=waits_for_disk) as connection:
                 yield connection
             return
-        raw: Any = held.connection.driver_connection
+        raw = self._raw
         raw.execute("SAVEPOINT step")
         self._is_writing = True
         try:

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -50,6 +51,12 @@ def read_wrapping_key(path: Path) -> bytes:
     return read_key_file(path, name="wrapping key")
 
 
+@cache
+def _packing() -> Packing:
+    """What every vault of a process packs with: it knows nothing of any store, and takes a while to make."""
+    return Packing()
+
+
 class Vault:
     """Seals and opens bytes; thread-safe. Keys are kept in the database, wrapped."""
 
@@ -61,7 +68,7 @@ class Vault:
         self._opened: dict[str, AESGCM] = {}
         self._current: dict[str, str] = {}
         self._lock = threading.Lock()
-        self._packing = Packing()
+        self._packing = _packing()
 
     def derived(self, purpose: bytes) -> bytes:
         """32 bytes that every process of the installation gets for ``purpose``, and nobody else."""
