@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from urllib3 import Retry
 from xero_python.accounting import Account as XeroAccount
 from xero_python.accounting import (
     AccountingApi,
@@ -67,6 +68,8 @@ class Client:
             oauth2_token_saver=self._keep,
             oauth2_token_getter=lambda: self.token,
         )
+        # What urllib3 does of its own with a full minute is to wait for it, three times, on the real clock.
+        self.api_client.rest_client.pool_manager.connection_pool_kw["retries"] = Retry(respect_retry_after_header=False)
         self.api = AccountingApi(self.api_client, base_url=f"{simulator.url}/api.xro/2.0")
 
     def _keep(self, token: dict[str, Any]) -> None:
