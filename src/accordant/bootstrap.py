@@ -40,6 +40,7 @@ from accordant.operations.restore import ConflictUnknown, Prospect, Restored, Re
 from accordant.operations.review_room import ReviewRoom
 from accordant.operations.scan_directory import Progress as ScanProgress
 from accordant.operations.scan_directory import ScanReport
+from accordant.operations.strangers import Strangers
 from accordant.operations.tell_movements import tell_movements
 from accordant.operations.turns import Turns
 from accordant.pipeline.batches import sent_until
@@ -488,6 +489,9 @@ class Hub:
             state=self.state,
             conflicts=self.conflicts,
             switches=self.switches,
+            strangers=Strangers(
+                route, self.charter.red_flags, book=self.book, state=self.state, epochs=self.epochs, clock=self.clock
+            ),
             actor=actor,
             clock=self.clock,
             progress=progress,

@@ -21,7 +21,8 @@ class RedFlag(msgspec.Struct, frozen=True, kw_only=True):
     ``account_id`` is the customer whose writes stop, None where nobody knows whose it is; ``flows`` narrows that to
     these flows, empty means all of the customer's. ``related`` are further objects behind it, ``seq`` the inbox event
     that brought it, ``said_at`` its provider's stamp. ``before`` and ``after`` are the values that do not fit, in
-    ``system``; amounts in minor units with their currency.
+    ``system``; amounts in minor units with their currency. ``target_id`` is the record's own id at a target and
+    ``changed_by`` who changed it there last, both None where it is about no such record or the target does not tell.
     """
 
     id: str
@@ -37,6 +38,8 @@ class RedFlag(msgspec.Struct, frozen=True, kw_only=True):
     said_at: datetime | None = None
     before: dict[str, WireValue] = {}
     after: dict[str, WireValue] = {}
+    target_id: str | None = None
+    changed_by: str | None = None
 
 
 class FlagStop(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +85,8 @@ def red_flag(
     said_at: datetime | None = None,
     before: dict[str, WireValue] | None = None,
     after: dict[str, WireValue] | None = None,
+    target_id: str | None = None,
+    changed_by: str | None = None,
 ) -> RedFlag:
     """A flag named by what does not fit: the same misfit met again, by a replay, is the same flag."""
     misfit = fingerprint({"after": after or {}, "related": sorted(related)})
@@ -99,6 +104,8 @@ def red_flag(
         said_at=said_at,
         before=before or {},
         after=after or {},
+        target_id=target_id,
+        changed_by=changed_by,
     )
 
 

@@ -17,6 +17,7 @@ from accordant.views.masked import masked
 
 if TYPE_CHECKING:
     from accordant.bootstrap import Hub
+    from accordant.canonical.red_flags import RedFlag
     from accordant.operations.flag_desk import FlagDesk, FlagOutcome
     from accordant.store.engine import Database
     from accordant.views.packets import Packet
@@ -174,14 +175,19 @@ def _tell(found: "Packet", digest: str) -> None:
     flag = found.flag
     say(f"{flag.id}, {flag.kind.replace('_', ' ')}: {flag.why}", f"{'Open' if found.is_open else 'Approved'}.")
     event = found.event
-    told = "none" if event is None else f"{event.external_id} ({event.event_type}, event {event.seq})"
+    told = (
+        "none: that is what does not fit"
+        if event is None
+        else f"{event.external_id} ({event.event_type}, event {event.seq})"
+    )
     table(
         "What and when",
         ("", "Value"),
         (
             ("Source event", told),
             ("Affected", ", ".join(found.affected)),
-            ("Happened", "unknown" if event is None else event.occurred_at),
+            *_there(flag),
+            ("Happened", (flag.said_at or "unknown") if event is None else event.occurred_at),
             ("Received", "unknown" if event is None else event.received_at),
             ("Raised", flag.raised_at),
             ("Packet", digest),
@@ -215,3 +221,10 @@ def _tell(found: "Packet", digest: str) -> None:
         ("When", "Who", "Said", "Why"),
         ((one.at, one.actor, one.verdict.value, one.reason) for one in found.decisions),
     )
+
+
+def _there(flag: "RedFlag") -> list[tuple[str, str]]:
+    """The record at its target and who changed it, where a flag is about one."""
+    if flag.target_id is None:
+        return []
+    return [("Record there", flag.target_id), ("Changed by", flag.changed_by or f"{flag.system} does not tell")]

@@ -13,6 +13,7 @@ from accordant.canonical.intents import WireValue
 from accordant.canonical.people import bare_name, same_person
 from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.canonical.red_flags import FlagDecision, RedFlag, Verdict, red_flag
+from accordant.canonical.targets import CurrentRecord
 from accordant.kernel.money import Money
 
 #: Refunds and disputes that gave nothing back.
@@ -182,6 +183,7 @@ def unsourced_change(
     financial: frozenset[str],
     own_user: str | None,
     record: str,
+    target_id: str,
     flow: str,
     account_id: str,
     seq: int | None,
@@ -215,6 +217,66 @@ def unsourced_change(
         said_at=there.at,
         before={contested.field: contested.confirmed},
         after={contested.field: there.value},
+        target_id=target_id,
+        changed_by=there.by,
+    )
+
+
+def unsourced_record(
+    held: CurrentRecord,
+    *,
+    record: str,
+    key_field: str,
+    financial: frozenset[str],
+    account_id: str | None,
+    owner: str | None,
+    now: datetime,
+) -> RedFlag:
+    """A record of a target has a key of ours, and no event ever made us write it (requirement 150).
+
+    ``owner`` is the reference of the object that the key names, whether or not anybody has told of it: whoever turns
+    out to be its customer is stopped. Only the key and the money of ``financial`` are shown, the rest is the target's.
+    """
+    system, key = _system_of(record), record.partition("/")[2]
+    by = f"It does not tell who made it{'' if held.changed_at else ', nor when'}."
+    if held.changed_by is not None:
+        by = f"{held.changed_by} changed it last{'' if held.changed_at else '; it does not tell when'}."
+    money = {name: value for name, value in sorted(held.fields.items()) if name in financial and value is not None}
+    return red_flag(
+        RedFlagKind.UNSOURCED_CHANGE,
+        account_id=account_id,
+        subject=record,
+        system=system,
+        why=f"{system} has {held.target_id} under the key {key}. No source event and no write of ours stands behind "
+        f"it. {by}",
+        raised_at=now,
+        related=() if owner is None else (owner,),
+        said_at=held.changed_at,
+        after={**money, key_field: key},
+        target_id=held.target_id,
+        changed_by=held.changed_by,
+    )
+
+
+def orphan_event(
+    *, name: str, missing: str, about: Sequence[str], account_id: str | None, seq: int, said_at: datetime, now: datetime
+) -> RedFlag:
+    """An event belongs to something that nobody ever told of and that its owner does not have (requirement 150).
+
+    ``about`` are the references of the objects that the event tells of.
+    """
+    return red_flag(
+        RedFlagKind.ORPHAN_EVENT,
+        account_id=account_id,
+        subject=name,
+        system=_system_of(name),
+        why=f"The event {name} belongs to {missing}, of which no event has told and which {_system_of(name)} does not "
+        "have when asked.",
+        raised_at=now,
+        related=(missing, *about),
+        seq=seq,
+        said_at=said_at,
+        after={"missing": missing},
     )
 
 

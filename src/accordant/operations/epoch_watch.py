@@ -69,6 +69,10 @@ class EpochWatch:
         epoch = await asyncio.to_thread(self._notice)
         return await self._reconcile(epoch) if epoch.is_open else epoch
 
+    def known(self) -> Epoch:
+        """The epoch as the store knows it, without a look at the note outside. Raises as ``look``."""
+        return self._book.current()[0]
+
     async def keep_mark(self, said_to: datetime | None = None) -> None:
         """Something was taken up and is about to go out: the note outside of the store learns of it first.
 

@@ -25,6 +25,7 @@ from accordant.kernel.clock import Clock
 from accordant.kernel.ids import derived_id
 from accordant.kernel.money import Money
 from accordant.operations.judge import Judgement, judge
+from accordant.operations.strangers import Strangers
 from accordant.pipeline.contest import found_of
 from accordant.pipeline.deliver import respelled
 from accordant.pipeline.dispatch import gate_asker
@@ -174,12 +175,15 @@ async def reconcile(
     state: State,
     conflicts: ConflictBook,
     switches: Callable[[], Switches],
+    strangers: Strangers,
     actor: str,
     clock: Clock,
     progress: Progress | None = None,
     since: datetime | None = None,
 ) -> Reconciliation:
     """Compare one flow whole and keep every finding; with ``since`` only records decided or confirmed after that.
+
+    A record that has our key and that we never wrote may be a red flag besides: ``strangers`` raises it.
 
     Raises RateLimited, TargetUnavailable, AuthorizationExpired, RejectedError when the target cannot be asked: the run
     then stays unfinished and proves nothing.
@@ -198,6 +202,7 @@ async def reconcile(
         switches=switches,
         clock=clock,
         ask_gates=gate_asker(state, clock),
+        strangers=strangers,
         progress=progress,
     )
     if since is None:
@@ -223,6 +228,7 @@ class _Comparison:
         switches: Callable[[], Switches],
         clock: Clock,
         ask_gates: AskGates,
+        strangers: Strangers,
         progress: Progress | None,
     ) -> None:
         self._route = route
@@ -233,6 +239,7 @@ class _Comparison:
         self._tally = tally
         self._switches = switches
         self._ask_gates = ask_gates
+        self._strangers = strangers
         self._progress = progress
         self._spec: ObjectSpec = object_spec(route.mapping)
         self._seen: dict[str, str] = {}
@@ -309,6 +316,13 @@ class _Comparison:
                 met += conflicts
             if met:
                 await off_loop(partial(self._conflicts.note, met))
+            strange = [
+                (ref, held[key])
+                for key, ref in zip(part, refs, strict=True)
+                if key in held and ref not in before and ref not in after
+            ]
+            if strange:
+                await off_loop(partial(self._strangers.tell, strange))
             await self._tally.add(findings)
 
     def _second_judgement(

@@ -245,6 +245,7 @@ def _flag(conflict: Conflict, umpire: Umpire, known: FieldsKnown, cause: int | N
         financial=umpire.rule.financial,
         own_user=umpire.own_user,
         record=conflict.record,
+        target_id=conflict.target_id,
         flow=conflict.flow,
         account_id=conflict.account_id,
         seq=cause,

@@ -149,6 +149,12 @@ class ReconcileBook(Protocol):
         """When the latest comparison of a flow that came to its end began; None before the first."""
         ...
 
+    def strangers_at_first(self, flow: str) -> frozenset[str] | None:
+        """Records that the first comparison of a flow that came to its end found with a key of ours and not written by
+        us; None before it.
+        """
+        ...
+
     def unplanned_after(
         self, flow: str, kind: EntityKind, system: str, entity_id: str, *, limit: int
     ) -> tuple[str, ...]:

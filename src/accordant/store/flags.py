@@ -51,7 +51,7 @@ class SqlFlagBook:
             if row is None:
                 raise FlagUnknown(f"There is no red flag {flag_id[:60]!r}.")
             decisions = flag_decisions(connection, flag_id)
-            flag = _whose(connection, _FLAGS.decode(row.body))
+            (flag,) = with_customers(connection, [_FLAGS.decode(row.body)])
         return KeptFlag(flag=flag, decisions=decisions, is_open=row.state == OPEN)
 
 
@@ -143,16 +143,31 @@ def _is_reuse(receipt: WriteReceipt) -> bool:
 
 def open_stops(connection: Connection) -> tuple[FlagStop, ...]:
     """What the open flags stop."""
-    bodies = connection.execute(_OPEN).scalars()
-    return tuple(stop_of_flag(_whose(connection, _FLAGS.decode(body))) for body in bodies)
+    flags = [_FLAGS.decode(body) for body in connection.execute(_OPEN).scalars()]
+    return tuple(stop_of_flag(flag) for flag in with_customers(connection, flags))
 
 
-def _whose(connection: Connection, flag: RedFlag) -> RedFlag:
-    """The flag with its customer, where nobody knew him when it was raised and somebody does by now."""
-    if flag.account_id is not None or flag.seq is None:
-        return flag
-    lane = connection.execute(select(inbox_event.c.lane).where(inbox_event.c.seq == flag.seq)).scalar()
-    return msgspec.structs.replace(flag, account_id=_account_of(connection, lane))
+def with_customers(connection: Connection, flags: Sequence[RedFlag]) -> tuple[RedFlag, ...]:
+    """Flags with their customers, where nobody knew one when it was raised and somebody does by now.
+
+    He is the customer of the lane of its event, or of one of the objects behind it: as many reads for many as for one.
+    """
+    nobodys = [flag for flag in flags if flag.account_id is None]
+    if not nobodys:
+        return tuple(flags)
+    seqs = {flag.seq for flag in nobodys if flag.seq is not None}
+    lanes: dict[int, str] = dict(bulk.select_by_keys(connection, inbox_event, ("seq", "lane"), "seq", seqs))
+    names = {flag.id: (*([lanes[flag.seq]] if flag.seq in lanes else []), *flag.related) for flag in nobodys}
+    asked = sorted({str(name) for found in names.values() for name in found})
+    links: dict[str, str] = dict(bulk.select_by_keys(connection, crosswalk, ("ref", "entity_id"), "ref", asked))
+    roots: dict[str, str] = dict(
+        bulk.select_by_keys(connection, entity, ("id", "root_id"), "id", sorted(set(links.values())))
+    )
+    accounts = {
+        flag: next((roots[links[name]] for name in found if links.get(name) in roots), None)
+        for flag, found in names.items()
+    }
+    return tuple(msgspec.structs.replace(flag, account_id=flag.account_id or accounts.get(flag.id)) for flag in flags)
 
 
 def _account_of(connection: Connection, lane: str | None) -> str | None:

@@ -16,7 +16,7 @@ from accordant.kernel.ids import derived_id
 from accordant.ports.audit import AuditEntry
 from accordant.ports.conflicts import FieldsKnown
 from accordant.ports.inbox import WorkState
-from accordant.ports.reconcile import Discrepancy, IntentMark, KnownRecord, ReconcileRun
+from accordant.ports.reconcile import Discrepancy, DiscrepancyKind, IntentMark, KnownRecord, ReconcileRun
 from accordant.ports.state import ConcurrentChange, StoredEntity
 from accordant.store import audit, bulk
 from accordant.store.conflicts import fields_known
@@ -110,6 +110,18 @@ class SqlReconcileBook:
         with self._database.read() as connection:
             started = connection.execute(query).scalar()
         return None if started is None else from_micros(started)
+
+    def strangers_at_first(self, flow: str) -> frozenset[str] | None:
+        """See the port."""
+        ended = select(reconcile_run.c.id).where(reconcile_run.c.flow == flow, reconcile_run.c.finished_at.is_not(None))
+        with self._database.read() as connection:
+            first = connection.execute(ended.order_by(reconcile_run.c.started_at).limit(1)).scalar()
+            if first is None:
+                return None
+            query = select(discrepancy.c.record).where(
+                discrepancy.c.run_id == first, discrepancy.c.kind == DiscrepancyKind.EXTRA.value
+            )
+            return frozenset(connection.execute(query).scalars())
 
     def unplanned_after(
         self, flow: str, kind: EntityKind, system: str, entity_id: str, *, limit: int

@@ -163,12 +163,18 @@ def _packet(connection: Connection, row: AnyRow) -> Packet:
 
 
 def _whose(connection: Connection, flag: RedFlag) -> RedFlag:
-    """The flag with its customer, where he became known only after it was raised."""
-    if flag.account_id is not None or flag.seq is None:
+    """The flag with its customer, where he became known only after it was raised: by its event's lane, or by an object
+    behind it.
+    """
+    if flag.account_id is not None:
         return flag
-    lane = select(inbox_event.c.lane).where(inbox_event.c.seq == flag.seq).scalar_subquery()
+    lane = connection.execute(select(inbox_event.c.lane).where(inbox_event.c.seq == (flag.seq or 0))).scalar()
     query = select(entity.c.root_id).join(crosswalk, crosswalk.c.entity_id == entity.c.id)
-    return msgspec.structs.replace(flag, account_id=connection.execute(query.where(crosswalk.c.ref == lane)).scalar())
+    for name in (lane, *flag.related):
+        account = connection.execute(query.where(crosswalk.c.ref == name)).scalar()
+        if account is not None:
+            return msgspec.structs.replace(flag, account_id=account)
+    return flag
 
 
 def _event(connection: Connection, flag: RedFlag) -> SourceEvent | None:
@@ -234,12 +240,13 @@ def _targets(connection: Connection, flag: RedFlag) -> tuple[TargetState, ...]:
 def _target(row: AnyRow, held: AnyRow | None, flag: RedFlag) -> TargetState:
     after = _FIELDS.decode(row.fields)
     before = None if held is None else _FIELDS.decode(held.fields)
-    if before is not None and row.ref == flag.subject:
-        before |= flag.after  # what somebody put there without a source is what it holds now
+    is_met = row.ref == flag.subject and (before is not None or flag.target_id is not None)
+    if is_met:
+        before = (before or {}) | flag.after  # what somebody put there without a source is what it holds now
     return TargetState(
         system=row.target,
         record=row.ref,
-        target_id=None if held is None else held.target_id,
+        target_id=held.target_id if held is not None else flag.target_id if is_met else None,
         confirmed_at=None if held is None else from_micros(held.confirmed_at),
         before=before,
         after=after,

@@ -160,7 +160,7 @@ LATER = NOW + timedelta(minutes=1)
 def test_money_that_changed_in_nobodys_name(met: Contested, is_flag: bool) -> None:
     flag = unsourced_change(
         met, known=("100.00", "50.00"), financial=frozenset({"MRR"}), own_user="hub", record="crm:Account/1",
-        flow="accounts", account_id="acc_1", seq=None, now=NOW,
+        target_id="001", flow="accounts", account_id="acc_1", seq=None, now=NOW,
     )  # fmt: skip
     assert (flag is not None) == is_flag
     if flag is not None:
