@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select, text, union_all
 
 from accordant.canonical.entities import Entity, decode_entity
 from accordant.canonical.intents import WireValue
@@ -25,6 +25,7 @@ from accordant.store.schema import (
     flag_decision,
     inbox_event,
     inbox_work,
+    journal_entry,
     red_flag,
     write_intent,
     write_receipt,
@@ -217,13 +218,14 @@ def _billing(connection: Connection, refs: Iterable[str]) -> tuple[BillingState,
 
 
 def _targets(connection: Connection, flag: RedFlag) -> tuple[TargetState, ...]:
-    """The records of the flag's customer that its stop is about."""
+    """The records of the flag's customer that its stop is about: those of what he is and has, and of his entries."""
     if flag.account_id is None:
         return ()
+    owned = select(entity.c.id).where(entity.c.root_id == flag.account_id)
+    posted = select(journal_entry.c.id).where(journal_entry.c.root_id == flag.account_id)
     query = (
         select(desired_record.c.ref, desired_record.c.target, desired_record.c.flow, desired_record.c.fields)
-        .join(entity, entity.c.id == desired_record.c.entity_id)
-        .where(entity.c.root_id == flag.account_id)
+        .where(desired_record.c.entity_id.in_(union_all(owned, posted)))
         .order_by(desired_record.c.ref)
     )
     rows = [row for row in connection.execute(query) if not flag.flows or row.flow in flag.flows]
