@@ -6,10 +6,13 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.operations.flag_desk import ApprovalRefused
+from accordant.ports.inbox import Reading
 from accordant.store.epochs import SqlEpochBook
+from accordant.store.schema import inbox_event
 from tests.integration.operations.kit import KEY, MRR, Installation, an_installation
 from tests.integration.operations.test_red_flags import CHARTER, WHY, desk, flags, named, rename, seen
 
@@ -132,3 +135,17 @@ async def test_a_customer_who_is_only_late_is_no_orphan(tmp_path: Path) -> None:
         await one.settle()
         assert flags(one) == ()
         assert one.salesforce.record("Account", customer)[MRR] == 100.0
+
+
+async def test_a_customer_who_was_known_and_is_gone_is_no_orphan(tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path, more=CHARTER) as one:
+        (customer,) = one.sell(1)
+        await one.settle()
+        query = select(inbox_event.c.seq).where(inbox_event.c.event_type.startswith("customer.subscription"))
+        with one.hub.database.read() as connection:
+            seq = connection.execute(query.limit(1)).scalar_one()
+        one.clock.move(minutes=1)
+        gone = Reading(ref=f"stripe:customer/{customer}", read_at=one.clock(), body=b"")
+        one.hub.inbox.keep_reading(seq, gone, now=one.clock())
+        await one.settle()
+        assert flags(one) == ()
