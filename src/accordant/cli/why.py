@@ -1,17 +1,23 @@
 """`why` and `blame`: where one value comes from, change by change, and every field with its origin beside it."""
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from accordant.canonical.charter import Charter
 from accordant.cli.look import NothingFound, tell_record
-from accordant.cli.options import COMMON, AudienceOption, Common, charter_in_force, opened_store
+from accordant.cli.options import COMMON, AudienceOption, Common, charter_in_force, opened_hub, opened_store
 from accordant.cli.render import emit, field_text, say, shown, table
 from accordant.governance.sensitivity import LEAST, lens
+from accordant.kernel.errors import ConfigurationError
+from accordant.kernel.money import Money
 
 if TYPE_CHECKING:
+    from accordant.operations.find_document import DocumentFound
     from accordant.views.about import Told, TrailLine
     from accordant.views.blame import Origin
+    from accordant.views.book_trail import BookTrail
     from accordant.views.elsewhere import Elsewhere
     from accordant.views.why import Why
 
@@ -25,15 +31,27 @@ def why(
     audience: AudienceOption = LEAST,
     common: Common = COMMON,
 ) -> int:
-    """Why a field of a target record holds what it holds: each change, newest first, with its event and its rules."""
+    """Why a field of a target record holds what it holds: each change, newest first, with its event and its rules.
+
+    Of a deal, a contract or a bill also its entries in the books; of an entry, or of a line of the ERP's own journal,
+    the provider's event, the bill, the contract and the opportunity. For such a line the ERP is asked whose it is.
+    """
     from accordant.views.elsewhere import elsewhere
+    from accordant.views.lookup import record_of_entry
     from accordant.views.masked import masked
     from accordant.views.why import why as read_why
 
     ref, _, field = reference.partition("#")
+    told = None
     with opened_store(common) as database:
-        seen = lens(charter_in_force(database), audience)
-        found = masked(read_why(database, ref, field or None), seen)
+        charter = charter_in_force(database)
+        seen = lens(charter, audience)
+        whole = read_why(database, ref, field or None)
+        if whole is None and (asked := _ask_its_system(common, charter, ref)) is not None:
+            told = asked.told
+            own = asked.key and record_of_entry(database, ref.partition(":")[0], asked.key)
+            whole = read_why(database, own, field or None) if own else None
+        found = masked(whole, seen)
         known = masked(elsewhere(database, ref), seen) if found is None else None
     if found is None and known is None:
         raise NothingFound(
@@ -49,7 +67,32 @@ def why(
         _tell_field(found, field) if field else _tell_whole(found)
     elif known is not None:
         _tell_elsewhere(known)
+        if told is not None:
+            say(told)
     return 0
+
+
+def _ask_its_system(common: Common, charter: Charter | None, ref: str) -> "DocumentFound | None":
+    """What an ERP says of a record of its own; None for a record of anything else, of which nobody is asked."""
+    from accordant.charters import connector_facts
+    from accordant.governance.check_ownership import categories_of
+    from accordant.governance.findings import Category
+    from accordant.operations.find_document import DocumentFound
+
+    system = ref.partition(":")[0].strip()
+    if charter is None or categories_of(charter, connector_facts()).get(system) is not Category.ERP:
+        return None
+    try:
+        return asyncio.run(_asked(common, ref))
+    except ConfigurationError as error:
+        return DocumentFound(key=None, told=f"{system} was not asked: {error}")
+
+
+async def _asked(common: Common, ref: str) -> "DocumentFound | None":
+    from accordant.operations.find_document import find_document
+
+    async with opened_hub(common) as hub:
+        return await find_document(ref, outbounds=hub.outbounds)
 
 
 def _tell_field(found: "Why", field: str) -> None:
@@ -84,7 +127,39 @@ def _tell_field(found: "Why", field: str) -> None:
 
 def _tell_whole(found: "Why") -> None:
     tell_record(found)
+    _tell_books(found.books)
     _tell_beside(found.silent, found.trail)
+
+
+def _tell_books(books: "tuple[BookTrail, ...]") -> None:
+    """Each entry with its lines and both ends: what it comes from, and what the ERP made of it."""
+    for one in books:
+        entry = one.entry
+        table(
+            f"{entry.text} ({entry.legal_entity}, {entry.posted_on}), entry {entry.id}",
+            ("Account", "Amount", "For", "Party"),
+            (
+                (
+                    line.account,
+                    shown(Money(line.debit_minor - line.credit_minor, entry.currency)),
+                    "" if line.role is None else line.role.value.replace("_", " "),
+                    line.party or "",
+                )
+                for line in entry.postings
+            ),
+            right=("Amount",),
+            whole=("Account",),
+        )
+        bill = one.bill or entry.cause.subject
+        comes_from = [
+            f"event {one.seq}, {one.event_type} {one.event} of {one.connection}" if one.event else "",
+            f"{bill} ({one.number})" if one.number else bill,
+            one.subscription or "",
+            one.opportunity or "",
+        ]
+        say(f"Because of {' - '.join(filter(None, comes_from))}.")
+        for sent in one.sent:
+            say(f"{sent.target} {sent.object}: {sent.state.value}" + (f", {sent.target_id}" if sent.target_id else ""))
 
 
 def _tell_beside(silent: "tuple[Told, ...]", trail: "tuple[TrailLine, ...]") -> None:
@@ -112,6 +187,7 @@ def _tell_elsewhere(known: "Elsewhere") -> None:
         ),
         right=("Event", "Version"),
     )
+    _tell_books(known.books)
     _tell_beside((), known.trail)
 
 

@@ -130,6 +130,19 @@ class EventLister(Protocol):
         ...
 
 
+@runtime_checkable
+class DocumentFinder(Protocol):
+    """What the outbound half of an ERP offers besides: which of our documents one of its own records belongs to."""
+
+    async def document_of(self, object_name: str, name: str) -> str | None:
+        """Our key of the document that a record is of: a line of the journal, a document by its id or its number.
+
+        None for a record that is not there, that is of no document of ours, or of an object that has none. Raises
+        TransientError, AuthorizationExpired, RejectedError.
+        """
+        ...
+
+
 class WebhookEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A place to which a system delivers its events, as the system describes it.
 

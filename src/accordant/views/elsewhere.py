@@ -8,6 +8,7 @@ from accordant.kernel.ids import EntityId
 from accordant.store.engine import Database
 from accordant.store.schema import crosswalk, desired_record, discrepancy, entity, reconcile_run
 from accordant.views.about import Told, TrailLine, lines_on, told_of
+from accordant.views.book_trail import BookTrail, trail_of
 from accordant.views.keyed import AnyRow
 
 #: Records that are named as computed from an object.
@@ -18,7 +19,8 @@ _RUNS_LOOKED_AT = 20
 class Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of ``ref`` without a flow that writes it. ``says`` are sentences.
 
-    ``root_id`` is the account it belongs to, and ``records`` are the target records computed from that account.
+    ``root_id`` is the account it belongs to, and ``records`` are the target records computed from that account;
+    ``books`` are the entries of a deal, a contract or a bill.
     """
 
     ref: str
@@ -28,6 +30,7 @@ class Elsewhere(msgspec.Struct, frozen=True, kw_only=True):
     records: tuple[str, ...] = ()
     events: tuple[Told, ...] = ()
     trail: tuple[TrailLine, ...] = ()
+    books: tuple[BookTrail, ...] = ()
 
 
 def elsewhere(database: Database, ref: str) -> Elsewhere | None:
@@ -41,7 +44,8 @@ def elsewhere(database: Database, ref: str) -> Elsewhere | None:
         link = connection.execute(select(crosswalk).where(crosswalk.c.ref == name)).one_or_none()
         if link is None:
             return Elsewhere(ref=name, says=_unknown(connection, name, system), trail=lines_on(connection, [name]))
-        return _known(connection, name, link)
+        found = _known(connection, name, link)
+    return msgspec.structs.replace(found, books=trail_of(database, link.kind, link.entity_id))
 
 
 def _known(connection: Connection, name: str, link: AnyRow) -> Elsewhere:

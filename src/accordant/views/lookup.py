@@ -116,3 +116,13 @@ def resolve_record(connection: Connection, wanted: str) -> str | None:
         )
     ).scalar()
     return None if found is None else str(found)
+
+
+def record_of_entry(database: Database, target: str, entry_id: str) -> str | None:
+    """The record of an entry's document at a target, by its name; None where no flow brings it there."""
+    query = select(desired_record.c.ref).where(
+        desired_record.c.entity_id == entry_id, desired_record.c.ref.startswith(f"{target}:", autoescape=True)
+    )
+    with database.read() as connection:
+        found = connection.execute(query.limit(1)).scalar()
+    return None if found is None else str(found)

@@ -11,6 +11,7 @@ from accordant.kernel.clock import from_micros
 from accordant.store.engine import Database
 from accordant.store.schema import desired_record, entity, inbox_event, observation, write_intent
 from accordant.views.about import Told, TrailLine, lines_on, told_of
+from accordant.views.book_trail import BookTrail, trail_of, trail_of_entry
 from accordant.views.changes import changes_of
 from accordant.views.customer import TargetRecord, target_records
 from accordant.views.keyed import rows_by_key
@@ -41,7 +42,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     """The answer. Without ``field`` only the record is given; ``hops`` are newest first.
 
     ``silent`` are events about the record's own object that changed nothing, with the reason; ``trail`` is what else
-    was decided about it, by rules and by persons.
+    was decided about it, by rules and by persons. ``books`` are the entries of an ERP's document or of a contract.
     """
 
     record: TargetRecord
@@ -50,6 +51,7 @@ class Why(msgspec.Struct, frozen=True, kw_only=True):
     hops: tuple[Hop, ...]
     silent: tuple[Told, ...]
     trail: tuple[TrailLine, ...]
+    books: tuple[BookTrail, ...] = ()
 
 
 def why(database: Database, ref: str, field: str | None) -> Why | None:
@@ -64,7 +66,7 @@ def why(database: Database, ref: str, field: str | None) -> Why | None:
             select(entity.c.root_id, entity.c.kind).where(entity.c.id == row.entity_id)
         ).one_or_none()
         told = told_of(connection, [row.entity_id])
-        return Why(
+        found = Why(
             record=record,
             root_id=own.root_id if own is not None else row.entity_id,
             field=field,
@@ -72,6 +74,8 @@ def why(database: Database, ref: str, field: str | None) -> Why | None:
             silent=tuple(one for one in told if one.outcome != "advanced"),
             trail=lines_on(connection, [name, *([f"{own.kind}/{row.entity_id}"] if own is not None else [])]),
         )
+    books = trail_of_entry(database, row.entity_id) if own is None else trail_of(database, own.kind, row.entity_id)
+    return msgspec.structs.replace(found, books=books)
 
 
 def _hops(connection: Connection, name: str, field: str) -> tuple[Hop, ...]:

@@ -29,7 +29,7 @@ BATCH_MAX = 3
 
 
 class TrytonOutbound:
-    """Implements ``ports.connector.Outbound`` for the objects of the manifest."""
+    """Implements ``ports.connector.Outbound`` for the objects of the manifest, and ``DocumentFinder``."""
 
     batch_max = BATCH_MAX
 
@@ -102,6 +102,11 @@ class TrytonOutbound:
             key=held.key,
             record=await self._reading.record(spec, held),
         )
+
+    async def document_of(self, object_name: str, name: str) -> str | None:
+        """See the port ``DocumentFinder``. A line of the journal, a move or an invoice."""
+        with _Asking(ObjectSpec(name=object_name, key_field="", fields={})):
+            return await self._reading.document_of(object_name, name)
 
     async def describe(self, object_name: str) -> tuple[DescribedField, ...]:
         """See the port. Of documents the fields that we take, since Tryton spreads them over several records."""

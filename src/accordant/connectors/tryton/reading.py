@@ -118,6 +118,29 @@ class Reading:
         moves = await self._find(MOVE, [["id", "in", ids[MOVE]]]) if ids[MOVE] else []
         return {one.place: one for one in await self._held(invoices, moves)}
 
+    async def document_of(self, object_name: str, name: str) -> str | None:
+        """Our key of the document that a line, a move or an invoice of Tryton's is of, by its id or its number."""
+        if object_name == LINE:
+            rows = await self._more(LINE, [["id", "=", int(name)]], ("move",)) if name.isdecimal() else []
+            return await self._key_of_move([row["move"] for row in rows])
+        if object_name not in KEY_FIELD:
+            return None
+        column = ["id", "=", int(name)] if name.isdecimal() else ["number", "=", name]
+        domain: list[Json] = [column, ["type", "=", "out"]] if object_name == INVOICE else [column]
+        rows = await self._more(object_name, domain, (KEY_FIELD[object_name],))
+        if object_name == MOVE:
+            return await self._key_of_move([row["id"] for row in rows])
+        return next((key for row in rows if (key := row[KEY_FIELD[INVOICE]] or "").startswith(OUR_KEYS)), None)
+
+    async def _key_of_move(self, moves: list[int]) -> str | None:
+        """The key of a move: its own, or that of the native invoice that made it."""
+        if not moves:
+            return None
+        rows = await self._more(MOVE, [["id", "in", moves]], (KEY_FIELD[MOVE],))
+        rows += await self._more(INVOICE, [["move", "in", moves]], (KEY_FIELD[INVOICE],))
+        keys = [row.get(KEY_FIELD[MOVE]) or row.get(KEY_FIELD[INVOICE]) or "" for row in rows]
+        return next((key for key in keys if key.startswith(OUR_KEYS)), None)
+
     async def all(self, object_name: str, revenue_journal: str) -> AsyncIterator[Held]:
         """Every document with a key of ours that belongs to an object, page by page.
 
