@@ -16,7 +16,7 @@ from accordant.kernel.clock import from_micros
 from accordant.ledger.entries import JournalEntry
 from accordant.store.engine import Database
 from accordant.store.schema import confirmed_record, crosswalk, desired_record, entity, inbox_event, ledger_bill
-from accordant.views.journal import JournalRow, Sent, read_journal
+from accordant.views.journal import JournalAsked, JournalRow, Sent, read_journal
 from accordant.views.keyed import rows_by_key
 
 #: Entries that are told of one contract, the latest.
@@ -49,14 +49,14 @@ class BookTrail(msgspec.Struct, frozen=True, kw_only=True):
 
 def trail_of_entry(database: Database, entry_id: str) -> tuple[BookTrail, ...]:
     """The trail of one entry; nothing where the books have no such entry."""
-    return _trails(database, read_journal(database, entry=entry_id))
+    return _trails(database, read_journal(database, JournalAsked(entry=entry_id)).entries)
 
 
 def trail_of(database: Database, kind: str, entity_id: str) -> tuple[BookTrail, ...]:
     """The entries of an opportunity, of a subscription or of an invoice, the latest first; of anything else nothing."""
     with database.read() as connection:
         bills = _bills_of(connection, kind, entity_id)
-    rows = [row for bill in bills[:BILLS_MAX] for row in read_journal(database, bill=bill)]
+    rows = [row for bill in bills[:BILLS_MAX] for row in read_journal(database, JournalAsked(bill=bill)).entries]
     rows.sort(key=lambda row: (row.entry.posted_on, row.entry.id), reverse=True)
     return _trails(database, rows[:ENTRIES_MAX])
 
