@@ -105,6 +105,10 @@ class _Overlay:
         """See the port."""
         return self._beneath.releases(records)
 
+    def under_way(self, records: Iterable[str]) -> frozenset[str]:
+        """See the port."""
+        return self._beneath.under_way(records)
+
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """See the port."""
         return self._beneath.stands(refs)
@@ -209,6 +213,10 @@ class ScratchState(_Overlay):
     def releases(self, records: Iterable[str]) -> dict[str, frozenset[str]]:
         """See the port: what a person let go goes in a rehearsal too."""
         return self._live.releases(records)
+
+    def under_way(self, records: Iterable[str]) -> frozenset[str]:
+        """See the port: what went out did so whatever is rehearsed."""
+        return self._live.under_way(records)
 
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """See the port: what a person decided of a field stands in a rehearsal too."""

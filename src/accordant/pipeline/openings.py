@@ -140,11 +140,24 @@ class Sales:
                     continue
 
     def verdict(
-        self, deal: Deal, conditions: Iterable[CompiledCondition], *, record: str, content: str
+        self,
+        deal: Deal,
+        conditions: Iterable[CompiledCondition],
+        *,
+        record: str,
+        content: str,
+        courier: bool = False,
     ) -> OpeningVerdict:
-        """Whether the first write of a record may go, as things stand now."""
+        """Whether the first write of a record may go, as things stand now.
+
+        What a condition says of a record that may be there already is perhaps said of that very record: billing's own
+        event about it can come before the answer to our request. So of one that is under way nothing is asked here; the
+        courier, who sees whether the target holds it, asks (``courier=True``).
+        """
         if self._bench.confirmed(record) is not None:
             return OpeningVerdict(is_there=True)
+        if self._bench.is_under_way(record) and not courier:
+            return OpeningVerdict(is_released=self._bench.is_released(record, content))
         told = [objection for one in conditions if (objection := one.objection(deal.facts)) is not None]
         return OpeningVerdict(
             unmet=(*((deal.doubt,) if deal.doubt else ()), *told),

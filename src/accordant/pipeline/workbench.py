@@ -74,6 +74,7 @@ class Workbench:
         self._uses: set[tuple[str, str, str]] = set()
         self._confirmed: dict[str, str] = {}
         self._releases: dict[str, frozenset[str]] = {}
+        self._under_way: frozenset[str] = frozenset()
 
     @property
     def links(self) -> dict[ExternalRef, EntityRef]:
@@ -148,12 +149,18 @@ class Workbench:
         return self._confirmed.get(record)
 
     def load_releases(self, records: Iterable[str]) -> None:
-        """Fetch what persons let go, once for the batch."""
-        self._releases.update(self._state.releases(records))
+        """Fetch what persons let go, and what went out and was not answered, once for the batch."""
+        wanted = tuple(records)
+        self._releases.update(self._state.releases(wanted))
+        self._under_way |= self._state.under_way(wanted)
 
     def is_released(self, record: str, content: str) -> bool:
         """Whether a person let this very content be opened, among those that were loaded."""
         return content in self._releases.get(record, frozenset())
+
+    def is_under_way(self, record: str) -> bool:
+        """Whether a request for this record went out and was not answered, among those that were loaded."""
+        return record in self._under_way
 
     def load_desired(self, refs: Iterable[str]) -> None:
         """Fetch desired records, once for the batch."""

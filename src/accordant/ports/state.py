@@ -227,6 +227,10 @@ class State(Protocol):
         """The contents that persons let be opened, by record (``target:object/key``); others are absent."""
         ...
 
+    def under_way(self, records: Iterable[str]) -> frozenset[str]:
+        """Those of these records for which a request is remembered that was not answered: it may have arrived."""
+        ...
+
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """What stands for fields of these records, by record and field."""
         ...

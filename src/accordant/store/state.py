@@ -53,6 +53,7 @@ from accordant.store.schema import (
     switch,
     write_intent,
 )
+from accordant.store.schema_dispatch import sent_request
 
 _ENTITY = (
     "id",
@@ -214,6 +215,12 @@ class SqlState:
         """See the port."""
         with self._database.read() as connection:
             return read_releases(connection, records)
+
+    def under_way(self, records: Iterable[str]) -> frozenset[str]:
+        """See the port."""
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, sent_request, ("record", "answered_at"), "record", records)
+            return frozenset(record for record, answered_at in rows if answered_at is None)
 
     def stands(self, refs: Iterable[str]) -> dict[str, dict[str, Stand]]:
         """See the port."""
