@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from sqlalchemy import select
 
 from accordant.operations.release import ReleaseOrder, ReleaseRefused
 from accordant.store import schema
@@ -13,7 +15,7 @@ from accordant.views.why import why
 from accordant.web.opener import release_opening
 from tests.connectors.salesforce.crm_kit import ADA
 from tests.integration.operations.crm_kit import asked, line, opportunity, rows
-from tests.integration.operations.kit import KEY
+from tests.integration.operations.kit import KEY, Installation
 from tests.integration.operations.opening_kit import (
     a_price,
     an_opening_company,
@@ -201,20 +203,53 @@ async def test_a_crash_and_polls_that_come_twice_open_nothing_twice(store_url: s
         buyer, deal = sold(one, price)
         await around(one)
         let_go(one, waiting(one)["subscription"])
-        outbox, settle = one.hub.outbox, one.hub.outbox.settle
-
-        def lost(*_: object, **__: object) -> None:
-            raise ConnectionError("the process dies here")
-
-        outbox.settle = lost  # type: ignore[method-assign]
-        with pytest.raises(ConnectionError):
-            await deliver(one)
-        outbox.settle = settle  # type: ignore[method-assign]
+        await dies_before_the_receipt(one, deal)
         one.clock.move(minutes=10)
         for _ in range(2):
             await around(one)
         assert len(customers(one, buyer)) == len(subscriptions(one, deal)) == 1
         assert waiting(one) == {}
+
+
+async def test_billing_s_own_event_before_the_receipt_is_not_taken_for_a_subscription_that_stands_in_the_way(
+    store_url: str, tmp_path: Path
+) -> None:
+    async with an_opening_company(store_url, tmp_path) as one:
+        buyer, deal = sold(one, a_price(one))
+        await around(one)
+        let_go(one, waiting(one)["subscription"])
+        await dies_before_the_receipt(one, deal)
+        one.stripe.advance_to(int(one.clock().timestamp()))
+        one.take_in()
+        one.process()
+        assert waiting(one) == {}, "what may be there already waits for nobody"
+        one.clock.move(minutes=10)
+        await around(one)
+        assert len(customers(one, buyer)) == len(subscriptions(one, deal)) == 1
+        assert "already_applied" in states(one, f"stripe:subscription/{deal}"), "and its receipt says so"
+
+
+def states(one: Installation, record: str) -> set[str]:
+    """Where the writes of one record ended."""
+    table = schema.write_intent
+    with one.hub.database.read() as connection:
+        return set(connection.execute(select(table.c.state).where(table.c.record == record)).scalars())
+
+
+async def dies_before_the_receipt(one: Installation, deal: str) -> None:
+    """A process opens the subscription that was let go, and dies before it can keep what came of it."""
+    outbox, settle = one.hub.outbox, one.hub.outbox.settle
+
+    def lost(*told: Any, **more: Any) -> Any:
+        if subscriptions(one, deal):
+            raise ConnectionError("the process dies here")
+        return settle(*told, **more)
+
+    outbox.settle = lost  # type: ignore[method-assign]
+    with pytest.raises(ConnectionError):
+        await deliver(one)
+    outbox.settle = settle  # type: ignore[method-assign]
+    assert len(subscriptions(one, deal)) == 1
 
 
 async def test_a_release_is_a_named_person_s_with_a_reason_and_in_the_trail(store_url: str, tmp_path: Path) -> None:
