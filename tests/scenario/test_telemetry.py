@@ -30,6 +30,7 @@ from accordant.demo.stage import HOST, free_port
 from accordant.kernel.errors import TransientError
 from accordant.settings import Settings
 from accordant.web.server import HubServer
+from tests.conftest import missing
 
 pytestmark = pytest.mark.slow
 EVENTS = 40
@@ -140,7 +141,7 @@ async def test_the_figures_say_what_happened_and_name_nobody(watched: Watched) -
     assert seen["accordant_intake_committed_total", ()] == EVENTS
     assert 1 <= seen["accordant_intake_commits_total", ()] <= EVENTS
     assert seen["accordant_oldest_event_seconds", ()] == 0
-    lag = ("accordant_flow_lag_seconds", (("flow", "accounts"), ("quantile", "0.95"), ("target", "salesforce")))
+    lag = ("accordant_flow_lag_seconds", (("flow", "accounts"), ("share", "0.95"), ("target", "salesforce")))
     assert seen[lag] > 0
     everything = json.dumps([(name, labels) for name, labels in seen])
     for event in events:
@@ -152,7 +153,7 @@ async def test_the_figures_say_what_happened_and_name_nobody(watched: Watched) -
 async def test_prometheus_own_checker_takes_the_figures(watched: Watched) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("promtool is not installed (Debian's package prometheus has it)")
+        missing("promtool", "Install it (Debian: apt-get install prometheus).")
     await watched.deliver(_customers(2))
     async with watched.client.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"}) as answer:
         text = await answer.read()

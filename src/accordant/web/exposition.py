@@ -96,8 +96,8 @@ def _flows(seen: Load) -> Iterator[Metric]:
     ]
     yield _gauge(
         "accordant_flow_lag_seconds",
-        "From the provider's event to the confirmed write, over the latest answers, by flow.",
-        (*labels, "quantile"),
+        "From the provider's event to the confirmed write: that share of the latest answers took no longer, by flow.",
+        (*labels, "share"),
         lags,
     )
     for name, text, attribute in (
