@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from accordant.bench.main import BENCHMARKS
 from accordant.cli import main
 from accordant.cli.main import exit_code, run
 from accordant.kernel.errors import (
@@ -110,4 +111,5 @@ def test_version_as_text_and_as_json(terminal: Terminal) -> None:
 def test_an_unknown_benchmark_is_told_with_those_there_are(terminal: Terminal) -> None:
     said = terminal.do("bench", "speed")
     assert said.code == 2
-    assert "intake" in said.err
+    told = terminal.do("bench", "--help").out
+    assert all(name in said.err and name in told for name in BENCHMARKS)

@@ -25,8 +25,12 @@ def demo(
     return main(headless, store, port, pace if pace is not None else 0.0 if headless else 2.0)
 
 
+#: Said here, since to ask the benchmarks would load them with every command.
+_BENCHMARKS = "intake, path, latency, why, match, poison, stuck, charter, ledger, recognise or rehearse."
+
+
 def bench(
-    name: Annotated[str, Parameter(help="intake, path, latency, why, match, charter or rehearse.")],
+    name: Annotated[str, Parameter(help=_BENCHMARKS)],
     /,
     *,
     store: Annotated[str, Parameter(help="sqlite or postgres.")] = "sqlite",
