@@ -149,7 +149,7 @@ def key_of(leased: LeasedIntent, *, epoch: Epoch) -> str:
 
     A restored store counts the revisions of a record anew, and what is written then is not what was written before.
     """
-    key = leased.intent.idempotency_key + (f"-{epoch.name}" if epoch.name else "")
+    key = leased.intent.idempotency_key + (f"-{epoch.name}" if epoch.noticed_at is not None else "")
     return key[:IDEMPOTENCY_KEY_LENGTH_MAX]
 
 
@@ -168,5 +168,6 @@ def _was_refused(sent: SentRequest) -> bool:
 
 
 def _key(base: str, content: str, epoch: Epoch, generation: int) -> str:
-    key = f"{base}-{content[:_PRINT_DIGITS]}" + (f"-{epoch.name}.{generation}" if epoch.name or generation else "")
+    is_first = epoch.noticed_at is None and not generation
+    key = f"{base}-{content[:_PRINT_DIGITS]}" + ("" if is_first else f"-{epoch.name}.{generation}")
     return key[:IDEMPOTENCY_KEY_LENGTH_MAX]

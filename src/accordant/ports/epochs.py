@@ -31,10 +31,10 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """Tells it from every other in keys of writes; empty before the first. One copy that is put back twice counts
-        to the same number twice, but is not noticed twice in one moment.
+        """Tells it from every other in keys of writes; "0" before the first restore. One copy that is put back twice
+        counts to the same number twice, but is not noticed twice in one moment.
         """
-        return "" if self.noticed_at is None else f"{self.number}-{to_micros(self.noticed_at):x}"
+        return "0" if self.noticed_at is None else f"{self.number}-{to_micros(self.noticed_at):x}"
 
 
 NEVER_RESTORED = Epoch()
