@@ -258,28 +258,6 @@ def unsourced_record(
     )
 
 
-def orphan_event(
-    *, name: str, missing: str, about: Sequence[str], account_id: str | None, seq: int, said_at: datetime, now: datetime
-) -> RedFlag:
-    """An event belongs to something that nobody ever told of and that its owner does not have (requirement 150).
-
-    ``about`` are the references of the objects that the event tells of.
-    """
-    return red_flag(
-        RedFlagKind.ORPHAN_EVENT,
-        account_id=account_id,
-        subject=name,
-        system=_system_of(name),
-        why=f"The event {name} belongs to {missing}, of which no event has told and which {_system_of(name)} does not "
-        "have when asked.",
-        raised_at=now,
-        related=(missing, *about),
-        seq=seq,
-        said_at=said_at,
-        after={"missing": missing},
-    )
-
-
 def _state_of(invoice: Invoice) -> dict[str, WireValue]:
     return {
         "status": "deleted" if invoice.deleted else invoice.status,

@@ -11,32 +11,30 @@ import msgspec
 
 from accordant.canonical.charter import RedFlagsPart
 from accordant.canonical.entities import CreditNote, Dispute, Entity, Invoice, Payment, Refund
-from accordant.canonical.observations import Interpreted, Quarantined
 from accordant.canonical.red_flags import RedFlag
 from accordant.governance.red_flags import (
     credit_over_total,
     given_back,
-    orphan_event,
     over_refunded,
     unexplained_reversal,
 )
-from accordant.pipeline.interpret import Understood
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.flags import flag_entry
+from accordant.ports.inbox import InboxEvent
 from accordant.ports.state import State, StoredEntity
 
 _E = TypeVar("_E", bound=Entity)
 
 
 def raise_flags(
-    bench: Workbench, part: RedFlagsPart, understood: Sequence[Understood], state: State
+    bench: Workbench, part: RedFlagsPart, events: Sequence[InboxEvent], state: State
 ) -> tuple[RedFlag, ...]:
     """Look at what the batch changed; lay new flags on the bench with their lines of the trail, and return them."""
     suspects = _suspects(bench, state) if part.stop_on else {}
-    found = {flag.id: flag for flag in _orphans(bench, understood)}
-    if not suspects and not found:
+    if not suspects:
         return ()
-    said = {one.event.seq: one.event.occurred_at for one in understood}
+    said = {event.seq: event.occurred_at for event in events}
+    found: dict[str, RedFlag] = {}
     for account_id, changes in suspects.items():
         known = _Known(account_id, [*state.entities_of([account_id]), *(new for _, new in changes)], bench)
         for before, after in changes:
@@ -47,44 +45,6 @@ def raise_flags(
     bench.changes.flags.extend(new)
     bench.changes.audit.extend(flag_entry(flag) for flag in new)
     return tuple(new)
-
-
-def _orphans(bench: Workbench, understood: Sequence[Understood]) -> Iterable[RedFlag]:
-    """Events that belong to something that was asked for, since nobody had told of it, and is not there."""
-    for one in understood:
-        gone = [reading.ref for reading in one.event.readings if not reading.body]
-        if not gone:
-            continue
-        event, strange = one.event, list[tuple[str, str | None]]()
-        match one.interpretation:
-            case Interpreted(observations=told):
-                parents = {str(seen.root): seen.root for seen in told if seen.root != seen.ref}
-                # Who was known before has a history: that he is gone is told of as any other change of his.
-                strange = [
-                    (name, bench.links[parents[name]].id)
-                    for name in gone
-                    if name in parents and _came_with(event.seq, name, bench)
-                ]
-                about = sorted({str(seen.ref) for seen in told} - {name for name, _ in strange})
-            case Quarantined():
-                strange, about = [(name, None) for name in gone], list[str]()
-            case _:
-                continue
-        for missing, account_id in strange:
-            yield orphan_event(
-                name=f"{event.connection}:event/{event.external_id}",
-                missing=missing,
-                about=about,
-                account_id=account_id,
-                seq=event.seq,
-                said_at=event.occurred_at,
-                now=bench.now,
-            )
-
-
-def _came_with(seq: int, name: str, bench: Workbench) -> bool:
-    """Whether all that is known of an object is that this event's question for it was answered with nothing."""
-    return any(before is None and after.cause == seq and str(after.source) == name for before, after in bench.advances)
 
 
 _Change = tuple[StoredEntity | None, StoredEntity]

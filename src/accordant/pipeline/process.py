@@ -53,7 +53,7 @@ def process(
     if asleep is not None:
         bench.doubted.clear()
     bookkeep(bench, rulebook.ledger, state.books)
-    raised = raise_flags(bench, rulebook.charter.red_flags, understood, state)
+    raised = raise_flags(bench, rulebook.charter.red_flags, events, state)
     policy = state.policy()
     stops = [*policy.flag_stops, *(stop_of_flag(flag) for flag in raised)]
     switches = Switches.thrown(policy.switches, policy.grants, stops)

@@ -1,18 +1,14 @@
-"""A record that nobody wrote, an event whose parent never comes: each is a red flag, with a packet that says so."""
+"""A record with our key that nobody wrote is a red flag, with a packet that says so."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import pytest
-from sqlalchemy import select
 
 from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.operations.flag_desk import ApprovalRefused
-from accordant.ports.inbox import Reading
 from accordant.store.epochs import SqlEpochBook
-from accordant.store.schema import inbox_event
 from tests.integration.operations.kit import KEY, MRR, Installation, an_installation
 from tests.integration.operations.test_red_flags import CHARTER, WHY, desk, flags, named, rename, seen
 
@@ -89,63 +85,3 @@ async def test_what_an_earlier_life_of_the_hub_may_have_written_is_no_flag(tmp_p
         planted(one, "cus_of_today")
         await compare(one)
         assert [flag.subject for flag in flags(one)] == ["salesforce:Account/cus_of_today"]
-
-
-async def test_an_event_whose_parent_never_comes_stops_what_hangs_on_it(store_url: str, tmp_path: Path) -> None:
-    async with an_installation(store_url, tmp_path, more=CHARTER) as one:
-        (neighbor,) = one.sell(1)
-        await one.settle()
-        (customer,) = one.sell(1)
-        told = list(one.events())
-        event = next(event for event in told if event.type.startswith("customer.subscription"))
-        one.hub.inbox.accept([one.arrival(event.body())])
-        one.stripe.account.book.forget("customer", (customer,))
-        await one.settle()
-        name = msgspec.json.decode(event.body())["id"]
-        (flag,) = flags(one)
-        assert (flag.kind, flag.subject) == (RedFlagKind.ORPHAN_EVENT, f"stripe:event/{name}")
-        found = seen(one, flag)
-        assert found.event is not None
-        assert found.event.external_id == name
-        assert flag.said_at == found.event.occurred_at
-        assert f"stripe:customer/{customer}" in found.affected
-        assert any(ref.startswith("stripe:subscription/") for ref in found.affected)
-        assert found.receives >= 1
-        assert found.tries
-        assert {one.ref.partition("/")[0] for one in found.billing} == {"stripe:customer", "stripe:subscription"}
-        assert {target.before is None for target in found.targets} == {True}
-        assert one.salesforce.count("Account") == 1
-        rename(one, [neighbor])
-        await one.settle()
-        assert named(one, neighbor) == f"Renamed {neighbor}"
-        desk(one).approve(flag.id, digest=seen(one, flag).digest, actor="Ada", reason=WHY)
-        assert flags(one) == ()
-        await one.settle()
-        assert flags(one) == ()
-
-
-async def test_a_customer_who_is_only_late_is_no_orphan(tmp_path: Path) -> None:
-    async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path, more=CHARTER) as one:
-        (customer,) = one.sell(1)
-        said = list(one.events())
-        late = [event for event in said if event.type == "customer.created"]
-        one.hub.inbox.accept([one.arrival(event.body()) for event in said if event not in late])
-        await one.settle()
-        one.hub.inbox.accept([one.arrival(event.body()) for event in late])
-        await one.settle()
-        assert flags(one) == ()
-        assert one.salesforce.record("Account", customer)[MRR] == 100.0
-
-
-async def test_a_customer_who_was_known_and_is_gone_is_no_orphan(tmp_path: Path) -> None:
-    async with an_installation(f"sqlite:///{tmp_path}/store.db", tmp_path, more=CHARTER) as one:
-        (customer,) = one.sell(1)
-        await one.settle()
-        query = select(inbox_event.c.seq).where(inbox_event.c.event_type.startswith("customer.subscription"))
-        with one.hub.database.read() as connection:
-            seq = connection.execute(query.limit(1)).scalar_one()
-        one.clock.move(minutes=1)
-        gone = Reading(ref=f"stripe:customer/{customer}", read_at=one.clock(), body=b"")
-        one.hub.inbox.keep_reading(seq, gone, now=one.clock())
-        await one.settle()
-        assert flags(one) == ()
