@@ -71,7 +71,7 @@ def stop_of(
             kept=kept,
             verdicts=verdicts,
             accounts=(account,),
-            opening=_opening(leased, changing, ask_opening) if route.rules.trigger is not None else None,
+            opening=ask_opening(leased.intent) if route.rules.trigger is not None else None,
         )
     )
     withheld = sorted(leased.intent.fields.keys() - decision.write)
@@ -82,14 +82,6 @@ def stop_of(
     waits_long = switches.is_nonessential_frozen or not switches.flags.keys().isdisjoint({account})
     wait_s = NONESSENTIAL_WAIT_S if waits_long else None
     return Stop(sentences, final=not decision.held.issuperset(withheld), wait_s=wait_s)
-
-
-def _opening(leased: LeasedIntent, changing: frozenset[str], ask_opening: AskOpening) -> OpeningVerdict | None:
-    """What is to be said of the first write of a record. One that holds a field as it is to be is there already: our
-    own request opened it, and the answer was lost.
-    """
-    is_there = not changing.issuperset(leased.intent.fields)
-    return OpeningVerdict(is_there=True) if is_there else ask_opening(leased.intent)
 
 
 def gate_asker(state: State, clock: Clock) -> AskGates:

@@ -151,8 +151,8 @@ class Sales:
         """Whether the first write of a record may go, as things stand now.
 
         What a condition says of a record that may be there already is perhaps said of that very record: billing's own
-        event about it can come before the answer to our request. So of one that is under way nothing is asked here; the
-        courier, who sees whether the target holds it, asks (``courier=True``).
+        event about it can come before the answer to our request. So of one that is under way nothing is asked when a
+        batch is decided. The courier asks (``courier=True``): he has looked, and writes only what is not there.
         """
         if self._bench.confirmed(record) is not None:
             return OpeningVerdict(is_there=True)
