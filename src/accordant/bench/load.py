@@ -7,6 +7,7 @@ import asyncio
 import selectors
 import socket
 import time
+from collections import deque
 from collections.abc import Sequence
 
 import msgspec
@@ -161,7 +162,8 @@ class _Feed:
 
     def __init__(self, total: int) -> None:
         self.failures: list[str] = []
-        self.idle: list[_Sender] = []
+        # Each connection in its turn: the door lets one go that has not spoken for long.
+        self.idle: deque[_Sender] = deque()
         self.some_idle = asyncio.Event()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._left = total
@@ -198,7 +200,7 @@ async def trickle(batch: list[bytes], *, host: str, port: int, connections: int,
             feed.some_idle.clear()
             await feed.some_idle.wait()
         sent_at.append(time.time())
-        feed.idle.pop().send(request)
+        feed.idle.popleft().send(request)
     await feed.done
     for sender in senders:
         if sender.transport is not None:
