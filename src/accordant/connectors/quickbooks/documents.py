@@ -29,7 +29,7 @@ from accordant.connectors.sdk.ledger_documents import Desired
 from accordant.connectors.sdk.ledger_keeper import KeptDocuments
 from accordant.connectors.sdk.plain_json import Row, amount
 from accordant.kernel.errors import RejectedError
-from accordant.ports.connector import AnswerLost
+from accordant.ports.connector import AnswerLost, RecordWrite
 
 
 class Documents(KeptDocuments[Held, Place]):
@@ -85,8 +85,8 @@ class Documents(KeptDocuments[Held, Place]):
             return payment_values(spec.name, document, shape, customer=customer, invoice=invoice, accounts=accounts)
         return sales_values(spec.name, document, shape, customer=customer, accounts=accounts)
 
-    async def _settle(self, held: Held, key: str) -> None:
-        await self._link(held, key)
+    async def _settle(self, held: Held, record: RecordWrite) -> None:
+        await self._link(held, record.idempotency_key)
 
     async def _link(self, held: Held, key: str, about: Held | None = None) -> None:
         """Set a credit against an invoice as far as both are open. What is done already is left alone."""

@@ -44,6 +44,11 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     told: dict[str, str]
 
     @property
+    def number(self) -> str:
+        """Under which people there find it."""
+        return self.key
+
+    @property
     def is_void(self) -> bool:
         """Whether somebody took it back; a void leaves the document with nothing in it."""
         return str(self.row.get("PrivateNote") or "").startswith(_VOIDED)

@@ -1,4 +1,4 @@
-"""Ledger documents at an ERP that posts each in one call: made, found again, set against what they pay, never changed.
+"""Ledger documents at an ERP: made, found again, set against what they pay, never changed once they are posted.
 Guarantees that a call which was lost is found again by its key, and that what a person took back is not made again.
 Next: a connector's ``documents.py``, which makes them.
 """
@@ -37,8 +37,13 @@ class HeldDocument(Protocol[PlaceT_co]):
         ...
 
     @property
-    def key(self) -> str:
-        """Our key."""
+    def key(self) -> str | None:
+        """Our key; None of what the vendor made by itself, beside what we asked for."""
+        ...
+
+    @property
+    def number(self) -> str | None:
+        """Under which people there find it."""
         ...
 
     @property
@@ -100,7 +105,7 @@ class KeptDocuments(ABC, Generic[HeldT, PlaceT]):
     async def keys(self, spec: ObjectSpec) -> AsyncIterator[tuple[str, CurrentRecord]]:
         """See ``ledger_outbound.Records``."""
         async for held in self._reading.all(spec.name):
-            yield held.key, await self._reading.record(spec, held)
+            yield str(held.key), await self._reading.record(spec, held)
 
     async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
         """See ``ledger_outbound.Records``. What somebody took back counts as deleted."""
@@ -123,7 +128,7 @@ class KeptDocuments(ABC, Generic[HeldT, PlaceT]):
                 return await self._complete(record)
             document = desired(record.key, self._canonical(spec, record.fields))
             held = await self._make(spec, document, record.idempotency_key)
-            return Applied(target_id=str(held.place), created=True, number=held.key)
+            return Applied(target_id=str(held.place), created=True, number=held.number)
         except Unusable as error:
             return error.refusal
         except ValueUnreadable as error:
@@ -133,8 +138,7 @@ class KeptDocuments(ABC, Generic[HeldT, PlaceT]):
 
     async def _complete(self, record: RecordWrite) -> WriteOutcome:
         """What a crash left undone: to set it against what it pays or cancels."""
-        place = self._place_of(str(record.target_id))
-        held = None if place is None else (await self._reading.at([place])).get(place)
+        held = await self._held_at(str(record.target_id))
         if held is None:
             message = f"{self._title} no longer has {record.target_id}; the document is looked for again."
             return Refused(cause=RefusalClass.TRANSIENT, code="GONE", message=message)
@@ -152,31 +156,46 @@ class KeptDocuments(ABC, Generic[HeldT, PlaceT]):
                 *changed,
             )
         if record.fields.get("state") is not None:
-            return for_a_person(
-                "NOT_POSTED",
-                f"{record.key} is a draft in {self._title}, which somebody made of it: approve it there.",
-                "state",
-            )
-        await self._settle(held, record.idempotency_key)
-        return Applied(target_id=str(held.place), created=False, number=held.key)
+            held = await self._post_late(held, record)
+        await self._settle(held, record)
+        return Applied(target_id=str(held.place), created=False, number=held.number)
+
+    async def _held_at(self, target_id: str) -> HeldT | None:
+        """A document by its target id; None where it was deleted, or where this is no id of a document."""
+        place = self._place_of(target_id)
+        return None if place is None else (await self._reading.at([place])).get(place)
 
     async def _about(self, document: Desired) -> HeldT | None:
         """What a document cancels or pays; it has to be there first. Raises Unusable."""
-        key, field = document.reverses or document.settles, "reverses" if document.reverses else "settles"
-        if key is None:
-            return None
+        key = document.reverses or document.settles
+        return None if key is None else await self._known(key, "reverses" if document.reverses else "settles")
+
+    async def _known(self, key: str, field: str) -> HeldT:
+        """Another document by its key. Raises Unusable."""
         found = (await self._reading.by_key([key])).get(key)
         if found is None:
             message = f"{self._title} has no document {key!r}: it has to be there first."
             raise unusable("DOCUMENT_UNKNOWN", message, field)
         return found
 
+    async def _post_late(self, held: HeldT, record: RecordWrite) -> HeldT:  # noqa: ARG002  where drafts are left behind
+        """A document that is not posted, posted. A draft here was made by hand: what we make is posted in the call that
+        makes it. Raises Unusable.
+        """
+        raise Unusable(
+            for_a_person(
+                "NOT_POSTED",
+                f"{record.key} is a draft in {self._title}, which somebody made of it: approve it there.",
+                "state",
+            )
+        )
+
     @abstractmethod
     async def _make(self, spec: ObjectSpec, document: Desired, key: str) -> HeldT:
         """Make a document under an idempotency key. Raises Unusable, the vendor's refusal, and as the calls do."""
 
     @abstractmethod
-    async def _settle(self, held: HeldT, key: str) -> None:
+    async def _settle(self, held: HeldT, record: RecordWrite) -> None:
         """Set a document against what it pays or cancels, as far as both are open; what is done is left alone."""
 
     @abstractmethod

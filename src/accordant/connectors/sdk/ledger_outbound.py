@@ -43,13 +43,34 @@ class Records(Protocol):
         ...
 
 
+class Searched(Protocol):
+    """Records that tell whose they are; each method as ``ports.connector.Outbound`` has it.
+
+    A record that was found is written by its id and carries our key from then on, beside the vendor's own number where
+    that stays; ``RecordWrite.frees`` takes the key off again.
+    """
+
+    async def search(self, spec: IdentitySpec, keys: Collection[MatchKey]) -> tuple[Candidate, ...]:
+        """The live records that may have any of these keys, each once."""
+        ...
+
+    def census(self, spec: IdentitySpec, *, after: str) -> AsyncIterator[tuple[Candidate, ...]]:
+        """Every live record, page by page in the order of the ids, behind ``after``; no page is empty."""
+        ...
+
+
 class LedgerObject(msgspec.Struct, frozen=True, kw_only=True):
-    """One object of a mapping: who keeps it, its key, the fields it takes, and whether the key is unique there."""
+    """One object of a mapping: who keeps it, its key, the fields it takes, and whether the key is unique there.
+
+    ``searched`` finds the records that were there before us; None where this kind of object is not searched. What has
+    one belongs to the connector's ``MATCHABLE``.
+    """
 
     records: Records
     key_field: str
     fields: Mapping[str, FieldType]
     unique: bool
+    searched: Searched | None = None
 
 
 class LedgerOutbound:
@@ -96,14 +117,16 @@ class LedgerOutbound:
             raise InvariantBroken(f"{len(records)} records in one call; {self.batch_max} can be written in time.")
         return await write_in_turn(records, lambda record: kept.write(spec, record))
 
-    async def search(self, spec: IdentitySpec, keys: Collection[MatchKey]) -> tuple[Candidate, ...]:  # noqa: ARG002
-        """See the port: customers are known by their key alone, none is looked for by name."""
-        return ()
+    async def search(self, spec: IdentitySpec, keys: Collection[MatchKey]) -> tuple[Candidate, ...]:
+        """See the port."""
+        searched = self._searched(spec)
+        return () if searched is None or not keys else await searched.search(spec, keys)
 
-    async def census(self, spec: IdentitySpec, *, after: str = "") -> AsyncIterator[tuple[Candidate, ...]]:  # noqa: ARG002
-        """See the port; as ``search``."""
-        for _ in ():
-            yield ()
+    async def census(self, spec: IdentitySpec, *, after: str = "") -> AsyncIterator[tuple[Candidate, ...]]:
+        """See the port."""
+        if (searched := self._searched(spec)) is not None:
+            async for page in searched.census(spec, after=after):
+                yield page
 
     async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
         """See the port. What somebody took back counts as deleted."""
@@ -125,6 +148,10 @@ class LedgerOutbound:
     async def close(self) -> None:
         """Release connections."""
         await self._close()
+
+    def _searched(self, spec: IdentitySpec) -> Searched | None:
+        kept = self._objects.get(spec.object)
+        return None if kept is None else kept.searched
 
     def _records(self, spec: ObjectSpec) -> Records:
         """Who keeps an object. Raises RejectedError for one that is not written, or is asked for by another key."""

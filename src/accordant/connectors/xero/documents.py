@@ -26,7 +26,7 @@ from accordant.connectors.xero.records import (
 )
 from accordant.connectors.xero.wire import day
 from accordant.kernel.errors import RejectedError
-from accordant.ports.connector import AnswerLost
+from accordant.ports.connector import AnswerLost, RecordWrite
 
 
 class Documents(KeptDocuments[Held, Place]):
@@ -79,8 +79,8 @@ class Documents(KeptDocuments[Held, Place]):
             tracking=self._lookups.tracking,
         )
 
-    async def _settle(self, held: Held, key: str) -> None:
-        await self._allocate(held, key)
+    async def _settle(self, held: Held, record: RecordWrite) -> None:
+        await self._allocate(held, record.idempotency_key)
 
     async def _allocate(self, held: Held, key: str, about: Held | None = None) -> None:
         """Set a credit note against an invoice as far as both are open. What is done already is left alone."""

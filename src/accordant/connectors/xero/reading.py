@@ -45,6 +45,11 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     told: dict[str, str]
 
     @property
+    def number(self) -> str:
+        """Under which people there find it."""
+        return self.key
+
+    @property
     def is_void(self) -> bool:
         """Whether somebody took it back: we never do, what is wrong is cancelled by another document."""
         return self.row.get("Status") in _VOID
