@@ -18,6 +18,18 @@ from accordant.ledger.exchange import Movement, part_of
 from accordant.ledger.patterns import Leg, Share, share_of
 from accordant.ledger.schedule import RevenueSchedule, cut, earned_before
 
+#: What stands in a tax return by the code of the bill: the tax, and the base it is computed on.
+_TAXED = frozenset(
+    {
+        Role.SALES_TAX,
+        Role.DEFERRED_REVENUE,
+        Role.CONTRA_REVENUE,
+        Role.REVENUE,
+        Role.BAD_DEBT,
+        Role.BAD_DEBT_ALLOWANCE,
+    }
+)
+
 
 class TakenBack(msgspec.Struct, frozen=True, kw_only=True):
     """What may come back, of a dispute or a write-off: since when it is gone, what was taken, and how the bill would
@@ -76,6 +88,14 @@ class Bill(msgspec.Struct, kw_only=True):
         return sum(earned_before(one, day) for one in self.schedules)
 
     @property
+    def tax_code(self) -> str | None:
+        """The code its tax was billed under, or that of a customer who owes the tax; None for a bill without either."""
+        codes = {
+            one.role: one.dimensions.get("tax_code") for one in self.issued.postings if "tax_code" in one.dimensions
+        }
+        return codes.get(Role.SALES_TAX) or codes.get(Role.DEFERRED_REVENUE)
+
+    @property
     def booked_tax(self) -> int:
         """The tax on it, in the currency of the books."""
         return -booked(self.issued, Role.SALES_TAX)
@@ -117,6 +137,9 @@ class Bill(msgspec.Struct, kw_only=True):
     def by_product(self, legs: list[Leg], day: date, *, gone: TakenBack | None = None) -> list[Leg]:
         """Legs that take revenue back, each split over what was sold: what is deferred as it is left on ``day``, what
         was earned as it was earned until then. What comes back is split as it was when it was ``gone``.
+
+        Each has the tax code of the bill: what is given back lowers the return it stood in, its base as its tax.
+        Source: Council Directive 2006/112/EC, article 90.
         """
         schedules = self.schedules if gone is None else gone.schedules
         day = day if gone is None else gone.since_on
@@ -124,8 +147,11 @@ class Bill(msgspec.Struct, kw_only=True):
         left = [one.minor - done for one, done in zip(schedules, earned, strict=True)]
         weights = {Role.DEFERRED_REVENUE: left, Role.CONTRA_REVENUE: earned, Role.REVENUE: left}
         found: list[Leg] = []
+        code = self.tax_code
         for leg in legs:
-            found.extend(self._split(leg, [max(one, 0) for one in weights.get(leg.use.role, ())]))
+            use = msgspec.structs.replace(leg.use, tax_code=code) if leg.use.role in _TAXED else leg.use
+            parts = [max(one, 0) for one in weights.get(leg.use.role, ())]
+            found.extend(self._split(msgspec.structs.replace(leg, use=use), parts))
         return found
 
     def _split(self, leg: Leg, weights: list[int]) -> Iterator[Leg]:

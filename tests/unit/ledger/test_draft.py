@@ -90,8 +90,10 @@ class Story:
         )
         return self.tell(EventType.PAYMENT_APPLIED, ref("charge", name), payment, day=day, amount=usd(minor))
 
-    def read(self, *, books: Books | None = None, before_on: date = date(2027, 12, 31)) -> Draft:
-        setting = Setting(
+    def read(
+        self, *, books: Books | None = None, before_on: date = date(2027, 12, 31), setting: Setting | None = None
+    ) -> Draft:
+        setting = setting or Setting(
             books={"billing": books or some_books()},
             tax_codes={"billing": "NY"},
             zone=UTC,
