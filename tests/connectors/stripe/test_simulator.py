@@ -94,6 +94,41 @@ def test_a_new_subscription_says_what_stripe_says_in_one_second() -> None:
     assert subscription["current_period_end"] == second(2024, 7, 1)
 
 
+@pytest.mark.parametrize(
+    ("inclusive", "exempt", "total", "tax", "before_tax"),
+    [
+        (False, "none", 5_831, 931, 4_900),  # 19 % on 49.00
+        (True, "none", 4_900, 782, 4_118),  # 49.00 / 1.19 = 41.176...
+        (False, "reverse", 4_900, 0, 4_900),
+        (False, "exempt", 4_900, 0, 4_900),
+    ],
+)
+def test_tax_is_inside_the_price_or_on_top_or_nobodys(
+    inclusive: bool, exempt: str, total: int, tax: int, before_tax: int
+) -> None:
+    shop = Shop()
+    rate = shop.account.create_tax_rate({"display_name": "VAT", "percentage": "19", "inclusive": inclusive})
+    shop.customer["tax_exempt"] = exempt
+    subscription = shop.subscribe(given={"default_tax_rates": [rate]})
+    invoice = shop.latest_invoice(subscription)
+    assert (invoice["total"], invoice["tax"], invoice["total_excluding_tax"]) == (total, tax, before_tax)
+    assert (invoice["subtotal"], invoice["subtotal_excluding_tax"]) == (4_900, before_tax)
+    (line,) = invoice["lines"]["data"]
+    assert line["amount_excluding_tax"] == before_tax
+    assert line["tax_amounts"] == invoice["total_tax_amounts"]
+    told = {"reverse": "reverse_charge", "exempt": "customer_exempt"}.get(exempt, "standard_rated")
+    assert [one["taxability_reason"] for one in line["tax_amounts"]] == [told]
+
+
+def test_a_discount_is_not_taxed() -> None:
+    shop = Shop()
+    rate = shop.account.create_tax_rate({"display_name": "VAT", "percentage": "19", "inclusive": False})
+    half = shop.account.create_coupon({"percent_off": 50, "duration": "forever"})
+    subscription = shop.subscribe(coupon=half, given={"default_tax_rates": [rate]})
+    invoice = shop.latest_invoice(subscription)
+    assert (invoice["total_excluding_tax"], invoice["tax"], invoice["total"]) == (2_450, 466, 2_916)  # 465.5
+
+
 def test_an_event_is_a_snapshot_that_later_changes_do_not_touch() -> None:
     shop = Shop()
     subscription = shop.subscribe()

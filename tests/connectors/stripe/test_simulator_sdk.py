@@ -90,6 +90,7 @@ def live_a_life(simulator: StripeSimulator, client: stripe.StripeClient) -> str:
     subscription = api.subscriptions.create(
         {"customer": customer.id, "items": [{"price": small.id}], "discounts": [{"coupon": coupon.id}]}
     )
+    _bill_with_tax(api, small.id)
     simulator.advance(10 * DAY)
     item = subscription["items"].data[0].id
     api.subscriptions.update(
@@ -114,12 +115,21 @@ def live_a_life(simulator: StripeSimulator, client: stripe.StripeClient) -> str:
     return customer.id
 
 
+def _bill_with_tax(api: Any, price: str) -> None:
+    """Tax inside the price, tax on top of it, and a customer who owes it himself."""
+    for is_inside, exempt in ((True, "none"), (False, "none"), (False, "reverse")):
+        rate = {"display_name": "VAT", "percentage": 19, "inclusive": is_inside, "country": "DE"}
+        rates = [api.tax_rates.create(rate).id]
+        buyer = api.customers.create({"name": "EXAMPLE-2", "payment_method": "pm_card_visa", "tax_exempt": exempt})
+        api.subscriptions.create({"customer": buyer.id, "items": [{"price": price}], "default_tax_rates": rates})
+
+
 def read_everything(client: stripe.StripeClient) -> int:
     """List and retrieve every kind; how many objects were read."""
     api, count = client.v1, 0
     names = (
         "balance_transactions charges coupons credit_notes customers disputes events invoice_items invoices "
-        "payment_intents payouts prices products refunds subscriptions webhook_endpoints"
+        "payment_intents payouts prices products refunds subscriptions tax_rates webhook_endpoints"
     )
     for name in names.split():
         service: Any = getattr(api, name)
@@ -191,6 +201,7 @@ _TYPES: dict[str, type] = {
     "refund": stripe.Refund,
     "subscription": stripe.Subscription,
     "subscription_item": stripe.SubscriptionItem,
+    "tax_rate": stripe.TaxRate,
 }
 
 

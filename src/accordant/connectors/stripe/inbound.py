@@ -275,6 +275,8 @@ HANDLERS: dict[str, Handler] = {
     "refund.created": _says("refund", changes.refund_issued),
     "refund.failed": _says("refund"),
     "refund.updated": _says("refund", changes.refund_issued),
+    "tax_rate.created": _nothing,  # what a rate comes to is said by the bill that has it
+    "tax_rate.updated": _nothing,
 }
 
 

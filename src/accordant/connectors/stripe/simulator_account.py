@@ -11,6 +11,7 @@ from accordant.connectors.stripe.simulator_billing import ENDED, Billing
 from accordant.connectors.stripe.simulator_invoices import Invoices
 from accordant.connectors.stripe.simulator_payments import Payments
 from accordant.connectors.stripe.simulator_state import START_AT, Book, Record, SimulatedRefusal
+from accordant.connectors.stripe.simulator_taxes import tax_rate
 from accordant.connectors.stripe.simulator_versions import PINNED
 
 
@@ -106,6 +107,12 @@ class SimulatedAccount:
         coupon = book.add(shapes.coupon(record_id, book.now, given))
         book.say("coupon.created", coupon)
         return coupon
+
+    def create_tax_rate(self, given: Mapping[str, Any]) -> Record:
+        """A rate that subscriptions may name in ``default_tax_rates``."""
+        rate = self.book.add(tax_rate(self.book.new_id("txr"), self.book.now, given))
+        self.book.say("tax_rate.created", rate)
+        return rate
 
     # outside the API
 

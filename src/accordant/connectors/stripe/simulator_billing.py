@@ -10,8 +10,9 @@ from typing import Any
 from accordant.connectors.stripe import simulator_shapes as shapes
 from accordant.connectors.stripe.simulator_calendar import day_words, next_boundary
 from accordant.connectors.stripe.simulator_discounts import Discounts
-from accordant.connectors.stripe.simulator_invoices import Invoices, half_up
+from accordant.connectors.stripe.simulator_invoices import Invoices
 from accordant.connectors.stripe.simulator_payments import DAY_S, Payments
+from accordant.connectors.stripe.simulator_rounding import half_up
 from accordant.connectors.stripe.simulator_state import Book, Record, SimulatedRefusal
 
 UPCOMING_S = 7 * DAY_S

@@ -48,6 +48,7 @@ class Commands:
             "POST prices": self.create_price,
             "POST prices/{}": self.update_price,
             "POST coupons": self.create_coupon,
+            "POST tax_rates": self.create_tax_rate,
             "POST coupons/{}": self.update_coupon,
             "DELETE coupons/{}": self.delete_coupon,
             "POST payment_methods/{}/attach": self.attach_payment_method,
@@ -234,6 +235,11 @@ class Commands:
         fields["metadata"] = given.metadata({})
         return self.account.create_coupon(fields)
 
+    def create_tax_rate(self, _: str, given: Params) -> Record:
+        fields: dict[str, Any] = {name: given.text(name) for name in ("country", "description", "jurisdiction")}
+        fields |= {name: given.needed(name) for name in ("display_name", "percentage")}
+        return self.account.create_tax_rate({**fields, "inclusive": given.flag("inclusive")})
+
     def update_coupon(self, one: str, given: Params) -> Record:
         coupon = self.book.get("coupon", one)
         fields: dict[str, Any] = {"name": given.text("name")} if given.has("name") else {}
@@ -260,6 +266,8 @@ class Commands:
         fields |= {"days_until_due": given.integer("days_until_due"), "metadata": given.metadata({})}
         fields["cancel_at_period_end"] = given.flag("cancel_at_period_end") or False
         fields["backdate_start_date"] = self._backdated(given)
+        rates = given.words("default_tax_rates") or ()
+        fields["default_tax_rates"] = [self.book.get("tax_rate", one, param="default_tax_rates") for one in rates]
         if fields["collection_method"] == "send_invoice" and fields["days_until_due"] is None:
             raise SimulatedRefusal(400, "`days_until_due` is needed with send_invoice.", param="days_until_due")
         return self.billing.subscribe(

@@ -9,16 +9,12 @@ from typing import Any, Protocol
 
 from accordant.connectors.stripe import simulator_payment_shapes, simulator_shapes
 from accordant.connectors.stripe.simulator_payments import DAY_S, Payments
+from accordant.connectors.stripe.simulator_rounding import half_up
 from accordant.connectors.stripe.simulator_state import Book, Record, SimulatedRefusal
+from accordant.connectors.stripe.simulator_taxes import tax_lines
 
 DRAFT_S = 3_600
 RETRY_AFTER_DAYS = (3, 5, 7)
-
-
-def half_up(value: Fraction) -> int:
-    """Round to the nearest integer, halves away from zero, as Stripe rounds amounts."""
-    whole = int(abs(value) + Fraction(1, 2))
-    return whole if value >= 0 else -whole
 
 
 class FailureHook(Protocol):
@@ -103,14 +99,16 @@ class Invoices:
             line["discount_amounts"] = []
         subtotal = sum(line["amount"] for line in lines)
         off = self._discount_lines(invoice["discount"], [line for line in lines if line["discountable"]])
-        total = subtotal - off
+        on_top, tax = tax_lines(invoice)
+        total = subtotal - off + on_top
         discounts = [{"amount": off, "discount": invoice["discount"]["id"]}] if invoice["discount"] else []
         due = max(total, 0)
         invoice.update(
             subtotal=subtotal,
-            subtotal_excluding_tax=subtotal,
+            subtotal_excluding_tax=subtotal - tax + on_top,
+            tax=tax if invoice["total_tax_amounts"] else None,
             total=total,
-            total_excluding_tax=total,
+            total_excluding_tax=total - tax,
             total_discount_amounts=discounts,
             amount_due=due,
             amount_remaining=due,

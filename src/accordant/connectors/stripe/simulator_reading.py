@@ -34,6 +34,7 @@ KINDS = {
     "refunds": "refund",
     "subscription_items": "subscription_item",
     "subscriptions": "subscription",
+    "tax_rates": "tax_rate",
     "webhook_endpoints": "webhook_endpoint",
 }
 _EQUAL: dict[str, frozenset[str]] = {
@@ -53,6 +54,7 @@ _EQUAL: dict[str, frozenset[str]] = {
     "refund": frozenset(("charge", "payment_intent")),
     "subscription": frozenset(("customer", "collection_method")),
     "subscription_item": frozenset(("subscription",)),
+    "tax_rate": frozenset(("active", "inclusive")),
 }
 _RANGES = frozenset(("created", "due_date", "arrival_date", "current_period_start", "current_period_end"))
 _PAGING = frozenset(("limit", "starting_after", "ending_before", "expand"))

@@ -7,6 +7,8 @@ Which fields moved is read from Stripe's own fixtures and the official SDK's typ
 from collections.abc import Callable
 from typing import Any
 
+from accordant.connectors.stripe.simulator_taxes import render as render_taxes
+
 Record = dict[str, Any]
 
 PINNED = "2024-04-10"
@@ -65,6 +67,7 @@ _ADDED: dict[str, Record] = {
     "payment_method": {"customer_account": None},
     "refund": {"customer_account": None},
     "payout": {"payout_method": None, "trace_id": None},
+    "tax_rate": {"flat_amount": None, "rate_type": "percentage"},
 }
 
 _REFUND_LATER = frozenset(("customer", "payment_method"))  # known from the charge, shown since later versions
@@ -107,6 +110,7 @@ def _render_subscription(record: Record, shown: Record, version: str) -> None:
     span = {name: record[name] for name in ("current_period_start", "current_period_end")}
     items = record["items"]
     shown["items"] = {**items, "data": [{**item, **span} for item in items["data"]]}
+    shown["default_tax_rates"] = [render(rate, version) for rate in record["default_tax_rates"]]
     shown["billing_mode"] = {"type": "classic"}
     shown["billing_schedules"] = []
     shown["customer_account"] = None
@@ -133,8 +137,9 @@ def _render_invoice(record: Record, shown: Record, version: str) -> None:
     draft = record["status"] == "draft" and record["auto_advance"]
     shown["automatically_finalizes_at"] = record["created"] + 3600 if draft else None
     shown["customer_account"] = None
+    shown["default_tax_rates"] = [render(rate, version) for rate in record["default_tax_rates"]]
     shown["total_pretax_credit_amounts"] = []
-    shown["total_taxes"] = []
+    shown["total_taxes"] = render_taxes(record["total_tax_amounts"])
 
 
 def _render_line(record: Record, shown: Record, version: str) -> None:
@@ -153,7 +158,7 @@ def _render_line(record: Record, shown: Record, version: str) -> None:
     shown["pretax_credit_amounts"] = []
     shown["quantity_decimal"] = None if record["quantity"] is None else str(record["quantity"])
     shown["subtotal"] = record["amount"]
-    shown["taxes"] = []
+    shown["taxes"] = render_taxes(record["tax_amounts"])
 
 
 def _render_invoiceitem(record: Record, shown: Record, version: str) -> None:
