@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 
 from accordant.canonical.charter import FieldType
 from accordant.canonical.intents import WireValue
-from accordant.connectors.salesforce.wire import (
-    ValueUnreadable,
-    canonical,
-    decode,
-    encode,
-    to_salesforce,
-    to_wire,
-)
+from accordant.connectors.salesforce.wire import decode, encode, to_salesforce
+from accordant.connectors.sdk.values import ValueUnreadable, canonical, to_wire
 
 AMOUNTS = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**15), max_value=10**15, places=2)
 FINE = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9, places=5)

@@ -21,8 +21,9 @@ from accordant.canonical.targets import CurrentRecord, IdentitySpec, ObjectSpec,
 from accordant.connectors.salesforce import bulk, candidates, errors, soql
 from accordant.connectors.salesforce.calls import JSON, Calls, LimitUsage, decoded
 from accordant.connectors.salesforce.objects import described
-from accordant.connectors.salesforce.wire import Json, ValueUnreadable, canonical, decode, encode, to_salesforce
+from accordant.connectors.salesforce.wire import Json, decode, encode, to_salesforce
 from accordant.connectors.sdk.http import HttpAnswer
+from accordant.connectors.sdk.values import ValueUnreadable, canonical
 from accordant.kernel.errors import HoldError, InvariantBroken, TransientError
 from accordant.ports.connector import (
     AnswerLost,

@@ -13,7 +13,8 @@ from urllib.parse import quote_plus
 from accordant.canonical.charter import FieldType
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import CurrentRecord, FieldSpec, ObjectSpec, Whereabouts
-from accordant.connectors.salesforce.wire import Json, ValueUnreadable, to_wire
+from accordant.connectors.salesforce.wire import Json
+from accordant.connectors.sdk.values import ValueUnreadable, to_wire
 from accordant.kernel.errors import RejectedError
 
 KEYS_MAX = 200
