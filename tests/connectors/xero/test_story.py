@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
@@ -34,18 +34,23 @@ _SYSTEM = """\
 
 
 @asynccontextmanager
-async def a_company_on_xero(folder: Path, *, seed: int = 7) -> AsyncIterator[tuple[Company, XeroSimulator]]:
-    """The demo company with a Xero stand-in on the same clock, asked faster than the vendor lets anybody."""
+async def a_company_on_xero(
+    folder: Path, *, seed: int = 7, edit: Callable[[Path], None] | None = None, **more: str
+) -> AsyncIterator[tuple[Company, XeroSimulator]]:
+    """The demo company with a Xero stand-in on the same clock, asked faster than the vendor lets anybody.
+
+    ``edit`` may change the charter before it is read; ``more`` are further variables that it refers to.
+    """
     clocks: list[Company] = []
     simulator = XeroSimulator(now=lambda: clocks[0].clock())  # noqa: PLW0108  there is no company yet
     chart(simulator)
     simulator.books.add_account(BANK, "Bank, matched by its feed", payments=True)
     url = await simulator.start()
     system = _SYSTEM.format(url=url, client=CLIENT[0], tenant=TENANT, company=COMPANY)
-    variables = {"XERO_SECRET": CLIENT[1], "XERO_WEBHOOK": "a-webhook-key"}
+    variables = {"XERO_SECRET": CLIENT[1], "XERO_WEBHOOK": "a-webhook-key", **more}
     erp = Erp(name="xero", system=system, bills="Invoices", entries="ManualJournals", variables=variables)
     try:
-        async with a_company(erp, folder, seed=seed) as one:
+        async with a_company(erp, folder, seed=seed, edit=edit) as one:
             clocks.append(one)
             given, addresses = settings(url), AddressPolicy(allow_loopback=True)
             await one.hub.outbounds["xero"].close()
