@@ -49,8 +49,8 @@ class Bill(msgspec.Struct, kw_only=True):
 
     ``booked_on`` is the day it happened, whatever period took it. ``owed_back`` is what a credit note left us owing to
     the customer, ``owed_back_books`` the same in the currency of the books; ``movements`` is what its receivable did,
-    in both currencies. ``back`` is what was taken back of it so far, ``tax_back`` the tax in that; ``lowered`` are the
-    entries that took from it without money.
+    in both currencies. ``back`` is what was taken back of it so far, ``tax_back`` the tax in that; ``later`` are the
+    entries that followed that of its issue. ``kept_minor`` is what was paid of a bill that is void: the customer's now.
     """
 
     ref: ExternalRef
@@ -71,7 +71,8 @@ class Bill(msgspec.Struct, kw_only=True):
     written_off: TakenBack | None = None
     movements: list[Movement] = []
     is_void: bool = False
-    lowered: list[JournalEntry] = []
+    later: list[JournalEntry] = []
+    kept_minor: int = 0
 
     @property
     def open_books_minor(self) -> int:
@@ -104,9 +105,9 @@ class Bill(msgspec.Struct, kw_only=True):
         """How ``gross_minor`` that is taken back falls on tax, on what is earned and on what is not.
 
         Tax is rounded on the running total, so that all of it comes back with all of the bill. None where more is
-        taken back than the bill still holds.
+        taken back than the bill still holds; a void one holds nothing.
         """
-        if not 0 <= gross_minor <= self.total - self.back:
+        if self.is_void or not 0 <= gross_minor <= self.total - self.back:
             return None
         tax = part_of(self.tax, self.back + gross_minor, self.total) - self.tax_back
         tax = min(max(tax, 0), gross_minor)
@@ -184,7 +185,8 @@ class Bill(msgspec.Struct, kw_only=True):
 
     def stop(self, day: date) -> None:
         """Take back what was earned and earn nothing more: the bill is void."""
-        self.open_minor = 0
+        self.open_minor = self.owed_back = self.owed_back_books = 0
+        self.written_off = None
         self.is_void = True
         self.schedules = [
             cut(one, day, remaining_minor=-earned_before(one, day), at_once=True) for one in self.schedules

@@ -250,6 +250,14 @@ def balance_applied(amount: int) -> list[Leg]:
     return [_credit(Role.RECEIVABLE, amount, party=True), _debit(Role.CUSTOMER_BALANCE, amount, party=True)]
 
 
+def balance_returned(amount: int, *, processor: str) -> list[Leg]:
+    """Money goes back out of what the customer has with us; with a negative ``amount`` it comes again."""
+    return [
+        _credit(Role.CLEARING, amount, use=Use(role=Role.CLEARING, processor=processor)),
+        _debit(Role.CUSTOMER_BALANCE, amount, party=True),
+    ]
+
+
 def recovered(paid: list[Leg], share: Share, *, caught_up: int, from_allowance: bool = False) -> list[Leg]:
     """A payment of which ``share`` was written off: that part is no credit of the customer, it undoes the write-off.
 

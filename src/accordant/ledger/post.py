@@ -21,6 +21,7 @@ from accordant.ledger.meanings.reading import Reading, pair_of
 from accordant.ledger.meanings.table import MEANINGS
 from accordant.ledger.periods import PeriodRefused, posting_day
 from accordant.ledger.setting import Setting
+from accordant.ledger.void import kept_currency, kept_for_customer, kept_minor
 
 #: At one moment a bill is issued, then lowered by what the customer had, then paid, and only then anything is given
 #: back; what was converted is last.
@@ -31,7 +32,7 @@ _RANK = {
     EventType.CREDIT_APPROVED: 3,
     EventType.FUNDS_CONVERTED: 10,
 }
-#: How what was asked of the books begins where a bill is void; the ids of what was cancelled follow.
+#: How what was asked begins where it was to cancel, and nothing else; the ids of what was cancelled follow.
 _CANCEL = "cancel"
 #: The events that mean something in the books.
 MEANING = frozenset(MEANINGS)
@@ -48,6 +49,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one event. ``entry`` is the one that stands for it, ``fresh`` are those that are new with it: the
     entry itself where it is, and before it the cancellation of one that no longer holds.
 
+    ``cancelled`` are entries that fresh ones cancel and that stand for no event themselves. ``withdrawn`` is what was
+    posted for it and is cancelled, where nothing stands for it any more.
     With ``refusals`` nothing stands for it. With neither it says nothing to the books. ``pair`` is the name by which it
     is found when something more is said of its bill.
     """
@@ -57,9 +60,16 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     entry: JournalEntry | None = None
     asked: str = ""
     fresh: tuple[JournalEntry, ...] = ()
+    cancelled: tuple[JournalEntry, ...] = ()
+    withdrawn: JournalEntry | None = None
     refusals: tuple[Refusal, ...] = ()
     bill: ExternalRef | None = None
     pair: ExternalRef | None = None
+
+    @property
+    def latest(self) -> JournalEntry | None:
+        """What was last posted for it, whether it stands or was withdrawn: what it is compared with next time."""
+        return self.entry or self.withdrawn
 
 
 def in_order(events: Sequence[BusinessEvent]) -> list[BusinessEvent]:
@@ -80,9 +90,11 @@ class Reader:
     ) -> None:
         self._reading = Reading(setting, objects, products)
         self._setting = setting
-        self._posted = posted or {}
+        self._posted = dict(posted or {})
         #: What bills that are void took with them: it is cancelled already, whatever becomes of it.
-        self._cancelled = {name for one in self._posted.values() for name in _cancelled_by(one)}
+        self._cancelled = {name for one in self._posted.values() for name in cancelled_by(one.asked)}
+        #: The entry that stands for each event as it is read now; nothing for those that were withdrawn.
+        self._standing: dict[str, str] = {}
 
     @property
     def bills(self) -> Mapping[ExternalRef, Bill]:
@@ -100,15 +112,18 @@ class Reader:
         ask = meaning(told, self._reading)
         pair = pair_of(event, self._reading.objects)
         if ask is None:
-            bill = self._reading.bill_of(event) if pair is not None else None
-            return Outcome(event=event, happened_on=day, bill=bill, pair=pair)
+            held = self._posted.get(event.id)
+            bill = self._reading.bill_of(event) if pair is not None or held is not None else None
+            outcome = self._withdraw(held, told, ())
+            return msgspec.structs.replace(outcome, bill=bill, pair=pair)
         outcome = self._cancel(ask, told) if ask.cancels else self._post(ask, told)
         return msgspec.structs.replace(outcome, bill=self._reading.bill_of(event), pair=pair)
 
     def _post(self, ask: Ask, told: Occurrence) -> Outcome:
         held = self._posted.get(told.event.id)
         if ask.refusal is not None:
-            return self._stays(held, told, (ask.refusal,))
+            gone = self._withdraw if ask.contradicts else self._stays
+            return gone(held, told, (ask.refusal,))
         if held is not None and held.asked == ask.asked:
             self._follow(ask, held.entry, told)
             return Outcome(event=told.event, happened_on=told.day, entry=held.entry, asked=held.asked)
@@ -123,6 +138,9 @@ class Reader:
     def _follow(self, ask: Ask, entry: JournalEntry, told: Occurrence) -> None:
         """What is posted changes what is known of its bill, and of the processor's account."""
         ask.then(entry)
+        self._standing[told.event.id] = entry.id
+        if ask.bill is not None:
+            ask.bill.later.append(entry)
         cleared = booked(entry, Role.CLEARING)
         if cleared:
             self._reading.clear(told.event.subject.system, told.event.subject.id, cleared)
@@ -141,7 +159,7 @@ class Reader:
                 rule_version=1 if held is None else held.entry.cause.rule_version + 1,
             ),
             text=ask.text,
-            party=str(event.root) if ask.bill is None else ask.bill.issued.party,
+            party=_party(ask, event),
             rate=self._reading.rate(ask.currency, told.books, ask.rate_on or told.day),
             total_legs=ask.total_legs,
             original_currency=ask.original_currency,
@@ -166,39 +184,117 @@ class Reader:
         entry, asked = (None, "") if held is None else (held.entry, held.asked)
         return Outcome(event=told.event, happened_on=told.day, entry=entry, asked=asked, refusals=refusals)
 
+    def _withdraw(self, held: Posted | None, told: Occurrence, refusals: tuple[Refusal, ...]) -> Outcome:
+        """Nothing is to stand for the event as things are known now: what was posted for it is cancelled."""
+        outcome = Outcome(event=told.event, happened_on=told.day, refusals=refusals)
+        if held is None:
+            return outcome
+        wrong = held.entry
+        gone = msgspec.structs.replace(outcome, withdrawn=wrong, asked=f"{_CANCEL} {wrong.id}")
+        if wrong.id in self._cancelled:
+            self._standing[told.event.id] = ""
+            return gone
+        on = posting_day(told.books.periods, max(told.day, wrong.posted_on))
+        if isinstance(on, PeriodRefused):
+            shut = Refusal(check="open_period", reason=on.reason, remedy=on.remedy)
+            return self._stays(held, told, (*refusals, shut))
+        cancelled = reverse(
+            wrong,
+            posted_on=on,
+            effective_on=told.day,
+            event=told.event.id,
+            text=f"{wrong.text} withdrawn",
+            recorded_at=self._setting.recorded_at,
+        )
+        self._standing[told.event.id] = ""
+        return msgspec.structs.replace(gone, fresh=(cancelled,))
+
     def _cancel(self, ask: Ask, told: Occurrence) -> Outcome:
-        """A bill that is void: its entry the other way round, in an open period, and so all that lowered it."""
+        """A bill that is void: its entry and all that followed the other way round, in an open period."""
         bill, event, day = ask.cancels, told.event, told.day
         assert bill is not None  # noqa: S101  the caller has looked; said for the type checker
         held = self._posted.get(event.id)
-        done = [] if held is None else _cancelled_by(held)
-        due = [one for one in (*bill.lowered, bill.issued) if one.id not in done]
-        if held is not None and not due:
-            bill.stop(day)
-            return Outcome(event=event, happened_on=day, entry=held.entry, asked=held.asked)
-        on = posting_day(told.books.periods, max(day, *(one.posted_on for one in due)))
+        done = [] if held is None else cancelled_by(held.asked)
+        stale = self._stale(done)
+        due = [one for one in (*bill.later, bill.issued) if one.id not in done]
+        last_on = max([day, *(one.posted_on for one in (*due, *stale))])
+        on = posting_day(told.books.periods, last_on)
         if isinstance(on, PeriodRefused):
             refusal = Refusal(check="open_period", reason=on.reason, remedy=on.remedy)
             return self._stays(held, told, (refusal,))
-        made = tuple(
-            reverse(
-                one,
-                posted_on=on,
-                effective_on=day,
-                event=event.id,
-                text=f"{one.text} voided",
-                recorded_at=self._setting.recorded_at,
-            )
-            for one in due
-        )
+        made: list[JournalEntry] = []
+        again: list[JournalEntry] = []
+        for one in due:
+            made.append(self._voided(one, told, on))
+            kept = self._kept(one, bill, told, on)
+            if not isinstance(kept, list):
+                return self._stays(held, told, kept)
+            made += kept
+        for one in stale:
+            # Cancelled before it was corrected: of it only the money is still stated.
+            kept = self._kept(one, bill, told, on)
+            if not isinstance(kept, list):
+                return self._stays(held, told, kept)
+            again += kept
+            made += [self._voided(one, told, on) for one in kept]
         bill.stop(day)
-        # What came late and lowered the bill before is cancelled too; what stands for the event is the bill's own.
-        stands = made[-1] if held is None or due[-1] is bill.issued else held.entry
-        asked = " ".join([_CANCEL, *done, *(one.id for one in due)])
-        return Outcome(event=event, happened_on=day, entry=stands, asked=asked, fresh=made)
+        bill.kept_minor = kept_minor(bill.later)
+        if held is not None and not made:
+            return Outcome(event=event, happened_on=day, entry=held.entry, asked=held.asked)
+        # What came late is cancelled too; what stands for the event is the bill's own.
+        own = next((one for one in made if one.reverses == bill.issued.id), None)
+        gone = [name for name in done if name not in {one.id for one in stale}]
+        asked = " ".join([_CANCEL, *gone, *(one.id for one in due)])
+        stands = own if own is not None else None if held is None else held.entry
+        return Outcome(
+            event=event, happened_on=day, entry=stands, asked=asked, fresh=tuple(made), cancelled=tuple(again)
+        )
+
+    def _stale(self, done: Sequence[str]) -> list[JournalEntry]:
+        """Entries that were cancelled with the bill, and for whose events others stand by now."""
+        kept = [one.entry for one in self._posted.values() if one.entry.id in done]
+        return [one for one in kept if self._standing.get(one.cause.event, one.id) != one.id]
+
+    def _voided(self, entry: JournalEntry, told: Occurrence, on: date) -> JournalEntry:
+        return reverse(
+            entry,
+            posted_on=on,
+            effective_on=told.day,
+            event=told.event.id,
+            text=f"{entry.text} voided",
+            recorded_at=self._setting.recorded_at,
+        )
+
+    def _kept(
+        self, entry: JournalEntry, bill: Bill, told: Occurrence, on: date
+    ) -> list[JournalEntry] | tuple[Refusal, ...]:
+        """The money that an entry of a void bill moved, stated against the customer's balance; or why it cannot be."""
+        legs = kept_for_customer(entry)
+        if not legs:
+            return []
+        subject = str(told.event.subject)
+        request = Request(
+            legs=tuple(legs),
+            currency=entry.currency,
+            source_minor=abs(legs[0].minor),
+            happened_on=told.day,
+            cause=Cause(event=told.event.id, subject=subject, rule=f"kept {entry.id}"),
+            text=f"{entry.text} kept for the customer",
+            party=bill.issued.party,
+            original_currency=kept_currency(entry),
+            number=entry.number,
+        )
+        made = compose(request, told.books, recorded_at=self._setting.recorded_at)
+        return [msgspec.structs.replace(made, posted_on=on)] if isinstance(made, JournalEntry) else made
 
 
-def _cancelled_by(posted: Posted) -> list[str]:
-    """The entries that a void bill's event cancelled, by their ids."""
-    word, *names = posted.asked.split()
+def _party(ask: Ask, event: BusinessEvent) -> str | None:
+    if ask.bill is not None:
+        return ask.bill.issued.party
+    return ask.party or str(event.root)
+
+
+def cancelled_by(asked: str) -> list[str]:
+    """The entries that an event cancelled and put no other in their place, by their ids, from what it asked for."""
+    word, *names = asked.split() or [""]
     return names if word == _CANCEL else []

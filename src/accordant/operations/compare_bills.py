@@ -22,6 +22,7 @@ from accordant.kernel.money import Money
 from accordant.ledger.bill_terms import Gap, GapKind, Place, Terms, gaps, journaled, stated
 from accordant.ledger.documents import document_kind
 from accordant.ledger.entries import JournalEntry
+from accordant.ledger.post import cancelled_by
 from accordant.operations.reconcile import Progress, Reconciliation, Tally, off_loop
 from accordant.pipeline.plan import Route
 from accordant.ports.books import Dossiers, KeptBill, KeptPosting, PostingState
@@ -163,7 +164,9 @@ class _Walk:
             if not isinstance(bill, Invoice) or bill.status == "draft" or bill.deleted:
                 continue
             stored, postings = held.get(ref), of_bill.get(str(ref), [])
-            entries = [dossiers.entries[kept.entry_id] for kept in postings if kept.entry_id in dossiers.entries]
+            gone = {name for kept in postings for name in cancelled_by(kept.asked)}
+            standing = [kept.entry_id for kept in postings if kept.entry_id is not None and kept.entry_id not in gone]
+            entries = [dossiers.entries[name] for name in standing if name in dossiers.entries]
             self.tally.records += 1
             if str(one.root) in waiting or await self._is_on_its_way(entries):
                 self.tally.in_flight += 1

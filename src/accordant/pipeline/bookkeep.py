@@ -293,6 +293,7 @@ class _Desk:
         old = self._dossiers.postings.get(event.id)
         root_id = self._found.root_of(event) if old is None else old.root_id
         cause = old.cause if old is not None else self._told[event.id].cause
+        self._entries |= {one.id: one for one in outcome.cancelled}
         for entry in outcome.fresh:
             self._entries[entry.id] = entry
             lay_entry(
@@ -316,7 +317,7 @@ class _Desk:
             root_id=root_id,
             bill=None if outcome.bill is None else str(outcome.bill),
             happened_on=outcome.happened_on,
-            entry_id=None if outcome.entry is None else outcome.entry.id,
+            entry_id=None if outcome.latest is None else outcome.latest.id,
             asked=outcome.asked,
             refusals=outcome.refusals,
             charter=self._ledger.charter if old is None or outcome.fresh else old.charter,

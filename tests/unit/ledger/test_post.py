@@ -65,8 +65,8 @@ class Kept:
             for entry in outcome.fresh:
                 assert entry.id not in self.entries
                 self.entries[entry.id] = entry
-            if outcome.entry is not None:
-                self.posted[event.id] = Posted(entry=outcome.entry, asked=outcome.asked)
+            if outcome.latest is not None:
+                self.posted[event.id] = Posted(entry=outcome.latest, asked=outcome.asked)
 
     def balances(self) -> dict[str, int]:
         rows = trial_balance(self.entries.values())

@@ -31,8 +31,9 @@ class Ask(msgspec.Struct, kw_only=True):
 
     ``rate_on`` is the day whose rate counts: what is taken back has that of its bill, as the revenue it was has.
     ``stated`` is the total the source states, where the legs may come to another; ``then`` is called once it is posted.
-    ``cancels`` is a bill that is void, ``bill`` the one it pays or lowers, ``number`` the source's name for the
-    document, ``due_on`` its day of payment.
+    ``cancels`` is a bill that is void, ``bill`` the one it pays or lowers, ``party`` whose it is where that is none,
+    ``number`` the source's name for the document, ``due_on`` its day of payment. ``contradicts``: the refusal is final
+    as things are known now, what was posted for the event before does not hold either.
     """
 
     rule: str = ""
@@ -44,8 +45,10 @@ class Ask(msgspec.Struct, kw_only=True):
     original_currency: str | None = None
     rate_on: date | None = None
     refusal: Refusal | None = None
+    contradicts: bool = False
     cancels: Bill | None = None
     bill: Bill | None = None
+    party: str | None = None
     number: str | None = None
     due_on: date | None = None
     then: Callable[[JournalEntry], None] = _nothing_more
@@ -71,3 +74,10 @@ def refused(what: str, remedy: str, *, waits_for: ExternalRef | None = None) -> 
     named = "" if waits_for is None else f" ({waits_for})"
     reason = f"It cannot be posted: {what}{named}."
     return Ask(refusal=Refusal(check="source", reason=reason, remedy=remedy, waits_for=waiting))
+
+
+def contradicted(what: str, remedy: str, *, waits_for: ExternalRef | None = None) -> Ask:
+    """As `refused`, where what is known of the bill speaks against it: whatever was posted for it goes."""
+    ask = refused(what, remedy, waits_for=waits_for)
+    ask.contradicts = True
+    return ask

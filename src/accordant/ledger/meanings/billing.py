@@ -11,7 +11,7 @@ from accordant.ledger import patterns
 from accordant.ledger.bills import Bill, TakenBack, booked, net_lines
 from accordant.ledger.entries import JournalEntry
 from accordant.ledger.exchange import Movement
-from accordant.ledger.meanings.asking import Ask, Occurrence, refused
+from accordant.ledger.meanings.asking import Ask, Occurrence, contradicted, refused
 from accordant.ledger.meanings.carried import carried
 from accordant.ledger.meanings.earning import Promise, promises, schedules
 from accordant.ledger.meanings.reading import Reading
@@ -103,17 +103,15 @@ def _posted(
         due_on=due_on,
         schedules=schedules(bill, promised, entry, told, reading),
         disputed={},
-        lowered=[],
+        later=[],
         movements=[Movement(original_minor=total, books_minor=entry.postings[0].amount.amount_minor)],
     )
 
 
 def voided(told: Occurrence, reading: Reading) -> Ask | None:
-    """The bill's entry the other way round, and with it all that lowered the bill without money."""
+    """The bill's entry the other way round, and with it all that followed; what was paid is the customer's."""
     bill = reading.posted_bill(told.event.subject, "the bill")
-    if isinstance(bill, Ask):
-        return bill
-    return Ask(cancels=bill) if bill.open_minor or bill.written_off is not None else None
+    return bill if isinstance(bill, Ask) else Ask(cancels=bill)
 
 
 def balance_applied(told: Occurrence, reading: Reading) -> Ask | None:
@@ -126,11 +124,10 @@ def balance_applied(told: Occurrence, reading: Reading) -> Ask | None:
         return None
     minor = amount.amount_minor
     if minor > max(bill.open_minor, 0):
-        return refused("more is applied to it than is open", "Compare the bill with its source.")
+        return contradicted("more is applied to it than is open", "Compare the bill with its source.")
 
     def keep(entry: JournalEntry) -> None:
         bill.settle(minor, -booked(entry, Role.RECEIVABLE))
-        bill.lowered.append(entry)
 
     ask = Ask(
         legs=patterns.balance_applied(minor),
@@ -156,7 +153,7 @@ def credited(told: Occurrence, reading: Reading) -> Ask | None:
         return bill
     share = bill.share(note.total.amount_minor, day)
     if share is None:
-        return refused("more is credited than was billed", "Compare both at their source.")
+        return contradicted("more is credited than was billed", "Compare both at their source.")
     unpaid = min(share.total, bill.open_minor)
     kept = 0 if note.to_balance is None else min(note.to_balance.amount_minor, share.total - unpaid)
     owed = share.total - unpaid - kept
@@ -167,7 +164,6 @@ def credited(told: Occurrence, reading: Reading) -> Ask | None:
         bill.owed_back += owed
         bill.owed_back_books -= booked(entry, Role.REFUND_LIABILITY)
         bill.take_back(share, day)
-        bill.lowered.append(entry)
 
     # Where the money goes is told by what follows, unless it is kept for the customer: until then it is owed.
     ask = Ask(
@@ -196,7 +192,7 @@ def written_off(told: Occurrence, reading: Reading) -> Ask | None:
     said = told.event.amount
     share = bill.share(bill.open_minor if said is None else min(said.amount_minor, bill.open_minor), day)
     if share is None:
-        return refused("more is open than the bill still holds", "Compare the bill with its source.")
+        return contradicted("more is open than the bill still holds", "Compare the bill with its source.")
 
     def keep(entry: JournalEntry) -> None:
         bill.written_off = TakenBack(
@@ -208,7 +204,6 @@ def written_off(told: Occurrence, reading: Reading) -> Ask | None:
         )
         bill.settle(share.total, -booked(entry, Role.RECEIVABLE))
         bill.take_back(share, day)
-        bill.lowered.append(entry)
 
     ask = Ask(
         legs=bill.by_product(patterns.written_off(share, from_allowance=from_allowance), day),
@@ -237,7 +232,9 @@ def credits_drawn(told: Occurrence, reading: Reading) -> Ask | None:
     if amount is None or not any(prepaid):
         return refused("the bill has no prepaid credits that last", "Say under ledger.services which products are.")
     if amount.currency != bill.currency or amount.amount_minor > sum(left):
-        return refused(f"{amount} is more than the {Money(sum(left), bill.currency)} that is left", "Compare the use.")
+        return contradicted(
+            f"{amount} is more than the {Money(sum(left), bill.currency)} that is left", "Compare the use."
+        )
     drawn = split_minor(amount.amount_minor, left)
     after = [
         one if not part else cut(one, day, remaining_minor=one.minor - part)

@@ -9,7 +9,7 @@ from accordant.ledger.bills import Bill, booked
 from accordant.ledger.entries import JournalEntry
 from accordant.ledger.exchange import Rate
 from accordant.ledger.exchange import converted as in_books_at
-from accordant.ledger.meanings.asking import Ask, Occurrence, refused
+from accordant.ledger.meanings.asking import Ask, Occurrence, contradicted, refused
 from accordant.ledger.meanings.carried import carried
 from accordant.ledger.meanings.reading import Reading, source_of
 
@@ -86,7 +86,7 @@ def collected_by_sister(told: Occurrence, reading: Reading) -> Ask | None:
     said = told.event.amount
     minor = bill.open_minor if said is None else said.amount_minor
     if not 0 < minor <= bill.open_minor:
-        return refused("more was collected than is open", "Compare the bill with its source.")
+        return contradicted("more was collected than is open", "Compare the bill with its source.")
     ask = Ask(
         legs=patterns.collected_by_sister(minor),
         currency=bill.currency,
