@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+import msgspec
+
 from accordant.canonical.books import Role
 from accordant.canonical.intents import Applied, RefusalClass, Refused, WriteOutcome
 from accordant.canonical.targets import ObjectSpec
@@ -21,7 +23,7 @@ from accordant.connectors.sdk.ledger_documents import (
     unusable,
 )
 from accordant.connectors.tryton import errors
-from accordant.connectors.tryton.lookups import Account, Company, Lookups
+from accordant.connectors.tryton.lookups import Account, Company, Lookups, Tax
 from accordant.connectors.tryton.reading import LINE, Held, Place, Reading, balance, payable
 from accordant.connectors.tryton.records import (
     INVOICE,
@@ -31,6 +33,7 @@ from accordant.connectors.tryton.records import (
     invoice_values,
     is_native,
     move_values,
+    tax_codes,
 )
 from accordant.connectors.tryton.rpc import Rpc, TrytonRefused
 from accordant.connectors.tryton.wire import Json
@@ -56,6 +59,15 @@ class Journals:
         if object_name == INVOICE:
             return self.revenue
         return self.cash if any(line.role in _MONEY_ROLES for line in document.lines) else self.general
+
+
+class _Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What Tryton has of that which a document names, by the code it is named by."""
+
+    company: Company
+    accounts: Mapping[str, Account]
+    parties: Mapping[str, Mapping[str, Json]]
+    taxes: Mapping[str, Tax]
 
 
 class Documents:
@@ -119,10 +131,13 @@ class Documents:
         accounts = await self._lookups.accounts(company, [line.account for line in document.lines])
         period = await self._lookups.open_period(company, document.day)
         parties = await self._lookups.parties(document.parties)
+        codes = tax_codes(document)
+        taxes = await self._lookups.taxes(company, codes) if codes else {}
         settled = await self._known(document.settles, "settles") if document.settles is not None else None
-        if cancels is None and spec.name == INVOICE and is_native(document, company, accounts):
+        if cancels is None and spec.name == INVOICE and is_native(document, company, accounts, taxes):
             numbered_on = await self._lookups.last_numbered_on(company, period)
-            place = await self._create_invoice(document, company, accounts, parties, numbered_on)
+            found = _Found(company=company, accounts=accounts, parties=parties, taxes=taxes)
+            place = await self._create_invoice(document, found, numbered_on)
         else:
             about = cancels or settled
             currencies = {line.original_currency for line in document.lines if line.original_currency is not None}
@@ -132,6 +147,7 @@ class Documents:
                 accounts=accounts,
                 parties=parties,
                 currencies={code: await self._lookups.currency(code) for code in currencies},
+                taxes=taxes,
                 journal=await self._lookups.journal(self._journals.of(spec.name, document)),
                 period=period.id,
                 origin=None if about is None else str(about.place),
@@ -147,24 +163,23 @@ class Documents:
     async def _create_invoice(
         self,
         document: Desired,
-        company: Company,
-        accounts: Mapping[str, Account],
-        parties: Mapping[str, Mapping[str, Json]],
+        found: _Found,
         numbered_on: date | None,
     ) -> Place:
-        party = parties[str(document.party)]
+        party = found.parties[str(document.party)]
         if not party["addresses"]:
             raise unusable("ADDRESS_MISSING", f"The party {document.party!r} of Tryton has no address.", "party")
         values = invoice_values(
             document,
-            company=company,
-            accounts=accounts,
+            company=found.company,
+            accounts=found.accounts,
             party=party,
+            taxes=found.taxes,
             currency=await self._lookups.currency(document.currency),
             journal=await self._lookups.journal(self._journals.revenue),
             numbered_on=max(document.day, numbered_on or document.day),
         )
-        return await self._create(INVOICE, values, company, document.key)
+        return await self._create(INVOICE, values, found.company, document.key)
 
     async def _posted_late(self, draft: Held) -> Held:
         """A draft that was left behind, posted. Raises TrytonRefused."""

@@ -13,7 +13,7 @@ from accordant.canonical.books import Role
 from accordant.canonical.documents import DocumentLine
 from accordant.connectors.sdk import ledger_documents
 from accordant.connectors.sdk.ledger_documents import OF_A_LINE, amount_of, facts_of, plain, read_tag
-from accordant.connectors.tryton.lookups import Account
+from accordant.connectors.tryton.lookups import Account, Tax
 from accordant.connectors.tryton.wire import Json
 
 
@@ -35,10 +35,12 @@ def move_line(
     currency: int | None,
     due_on: date | None,
     words: str | None = None,
+    tax: Tax | None = None,
 ) -> dict[str, Json]:
     """The values of one line of a move. ``currency`` is Tryton's id of that of the deal, where it is another.
 
-    ``words`` stand before the facts of the line.
+    ``words`` stand before the facts of the line. ``tax`` is Tryton's of its code: its report counts the line as tax, or
+    as what that is computed on, with the amount it has here.
     """
     values: dict[str, Json] = {
         "account": account.id,
@@ -52,6 +54,9 @@ def move_line(
         values |= {"second_currency": currency, "amount_second_currency": Decimal(line.original)}
     if account.receivable and due_on is not None:
         values["maturity_date"] = due_on
+    if tax is not None:
+        counted = {"type": "tax" if line.role is Role.SALES_TAX else "base", "tax": tax.id, "amount": -amount_of(line)}
+        values["tax_lines"] = [["create", [counted]]]
     return values
 
 

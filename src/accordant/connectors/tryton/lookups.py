@@ -34,6 +34,13 @@ class Account(msgspec.Struct, frozen=True):
     on_invoices: bool
 
 
+class Tax(msgspec.Struct, frozen=True):
+    """A tax of Tryton's. ``computes_nothing``: put on a line of an invoice it adds no amount."""
+
+    id: int
+    computes_nothing: bool
+
+
 class Period(msgspec.Struct, frozen=True):
     """An open period, with the days of its fiscal year: within that numbers follow each other."""
 
@@ -50,6 +57,7 @@ class Lookups:
         self._rights: dict[str, Json] | None = None
         self._companies: dict[str, Company] = {}
         self._accounts: dict[tuple[int, str], Account] = {}
+        self._taxes: dict[tuple[int, str], Tax] = {}
         self._journals: dict[str, int] = {}
         self._currencies: dict[str, int] = {}
         self._countries: dict[str, int] = {}
@@ -124,6 +132,25 @@ class Lookups:
         fields = ["receivable", "revenue", *(name for name in ("deposit",) if name in known)]
         rows = await self._rpc.call("account.account.type", "read", sorted(set(ids)), fields, context=context)
         return {row["id"]: row for row in rows}
+
+    async def taxes(self, company: Company, codes: Iterable[str]) -> dict[str, Tax]:
+        """Taxes by their names, which are the tax codes of the charter. One that Tryton has not is left out.
+
+        Raises Unusable for a name that several have: whose report it belongs in is not guessed.
+        """
+        wanted = sorted(set(codes))
+        missing = [code for code in wanted if (company.id, code) not in self._taxes]
+        if missing:
+            domain = [["company", "=", company.id], ["name", "in", missing], ["parent", "=", None]]
+            fields = ["name", "type", "rate", "childs"]
+            rows = await self._rpc.find("account.tax", domain, fields, context=await self.context(company))
+            names = [row["name"] for row in rows]
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise unusable("TAX_AMBIGUOUS", f"Tryton has several taxes of the name {twice!r}: rename one.", "lines")
+            for row in rows:
+                nothing = not row["childs"] and (row["type"] == "none" or not row["rate"])
+                self._taxes[company.id, row["name"]] = Tax(id=row["id"], computes_nothing=nothing)
+        return {code: self._taxes[company.id, code] for code in wanted if (company.id, code) in self._taxes}
 
     async def journal(self, code: str) -> int:
         """A journal by its code. Raises Unusable."""

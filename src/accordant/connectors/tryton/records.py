@@ -15,7 +15,7 @@ from accordant.canonical.targets import ObjectSpec
 from accordant.connectors.sdk import ledger_documents
 from accordant.connectors.sdk.ledger_documents import FIELDS, Desired, amount_of, unusable
 from accordant.connectors.tryton.lines import move_line, tag
-from accordant.connectors.tryton.lookups import Account, Company
+from accordant.connectors.tryton.lookups import Account, Company, Tax
 from accordant.connectors.tryton.wire import Json
 
 INVOICE, MOVE = "account.invoice", "account.move"
@@ -32,11 +32,12 @@ def canonical(spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, Wi
     return ledger_documents.canonical(spec.name, fields, takes=takes, mapped=spec.fields)
 
 
-def is_native(document: Desired, company: Company, accounts: Mapping[str, Account]) -> bool:
+def is_native(document: Desired, company: Company, accounts: Mapping[str, Account], taxes: Mapping[str, Tax]) -> bool:
     """Whether Tryton's own invoice posts the very lines of this document.
 
-    It computes a foreign currency at its own rate, makes one line of the receivable without a word of ours, and takes
-    only revenue and deposits on the lines. Anything else is written as the move that the invoice would have made.
+    It computes a foreign currency at its own rate, makes one line of the receivable without a word of ours, takes
+    only revenue and deposits on the lines, and adds what a tax on a line comes to. Anything else is written as the move
+    that the invoice would have made.
     """
     owed = [line for line in document.lines if line.role is Role.RECEIVABLE]
     return (
@@ -48,7 +49,19 @@ def is_native(document: Desired, company: Company, accounts: Mapping[str, Accoun
         and all(getattr(owed[0], name) is None for name in _UNTAGGED)
         and accounts[owed[0].account].receivable
         and all(_is_listed(line, accounts) for line in document.lines if line is not owed[0])
+        and all(taxes[code].computes_nothing for code in _only_owed_elsewhere(document) & taxes.keys())
     )
+
+
+def tax_codes(document: Desired) -> frozenset[str]:
+    """The tax codes a document names."""
+    return frozenset(line.tax_code for line in document.lines if line.tax_code is not None)
+
+
+def _only_owed_elsewhere(document: Desired) -> frozenset[str]:
+    """The codes without a line of tax: its customer owes it, or it is less than a minor unit."""
+    billed = {line.tax_code for line in document.lines if line.role is Role.SALES_TAX}
+    return frozenset(tax_codes(document) - billed)
 
 
 def _is_listed(line: DocumentLine, accounts: Mapping[str, Account]) -> bool:
@@ -62,18 +75,21 @@ def invoice_values(
     company: Company,
     accounts: Mapping[str, Account],
     party: Mapping[str, Json],
+    taxes: Mapping[str, Tax],
     currency: int,
     journal: int,
     numbered_on: date,
 ) -> dict[str, Json]:
     """The values of a native invoice of a customer; a credit note is one of less than nothing.
 
-    ``numbered_on`` is the day by which Tryton numbers it, which is never before that of the number before.
+    ``numbered_on`` is the day by which Tryton numbers it, which is never before that of the number before. ``taxes``
+    are those of its codes that Tryton knows: its report counts the amounts that stand here.
     """
     owed = next(line for line in document.lines if line.role is Role.RECEIVABLE)
     others = [line for line in document.lines if line is not owed]
-    taxes = [line for line in others if line.role is Role.SALES_TAX]
+    billed = [line for line in others if line.role is Role.SALES_TAX]
     listed = [line for line in others if line.role is not Role.SALES_TAX]
+    on_lines = {code: taxes[code] for code in _only_owed_elsewhere(document) & taxes.keys()}
     return {
         "company": company.id,
         "type": "out",
@@ -87,14 +103,20 @@ def invoice_values(
         "invoice_date": numbered_on,
         "accounting_date": document.day,
         "payment_term_date": document.due_on or document.day,
-        "lines": [["create", [_invoice_line(line, company, accounts[line.account], currency) for line in listed]]],
-        "taxes": [["create", [_invoice_tax(line, listed, accounts[line.account]) for line in taxes]]],
+        "lines": [
+            ["create", [_invoice_line(line, company, accounts[line.account], currency, on_lines) for line in listed]]
+        ],
+        "taxes": [["create", [_invoice_tax(line, listed, accounts[line.account], taxes) for line in billed]]],
     }
 
 
-def _invoice_line(line: DocumentLine, company: Company, account: Account, currency: int) -> dict[str, Json]:
+def _invoice_line(
+    line: DocumentLine, company: Company, account: Account, currency: int, taxes: Mapping[str, Tax]
+) -> dict[str, Json]:
     earned = -amount_of(line)
+    known = taxes.get(line.tax_code or "")
     return {
+        **({} if known is None else {"taxes": [["add", [known.id]]]}),
         "type": "line",
         "company": company.id,
         "currency": currency,
@@ -105,9 +127,14 @@ def _invoice_line(line: DocumentLine, company: Company, account: Account, curren
     }
 
 
-def _invoice_tax(line: DocumentLine, listed: Sequence[DocumentLine], account: Account) -> dict[str, Json]:
+def _invoice_tax(
+    line: DocumentLine, listed: Sequence[DocumentLine], account: Account, taxes: Mapping[str, Tax]
+) -> dict[str, Json]:
+    """One line of tax. What somebody wrote is *manual* to Tryton, which then computes neither base nor amount."""
     taxed = [other for other in listed if other.tax_code == line.tax_code]
+    known = taxes.get(line.tax_code or "")
     return {
+        "tax": None if known is None else known.id,
         "description": tag(line, with_party=True),
         "account": account.id,
         "base": -sum(map(amount_of, taxed)),
@@ -123,6 +150,7 @@ def move_values(
     accounts: Mapping[str, Account],
     parties: Mapping[str, Mapping[str, Json]],
     currencies: Mapping[str, int],
+    taxes: Mapping[str, Tax],
     journal: int,
     period: int,
     origin: str | None,
@@ -145,6 +173,7 @@ def move_values(
                 currency=None if line.original_currency is None else currencies[line.original_currency],
                 due_on=document.due_on,
                 words=document.description if line is named else None,
+                tax=taxes.get(line.tax_code or ""),
             )
         )
     return {
