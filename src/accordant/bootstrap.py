@@ -53,6 +53,7 @@ from accordant.pipeline.recognize import Recognizer, Search
 from accordant.pipeline.requests import Requests
 from accordant.pipeline.reread import reread
 from accordant.pipeline.withhold import WithholdingOutbox
+from accordant.pipeline.words import OWN
 from accordant.pipeline.work import work
 from accordant.ports.connector import Inbound, Outbound, Reader
 from accordant.ports.epochs import Marker
@@ -143,7 +144,7 @@ class Hub:
         self._open_store(lease_clock)
         self.span_sender = SpanSender(environment) if wants_spans(environment) else None  # None: traces go nowhere
         self.breakers: dict[str, Breaker] = {}
-        self.inbounds: dict[str, Inbound] = {}
+        self.inbounds: dict[str, Inbound] = dict(OWN)
         self.readers: dict[str, Reader] = {}
         self.outbounds: dict[str, Outbound] = {}
         self.connections: dict[str, Connection] = {}

@@ -14,8 +14,9 @@ from litestar.testing import TestClient
 
 from accordant.canonical.books import Role
 from accordant.canonical.people import PersonRole
-from accordant.operations.order_desk import OrderOutcome
-from accordant.operations.order_entry import EntryDesk, EntryOrder, OrderLeg
+from accordant.ledger.orders import EntryOrder, OrderLeg
+from accordant.operations.order_entry import EntryDesk
+from accordant.operations.word_desk import OrderOutcome
 from accordant.web.api import api_application
 from tests.integration.operations.bookkit import LEDGER, balances, entries
 from tests.integration.operations.kit import Installation, an_installation
@@ -137,7 +138,7 @@ async def test_eight_at_once_with_one_key_post_one_entry(one: Installation) -> N
         key="k", system="stripe", happened_on=one.clock().date(), currency="USD", total="1.00", text="x",
         legs=(OrderLeg(role=Role.BANK, amount="1.00"), OrderLeg(role=Role.REVENUE, amount="-1.00")),
     )  # fmt: skip
-    desk = EntryDesk(one.hub.state, rulebook=lambda: one.hub.rulebook, clock=one.hub.clock)
+    desk = EntryDesk(one.hub.state, one.hub.inbox, rulebook=lambda: one.hub.rulebook, clock=one.hub.clock)
     outcomes: list[OrderOutcome] = []
     threads = [threading.Thread(target=lambda: outcomes.append(desk.order(order, by="test").outcome)) for _ in range(8)]
     for thread in threads:

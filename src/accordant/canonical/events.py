@@ -10,6 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from accordant.canonical.refs import ExternalRef
+from accordant.canonical.words import Said
 from accordant.kernel.ids import BusinessEventId, derived_id
 from accordant.kernel.money import Money
 
@@ -41,13 +42,14 @@ class EventType(StrEnum):
     CONTRACT_WON = "contract.won"
     OPPORTUNITY_CHANGED = "opportunity.changed"
     FUNDS_CONVERTED = "funds.converted"
+    ENTRY_ORDERED = "entry.ordered"
 
 
-class BusinessEvent(msgspec.Struct, frozen=True, kw_only=True):
+class BusinessEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One thing that happened in business.
 
     ``subject`` is the object it happened to, ``root`` the customer or object whose lane it belongs to, ``amount`` the
-    money it moved, where it moved any.
+    money it moved, where it moved any. ``said`` is there where no system tells of it and a person did.
     """
 
     id: BusinessEventId
@@ -58,6 +60,7 @@ class BusinessEvent(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: datetime
     amount: Money | None = None
     note: str | None = None
+    said: Said | None = None
 
 
 #: The version each type is written with today.
@@ -73,6 +76,7 @@ def business_event(
     change: str = "",
     amount: Money | None = None,
     note: str | None = None,
+    said: Said | None = None,
 ) -> BusinessEvent:
     """Build the event with its derived id. ``change`` tells apart several changes of one kind on one subject (an
     attempt number).
@@ -87,4 +91,5 @@ def business_event(
         occurred_at=occurred_at,
         amount=amount,
         note=note,
+        said=said,
     )

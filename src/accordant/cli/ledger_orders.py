@@ -16,9 +16,9 @@ from accordant.kernel.money import Money
 from accordant.ledger.transactions import Transaction
 
 if TYPE_CHECKING:
+    from accordant.ledger.orders import TransactionOrder
     from accordant.operations.bill_desk import BillOrder
-    from accordant.operations.order_desk import Ordered
-    from accordant.operations.order_transaction import TransactionOrder
+    from accordant.operations.word_desk import Ordered
 
 _On = Annotated[date, Parameter(name="--on", help="The day it happened, as in 2027-01-31.")]
 _Key = Annotated[str, Parameter(help="What names it: the same key again is the same order, posted once.")]
@@ -45,7 +45,7 @@ def post(
     common: Common = COMMON,
 ) -> int:
     """Post a transaction by its name, in the books of every company that takes part. Exit code 1 when it is refused."""
-    from accordant.operations.order_transaction import TransactionOrder
+    from accordant.ledger.orders import TransactionOrder
 
     order = TransactionOrder(
         key=key,
@@ -67,7 +67,7 @@ async def _post(order: "TransactionOrder", common: Common, by: str) -> int:
     from accordant.operations.order_transaction import TransactionDesk
 
     async with opened_hub(common) as hub:
-        desk = TransactionDesk(hub.state, rulebook=lambda: hub.rulebook, clock=hub.clock)
+        desk = TransactionDesk(hub.state, hub.inbox, rulebook=lambda: hub.rulebook, clock=hub.clock)
         done = await asyncio.to_thread(desk.order, order, by=by)
     return _tell(done, common)
 
@@ -135,7 +135,7 @@ async def _say(order: "BillOrder", common: Common, by: str) -> int:
     from accordant.operations.bill_desk import BillDesk
 
     async with opened_hub(common) as hub:
-        desk = BillDesk(hub.state, rulebook=lambda: hub.rulebook, clock=hub.clock)
+        desk = BillDesk(hub.state, hub.inbox, rulebook=lambda: hub.rulebook, clock=hub.clock)
         done = await asyncio.to_thread(desk.say, order, by=by)
     return _tell(done, common)
 

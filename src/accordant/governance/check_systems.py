@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from accordant.canonical.charter import Charter, IntegrationPath, SystemPart
+from accordant.canonical.words import SOURCE
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
 
 #: What a secret looks like: keys of payment providers and chat systems, webhook secrets, private keys, tokens, and
@@ -100,6 +101,12 @@ def _silence(name: str, system: SystemPart, facts: ConnectorFacts | None) -> Ite
 def _system(
     name: str, system: SystemPart, facts: ConnectorFacts | None, connectors: Mapping[str, ConnectorFacts]
 ) -> Iterator[Defect]:
+    if name == SOURCE:
+        yield Defect(
+            where=place("systems", name),
+            problem=f"{name} is the name under which the hub keeps what persons say.",
+            remedy="Call the system otherwise.",
+        )
     if facts is None:
         yield Defect(
             where=place("systems", name, "connector"),

@@ -16,7 +16,7 @@ from accordant.canonical.refs import ExternalRef
 from accordant.ledger.bills import Bill, booked
 from accordant.ledger.compose import Refusal, Request, compose
 from accordant.ledger.entries import Cause, JournalEntry, reverse
-from accordant.ledger.meanings.asking import Ask, Occurrence
+from accordant.ledger.meanings.asking import Ask, Occurrence, Sister
 from accordant.ledger.meanings.reading import Reading, pair_of
 from accordant.ledger.meanings.table import MEANINGS
 from accordant.ledger.periods import PeriodRefused, posting_day
@@ -52,12 +52,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ``cancelled`` are entries that fresh ones cancel and that stand for no event themselves. ``withdrawn`` is what was
     posted for it and is cancelled, where nothing stands for it any more.
     With ``refusals`` nothing stands for it. With neither it says nothing to the books. ``pair`` is the name by which it
-    is found when something more is said of its bill.
+    is found when something more is said of its bill. ``sister`` is the other side, in another company's books.
     """
 
     event: BusinessEvent
     happened_on: date
     entry: JournalEntry | None = None
+    sister: JournalEntry | None = None
     asked: str = ""
     fresh: tuple[JournalEntry, ...] = ()
     cancelled: tuple[JournalEntry, ...] = ()
@@ -128,12 +129,47 @@ class Reader:
             self._follow(ask, held.entry, told)
             return Outcome(event=told.event, happened_on=told.day, entry=held.entry, asked=held.asked)
         made = compose(self._request(ask, told, held), told.books, recorded_at=self._setting.recorded_at)
-        if not isinstance(made, JournalEntry):
-            return self._stays(held, told, made)
+        beside = None if ask.sister is None else self._beside(ask.sister, ask, told)
+        refusals = tuple(why for one in (made, beside) if isinstance(one, tuple) for why in one)
+        if not isinstance(made, JournalEntry) or isinstance(beside, tuple):
+            return self._stays(held, told, refusals)
         self._follow(ask, made, told)
+        fresh = (*self._replaced(held, told, made), made)
+        if beside is not None:
+            other = self._posted.get(sister_event(told.event.id))
+            fresh = (*fresh, *self._replaced(other, told, beside), beside)
+        return Outcome(event=told.event, happened_on=told.day, entry=made, sister=beside, asked=ask.asked, fresh=fresh)
+
+    def _replaced(self, held: Posted | None, told: Occurrence, made: JournalEntry) -> tuple[JournalEntry, ...]:
+        """The cancellation of what stood where ``made`` will, if anything still does."""
         is_standing = held is not None and held.entry.id not in self._cancelled
-        cancelled = (self._correction(held.entry, told, made),) if held is not None and is_standing else ()
-        return Outcome(event=told.event, happened_on=told.day, entry=made, asked=ask.asked, fresh=(*cancelled, made))
+        return (self._correction(held.entry, told, made),) if held is not None and is_standing else ()
+
+    def _beside(self, sister: Sister, ask: Ask, told: Occurrence) -> JournalEntry | tuple[Refusal, ...]:
+        """The other side of what is asked for, or why that company's books do not take it."""
+        books = self._setting.companies.get(sister.legal_entity)
+        if books is None:
+            reason = f"There is no legal entity {sister.legal_entity!r}."
+            return (Refusal(check="legal_entity", reason=reason, remedy="Name one of ledger.legal_entities."),)
+        event = told.event
+        held = self._posted.get(sister_event(event.id))
+        request = Request(
+            legs=tuple(sister.legs),
+            currency=sister.currency,
+            source_minor=abs(sum(leg.minor for leg in sister.legs[: sister.total_legs])),
+            happened_on=told.day,
+            cause=Cause(
+                event=sister_event(event.id),
+                subject=str(event.subject),
+                rule=sister.rule,
+                rule_version=1 if held is None else held.entry.cause.rule_version + 1,
+            ),
+            text=sister.text,
+            rate=self._reading.rate(sister.currency, books, told.day),
+            total_legs=sister.total_legs,
+            number=ask.number or event.subject.id,
+        )
+        return compose(request, books, recorded_at=self._setting.recorded_at)
 
     def _follow(self, ask: Ask, entry: JournalEntry, told: Occurrence) -> None:
         """What is posted changes what is known of its bill, and of the processor's account."""
@@ -189,16 +225,22 @@ class Reader:
         outcome = Outcome(event=told.event, happened_on=told.day, refusals=refusals)
         if held is None:
             return outcome
-        wrong = held.entry
-        gone = msgspec.structs.replace(outcome, withdrawn=wrong, asked=f"{_CANCEL} {wrong.id}")
-        if wrong.id in self._cancelled:
-            self._standing[told.event.id] = ""
-            return gone
-        on = posting_day(told.books.periods, max(told.day, wrong.posted_on))
+        other = self._posted.get(sister_event(told.event.id))
+        due = [held.entry, *([] if other is None else [other.entry])]
+        named = " ".join([_CANCEL, *(one.id for one in due)])
+        gone = msgspec.structs.replace(outcome, withdrawn=held.entry, asked=named)
+        made = [self._withdrawn(one, told) for one in due if one.id not in self._cancelled]
+        if shut := tuple(one for one in made if isinstance(one, Refusal)):
+            return self._stays(held, told, (*refusals, *shut))
+        self._standing[told.event.id] = ""
+        return msgspec.structs.replace(gone, fresh=tuple(one for one in made if isinstance(one, JournalEntry)))
+
+    def _withdrawn(self, wrong: JournalEntry, told: Occurrence) -> JournalEntry | Refusal:
+        books = self._setting.companies.get(wrong.legal_entity, told.books)
+        on = posting_day(books.periods, max(told.day, wrong.posted_on))
         if isinstance(on, PeriodRefused):
-            shut = Refusal(check="open_period", reason=on.reason, remedy=on.remedy)
-            return self._stays(held, told, (*refusals, shut))
-        cancelled = reverse(
+            return Refusal(check="open_period", reason=on.reason, remedy=on.remedy)
+        return reverse(
             wrong,
             posted_on=on,
             effective_on=told.day,
@@ -206,8 +248,6 @@ class Reader:
             text=f"{wrong.text} withdrawn",
             recorded_at=self._setting.recorded_at,
         )
-        self._standing[told.event.id] = ""
-        return msgspec.structs.replace(gone, fresh=(cancelled,))
 
     def _cancel(self, ask: Ask, told: Occurrence) -> Outcome:
         """A bill that is void: its entry and all that followed the other way round, in an open period."""
@@ -288,10 +328,16 @@ class Reader:
         return [msgspec.structs.replace(made, posted_on=on)] if isinstance(made, JournalEntry) else made
 
 
+def sister_event(event: str) -> str:
+    """The name under which the books of the other company hold their side of an event."""
+    return f"{event}/sister"
+
+
 def _party(ask: Ask, event: BusinessEvent) -> str | None:
+    """The customer an entry belongs to: that of its bill, else that of the event, where it belongs to one."""
     if ask.bill is not None:
         return ask.bill.issued.party
-    return ask.party or str(event.root)
+    return ask.party or (str(event.root) if ask.is_of_party else None)
 
 
 def cancelled_by(asked: str) -> list[str]:

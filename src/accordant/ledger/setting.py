@@ -16,8 +16,8 @@ RateOf = Callable[[str, str, date], Rate | None]
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """What events are read with. ``books``, ``tax_codes`` and ``reverse_codes`` are by billing system; ``zone`` is the
-    company's.
+    """What events are read with. ``books``, ``tax_codes`` and ``reverse_codes`` are by billing system;
+    ``companies`` has the books by legal entity, ``zone`` is the company's.
     """
 
     books: Mapping[str, Books]
@@ -30,6 +30,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     reverse_codes: Mapping[str, str | None] = {}
     services: Mapping[str, ServiceKind] = {}
     bundles: Sequence[BundlePart] = ()
+    companies: Mapping[str, Books] = {}
 
     def bundle(self, product: str | None, day: date) -> BundlePart | None:
         """What a product is made of on a day, where it is a bundle: of the rows that hold the one that began last."""
@@ -62,6 +63,7 @@ def setting_of(
         recorded_at=recorded_at,
         services=part.services,
         bundles=part.bundles,
+        companies=books,
     )
 
 

@@ -18,6 +18,7 @@ from accordant.canonical.refs import EntityKind
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError, TransientError
 from accordant.kernel.ids import derived_id
+from accordant.ledger.post import MEANING
 from accordant.pipeline.interpret import interpret
 from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.process import process
@@ -200,15 +201,14 @@ def _sorted(stage: Stage, order: ReplayOrder) -> dict[ReplayClass, dict[tuple[st
 
 
 def _class_of(sample: Sequence[InboxEvent], connectors: Mapping[str, Inbound]) -> ReplayClass:
-    kinds = {
-        kind_of(seen.entity)
-        for event in sample
-        if event.connection in connectors
-        for meaning in (interpret(event, connectors).interpretation,)
-        if isinstance(meaning, Interpreted)
-        for seen in meaning.observations
-    }
-    if kinds & _MONEY:
+    meanings = [interpret(event, connectors).interpretation for event in sample if event.connection in connectors]
+    understood = [one for one in meanings if isinstance(one, Interpreted)]
+    kinds = {kind_of(seen.entity) for one in understood for seen in one.observations}
+    # What persons say brings no object along, and is of money where the books take it.
+    is_booked = any(
+        event.said is not None and event.type in MEANING for one in understood for event in one.business_events
+    )
+    if is_booked or kinds & _MONEY:
         return ReplayClass.MONEY
     return ReplayClass.SUBSCRIPTION if kinds & _SUBSCRIPTION else ReplayClass.SUPPORT
 

@@ -20,7 +20,7 @@ from accordant.ledger.bills import Bill
 from accordant.ledger.documents import document_of
 from accordant.ledger.entries import JournalEntry, encode_entry
 from accordant.ledger.meanings.reading import bill_of, named_bills, source_of, unnamed
-from accordant.ledger.post import MEANING, Outcome, Posted, Reader, in_order
+from accordant.ledger.post import MEANING, Outcome, Posted, Reader, in_order, sister_event
 from accordant.ledger.schedule import RevenueSchedule
 from accordant.ledger.setting import Setting, setting_of
 from accordant.pipeline.workbench import LaidDocument, Workbench
@@ -95,7 +95,8 @@ def post_events(bench: Workbench, told: Mapping[str, Told], ledger: Ledger, shel
     found.load(one.event for one in told.values())
     found.name_bills([one.event for one in told.values()], shelf)
     bills = {str(bill) for one in told.values() if (bill := found.bill_of(one.event)) is not None}
-    dossiers = shelf.dossiers(bills, told)
+    others = [sister_event(name) for name, one in told.items() if one.event.said is not None]
+    dossiers = shelf.dossiers(bills, [*told, *others])
     events = {name: one.event for name, one in told.items()} | dossiers.events
     found.load(events.values())
     found.name_bills(events.values(), shelf)
@@ -156,7 +157,8 @@ class _Objects:
     def load(self, events: Iterable[BusinessEvent]) -> None:
         """Fetch everything there is: in three reads, whatever their number; three more where money was converted."""
         asked = [event for event in events if event.subject not in self.objects]
-        subjects = {event.subject for event in asked}
+        # What a person says brings nothing along: whose it is has to be looked up.
+        subjects = {event.subject for event in asked} | {event.root for event in asked if event.said is not None}
         bench = self._bench
         bench.load_links(subjects - bench.links.keys())
         bench.load_entities(link.id for ref in subjects if (link := bench.links.get(ref)) is not None)
@@ -294,6 +296,8 @@ class _Desk:
         root_id = self._found.root_of(event) if old is None else old.root_id
         cause = old.cause if old is not None else self._told[event.id].cause
         self._entries |= {one.id: one for one in outcome.cancelled}
+        bill = None if outcome.bill is None else str(outcome.bill)
+        own = self._ledger.part.systems[event.subject.system]
         for entry in outcome.fresh:
             self._entries[entry.id] = entry
             lay_entry(
@@ -302,9 +306,10 @@ class _Desk:
                 entry,
                 root_id=root_id,
                 system=event.subject.system,
-                bill=None if outcome.bill is None else str(outcome.bill),
+                bill=bill if entry.legal_entity == own else None,
                 cancelled=None if entry.reverses is None else self._entries[entry.reverses],
                 cause=cause,
+                told=_said(event),
             )
         if outcome.entry is None and not outcome.refusals and old is None and outcome.pair is None:
             return
@@ -315,7 +320,7 @@ class _Desk:
             type=event.type.value,
             subject=str(event.subject),
             root_id=root_id,
-            bill=None if outcome.bill is None else str(outcome.bill),
+            bill=bill,
             happened_on=outcome.happened_on,
             entry_id=None if outcome.latest is None else outcome.latest.id,
             asked=outcome.asked,
@@ -327,8 +332,19 @@ class _Desk:
         if old is not None and kept == msgspec.structs.replace(old, version=kept.version):
             return
         if not outcome.fresh:
-            self._tell_posting(kept)
+            self._tell_posting(kept, event)
         self._books.postings.append(kept)
+        if outcome.sister is not None:
+            self._keep_sister(kept, outcome.sister)
+
+    def _keep_sister(self, kept: KeptPosting, entry: JournalEntry) -> None:
+        """What stands for the event in the books of the other company, to be found when it is read again."""
+        name = sister_event(kept.event)
+        old = self._dossiers.postings.get(name)
+        version = 1 if old is None else old.version + 1
+        self._books.postings.append(
+            msgspec.structs.replace(kept, event=name, version=version, entry_id=entry.id, waits_for=None)
+        )
 
     def lay_bill(self, bill: Bill) -> None:
         """What is left of a bill and how it is earned, where that changed."""
@@ -384,10 +400,15 @@ class _Desk:
             )
         )
 
-    def _tell_posting(self, kept: KeptPosting) -> None:
+    def _tell_posting(self, kept: KeptPosting, event: BusinessEvent) -> None:
         reasons = [str(one) for one in kept.refusals]
         kind = "books.posting.held" if kept.state is PostingState.HELD else "books.posting.noted"
-        self._bench.note(kind, kept.event, kept.cause, {"subject": kept.subject, "reasons": reasons})
+        self._bench.note(kind, kept.event, kept.cause, {"subject": kept.subject, "reasons": reasons, **_said(event)})
+
+
+def _said(event: BusinessEvent) -> dict[str, str]:
+    """Who said it and why, for the trail: nobody where a system told of it."""
+    return {} if event.said is None else {"said_by": event.said.by, "reason": event.note or ""}
 
 
 def _awaited(outcome: Outcome) -> ExternalRef | None:

@@ -4,11 +4,12 @@ True when you leave: every observation has an entity and an outcome with its rea
 Next: the court and the desk, `pipeline/plan.py`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from accordant.canonical.entities import encode_entity, kind_of
+from accordant.canonical.events import BusinessEvent
 from accordant.canonical.observations import Interpreted, Observation
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.governance.financial import OF_SALES
@@ -54,10 +55,24 @@ def observations_of(understood: Iterable[Understood]) -> list[Observation]:
     ]
 
 
-def load_for(understood: Iterable[Understood], bench: Workbench) -> None:
+def _said_of(understood: Iterable[Understood]) -> list[BusinessEvent]:
+    """What persons said in a batch."""
+    return [
+        event
+        for one in understood
+        if isinstance(one.interpretation, Interpreted)
+        for event in one.interpretation.business_events
+        if event.said is not None
+    ]
+
+
+def load_for(understood: Sequence[Understood], bench: Workbench) -> None:
     """Fetch, in three reads, everything the observations of a batch touch."""
     told = observations_of(understood)
-    bench.load_links({ref for observation in told for ref in (observation.ref, observation.root)})
+    named = {ref for observation in told for ref in (observation.ref, observation.root)}
+    # What a person says comes without an observation of what it is about.
+    named |= {ref for one in _said_of(understood) for ref in (one.subject, one.root)}
+    bench.load_links(named)
     seen = [observation for observation in told if not _is_of_nobody(observation, bench)]
     names = [(_entity_of(observation, bench), _root_of(observation, bench)) for observation in seen]
     bench.load_entities({ref.id for pair in names for ref in pair})

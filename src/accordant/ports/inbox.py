@@ -18,12 +18,15 @@ class Proof(StrEnum):
 
     SIGNED = "signed"
     FETCHED = "fetched"
+    SAID = "said"
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """One proved event, not yet stored: delivered and signed, or fetched from its provider's API over our own call.
+    """One proved event, not yet stored: delivered and signed, fetched from its provider's API over our own call, or
+    said by a person who has proved who they are.
 
-    ``digest`` is the SHA-256 of the body; ``headers`` the delivery's headers as JSON, of a fetched one how it came.
+    ``digest`` is the SHA-256 of the body; of a person's word that of what was said, whoever says it and when.
+    ``headers`` are the delivery's headers as JSON, of a fetched one how it came.
     """
 
     connection: str
@@ -82,6 +85,31 @@ class InboxEvent(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     readings: tuple[Reading, ...] = ()
     attempts: int = 1
+
+
+class KeptArrival(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a stored event without opening it. ``reason`` says why it is in ``state``, if anything does."""
+
+    seq: int
+    digest: bytes
+    state: WorkState
+    reason: str | None
+
+
+class WordBox(Protocol):
+    """What the desks need of the inbox at which persons speak: durable first, then looked at by its number."""
+
+    def accept(self, arrivals: Sequence[Arrival]) -> tuple[Reception, ...]:
+        """See `Inbox.accept`."""
+        ...
+
+    def find(self, connection: str, external_id: str) -> KeptArrival | None:
+        """The stored event of this name, as far as it is."""
+        ...
+
+    def load(self, seqs: Sequence[int]) -> tuple[InboxEvent, ...]:
+        """Stored events by number, opened. Raises RejectedError for one that was erased."""
+        ...
 
 
 class Inbox(Protocol):

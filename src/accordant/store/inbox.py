@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.kernel.ids import partition_of
-from accordant.ports.inbox import Arrival, InboxEvent, Proof, Reading, Reception, WorkState
+from accordant.ports.inbox import Arrival, InboxEvent, KeptArrival, Proof, Reading, Reception, WorkState
 from accordant.ports.state import ConcurrentChange
 from accordant.store import audit, bulk
 from accordant.store.alerts import raise_alert
@@ -206,6 +206,19 @@ class SqlInbox:
             taken = self._hand.take(connection, [one for one in work if one.lane not in stopped], limit)
             audit.append(connection, told, now=now)
         return taken
+
+    def find(self, connection: str, external_id: str) -> KeptArrival | None:
+        """See `ports.inbox.WordBox`."""
+        query = (
+            select(inbox_event.c.seq, inbox_event.c.digest, inbox_work.c.state, inbox_work.c.reason)
+            .join(inbox_work, inbox_work.c.seq == inbox_event.c.seq)
+            .where(inbox_event.c.connection == connection, inbox_event.c.external_id == _storable_text(external_id))
+        )
+        with self._database.read() as opened:
+            row = opened.execute(query).one_or_none()
+        if row is None:
+            return None
+        return KeptArrival(seq=row.seq, digest=bytes(row.digest), state=WorkState(row.state), reason=row.reason)
 
     def load(self, seqs: Sequence[int]) -> tuple[InboxEvent, ...]:
         """Stored events by number, opened, in order, with their readings."""

@@ -16,14 +16,16 @@ from accordant.bootstrap import Hub
 from accordant.canonical.people import Person
 from accordant.governance.access import AccessRefused, Act, demand
 from accordant.kernel.errors import AccordantError, TransientError
-from accordant.operations.order_desk import Ordered, OrderOutcome
-from accordant.operations.order_entry import EntryDesk, EntryOrder
-from accordant.operations.order_transaction import TransactionDesk, TransactionOrder
+from accordant.ledger.orders import EntryOrder, TransactionOrder
+from accordant.operations.order_entry import EntryDesk
+from accordant.operations.order_transaction import TransactionDesk
+from accordant.operations.word_desk import Ordered, OrderOutcome
 
 BODY_BYTES_MAX = 1024 * 1024
 _STATUS = {
     OrderOutcome.POSTED: 201,
     OrderOutcome.REPEAT: 200,
+    OrderOutcome.HELD: 202,
     OrderOutcome.WOULD_POST: 200,
     OrderOutcome.REFUSED: 422,
     OrderOutcome.KEY_REUSED: 409,
@@ -35,13 +37,13 @@ Asked = Request[None, None, AppState]
 
 def api_application(hub: Hub) -> Litestar:
     """The interface of one hub."""
-    desk = EntryDesk(hub.state, rulebook=lambda: hub.rulebook, clock=hub.clock)
-    transactions = TransactionDesk(hub.state, rulebook=lambda: hub.rulebook, clock=hub.clock)
+    desk = EntryDesk(hub.state, hub.inbox, rulebook=lambda: hub.rulebook, clock=hub.clock)
+    transactions = TransactionDesk(hub.state, hub.inbox, rulebook=lambda: hub.rulebook, clock=hub.clock)
 
     @post("/api/books/entries", status_code=201)
     async def order_entry(request: Asked) -> Response[bytes]:
-        """Post an entry, once per key. 201 posted, 200 a repeat or a dry run, 409 the key was used for something else,
-        422 refused with reasons, 401 and 403 for who may not.
+        """Post an entry, once per key. 201 posted, 200 a repeat or a dry run, 202 taken and held with reasons, 409 the
+        key was used for something else, 422 refused with reasons, 401 and 403 for who may not.
         """
         return await _ordered(hub, request, EntryOrder, desk.order)
 

@@ -26,6 +26,20 @@ def _nothing_more(_entry: JournalEntry) -> None:
     """What is posted changes nothing else."""
 
 
+class Sister(msgspec.Struct, frozen=True, kw_only=True):
+    """The other side of what is asked for, in the books of another legal entity: posted with it or not at all.
+
+    The first ``total_legs`` of its legs are its total, in ``currency``, that of the deal.
+    """
+
+    legal_entity: str
+    rule: str
+    text: str
+    currency: str
+    legs: list[Leg]
+    total_legs: int = 1
+
+
 class Ask(msgspec.Struct, kw_only=True):
     """One thing an event asks the books for: a pattern with its words, or the reason why it cannot be said.
 
@@ -33,7 +47,8 @@ class Ask(msgspec.Struct, kw_only=True):
     ``stated`` is the total the source states, where the legs may come to another; ``then`` is called once it is posted.
     ``cancels`` is a bill that is void, ``bill`` the one it pays or lowers, ``party`` whose it is where that is none,
     ``number`` the source's name for the document, ``due_on`` its day of payment. ``contradicts``: the refusal is final
-    as things are known now, what was posted for the event before does not hold either.
+    as things are known now, what was posted for the event before does not hold either. Without ``is_of_party`` it
+    belongs to no customer.
     """
 
     rule: str = ""
@@ -51,6 +66,8 @@ class Ask(msgspec.Struct, kw_only=True):
     party: str | None = None
     number: str | None = None
     due_on: date | None = None
+    is_of_party: bool = True
+    sister: Sister | None = None
     then: Callable[[JournalEntry], None] = _nothing_more
 
     @property

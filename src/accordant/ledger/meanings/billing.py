@@ -188,7 +188,9 @@ def written_off(told: Occurrence, reading: Reading) -> Ask | None:
     if isinstance(bill, Ask):
         return bill
     if not bill.open_minor:
-        return None
+        # A system tells of it whatever is open; a person who says it means something.
+        nothing = contradicted("there is nothing of it left", "Look at the bill in the journal.")
+        return None if told.event.said is None else nothing
     said = told.event.amount
     share = bill.share(bill.open_minor if said is None else min(said.amount_minor, bill.open_minor), day)
     if share is None:

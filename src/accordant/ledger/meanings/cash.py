@@ -9,7 +9,7 @@ from accordant.ledger.bills import Bill, booked
 from accordant.ledger.entries import JournalEntry
 from accordant.ledger.exchange import Rate
 from accordant.ledger.exchange import converted as in_books_at
-from accordant.ledger.meanings.asking import Ask, Occurrence, contradicted, refused
+from accordant.ledger.meanings.asking import Ask, Occurrence, Sister, contradicted, refused
 from accordant.ledger.meanings.carried import carried
 from accordant.ledger.meanings.reading import Reading, source_of
 
@@ -95,6 +95,14 @@ def collected_by_sister(told: Occurrence, reading: Reading) -> Ask | None:
         bill=bill,
         then=lambda entry: bill.settle(minor, -booked(entry, Role.RECEIVABLE)),
     )
+    if told.event.said is not None and told.event.said.sister is not None:
+        ask.sister = Sister(
+            legal_entity=told.event.said.sister,
+            rule="collected_for_sister",
+            text=f"Collected for {bill.issued.legal_entity}: {ask.text}",
+            currency=bill.currency,
+            legs=patterns.collected_for_sister(minor),
+        )
     return carried(ask, bill, reading.rate(bill.currency, told.books, told.day))
 
 

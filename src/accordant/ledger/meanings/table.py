@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from accordant.canonical.events import EventType
-from accordant.ledger.meanings import billing, cash, given_back
+from accordant.ledger.meanings import billing, cash, given_back, ordered
 from accordant.ledger.meanings.asking import Ask, Occurrence
 from accordant.ledger.meanings.reading import Reading
 
@@ -26,4 +26,5 @@ MEANINGS: Mapping[EventType, Meaning] = {
     EventType.REFUND_ISSUED: given_back.refunded,
     EventType.DISPUTE_OPENED: given_back.dispute_opened,
     EventType.DISPUTE_CLOSED: given_back.dispute_closed,
+    EventType.ENTRY_ORDERED: ordered.ordered,
 }

@@ -1,0 +1,53 @@
+"""What a person said, as a business event carries it: by whom, and what a system's event would not say.
+
+Next: `ledger/orders.py` makes an order into an entry that is asked for, `pipeline/words.py` reads the delivery.
+"""
+
+import msgspec
+
+from accordant.canonical.books import Role
+
+#: The name under which the inbox keeps what persons say. No system of a charter may have it.
+SOURCE = "accordant"
+
+
+class OrderedLeg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One amount by its role, in minor units of the entry's currency: a debit when positive, a credit when negative.
+
+    ``party`` says that it belongs to the subledger of the entry's customer, ``dimensions`` what reports cut by besides.
+    """
+
+    role: Role
+    minor: int
+    product: str | None = None
+    tax_code: str | None = None
+    processor: str | None = None
+    party: bool = False
+    dimensions: dict[str, str] = {}
+
+
+class OrderedEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An entry that is asked for by its amounts; the first ``total_legs`` of ``legs`` are its total.
+
+    ``stated_minor`` is what the system it comes from says of that total, where it says it. ``sister_legs`` belong in
+    the books of the other legal entity.
+    """
+
+    rule: str
+    text: str
+    currency: str
+    number: str
+    legs: tuple[OrderedLeg, ...]
+    total_legs: int
+    stated_minor: int | None = None
+    sister_legs: tuple[OrderedLeg, ...] = ()
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """That a person, or another system under a person's name, said it. ``sister`` is the legal entity that takes part
+    besides the one in whose books the event belongs, ``entry`` what is ordered where an order is what was said.
+    """
+
+    by: str
+    sister: str | None = None
+    entry: OrderedEntry | None = None
