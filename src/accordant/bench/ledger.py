@@ -5,12 +5,13 @@ what is known of the bills, compose, store with the trail. Next: `pipeline/bookk
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from multiprocessing import get_context
 from threading import Barrier
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from accordant.bench.arena import arena
@@ -64,7 +65,25 @@ _ACCOUNTS = {
     Role.CUSTOMER_BALANCE: AccountType.LIABILITY,
     Role.CONTRACT_ASSET: AccountType.ASSET,
     Role.REVENUE: AccountType.REVENUE,
+    Role.FX_REALISED: AccountType.EXPENSE,
+    Role.FX_UNREALISED: AccountType.EXPENSE,
 }
+
+
+class Sale(NamedTuple):
+    """What differs from bill to bill: when it is issued, in what currency, and whether it is paid."""
+
+    at: datetime
+    currency: str = "EUR"
+    is_paid: bool = True
+
+
+def _alike(number: int) -> Sale:
+    return Sale(at=_START + timedelta(minutes=number % 100_000))
+
+
+def _unpaid(number: int) -> Sale:
+    return _alike(number)._replace(is_paid=False)
 
 
 def ledger(store: str, n: int, seed: int, workers: int = 0) -> Run:
@@ -78,7 +97,7 @@ def ledger(store: str, n: int, seed: int, workers: int = 0) -> Run:
     with arena(store) as place:
         database = Database(place.store)
         migrate(database)
-        batches = list(_history(SqlState(database), n // 2, lines=1))
+        batches = list(history(SqlState(database), n // 2, lines=1))
         spawn = get_context("spawn")
         with spawn.Manager() as manager, ProcessPoolExecutor(count, mp_context=spawn) as pool:
             # Nobody begins before everybody has loaded the product.
@@ -101,7 +120,7 @@ def _work(store: str, batches: list[Batch], begins: Barrier) -> list[tuple[float
         begins.wait()
         for events in batches:
             began = time.monotonic()
-            _post(state, events)
+            post(state, events)
             spans.append((began, time.monotonic()))
     return spans
 
@@ -113,9 +132,9 @@ def recognise(store: str, n: int, seed: int) -> Run:
         database = Database(place.store)
         migrate(database)
         state = SqlState(database)
-        for events in _history(state, n // _LINES_EACH, lines=_LINES_EACH, paid=False):
-            _post(state, events)
-        keeper = Bookkeeper(SqlLedgerDesk(database), state, Cursors(database), rulebook=_rulebook, clock=lambda: _NOW)
+        for events in history(state, n // _LINES_EACH, lines=_LINES_EACH, sale=_unpaid):
+            post(state, events)
+        keeper = Bookkeeper(SqlLedgerDesk(database), state, Cursors(database), rulebook=rulebook, clock=lambda: _NOW)
         with rarely_collected():
             started = time.perf_counter()
             done = keeper.recognise(COMPANY, date(2026, 5, 1))
@@ -157,20 +176,22 @@ def _part() -> LedgerPart:
 _LEDGER = Ledger(part=_part(), zone=ZoneInfo("UTC"), charter="bench")
 
 
-def _rulebook() -> Rulebook:
+def rulebook() -> Rulebook:
+    """The rules that the measured books are kept by: one company, one account a role."""
     charter = Charter(company="Bench", systems={}, ownership=(), mappings={}, flows=(), ledger=_LEDGER.part)
     return Rulebook(charter=charter, version=charter.version, routes={}, zone=_LEDGER.zone, ledger=_LEDGER)
 
 
-def _post(state: SqlState, events: Batch) -> None:
+def post(state: SqlState, events: Batch) -> None:
+    """Post a batch as the rooms do."""
     bench = Workbench(state, _NOW)
     bench.changes.business_events.extend(events)
     bookkeep(bench, _LEDGER, state.books)
     state.commit(bench.collect(), now=_NOW)
 
 
-def _history(state: SqlState, bills: int, *, lines: int, paid: bool = True) -> Iterator[Batch]:
-    """Bills, each with its payment, stored as the registry stores them; their events in batches of whole customers."""
+def history(state: SqlState, bills: int, *, lines: int, sale: Callable[[int], Sale] = _alike) -> Iterator[Batch]:
+    """Bills and their payments, stored as the registry stores them; their events in batches of whole customers."""
     events: Batch = []
     changes = Changes()
     for number in range(bills):
@@ -179,19 +200,19 @@ def _history(state: SqlState, bills: int, *, lines: int, paid: bool = True) -> I
         account = _entity(root, Account(external_id=customer), "")
         if number % _BILLS_EACH == 0:
             _keep(changes, root, account)
-        at = _START + timedelta(minutes=number % 100_000)
-        bill = _a_bill(number, customer, lines)
+        sold = sale(number)
+        bill = _a_bill(number, customer, lines, sold)
         ref = ExternalRef("billing", "invoice", bill.external_id)
         _keep(changes, ref, _entity(ref, bill, account.ref.id))
         told = [(EventType.INVOICE_ISSUED, ref)]
-        if paid:
-            payment = _a_payment(number, customer)
+        if sold.is_paid:
+            payment = _a_payment(number, customer, sold)
             ref = ExternalRef("billing", "charge", payment.external_id)
             _keep(changes, ref, _entity(ref, payment, account.ref.id))
             told.append((EventType.PAYMENT_APPLIED, ref))
         for later, (kind, subject) in enumerate(told):
             happened = business_event(
-                kind, subject=subject, root=root, occurred_at=at + timedelta(seconds=later), amount=bill.total
+                kind, subject=subject, root=root, occurred_at=sold.at + timedelta(seconds=later), amount=bill.total
             )
             events.append((number + 1, account.ref.id, happened))
         if len(events) >= _BATCH and (number + 1) % _BILLS_EACH == 0:
@@ -203,9 +224,9 @@ def _history(state: SqlState, bills: int, *, lines: int, paid: bool = True) -> I
         yield events
 
 
-def _a_bill(number: int, customer: str, lines: int) -> Invoice:
+def _a_bill(number: int, customer: str, lines: int, sold: Sale) -> Invoice:
     net, tax = 100_00, 20_00
-    total = Money(net + tax, "EUR")
+    total = Money(net + tax, sold.currency)
     parts = [
         InvoiceLine(
             external_id=f"il_{index}",
@@ -222,20 +243,20 @@ def _a_bill(number: int, customer: str, lines: int) -> Invoice:
         total=total,
         amount_due=total,
         amount_paid=total,
-        amount_remaining=Money(0, "EUR"),
-        tax=Money(tax, "EUR"),
+        amount_remaining=Money(0, sold.currency),
+        tax=Money(tax, sold.currency),
         number=f"F-{number}",
         lines=tuple(parts),
     )
 
 
-def _a_payment(number: int, customer: str) -> Payment:
+def _a_payment(number: int, customer: str, sold: Sale) -> Payment:
     return Payment(
         external_id=f"ch_{number}",
         customer_id=customer,
         status="succeeded",
-        amount=Money(120_00, "EUR"),
-        refunded=Money(0, "EUR"),
+        amount=Money(120_00, sold.currency),
+        refunded=Money(0, sold.currency),
         invoice_id=f"in_{number}",
     )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from accordant.bench import ledger, runs, why
+from accordant.bench import books, ledger, runs, why
 from accordant.bench.charter import charter
 from accordant.bench.figures import Figure, Run, figure
 from accordant.bench.match import match
@@ -60,11 +60,16 @@ BENCHMARKS: dict[str, Benchmark] = {
     "recognise": Benchmark(
         run=ledger.recognise, unit="s", n=1_000_000, target="a month of 1,000,000 schedule lines under 60 s"
     ),
+    "books": Benchmark(
+        run=books.ask, unit="ms", n=1_000_000, target="the slowest question of the books under 1,000 ms"
+    ),
     "rehearse": Benchmark(run=rehearse, unit="events/s", n=30_000, target="at least 5,000 on either store"),
 }
 
 #: Those that several workers share.
 _SHARED = {"ledger": ledger.ledger, "path": runs.path}
+#: Those whose store takes minutes to make and may be kept.
+_KEPT = {"books": books.ask, "why": why.ask}
 
 
 def bench(
@@ -90,11 +95,13 @@ def bench(
             )
         measure = partial(shared, workers=workers)
     if keep is not None:
-        if name != "why":
+        kept = _KEPT.get(name)
+        if kept is None:
             raise ConfigurationError(
-                f"The benchmark {name} does not keep its store.", remedy="Leave --keep out, or measure why."
+                f"The benchmark {name} does not keep its store.",
+                remedy=f"Leave --keep out, or measure one of: {', '.join(_KEPT)}.",
             )
-        measure = partial(why.ask, keep=keep)
+        measure = partial(kept, keep=keep)
     size = n or chosen.n
     done = []
     for number in range(1, repeat + 1):

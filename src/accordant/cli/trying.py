@@ -26,7 +26,7 @@ def demo(
 
 
 #: Said here, since to ask the benchmarks would load them with every command.
-_BENCHMARKS = "intake, path, latency, why, match, poison, stuck, charter, ledger, recognise or rehearse."
+_BENCHMARKS = "intake, path, latency, why, match, poison, stuck, charter, ledger, recognise, books or rehearse."
 
 
 def bench(
@@ -39,7 +39,7 @@ def bench(
     seed: Annotated[int, Parameter(help="Seed of the load.")] = 7,
     workers: Annotated[int | None, Parameter(help="Processes that share the lanes; for ledger and path.")] = None,
     keep: Annotated[
-        Path | None, Parameter(help="Folder that keeps the store for the next measurement; for why.")
+        Path | None, Parameter(help="Folder that keeps the store for the next measurement; for why and books.")
     ] = None,
     json: Annotated[bool, Parameter(negative="", help="Print one JSON object a line.")] = False,
 ) -> int:

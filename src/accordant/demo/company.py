@@ -64,7 +64,7 @@ flows:
     phase: {phase}
     write_fields: all
     verify: The subscriptions related to the Account in Salesforce.
-{bills}{identity}{alerts}courier:
+{bills}{books}{identity}{alerts}courier:
   attempts_max: {attempts_max}
   backoff_base_s: 1
   backoff_max_s: {backoff_max_s}
@@ -111,6 +111,48 @@ _BILLS = """\
     write_fields: all
     verify: The activity history of the Account in Salesforce.
 """
+#: Whose books are kept: one company, its chart of accounts, and which account takes what.
+_BOOKS = """\
+ledger:
+  systems: {stripe: Example GmbH}
+  legal_entities:
+    Example GmbH:
+      currency: EUR
+      tax_codes: [DE19]
+      tax_code: DE19
+      accounts:
+        "1200": {name: Bank, type: asset}
+        "1360": {name: Processor clearing, type: asset}
+        "1400": {name: Accounts receivable, type: asset}
+        "1450": {name: Contract assets, type: asset}
+        "1705": {name: Customer balances, type: liability}
+        "1707": {name: Refunds owed, type: liability}
+        "1776": {name: Value added tax, type: liability}
+        "1900": {name: Deferred revenue, type: liability}
+        "2150": {name: Exchange differences, type: expense}
+        "2160": {name: "Exchange differences, not realised", type: expense}
+        "2400": {name: Bad debt, type: expense}
+        "4790": {name: Processing fees, type: expense}
+        "4795": {name: Dispute fees, type: expense}
+        "8400": {name: Revenue, type: revenue}
+        "8700": {name: Refunds and credits, type: revenue}
+      rules:
+        - {role: bank, account: "1200"}
+        - {role: clearing, account: "1360"}
+        - {role: receivable, account: "1400"}
+        - {role: contract_asset, account: "1450"}
+        - {role: customer_balance, account: "1705"}
+        - {role: refund_liability, account: "1707"}
+        - {role: sales_tax, account: "1776"}
+        - {role: deferred_revenue, account: "1900"}
+        - {role: fx_realised, account: "2150"}
+        - {role: fx_unrealised, account: "2160"}
+        - {role: bad_debt, account: "2400"}
+        - {role: processing_fees, account: "4790"}
+        - {role: dispute_fees, account: "4795"}
+        - {role: revenue, account: "8400"}
+        - {role: contra_revenue, account: "8700"}
+"""
 _IDENTITY = """\
 identity:
   model: b2b
@@ -153,12 +195,13 @@ def write_charter(
     alerts: bool = False,
     matching: bool = False,
     bills: bool = False,
+    books: bool = False,
     attempts_max: int = 6,
     backoff_max_s: int = 2,
 ) -> Path:
     """Write the company's charter into ``folder``; the folder. ``matching``: sales has kept Accounts for years, so the
     one of each customer is looked for before another is made. ``bills``: products and all that is billed flow
-    too.
+    too. ``books``: the books are kept.
     """
     folder.mkdir(parents=True, exist_ok=True)
     text = _CHARTER.format(
@@ -167,6 +210,7 @@ def write_charter(
         phase=phase,
         rate_per_s=rate_per_s,
         bills=_BILLS.format(phase=phase) if bills else "",
+        books=_BOOKS if books else "",
         identity=_IDENTITY if matching else "",
         alerts="alerts:\n  slack_webhook: env:ALERT_WEBHOOK\n" if alerts else "",
         attempts_max=attempts_max,

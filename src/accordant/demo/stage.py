@@ -285,6 +285,7 @@ def _build_hub(made: Stage, folder: Path, store: str | None) -> Hub:
         alerts=True,
         matching=True,
         bills=True,
+        books=True,
     )
     settings = Settings(home=folder, charter=charter, store=store or f"sqlite:///{folder / 'store.db'}")
     return Hub(settings, checked_charter(settings), environment=environment(made.alerts.url), clock=made.clock)

@@ -164,6 +164,8 @@ def _lay_progress(
         books.recognitions.append(
             KeptRecognition(
                 schedule_id=kept.id,
+                legal_entity=entry.legal_entity,
+                booked_on=kept.booked_on,
                 version=version,
                 month_on=month_on,
                 minor=one.minor,

@@ -105,9 +105,13 @@ class KeptSchedule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KeptRecognition(msgspec.Struct, frozen=True, kw_only=True):
-    """What one run recognised of one schedule, and the entry it is part of. ``version`` is that of the schedule."""
+    """What one run recognised of one schedule, and the entry it is part of. ``version`` is that of the schedule, as are
+    its company and the day it was booked on.
+    """
 
     schedule_id: str
+    legal_entity: str
+    booked_on: date
     version: int
     month_on: date
     minor: int

@@ -34,6 +34,7 @@ from accordant.ports.books import (
 )
 from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk, rates
+from accordant.store.book_sums import count_on
 from accordant.store.engine import Database
 from accordant.store.packed import pack
 from accordant.store.schema import (
@@ -158,6 +159,7 @@ def commit_books(connection: Connection, changes: BookChanges, *, now: datetime)
     if bulk.insert_new(connection, journal_entry, ENTRY, entries) != len(entries):
         raise ConcurrentChange("Another worker posted one of these entries meanwhile.")
     bulk.insert(connection, recognition, _RECOGNITION, [_recognition_row(one) for one in changes.recognitions])
+    count_on(connection, changes)
     _advance_schedules(connection, changes.advances, micros)
 
 

@@ -69,6 +69,17 @@ def upsert(
         raise ConcurrentChange(f"{len(rows) - done} of {len(rows)} rows of {table.name} changed meanwhile.")
 
 
+def add_to(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row], *, sums: tuple[str, ...]
+) -> None:
+    """Insert rows, or add their ``sums`` to those of the rows with the same primary key.
+
+    Sorted by their key, two transactions never wait for each other in a ring.
+    """
+    if rows:
+        execute(connection, _add_to(connection.dialect.name, table, columns, sums), rows)
+
+
 def select_by_keys(
     connection: Connection,
     table: Table,
@@ -188,3 +199,10 @@ def _upsert(dialect: str, table: Table, columns: tuple[str, ...], only_where: st
     updates = ", ".join(f'"{name}" = excluded."{name}"' for name in columns if name not in {c.name for c in key})
     guard = f" WHERE {only_where}" if only_where else ""
     return Statement(dialect, table, columns, f"ON CONFLICT ({target}) DO UPDATE SET {updates}{guard}")
+
+
+@lru_cache(maxsize=256)
+def _add_to(dialect: str, table: Table, columns: tuple[str, ...], sums: tuple[str, ...]) -> Statement:
+    target = ", ".join(f'"{column.name}"' for column in table.primary_key.columns)
+    updates = ", ".join(f'"{name}" = "{table.name}"."{name}" + excluded."{name}"' for name in sums)
+    return Statement(dialect, table, columns, f"ON CONFLICT ({target}) DO UPDATE SET {updates}")

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from datetime import date, datetime
+from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, case, false, func, literal_column, or_, select
+from sqlalchemy import Connection, Row, Select, and_, false, func, null, or_, select
 
 from accordant.canonical.books import Role
 from accordant.canonical.events import BusinessEvent, EventType
@@ -113,36 +114,22 @@ class SqlLedgerDesk:
 
     def foreign_balances(self, legal_entity: str, *, before_on: date) -> tuple[ForeignBalance, ...]:
         """See the port."""
-        line = journal_line.c
-        # An ERP takes no amount on what customers owe without the customer.
-        party = case((line.role == literal_column(f"'{Role.RECEIVABLE.value}'"), line.party))
-        original, stands_at = func.sum(line.original_minor), func.sum(line.amount_minor)
-        query = (
-            select(
-                line.role,
-                line.original_currency,
-                party.label("party"),
-                original.label("original_minor"),
-                stands_at.label("books_minor"),
-            )
-            .where(line.legal_entity == legal_entity, line.posted_on < before_on.isoformat())
-            .where(line.original_currency.is_not(None), line.original_currency != line.currency)
-            .where(line.role.in_(sorted(role.value for role in MONETARY)))
-            .group_by(line.role, line.original_currency, party)
-            .having(or_(original != 0, stands_at != 0))
-            .order_by(line.role, line.original_currency, party)
-        )
+        owed, others = {Role.RECEIVABLE}, MONETARY - {Role.RECEIVABLE}
         with self._database.read() as connection:
-            return tuple(
-                ForeignBalance(
-                    role=Role(row.role),
-                    currency=row.original_currency,
-                    original_minor=int(row.original_minor),
-                    books_minor=int(row.books_minor),
-                    party=row.party,
-                )
-                for row in connection.execute(query)
+            # An ERP takes no amount on what customers owe without the customer.
+            rows = connection.execute(_foreign(legal_entity, before_on, owed, by_party=True)).all()
+            rows += connection.execute(_foreign(legal_entity, before_on, others, by_party=False)).all()
+        found = (
+            ForeignBalance(
+                role=Role(row.role),
+                currency=row.original_currency,
+                original_minor=int(row.original_minor),
+                books_minor=int(row.books_minor),
+                party=row.party,
             )
+            for row in rows
+        )
+        return tuple(sorted(found, key=lambda one: (one.role, one.currency, one.party or "")))
 
     def reopen_asked_by(self, legal_entity: str, starts_on: date) -> str | None:
         """See the port."""
@@ -175,6 +162,21 @@ class SqlLedgerDesk:
                 raise ConcurrentChange(f"The period from {was.starts_on} was closed or opened meanwhile.")
             bulk.upsert(connection, accounting_period, _PERIOD, [row])
             audit.append(connection, [told], now=now)
+
+
+def _foreign(legal_entity: str, before_on: date, roles: Iterable[Role], *, by_party: bool) -> Select[Any]:
+    """What is not zero of some roles, by currency: answered from an index in the order of its columns."""
+    line = journal_line.c
+    keys = (line.role, line.original_currency, line.party if by_party else null().label("party"))
+    original, stands_at = func.sum(line.original_minor), func.sum(line.amount_minor)
+    return (
+        select(*keys, original.label("original_minor"), stands_at.label("books_minor"))
+        .where(line.legal_entity == legal_entity, line.role.in_(sorted(role.value for role in roles)))
+        .where(line.posted_on < before_on.isoformat())
+        .where(line.original_currency.is_not(None), line.original_currency != line.currency)
+        .group_by(*keys[: 3 if by_party else 2])
+        .having(or_(original != 0, stands_at != 0))
+    )
 
 
 def _unread(connection: Connection, after: str, limit: int) -> list[Row[tuple[str, bytes, int]]]:

@@ -28,6 +28,8 @@ journal_entry = Table(
     Column("recorded_at", BigInteger, nullable=False),
 )
 Index("ix_journal_entry_posted", journal_entry.c.legal_entity, journal_entry.c.posted_on, journal_entry.c.id)
+Index("ix_journal_entry_day", journal_entry.c.posted_on.desc(), journal_entry.c.id)
+Index("ix_journal_entry_bill", journal_entry.c.bill)
 Index("ix_journal_entry_event", journal_entry.c.event)
 Index("ix_journal_entry_root", journal_entry.c.root_id)
 
@@ -49,6 +51,39 @@ journal_line = Table(
     PrimaryKeyConstraint("entry_id", "line"),
 )
 Index("ix_journal_line_account", journal_line.c.legal_entity, journal_line.c.account, journal_line.c.posted_on)
+#: All that says what is owed and held in other currencies, so that only this has to be read for it.
+_FOREIGN = "original_currency IS NOT NULL"
+Index(
+    "ix_journal_line_foreign",
+    journal_line.c.legal_entity,
+    journal_line.c.role,
+    journal_line.c.original_currency,
+    journal_line.c.party,
+    journal_line.c.posted_on,
+    journal_line.c.currency,
+    journal_line.c.original_minor,
+    journal_line.c.amount_minor,
+    postgresql_where=text(_FOREIGN),
+    sqlite_where=text(_FOREIGN),
+)
+
+#: What the lines of a month come to, counted on with each entry: nobody adds up a whole ledger to look at it. ``month``
+#: is as in 2027-01, ``role`` empty for lines without one, ``rule`` that of the entry or of the one it cancels. ``part``
+#: keeps writers from waiting for each other: a sum is that of all its parts.
+period_balance = Table(
+    "period_balance",
+    metadata,
+    Column("legal_entity", Text, nullable=False),
+    Column("month", Text, nullable=False),
+    Column("account", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("debit_minor", BigInteger, nullable=False),
+    Column("credit_minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("legal_entity", "month", "account", "currency", "role", "rule", "part"),
+)
 
 posting = Table(
     "posting",
@@ -103,6 +138,14 @@ Index(
     postgresql_where=text(_OPEN),
     sqlite_where=text(_OPEN),
 )
+_LEFT = "open_books_minor <> 0"
+Index(
+    "ix_ledger_bill_left",
+    ledger_bill.c.legal_entity,
+    ledger_bill.c.open_books_minor,
+    postgresql_where=text(_LEFT),
+    sqlite_where=text(_LEFT),
+)
 Index("ix_ledger_bill_root", ledger_bill.c.root_id)
 
 revenue_schedule = Table(
@@ -151,6 +194,18 @@ recognition = Table(
     PrimaryKeyConstraint("schedule_id", "version"),
 )
 Index("ix_recognition_entry", recognition.c.entry_id)
+
+#: What was recognised in a month of what was billed in another, in the currency of the books; parts as above.
+recognised_month = Table(
+    "recognised_month",
+    metadata,
+    Column("legal_entity", Text, nullable=False),
+    Column("booked_month", Text, nullable=False),
+    Column("month", Text, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("books_minor", BigInteger, nullable=False),
+    PrimaryKeyConstraint("legal_entity", "booked_month", "month", "part"),
+)
 
 accounting_period = Table(
     "accounting_period",

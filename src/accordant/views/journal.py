@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 
 from accordant.canonical.books import Role
 from accordant.canonical.intents import IntentState
-from accordant.ledger.balances import AccountBalance, OpenBill, RollForward, column_of
+from accordant.ledger.balances import AccountBalance, OpenBill, aging
 from accordant.ledger.compose import Refusal
 from accordant.ledger.entries import JournalEntry
 from accordant.store.engine import Database
@@ -23,6 +23,7 @@ from accordant.store.schema import (
     journal_entry,
     journal_line,
     ledger_bill,
+    period_balance,
     posting,
     write_intent,
 )
@@ -86,10 +87,6 @@ def read_journal(database: Database, asked: JournalAsked, *, limit: int = PAGE) 
     if asked.account is not None:
         touching = select(journal_line.c.entry_id).where(journal_line.c.account == asked.account)
         query = query.where(entry.id.in_(touching))
-    if asked.customer is not None:
-        named = asked.customer.rpartition("/")[2]
-        known = select(crosswalk.c.entity_id).where(crosswalk.c.external_id == named)
-        query = query.where(or_(entry.root_id == asked.customer, entry.root_id.in_(known)))
     if asked.system is not None:
         query = query.where(entry.subject.startswith(f"{asked.system}:", autoescape=True))
     if asked.month_on is not None:
@@ -97,8 +94,11 @@ def read_journal(database: Database, asked: JournalAsked, *, limit: int = PAGE) 
         query = _within(query, entry.posted_on, first_on, (first_on + timedelta(days=31)).replace(day=1))
     if asked.after is not None:
         day, _, name = asked.after.partition("/")
-        query = query.where(or_(entry.posted_on < day, and_(entry.posted_on == day, entry.id > name)))
+        # The day alone is what an index leads to.
+        query = query.where(entry.posted_on <= day, or_(entry.posted_on < day, entry.id > name))
     with database.read() as connection:
+        if asked.customer is not None:
+            query = query.where(entry.root_id.in_(_roots(connection, asked.customer)))
         rows = connection.execute(query).all()
         sent = _sent(connection, [row.id for row in rows[:limit]])
     found = tuple(
@@ -113,6 +113,13 @@ def read_journal(database: Database, asked: JournalAsked, *, limit: int = PAGE) 
     )
     last = rows[limit - 1] if len(rows) > limit else None
     return JournalPage(entries=found, further=None if last is None else f"{last.posted_on}/{last.id}")
+
+
+def _roots(connection: Connection, customer: str) -> list[str]:
+    """The hub's ids of a customer, which may be named by any id that a system has for it."""
+    named = customer.rpartition("/")[2]
+    known = select(crosswalk.c.entity_id).where(crosswalk.c.external_id == named)
+    return [customer, *connection.execute(known).scalars()]
 
 
 def every_entry(database: Database, *, legal_entity: str | None = None) -> Iterator[JournalEntry]:
@@ -159,27 +166,44 @@ def trial_balance(
     database: Database, *, legal_entity: str | None = None, before_on: date | None = None
 ) -> tuple[AccountBalance, ...]:
     """Debits and credits of each account, by legal entity and code; only what was posted before ``before_on``."""
-    minor = journal_line.c.amount_minor
-    keys = (journal_line.c.legal_entity, journal_line.c.currency, journal_line.c.account)
+    sums = period_balance.c
+    keys = (sums.legal_entity, sums.currency, sums.account)
+    months = select(*keys, func.sum(sums.debit_minor).label("debit"), func.sum(sums.credit_minor).label("credit"))
+    if legal_entity is not None:
+        months = months.where(sums.legal_entity == legal_entity)
+    if before_on is not None:
+        months = months.where(sums.month < f"{before_on:%Y-%m}")
+    found: dict[tuple[str, str, str], tuple[int, int]] = {}
+    with database.read() as connection:
+        rows = connection.execute(months.group_by(*keys)).all()
+        if before_on is not None and before_on.day > 1:
+            rows += connection.execute(_begun_month(before_on, legal_entity)).all()
+    for row in rows:
+        key = row.legal_entity, row.currency, row.account
+        debit, credit = found.get(key, (0, 0))
+        found[key] = debit + int(row.debit), credit + int(row.credit)
+    return tuple(
+        AccountBalance(legal_entity=company, currency=currency, account=account, debit_minor=debit, credit_minor=credit)
+        for (company, currency, account), (debit, credit) in sorted(found.items())
+    )
+
+
+def _begun_month(before_on: date, legal_entity: str | None) -> Select[tuple[str, str, str, int, int]]:
+    """What was posted in the month of a day before that day, line by line: by the accounts that have any in it."""
+    line, sums, minor = journal_line.c, period_balance.c, journal_line.c.amount_minor
+    keys = (line.legal_entity, line.currency, line.account)
     query = select(
         *keys,
         func.sum(case((minor > 0, minor), else_=0)).label("debit"),
         func.sum(case((minor < 0, -minor), else_=0)).label("credit"),
     )
+    # An index leads from company and account to the days.
+    used = select(sums.legal_entity, sums.account).where(sums.month == f"{before_on:%Y-%m}").distinct()
     if legal_entity is not None:
-        query = query.where(journal_line.c.legal_entity == legal_entity)
-    query = _within(query, journal_line.c.posted_on, None, before_on).group_by(*keys).order_by(*keys)
-    with database.read() as connection:
-        return tuple(
-            AccountBalance(
-                legal_entity=row.legal_entity,
-                currency=row.currency,
-                account=row.account,
-                debit_minor=int(row.debit),
-                credit_minor=int(row.credit),
-            )
-            for row in connection.execute(query)
-        )
+        used = used.where(sums.legal_entity == legal_entity)
+    used_in = used.subquery()
+    query = query.join(used_in, and_(used_in.c.legal_entity == line.legal_entity, used_in.c.account == line.account))
+    return _within(query, line.posted_on, before_on.replace(day=1), before_on).group_by(*keys)
 
 
 class HeldPosting(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,38 +238,6 @@ def held_postings(database: Database, *, limit: int = PAGE) -> tuple[int, tuple[
     )
 
 
-def roll_forward(
-    database: Database, *, legal_entity: str, first_on: date, after_on: date, role: str = "deferred_revenue"
-) -> RollForward:
-    """How what is deferred moved from ``first_on`` until, not including, ``after_on``: every posting of the role is in
-    one column.
-
-    A reversal counts in the column of what it cancels, with the other sign; what no rule explains is ``fx``.
-    """
-    original = journal_entry.alias()
-    rule = case((original.c.rule.is_not(None), original.c.rule), else_=journal_entry.c.rule)
-    is_before = journal_line.c.posted_on < first_on.isoformat()
-    query = (
-        select(rule.label("rule"), is_before.label("is_before"), func.sum(journal_line.c.amount_minor).label("minor"))
-        .join(journal_entry, journal_entry.c.id == journal_line.c.entry_id)
-        .outerjoin(original, original.c.id == journal_entry.c.reverses)
-        .where(journal_line.c.legal_entity == legal_entity, journal_line.c.role == role)
-        .where(journal_line.c.posted_on < after_on.isoformat())
-        .group_by(rule, is_before)
-    )
-    opening = 0
-    columns = dict.fromkeys(("billings", "recognised", "credits", "write_offs", "fx"), 0)
-    with database.read() as connection:
-        for row in connection.execute(query):
-            minor = -int(row.minor)
-            if row.is_before:
-                opening += minor
-                continue
-            column = column_of(row.rule)
-            columns[column] += minor if column in {"billings", "fx"} else -minor
-    return RollForward(opening=opening, **columns)
-
-
 class Receivable(msgspec.Struct, frozen=True, kw_only=True):
     """What is left of one bill, with the name its account has in the crosswalk; minor units of both currencies."""
 
@@ -257,12 +249,32 @@ class Receivable(msgspec.Struct, frozen=True, kw_only=True):
     original_currency: str
 
 
-def open_bills(database: Database, *, legal_entity: str) -> tuple[Receivable, ...]:
-    """Every open bill of a legal entity, the longest due first."""
+def aged(database: Database, *, legal_entity: str, as_of_on: date) -> tuple[int, dict[str, int]]:
+    """How many bills of a legal entity are open, and what is left of them by how long it is overdue."""
+    bill = ledger_bill.c
+    query = (
+        select(bill.due_on, func.count().label("count"), func.sum(bill.open_books_minor).label("minor"))
+        .where(bill.legal_entity == legal_entity, bill.state == "open")
+        .group_by(bill.due_on)
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    # What is due on one day is of one age.
+    days = (
+        OpenBill(party="", bill="", open_minor=int(row.minor), issued_on=due_on, due_on=due_on)
+        for row in rows
+        for due_on in (date.fromisoformat(row.due_on),)
+    )
+    return sum(row.count for row in rows), aging(days, as_of_on=as_of_on)
+
+
+def open_bills(database: Database, *, legal_entity: str, limit: int | None = None) -> tuple[Receivable, ...]:
+    """The open bills of a legal entity, the longest due first: all of them, or the first."""
     query = (
         select(ledger_bill)
         .where(ledger_bill.c.legal_entity == legal_entity, ledger_bill.c.state == "open")
         .order_by(ledger_bill.c.due_on, ledger_bill.c.ref)
+        .limit(limit)
     )
     with database.read() as connection:
         return tuple(
@@ -300,7 +312,8 @@ def tie_of_bills(database: Database, *, legal_entity: str) -> Tie:
     """What is left of every bill, credits among them, against the accounts of receivables."""
     bills = select(func.coalesce(func.sum(ledger_bill.c.open_books_minor), 0))
     with database.read() as connection:
-        listed = connection.execute(bills.where(ledger_bill.c.legal_entity == legal_entity)).scalar_one()
+        left = bills.where(ledger_bill.c.legal_entity == legal_entity, ledger_bill.c.open_books_minor != 0)
+        listed = connection.execute(left).scalar_one()
         return Tie(listed=int(listed), ledger=_held_by(connection, legal_entity, Role.RECEIVABLE))
 
 
@@ -312,9 +325,10 @@ def tie_of_schedules(database: Database, *, legal_entity: str, remaining: int) -
 
 
 def _held_by(connection: Connection, legal_entity: str, *roles: Role) -> int:
-    line = journal_line.c
-    query = select(func.coalesce(func.sum(line.amount_minor), 0)).where(line.legal_entity == legal_entity)
-    return int(connection.execute(query.where(line.role.in_([one.value for one in roles]))).scalar_one())
+    sums = period_balance.c
+    query = select(func.coalesce(func.sum(sums.debit_minor - sums.credit_minor), 0))
+    query = query.where(sums.legal_entity == legal_entity, sums.role.in_([one.value for one in roles]))
+    return int(connection.execute(query).scalar_one())
 
 
 def _within(

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Sequence
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,17 @@ from accordant.store.schema import (
     revenue_schedule,
 )
 from accordant.views.books import draft_books
-from accordant.views.journal import held_postings, roll_forward
-from tests.integration.operations.bookkit import LEDGER, balances, entries, held, live_half_a_year
+from accordant.views.journal import held_postings
+from accordant.views.revenue import rolled_months
+from tests.integration.operations.bookkit import (
+    LEDGER,
+    balances,
+    counted_anew,
+    counted_on,
+    entries,
+    held,
+    live_half_a_year,
+)
 from tests.integration.operations.kit import Installation, an_installation
 
 BEFORE = date(2031, 1, 1)
@@ -272,7 +282,7 @@ async def test_month_by_month_the_books_close_and_what_is_deferred_rolls_forward
             assert keeper.recognise(COMPANY, month_on).refusals == ()
             again = keeper.recognise(COMPANY, month_on)
             assert (again.lines, again.entries) == (0, 0)
-            moved = roll_forward(database, legal_entity=COMPANY, first_on=month_on, after_on=next_month(month_on))
+            moved = rolled_months(database, legal_entity=COMPANY, months=[month_on])[0].moved
             assert (moved.opening, moved.fx) == (closing, 0)
             closing = moved.closing
             assert closing == remaining(database, next_month(month_on))
@@ -285,6 +295,16 @@ async def test_month_by_month_the_books_close_and_what_is_deferred_rolls_forward
         made = draft_books(database, one.hub.charter, before_on=BEFORE, now=one.clock())
         whole = {row.account: row.balance_minor for row in trial_balance(made.entries) if row.balance_minor}
         assert balances(database) == whole
+        counted = counted_on(database)
+        assert counted == counted_anew(database)
+        assert all(counted)
+        # A store that was filled before there were sums is counted through once, by the step that brings them.
+        step = import_module("accordant.store.migrations.versions.0014_sums_of_the_books")
+        with database.write_unaudited() as connection:
+            for table, statement in (("period_balance", step.BALANCES), ("recognised_month", step.RECOGNISED)):
+                connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608  our own names
+                connection.exec_driver_sql(statement)
+        assert counted_on(database) == counted
 
 
 def remaining(database: Database, day: date) -> int:

@@ -13,7 +13,7 @@ from accordant.ledger.balances import trial_balance as drafted_balance
 from accordant.store.engine import Database
 from accordant.views.books import draft_books
 from accordant.views.journal import trial_balance
-from tests.integration.operations.bookkit import LEDGER, balances, held, live_half_a_year
+from tests.integration.operations.bookkit import LEDGER, balances, counted_anew, counted_on, held, live_half_a_year
 from tests.integration.operations.kit import an_installation
 
 KILLS = 4
@@ -41,6 +41,7 @@ def strike_down(command: list[str], database: Database, seconds: float) -> None:
         ends = time.monotonic() + seconds
         while time.monotonic() < ends and process.poll() is None:
             assert sum(row.balance_minor for row in trial_balance(database)) == 0
+            assert sum(balances(database).values()) == 0
         process.kill()
 
 
@@ -64,3 +65,4 @@ async def test_killed_anywhere_the_trial_balance_is_zero_at_every_snapshot(store
         whole = {row.account: row.balance_minor for row in drafted_balance(posted) if row.balance_minor}
         assert balances(one.hub.database) == whole
         assert held(one.hub.database) == []
+        assert counted_on(one.hub.database) == counted_anew(one.hub.database)

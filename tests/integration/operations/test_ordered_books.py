@@ -22,8 +22,9 @@ from accordant.operations.closing import CloseStep
 from accordant.operations.order_transaction import TransactionDesk
 from accordant.operations.word_desk import OrderOutcome
 from accordant.store.schema import business_event, journal_line, ledger_bill, revenue_schedule
-from accordant.views.journal import roll_forward, trial_balance
-from tests.integration.operations.bookkit import LEDGER, balances, entries, refusing
+from accordant.views.journal import tie_of_schedules, trial_balance
+from accordant.views.revenue import booked_months, rolled_months
+from tests.integration.operations.bookkit import LEDGER, balances, counted_anew, counted_on, entries, refusing
 from tests.integration.operations.kit import Installation, an_installation
 
 SISTER = "Example Ltd"
@@ -272,10 +273,8 @@ async def test_usage_is_earned_in_the_month_of_its_use_though_its_bill_comes_aft
                 one.hub.bookkeeper.recognise("Example GmbH", booked_on.replace(day=1))
             found = balances(one.hub.database)
             assert found == {"1200": 9_000, "4000": -9_000}
-            moved = roll_forward(
-                one.hub.database, legal_entity="Example GmbH", first_on=booked_on.replace(day=1),
-                after_on=next_month(booked_on),
-            )  # fmt: skip
+            (month,) = rolled_months(one.hub.database, legal_entity="Example GmbH", months=[booked_on.replace(day=1)])
+            moved = month.moved
             assert (moved.opening, moved.billings, moved.recognised, moved.fx, moved.closing) == (0, 9_000, 9_000, 0, 0)
 
 
@@ -321,6 +320,11 @@ async def test_what_is_owed_abroad_stands_at_the_closing_rate_for_the_months_end
             assert stands["7200"] == before["1200"] - worth
             assert balances(one.hub.database) == before  # cancelled with the first day of the next month
             assert keeper.revalue("Example GmbH", month_on).entries == ()
+            # What was billed abroad is told to the cent, as it is deferred: half a minor unit is not lost.
+            booked = booked_months(one.hub.database, legal_entity="Example GmbH")
+            left = sum(row.remaining for row in booked)
+            assert tie_of_schedules(one.hub.database, legal_entity="Example GmbH", remaining=left).off == 0
+            assert counted_on(one.hub.database) == counted_anew(one.hub.database)
 
 
 def closed_until(keeper: Bookkeeper, month_on: date) -> None:
