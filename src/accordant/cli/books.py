@@ -17,8 +17,11 @@ from accordant.kernel.money import Money
 from accordant.ledger.tables import AS_IT_STANDS, TableName
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from accordant.canonical.charter import Charter
     from accordant.ledger.draft import Draft
+    from accordant.ledger.entries import JournalEntry
 
 books_app = App(
     name="books",
@@ -87,7 +90,7 @@ def export(
     *,
     format_: Annotated[LedgerFormat, Parameter(name="--format", help="beancount, hledger, csv, xlsx or parquet.")],
     table_: Annotated[
-        TableName, Parameter(name="--table", help="journal, trial-balance, waterfall, roll-forward or aging.")
+        TableName, Parameter(name="--table", help="journal, trial-balance, waterfall, roll-forward, aging or payouts.")
     ] = TableName.JOURNAL,
     draft_: Annotated[bool, Parameter(name="--draft", negative=(), help="What history would post, instead.")] = False,
     until: _Until = None,
@@ -105,8 +108,16 @@ def export(
         else:
             say(f"{shown(count)} rows of the {table_.value} are in {file}.")
         return 0
-    made, charter = _draft(common, until) if draft_ else _posted(common, until)
-    _write_entries(made, charter, format_, file)
+    if not draft_:
+        count = _write_posted(common, format_, file, until)
+        if common.json:
+            emit({"file": str(file), "entries": count, "unposted": 0})
+        else:
+            say(f"{shown(count)} entries are in {file}.")
+        return 0
+    made, charter = _draft(common, until)
+    opened_on = min((entry.posted_on for entry in made.entries), default=None)
+    _write_entries(made.entries, charter, format_, file, opened_on)
     if common.json:
         emit({"file": str(file), "entries": len(made.entries), "unposted": len(made.unposted)})
         return 0
@@ -131,7 +142,30 @@ def _check_export(format_: LedgerFormat, table_: TableName, *, is_draft: bool, u
         raise ConfigurationError(f"The {table_.value} is kept as it stands today.", remedy="Leave --until out.")
 
 
-def _write_entries(made: "Draft", charter: "Charter", format_: LedgerFormat, file: Path) -> None:
+def _write_posted(common: Common, format_: LedgerFormat, file: Path, until: date | None) -> int:
+    """Write the ledger as it is kept, entry by entry, however large it is; how many entries."""
+    from accordant.views.books import LedgerMissing
+    from accordant.views.journal import every_entry, first_posted_on
+
+    count = 0
+
+    def counted(entries: "Iterator[JournalEntry]") -> "Iterator[JournalEntry]":
+        nonlocal count
+        for count, entry in enumerate(entries, 1):  # noqa: B007  kept for who asked
+            yield entry
+
+    with opened_store(common) as database:
+        charter = charter_in_force(database)
+        if charter is None or charter.ledger is None:
+            raise LedgerMissing
+        entries = counted(every_entry(database, until=until))
+        _write_entries(entries, charter, format_, file, first_posted_on(database))
+    return count
+
+
+def _write_entries(
+    entries: "Iterable[JournalEntry]", charter: "Charter", format_: LedgerFormat, file: Path, opened_on: date | None
+) -> None:
     from accordant.ledger.export import beancount, hledger
     from accordant.ledger.setting import chart_of
     from accordant.ledger.tables import journal_table
@@ -139,14 +173,14 @@ def _write_entries(made: "Draft", charter: "Charter", format_: LedgerFormat, fil
 
     assert charter.ledger is not None  # noqa: S101  whoever read the entries has refused a charter without one
     charts = [chart_of(name, entity) for name, entity in charter.ledger.legal_entities.items()]
-    opened = min((entry.posted_on for entry in made.entries), default=datetime.now(UTC).date())
+    opened = opened_on or datetime.now(UTC).date()
     match format_:
         case LedgerFormat.BEANCOUNT:
-            write_lines(beancount(made.entries, charts, opened_on=opened), file)
+            write_lines(beancount(entries, charts, opened_on=opened), file)
         case LedgerFormat.HLEDGER:
-            write_lines(hledger(made.entries, charts), file)
+            write_lines(hledger(entries, charts), file)
         case LedgerFormat.CSV | LedgerFormat.XLSX | LedgerFormat.PARQUET:
-            write_table(journal_table(made.entries), TableFormat(format_.value), file)
+            write_table(journal_table(entries), TableFormat(format_.value), file)
         case _:
             assert_never(format_)
 
@@ -234,20 +268,6 @@ def _draft(common: Common, until: date | None) -> "tuple[Draft, Charter]":
                 "This store has worked under no charter yet.", remedy="Run `accordant serve` once."
             )
         return draft_books(database, charter, before_on=before_on, now=now), charter
-
-
-def _posted(common: Common, until: date | None) -> "tuple[Draft, Charter]":
-    """The whole ledger as it is kept, or up to a day, in the form of a draft of which everything was posted."""
-    from accordant.ledger.draft import Draft
-    from accordant.views.books import LedgerMissing
-    from accordant.views.journal import every_entry
-
-    with opened_store(common) as database:
-        charter = charter_in_force(database)
-        if charter is None or charter.ledger is None:
-            raise LedgerMissing
-        entries = tuple(one for one in every_entry(database) if until is None or one.posted_on <= until)
-    return Draft(entries=entries, unposted=(), schedules=()), charter
 
 
 def _account_names(charter: "Charter") -> dict[tuple[str, str], str]:

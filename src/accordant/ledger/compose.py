@@ -182,7 +182,7 @@ def _rate(request: Request, currency: str) -> list[Refusal]:
             check="exchange_rate",
             reason=f"{request.cause.subject} is in {request.currency}, the books are in {currency}, and no rate of "
             f"{request.happened_on.isoformat()} is known.",
-            remedy="Load the rates of that day; it is posted once one is there.",
+            remedy="Load the rates of that day with `accordant books rates FILE`; it is posted once one is there.",
         )
     ]
 

@@ -28,17 +28,18 @@ class ColumnKind(StrEnum):
 
 
 class TableName(StrEnum):
-    """Which table. Waterfall and aging are as the books stand now; the others may end on an earlier day."""
+    """Which table. Waterfall, aging and payouts are as they stand now; the others may end on an earlier day."""
 
     JOURNAL = "journal"
     TRIAL_BALANCE = "trial-balance"
     WATERFALL = "waterfall"
     ROLL_FORWARD = "roll-forward"
     AGING = "aging"
+    PAYOUTS = "payouts"
 
 
 #: Tables that cannot be told as of an earlier day: what is open or planned is kept as it stands.
-AS_IT_STANDS = frozenset({TableName.WATERFALL, TableName.AGING})
+AS_IT_STANDS = frozenset({TableName.WATERFALL, TableName.AGING, TableName.PAYOUTS})
 
 
 class BookTable(msgspec.Struct, frozen=True, kw_only=True):

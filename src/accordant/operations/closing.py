@@ -69,12 +69,13 @@ def _missing(period: Period, ends: OpenEnds, revaluation: Revaluation) -> Iterat
         yield MissingStep(
             step=CloseStep.REVALUED,
             count=len(revaluation.refusals),
-            what=" ".join(one.reason for one in revaluation.refusals),
+            what=" ".join(dict.fromkeys(one.reason for one in revaluation.refusals)),
             remedy=" ".join([*dict.fromkeys(one.remedy for one in revaluation.refusals), run]),
         )
     elif revaluation.entries:
         originals = (entry.postings[0].original for entry, _ in revaluation.entries)
-        named = ", ".join(one.currency for one in originals if one is not None)
+        # What customers owe is an entry for each of them.
+        named = ", ".join(sorted({one.currency for one in originals if one is not None}))
         yield MissingStep(
             step=CloseStep.REVALUED,
             count=len(revaluation.entries),

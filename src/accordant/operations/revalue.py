@@ -125,7 +125,7 @@ def _no_rate(currency: str, own: str, day: date) -> Refusal:
     return Refusal(
         check="exchange_rate",
         reason=f"No rate from {currency} into {own} is known for {day.isoformat()}.",
-        remedy="Load the rates of that day; then run it again.",
+        remedy="Load the rates of that day with `accordant books rates FILE`; then run it again.",
     )
 
 

@@ -117,8 +117,8 @@ class SqlLedgerDesk:
         owed, others = {Role.RECEIVABLE}, MONETARY - {Role.RECEIVABLE}
         with self._database.read() as connection:
             # An ERP takes no amount on what customers owe without the customer.
-            rows = connection.execute(_foreign(legal_entity, before_on, owed, by_party=True)).all()
-            rows += connection.execute(_foreign(legal_entity, before_on, others, by_party=False)).all()
+            rows = list(connection.execute(_foreign(legal_entity, before_on, owed, by_party=True)))
+            rows += connection.execute(_foreign(legal_entity, before_on, others, by_party=False))
         found = (
             ForeignBalance(
                 role=Role(row.role),

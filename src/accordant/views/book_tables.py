@@ -8,6 +8,7 @@ from accordant.canonical.books import LedgerPart
 from accordant.ledger.tables import AMOUNT, COUNT, DAY, TEXT, BookTable, Cell, TableName, exact, journal_table
 from accordant.store.engine import Database
 from accordant.views.journal import every_entry, open_bills, trial_balance
+from accordant.views.payouts import every_payout
 from accordant.views.revenue import booked_months, last_months, rolled_months
 
 MONTHS = 12
@@ -31,6 +32,12 @@ _COLUMNS = {
         ("due_on", DAY), ("days_overdue", COUNT), ("open", AMOUNT), ("currency", TEXT), ("original", AMOUNT),
         ("original_currency", TEXT),
     ),
+    TableName.PAYOUTS: (
+        ("system", TEXT), ("payout", TEXT), ("status", TEXT), ("arrives_on", DAY), ("paid_out", AMOUNT),
+        ("currency", TEXT), ("unexplained", AMOUNT), ("movement", TEXT), ("type", TEXT), ("amount", AMOUNT),
+        ("fee", AMOUNT), ("net", AMOUNT), ("movement_currency", TEXT), ("source", TEXT), ("payment", TEXT),
+        ("bill", TEXT), ("customer", TEXT),
+    ),
 }  # fmt: skip
 
 
@@ -39,7 +46,7 @@ def book_table(database: Database, ledger: LedgerPart, name: TableName, *, until
     currencies = {company: entity.currency for company, entity in ledger.legal_entities.items()}
     match name:
         case TableName.JOURNAL:
-            return journal_table(one for one in every_entry(database) if one.posted_on <= until)
+            return journal_table(every_entry(database, until=until))
         case TableName.TRIAL_BALANCE:
             rows = _balances(database, ledger, until)
         case TableName.WATERFALL:
@@ -48,6 +55,8 @@ def book_table(database: Database, ledger: LedgerPart, name: TableName, *, until
             rows = _rolled(database, currencies, until)
         case TableName.AGING:
             rows = _owed(database, currencies, until)
+        case TableName.PAYOUTS:
+            rows = _paid_out(database)
         case _:
             assert_never(name)
     return BookTable(name=name.value, columns=_COLUMNS[name], rows=rows)
@@ -74,6 +83,22 @@ def _rolled(database: Database, currencies: Mapping[str, str], until: date) -> I
     for name, currency in currencies.items():
         for one in rolled_months(database, legal_entity=name, months=last_months(until, MONTHS)):
             yield name, one.month_on, *(exact(getattr(one.moved, part), currency) for part in _MOVED), currency
+
+
+def _paid_out(database: Database) -> Iterator[tuple[Cell, ...]]:
+    """A row for each movement of each payout; one of which no movement is known has a row of its own."""
+    for system, one in every_payout(database):
+        made, off = one.payout, one.difference.to_decimal() if one.is_listed else None
+        paid = (system, made.external_id, made.status, made.arrives_on, made.amount.to_decimal(), made.amount.currency)
+        if not one.lines:
+            yield *paid, off, *(None,) * 10
+        for line in one.lines:
+            moved = line.movement
+            figures = (part.to_decimal() for part in (moved.amount, moved.fee, moved.net))
+            yield (
+                *paid, off, moved.external_id, moved.type, *figures, moved.net.currency, moved.source_id,
+                line.payment_id, line.invoice_id, line.customer_id,
+            )  # fmt: skip
 
 
 def _owed(database: Database, currencies: Mapping[str, str], today: date) -> Iterator[tuple[Cell, ...]]:

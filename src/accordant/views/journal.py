@@ -122,14 +122,28 @@ def _roots(connection: Connection, customer: str) -> list[str]:
     return [customer, *connection.execute(known).scalars()]
 
 
-def every_entry(database: Database, *, legal_entity: str | None = None) -> Iterator[JournalEntry]:
-    """The whole ledger by day, read as it is asked for. Raises InvariantBroken for an altered entry."""
+def every_entry(
+    database: Database, *, legal_entity: str | None = None, until: date | None = None
+) -> Iterator[JournalEntry]:
+    """The whole ledger by day, or up to a day, as it was when the first was asked for; read as it is asked for.
+
+    Raises InvariantBroken for an altered entry.
+    """
     query = select(journal_entry.c.body).order_by(journal_entry.c.posted_on, journal_entry.c.id)
     if legal_entity is not None:
         query = query.where(journal_entry.c.legal_entity == legal_entity)
-    with database.read() as connection:
+    if until is not None:
+        query = query.where(journal_entry.c.posted_on <= until.isoformat())
+    with database.snapshot() as connection:
         for row in connection.execute(query.execution_options(yield_per=1000)):
             yield _ENTRY.decode(row.body)
+
+
+def first_posted_on(database: Database) -> date | None:
+    """The day of the first entry of all companies; None for empty books."""
+    with database.read() as connection:
+        found = connection.execute(select(func.min(journal_entry.c.posted_on))).scalar()
+    return None if found is None else date.fromisoformat(found)
 
 
 def _sent(connection: Connection, ids: list[str]) -> dict[str, tuple[Sent, ...]]:
@@ -175,9 +189,9 @@ def trial_balance(
         months = months.where(sums.month < f"{before_on:%Y-%m}")
     found: dict[tuple[str, str, str], tuple[int, int]] = {}
     with database.read() as connection:
-        rows = connection.execute(months.group_by(*keys)).all()
+        rows = list(connection.execute(months.group_by(*keys)))
         if before_on is not None and before_on.day > 1:
-            rows += connection.execute(_begun_month(before_on, legal_entity)).all()
+            rows += connection.execute(_begun_month(before_on, legal_entity))
     for row in rows:
         key = row.legal_entity, row.currency, row.account
         debit, credit = found.get(key, (0, 0))
@@ -253,7 +267,7 @@ def aged(database: Database, *, legal_entity: str, as_of_on: date) -> tuple[int,
     """How many bills of a legal entity are open, and what is left of them by how long it is overdue."""
     bill = ledger_bill.c
     query = (
-        select(bill.due_on, func.count().label("count"), func.sum(bill.open_books_minor).label("minor"))
+        select(bill.due_on, func.count().label("bills"), func.sum(bill.open_books_minor).label("minor"))
         .where(bill.legal_entity == legal_entity, bill.state == "open")
         .group_by(bill.due_on)
     )
@@ -265,7 +279,7 @@ def aged(database: Database, *, legal_entity: str, as_of_on: date) -> tuple[int,
         for row in rows
         for due_on in (date.fromisoformat(row.due_on),)
     )
-    return sum(row.count for row in rows), aging(days, as_of_on=as_of_on)
+    return sum(row.bills for row in rows), aging(days, as_of_on=as_of_on)
 
 
 def open_bills(database: Database, *, legal_entity: str, limit: int | None = None) -> tuple[Receivable, ...]:

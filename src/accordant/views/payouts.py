@@ -1,6 +1,6 @@
 """Payouts and what they consist of, from the stored movements: which are explained to the last unit."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlalchemy import Connection, select
 
@@ -10,12 +10,13 @@ from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.kernel.errors import RejectedError
 from accordant.store.engine import Database
 from accordant.store.schema import crosswalk, entity
-from accordant.views.keyed import rows_by_key
+from accordant.views.keyed import AnyRow, rows_by_key
 
 #: What a movement or its source may name, in the words of owners.
 _SOURCES = (EntityKind.PAYMENT, EntityKind.REFUND, EntityKind.DISPUTE)
 #: Names in one question.
 _ASKED_MAX = 1_000
+_AT_ONCE = 100
 
 
 class PayoutUnknown(RejectedError):
@@ -33,9 +34,25 @@ def payouts(database: Database, *, limit: int | None) -> tuple[tuple[str, Payout
         .limit(limit)
     )
     with database.read() as connection:
-        rows = [(row.id, ExternalRef.parse(row.ref), decode_entity(row.state)) for row in connection.execute(query)]
-        made = [(name, ref.system, payout) for name, ref, payout in rows if isinstance(payout, Payout)]
-        return _traced(connection, made)
+        return _traced(connection, _made(connection.execute(query)))
+
+
+def every_payout(database: Database) -> Iterator[tuple[str, PayoutTrace]]:
+    """All payouts, in the order of their names, each followed as in ``payouts``; a few of them in memory at a time."""
+    after = ""
+    while True:
+        query = (
+            select(entity.c.id, entity.c.ref, entity.c.state)
+            .where(entity.c.kind == EntityKind.PAYOUT.value, entity.c.ref > after)
+            .order_by(entity.c.ref)
+            .limit(_AT_ONCE)
+        )
+        with database.read() as connection:
+            rows = connection.execute(query).all()
+            if not rows:
+                return
+            after = rows[-1].ref
+            yield from _traced(connection, _made(rows))
 
 
 def payout(database: Database, payout_id: str) -> tuple[str, PayoutTrace]:
@@ -50,6 +67,12 @@ def payout(database: Database, payout_id: str) -> tuple[str, PayoutTrace]:
             raise PayoutUnknown(f"{payout_id} is no payout the hub was told of.")
         system = ExternalRef.parse(row.ref).system
         return _traced(connection, [(row.id, system, found)])[0]
+
+
+def _made(rows: Iterable[AnyRow]) -> list[tuple[str, str, Payout]]:
+    """Each payout with its id and the system that made it."""
+    read = ((row.id, ExternalRef.parse(row.ref).system, decode_entity(row.state)) for row in rows)
+    return [(name, system, one) for name, system, one in read if isinstance(one, Payout)]
 
 
 def _traced(connection: Connection, made: Sequence[tuple[str, str, Payout]]) -> tuple[tuple[str, PayoutTrace], ...]:

@@ -53,6 +53,17 @@ def parties(
     return found
 
 
+def parties_named(
+    connection: Connection, system: str, names: Iterable[str], *, as_of: datetime, zone: tzinfo = UTC
+) -> dict[str, Party]:
+    """The accounts that ``system`` knows by these ids, by its ids."""
+    columns = (crosswalk.c.external_id, crosswalk.c.entity_id, crosswalk.c.system)
+    rows = rows_by_key(connection, columns, crosswalk.c.external_id, names)
+    owners = {row.external_id: row.entity_id for row in rows if row.system == system}
+    known = parties(connection, owners.values(), as_of=as_of, zone=zone)
+    return {name: known[owner] for name, owner in owners.items() if owner in known}
+
+
 def accounts_of_records(connection: Connection, records: Iterable[str]) -> dict[str, str]:
     """Record (``target:object/key``) -> the account it belongs to."""
     owners = {

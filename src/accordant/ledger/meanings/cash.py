@@ -154,7 +154,10 @@ def converted(told: Occurrence, reading: Reading) -> Ask | None:
         return refused("what was converted is not posted", "It follows it by itself.", waits_for=waits)
     rate = reading.rate(event.amount.currency, told.books, told.day)
     if rate is None and event.amount.currency != own:
-        return refused(f"no rate from {event.amount.currency} into {own} is known", "Load the rates of that day.")
+        return refused(
+            f"no rate from {event.amount.currency} into {own} is known",
+            "Load the rates of that day: `accordant books rates FILE`.",
+        )
     worth = event.amount.amount_minor if rate is None else in_books_at(event.amount.amount_minor, rate)
     if worth == posted:
         return None

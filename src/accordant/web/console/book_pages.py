@@ -1,20 +1,23 @@
 """What do the books say? Trial balance and what is held, the journal, deferred revenue, and who owes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
+from itertools import groupby
 
 from litestar import get
 from litestar.di import NamedDependency
 from litestar.params import FromQuery
 
 from accordant.kernel.money import Money
-from accordant.ledger.balances import RollForward, aging
+from accordant.ledger.balances import AccountBalance, RollForward
 from accordant.ledger.modify import reasons_of
 from accordant.operations.closing import MonthToClose
 from accordant.views.journal import (
     PAGE,
     HeldPosting,
     JournalAsked,
+    Receivable,
+    aged,
     held_postings,
     open_bills,
     read_journal,
@@ -23,6 +26,7 @@ from accordant.views.journal import (
     trial_balance,
 )
 from accordant.views.revenue import BookedMonth, RolledMonth, booked_months, last_months, rolled_months
+from accordant.views.worth import Party, parties
 from accordant.web.console import words
 from accordant.web.console.charts import Step, share, steps
 from accordant.web.console.frame import Answer, Console, Problem, Visitor, as_file, form_of
@@ -83,9 +87,10 @@ def books_page(request: Visitor, console: NamedDependency[Console]) -> Answer:
     return console.page(
         request,
         "books.html",
-        rows=rows,
+        balances=_balances(rows),
         names=names,
         count=count,
+        listed=len(held),
         reasons=_reasons(held),
         kept=ledger is not None,
         months=months,
@@ -98,12 +103,22 @@ def _to_close(console: Console) -> tuple[MonthToClose, ...]:
     return tuple(one for one in found if one is not None)
 
 
-def _reasons(held: Sequence[HeldPosting]) -> list[tuple[str, list[HeldPosting]]]:
-    """Held events by what keeps them out: one missing row is usually the reason for many."""
-    found: dict[str, list[HeldPosting]] = {}
+def _balances(rows: Sequence[AccountBalance]) -> list[tuple[str, str, list[AccountBalance], int, int]]:
+    """Each company by itself, with the currency of its books, its accounts, and all debits and credits."""
+    found = []
+    for (company, currency), some in groupby(rows, key=lambda one: (one.legal_entity, one.currency)):
+        accounts = list(some)
+        debit, credit = sum(one.debit_minor for one in accounts), sum(one.credit_minor for one in accounts)
+        found.append((company, currency, accounts, debit, credit))
+    return found
+
+
+def _reasons(held: Sequence[HeldPosting]) -> list[tuple[str, list[tuple[HeldPosting, str]]]]:
+    """Held events, each with its reason, by what has to be done: one missing row usually keeps out many."""
+    found: dict[str, list[tuple[HeldPosting, str]]] = {}
     for one in held:
         for reason in one.reasons:
-            found.setdefault(str(reason), []).append(one)
+            found.setdefault(reason.remedy or reason.reason, []).append((one, reason.reason))
     return sorted(found.items(), key=lambda row: -len(row[1]))
 
 
@@ -160,6 +175,7 @@ def journal_page(
         request,
         "journal.html",
         rows=rows,
+        parties=_parties(console, (one.root_id for one in rows)),
         asked=asked,
         after=after,
         further=found.further,
@@ -249,9 +265,14 @@ def _step(label: str, begins: int, ends: int, currency: str, *, stands: bool = F
 def receivables_page(request: Visitor, console: NamedDependency[Console], company: FromQuery[str] = "") -> Answer:
     """Who owes what, and since when?"""
     name, hub = _company(console, company), console.hub
-    bills = () if name is None else open_bills(hub.database, legal_entity=name)
     today = hub.clock().astimezone(hub.rulebook.zone).date()
-    buckets = aging((one.bill for one in bills), as_of_on=today)
+    # The page shows the first of them, the files have all.
+    limit = _BILLS_SHOWN if form_of(request) == "html" else None
+    bills: Sequence[Receivable] = ()
+    count, buckets = 0, dict[str, int]()
+    if name is not None:
+        bills = open_bills(hub.database, legal_entity=name, limit=limit)
+        count, buckets = aged(hub.database, legal_entity=name, as_of_on=today)
     header = ("bill", "number", "party", "issued_on", "due_on", "open_minor", "currency")
     cells = (
         (
@@ -277,8 +298,9 @@ def receivables_page(request: Visitor, console: NamedDependency[Console], compan
         company=name,
         companies=_companies(console),
         currency=currency,
-        bills=bills[:_BILLS_SHOWN],
-        count=len(bills),
+        bills=bills,
+        count=count,
+        parties=_parties(console, (one.root_id for one in bills)),
         tie=tie,
         buckets=buckets,
         total=sum(buckets.values()),
@@ -289,9 +311,15 @@ def receivables_page(request: Visitor, console: NamedDependency[Console], compan
 
 def _ages(buckets: dict[str, int], currency: str) -> str:
     worth = words.money(Money(sum(buckets.values()), currency))
-    columns = [_step(name, 0, minor, currency, stands=True) for name, minor in buckets.items()]
+    columns = [_step(words.overdue(name), 0, minor, currency, stands=True) for name, minor in buckets.items()]
     described = f"{worth} are open, by days overdue."
     return steps(columns, name="ages", title="Open receivables by days overdue", described=described)
+
+
+def _parties(console: Console, account_ids: Iterable[str]) -> dict[str, Party]:
+    """Who the customers are, as the other pages name them."""
+    with console.hub.database.read() as connection:
+        return parties(connection, account_ids, as_of=console.hub.clock(), zone=console.zone)
 
 
 #: Every page of the books.

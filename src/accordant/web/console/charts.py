@@ -10,7 +10,7 @@ import msgspec
 from markupsafe import Markup
 
 _WIDTH, _HEIGHT, _BASE = 600, 72, 66
-_STEP_HEIGHT = 200
+_STEP_HEIGHT = 216
 
 
 def bars(points: Sequence[tuple[datetime, int]], *, title: str, unit: str) -> Markup:
@@ -59,7 +59,7 @@ def steps(columns: Sequence[Step], *, name: str, title: str, described: str) -> 
     """
     low = min([0, *(min(one.begins, one.ends) for one in columns)])
     high = max([0, *(max(one.begins, one.ends) for one in columns)])
-    span, room = max(high - low, 1), _STEP_HEIGHT - 36
+    span, room = max(high - low, 1), _STEP_HEIGHT - 52
     width = _WIDTH / max(1, len(columns))
 
     def at(value: int) -> float:
@@ -72,7 +72,7 @@ def steps(columns: Sequence[Step], *, name: str, title: str, described: str) -> 
         drawn.append(
             Markup(
                 '<rect class="{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"><title>{}</title></rect>'
-                '<text class="tick" x="{:.2f}" y="{:.2f}" text-anchor="middle">{}</text>'
+                '<text class="{}" x="{:.2f}" y="{:.2f}" text-anchor="middle">{}</text>'
             ).format(
                 kind,
                 index * width + width * 0.15,
@@ -80,8 +80,9 @@ def steps(columns: Sequence[Step], *, name: str, title: str, described: str) -> 
                 width * 0.7,
                 max(lower - upper, 1.5 if one.begins != one.ends else 0),
                 one.told,
+                "tick odd" if index % 2 else "tick",  # a narrow page sets them in two rows
                 (index + 0.5) * width,
-                _STEP_HEIGHT - 10,
+                _STEP_HEIGHT - 26,
                 one.label,
             )
         )

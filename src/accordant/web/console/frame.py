@@ -395,6 +395,8 @@ def _environment() -> jinja2.Environment:
         "money": words.money,
         "moneys": words.moneys,
         "minor": words.minor,
+        "plain_minor": words.plain_minor,
+        "coded": words.coded,
         "figure": words.figure,
         "wire": words.wire,
         "span": words.span,

@@ -11,6 +11,7 @@ from accordant.kernel.money import Money
 from accordant.ledger.invoiced import CheckedChange
 from accordant.views.payouts import PayoutUnknown, payout, payouts
 from accordant.views.prorations import checked_changes
+from accordant.views.worth import parties_named
 from accordant.web.console import words
 from accordant.web.console.charts import Step, steps
 from accordant.web.console.frame import Answer, Console, Problem, Visitor, as_file, form_of
@@ -81,7 +82,10 @@ def _one_payout(request: Visitor, console: Console, payout_id: str) -> Answer:
     if file is not None:
         return file
     picture = _way(one) if one.lines else None
-    return console.page(request, "payouts.html", rows=(), one=one, system=system, picture=picture)
+    with console.hub.database.read() as connection:
+        customers = (line.customer_id for line in one.lines if line.customer_id is not None)
+        parties = parties_named(connection, system, customers, as_of=console.hub.clock(), zone=console.zone)
+    return console.page(request, "payouts.html", rows=(), one=one, system=system, picture=picture, parties=parties)
 
 
 def _way(one: PayoutTrace) -> str:

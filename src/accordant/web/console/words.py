@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from accordant.canonical.intents import (
     AlreadyApplied,
@@ -258,6 +258,26 @@ def event_name(event_type: str) -> str:
     """``invoice.payment_failed`` -> Invoice payment failed."""
     text = re.sub(r"[._]+", " ", event_type).strip()
     return text[:1].upper() + text[1:]
+
+
+def overdue(bucket: str) -> str:
+    """A bucket of the aging: 1-30 -> 1-30 days."""
+    return "not due" if bucket == "current" else f"{bucket} days"
+
+
+def coded(text: str) -> Markup:
+    """A sentence whose commands stand between backticks, as they are written everywhere, with these set apart."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one that nothing closes
+        return escape(text)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts)
+    )
+
+
+def plain_minor(amount_minor: int, currency: str) -> str:
+    """Minor units as ``money``, without the currency: for a column that names it once."""
+    return minor(amount_minor, currency).rpartition(" ")[0]
 
 
 def plural(number: int, one: str, many: str = "") -> str:

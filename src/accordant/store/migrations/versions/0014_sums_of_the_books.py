@@ -32,22 +32,22 @@ GROUP BY planned.legal_entity, substr(planned.booked_on, 1, 7), substr(earned.mo
 
 def upgrade() -> None:
     """Create and fill the tables of sums, and the indexes."""
-    keys = ("legal_entity", "month", "account", "currency", "role", "rule")
+    balance = ("legal_entity", "month", "account", "currency", "role", "rule")
     op.create_table(
         "period_balance",
-        *(sa.Column(name, sa.Text, nullable=False) for name in keys),
+        *(sa.Column(name, sa.Text, nullable=False) for name in balance),
         sa.Column("part", sa.Integer, nullable=False),
         sa.Column("debit_minor", sa.BigInteger, nullable=False),
         sa.Column("credit_minor", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint(*keys, "part"),
+        sa.PrimaryKeyConstraint(*balance, "part"),
     )
-    keys = ("legal_entity", "booked_month", "month")
+    earned = ("legal_entity", "booked_month", "month")
     op.create_table(
         "recognised_month",
-        *(sa.Column(name, sa.Text, nullable=False) for name in keys),
+        *(sa.Column(name, sa.Text, nullable=False) for name in earned),
         sa.Column("part", sa.Integer, nullable=False),
         sa.Column("books_minor", sa.BigInteger, nullable=False),
-        sa.PrimaryKeyConstraint(*keys, "part"),
+        sa.PrimaryKeyConstraint(*earned, "part"),
     )
     op.create_index("ix_journal_entry_day", "journal_entry", [sa.text("posted_on DESC"), "id"])
     op.create_index("ix_journal_entry_bill", "journal_entry", ["bill"])
