@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -159,11 +161,33 @@ async def the_kept_books_say_the_same(one: Installation, terminal: Terminal, tmp
     assert (await terminal.ask("books", "recognise", COMPANY, month)).code == 0
     assert (await terminal.ask("books", "recognise", COMPANY, "2027-13")).code == 2
     assert (await terminal.ask("books", "recognise", "Nobody", month)).code == 2
+    await a_month_is_closed_as_it_is_told(terminal, month)
     for name in ("beancount", "hledger"):
         path = tmp_path / f"kept.{name}"
         said = await terminal.ask("books", "export", str(path), "--format", name)
         judge = judged_by_beancount if name == "beancount" else judged_by_hledger
         judge(said, path)
+
+
+async def a_month_is_closed_as_it_is_told(terminal: Terminal, month: str) -> None:
+    """Whoever runs what is told there, word by word, comes to a closed month; two people open it again."""
+    ran: list[str] = []
+    while not any(one.startswith("books close") for one in ran):
+        told = " ".join((await terminal.ask("books", "to-close")).out.split())
+        commands = re.findall(r"`accordant (books (?:recognise|revalue|close) [^`]+)`", told)
+        assert commands, told
+        assert not set(commands) & set(ran), told
+        for command in commands:
+            who = ("--as", "ann") if command.startswith("books close") else ()
+            said = await terminal.ask(*shlex.split(command), *who)
+            assert said.code == 0, (command, said.err)
+        ran += commands
+    assert f"{month} of {COMPANY} is closed, by ann" in said.out
+    balance = await terminal.ask("books", "trial-balance", "--until", f"{month}-15")
+    assert (balance.code, "Debits and credits balance." in balance.out) == (0, True)
+    for person, state in (("ann", "waits for a second person"), ("ann", "waits for"), ("bob", "is open again")):
+        said = await terminal.ask("books", "reopen", COMPANY, month, "--as", person)
+        assert (said.code, state in " ".join(said.out.split())) == (0, True), said.out
 
 
 def judged_by_beancount(said: Any, path: Path) -> None:

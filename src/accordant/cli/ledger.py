@@ -221,8 +221,11 @@ def close(company: Company, month: Month, /, *, who: Who = None, common: Common 
 
 async def _close(common: Common, company: str, month_on: date, by: str) -> int:
     async with opened_hub(common) as hub:
-        period = await asyncio.to_thread(hub.bookkeeper.close, company, month_on, by=by)
-    _tell_period(period, common, f"{period.starts_on:%Y-%m} of {company} is closed, by {by}.")
+        *before, period = await asyncio.to_thread(hub.bookkeeper.close, company, month_on, by=by)
+    empty = ""
+    if before:
+        empty = f", and with it the {shown(len(before))} months from {before[0].starts_on:%Y-%m} on that hold nothing"
+    _tell_period(period, common, f"{period.starts_on:%Y-%m} of {company} is closed, by {by}{empty}.")
     return 0
 
 

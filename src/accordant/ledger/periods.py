@@ -91,7 +91,8 @@ def reopen(periods: Sequence[Period], period: Period, *, by: Sequence[str]) -> P
         return PeriodRefused(reason=f"The period from {period.starts_on} is open.", remedy="Nothing to do.")
     if len(people) < 2:
         return PeriodRefused(
-            reason="Opening a closed period takes two different people.", remedy="Name the second one with --approver."
+            reason="Opening a closed period takes two different people.",
+            remedy="Somebody else runs the same command too.",
         )
     later = [one for one in periods if one.starts_on > period.starts_on and one.state is PeriodState.CLOSED]
     if later:

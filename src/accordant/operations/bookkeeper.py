@@ -260,17 +260,35 @@ class Bookkeeper:
             missing=self.missing(legal_entity, starts_on),
         )
 
-    def close(self, legal_entity: str, month_on: date, *, by: str) -> Period:
-        """Close a period for good. Raises PeriodKept with what is still open in it, BooksMissing."""
+    def close(self, legal_entity: str, month_on: date, *, by: str) -> tuple[Period, ...]:
+        """Close a period for good, and with it those before the first entry: nothing may come into them later either.
+
+        What was closed, the period itself last. Raises PeriodKept with what is still open in it, BooksMissing.
+        """
         period = self._period(legal_entity, month_on)
         missing = self.missing(legal_entity, month_on) if period.state is PeriodState.OPEN else ()
         if missing:
             raise PeriodKept(
                 " ".join(one.what for one in missing), remedy=" ".join(dict.fromkeys(one.remedy for one in missing))
             )
-        closed = _decided(close(self.periods(legal_entity), period, by=by))
-        self._keep(PeriodChange(was=period, becomes=closed), "books.period.closed", by)
-        return closed
+        periods, changes = list(self.periods(legal_entity)), list[PeriodChange]()
+        for one in (*self._empty_before(legal_entity, period), period):
+            closed = _decided(close(periods, one, by=by))
+            periods[periods.index(one)] = closed
+            changes.append(PeriodChange(was=one, becomes=closed))
+        for change in changes:
+            self._keep(change, "books.period.closed", by)
+        return tuple(change.becomes for change in changes)
+
+    def _empty_before(self, legal_entity: str, period: Period) -> list[Period]:
+        """The open periods before one that are over before anything was posted, in order."""
+        first_on = self._desk.first_posted_on(legal_entity)
+        return [
+            one
+            for one in self.periods(legal_entity)
+            if one.state is PeriodState.OPEN and one.starts_on < period.starts_on
+            if first_on is None or one.ends_on <= first_on
+        ]
 
     def reopen(self, legal_entity: str, month_on: date, *, by: str) -> Period:
         """Ask for a closed period to be opened again; the second person who asks opens it. Raises as ``close``."""

@@ -286,11 +286,12 @@ async def test_month_by_month_the_books_close_and_what_is_deferred_rolls_forward
             assert (moved.opening, moved.fx) == (closing, 0)
             closing = moved.closing
             assert closing == remaining(database, next_month(month_on))
-            if month_on == months(one)[0]:
-                earlier = [period for period in keeper.periods(COMPANY) if period.starts_on < month_on]
-                for period in earlier:
-                    keeper.close(COMPANY, period.starts_on, by="Ann")
-            keeper.close(COMPANY, month_on, by="Ann")
+            closed = keeper.close(COMPANY, month_on, by="Ann")
+            # With the first month everything before it is closed that holds nothing; a later month stands alone.
+            before = [one.starts_on for one in keeper.periods(COMPANY) if one.starts_on < month_on]
+            assert [period.starts_on for period in closed[:-1]] == (before if month_on == months(one)[0] else [])
+            assert closed[-1].starts_on == month_on
+            assert {one.state for one in keeper.periods(COMPANY) if one.starts_on <= month_on} == {PeriodState.CLOSED}
         assert closing == 0
         made = draft_books(database, one.hub.charter, before_on=BEFORE, now=one.clock())
         whole = {row.account: row.balance_minor for row in trial_balance(made.entries) if row.balance_minor}
