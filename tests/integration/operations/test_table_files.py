@@ -277,6 +277,7 @@ def keep_payout(database: Database, name: str, amounts: list[Money], *, fee: Mon
                         payout_id=name)
         for at, one in enumerate(amounts)
     ]  # fmt: skip
+    whole: list[Payout | BalanceMovement] = [payout, *movements]
     stored = [
         StoredEntity(
             ref=EntityRef(kind_of(one), EntityId(f"pay_{one.external_id}")),
@@ -284,7 +285,7 @@ def keep_payout(database: Database, name: str, amounts: list[Money], *, fee: Mon
             root_id=f"pay_{name}", version=1, observed_at=_NOW, standpoint=Standpoint.NOTICE, digest=b"x",
             entity=one, cause=1,
         )
-        for one in (payout, *movements)
+        for one in whole
     ]  # fmt: skip
     SqlState(database).commit(
         Changes(
