@@ -50,7 +50,8 @@ class MatchKey(msgspec.Struct, frozen=True, order=True):
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """A record of a target, as far as it tells whose it is; every value as the target spells it.
 
-    ``cross_references`` are the billing customers whose id the record holds. ``merged_ids`` are records that went into
+    ``cross_references`` are the billing customers whose id the record holds, ``numbers`` those under which people there
+    know the record, as billing may hold them. ``merged_ids`` are records that went into
     this one, ``merged_into`` is the one this went into. An ``id`` that begins with ``PENDING_PREFIX`` is one the target
     has not confirmed yet.
     """
@@ -63,6 +64,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     domains: tuple[str, ...] = ()
     tax_ids: tuple[str, ...] = ()
     cross_references: tuple[str, ...] = ()
+    numbers: tuple[str, ...] = ()
     phones: tuple[str, ...] = ()
     postcode: str | None = None
     country: str | None = None

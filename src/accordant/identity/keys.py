@@ -63,10 +63,10 @@ class Reader(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def record(self, record: Candidate) -> Profile:
-        """The profile of a record. Its own id is a reference too: a customer may hold it."""
+        """The profile of a record. Its own id, and its number there, are references too: a customer may hold one."""
         mailboxes = self._mailboxes(record.emails)
         return Profile(
-            references=frozenset({record.id, *record.cross_references, *record.merged_ids}),
+            references=frozenset({record.id, *record.numbers, *record.cross_references, *record.merged_ids}),
             tax_ids=tax_ids(record.tax_ids, record.country),
             mailboxes=mailboxes,
             domains=self._domains([*record.domains, *(box.host for box in mailboxes)]),

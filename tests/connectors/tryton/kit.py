@@ -20,10 +20,15 @@ PARTY, INVOICE, MOVE = (object_spec(mapping) for mapping in default_mappings())
 
 
 def connect(
-    tryton: Tryton, *, url: str | None = None, recorder: Recorder | None = None, timeouts: Timeouts | None = None
+    tryton: Tryton,
+    *,
+    url: str | None = None,
+    recorder: Recorder | None = None,
+    timeouts: Timeouts | None = None,
+    **more: str,
 ) -> TrytonOutbound:
-    """Our outbound half, straight to the server or to something in between."""
-    settings = {"url": url or tryton.url, "database": tryton.database, "user": USER, "password": PASSWORD}
+    """Our outbound half, straight to the server or to something in between; ``more`` are settings."""
+    settings = {"url": url or tryton.url, "database": tryton.database, "user": USER, "password": PASSWORD, **more}
     return outbound(
         settings,
         lambda: datetime.now(UTC),

@@ -32,13 +32,27 @@ from accordant.demo.stage import HOST, free_port
 from tests.connectors.tryton import company
 
 USER, PASSWORD = "admin", "a-toy-password-of-the-tests"
-MODULES = ("account_invoice", "account_deposit")
+_NEEDED = ("account_invoice", "account_deposit")
+_RELATIONS = "party_relationship"
 _PREFIX = "accordant_tryton_template_"
 #: Anything will do, so long as nobody else on this server locks under it.
 _LOCK = 8_020_260_214
 START_SECONDS_MAX = 90.0
 MAKE_SECONDS_MAX = 600.0
 STOP_SECONDS_MAX = 10.0
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        version(f"trytond_{module}")
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+#: A hierarchy of customers is read where Tryton keeps one, and its module is not everywhere.
+HAS_RELATIONS = _is_installed(_RELATIONS)
+MODULES = (*_NEEDED, _RELATIONS) if HAS_RELATIONS else _NEEDED
 
 
 @dataclass(frozen=True)

@@ -57,14 +57,9 @@ async def test_a_code_that_is_taken_is_said_to_be_there(erp: TrytonOutbound) -> 
     assert (result.outcome.cause, result.outcome.code) == (RefusalClass.TRANSIENT, ALREADY_THERE)
 
 
-async def test_an_unknown_country_and_a_party_of_another_code_are_told(erp: TrytonOutbound, rpc: Rpc) -> None:
+async def test_an_unknown_country_is_told(erp: TrytonOutbound) -> None:
     unknown = await refusal(erp, WITH_COUNTRY, "cus_4", {"name": "Four", "email": None, "country": "ZZ"})
     assert (unknown.cause, unknown.code) == (RefusalClass.DATA_QUALITY, "COUNTRY_UNKNOWN")
-    by_hand = await rpc.call("party.party", "create", [{"name": "By hand"}])
-    record = RecordWrite(key="cus_5", fields={}, idempotency_key="accordant-y", target_id=str(by_hand[0]))
-    (result,) = await erp.write(PARTY, [record])
-    assert isinstance(result.outcome, Refused)
-    assert result.outcome.code == "CODE_FIXED"
 
 
 async def test_parties_are_listed_and_followed(erp: TrytonOutbound, rpc: Rpc) -> None:

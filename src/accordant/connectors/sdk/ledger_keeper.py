@@ -155,8 +155,7 @@ class KeptDocuments(ABC, Generic[HeldT, PlaceT]):
                 "undo the change there, or cancel the document in the books.",
                 *changed,
             )
-        if record.fields.get("state") is not None:
-            held = await self._post_late(held, record)
+        held = await self._post_late(held, record)
         await self._settle(held, record)
         return Applied(target_id=str(held.place), created=False, number=held.number)
 
@@ -178,10 +177,12 @@ class KeptDocuments(ABC, Generic[HeldT, PlaceT]):
             raise unusable("DOCUMENT_UNKNOWN", message, field)
         return found
 
-    async def _post_late(self, held: HeldT, record: RecordWrite) -> HeldT:  # noqa: ARG002  where drafts are left behind
-        """A document that is not posted, posted. A draft here was made by hand: what we make is posted in the call that
+    async def _post_late(self, held: HeldT, record: RecordWrite) -> HeldT:
+        """The document, posted where it was not. A draft here was made by hand: what we make is posted in the call that
         makes it. Raises Unusable.
         """
+        if record.fields.get("state") is None:
+            return held
         raise Unusable(
             for_a_person(
                 "NOT_POSTED",

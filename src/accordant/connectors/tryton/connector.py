@@ -17,12 +17,15 @@ from accordant.connectors.sdk.settings import Given, shipped_mappings
 from accordant.connectors.tryton.documents import Journals
 from accordant.connectors.tryton.inbound import TrytonInbound
 from accordant.connectors.tryton.outbound import TrytonOutbound
+from accordant.connectors.tryton.parties import PARTY
 from accordant.connectors.tryton.receivables import TrytonReader
 from accordant.connectors.tryton.rpc import Rpc, Session
 from accordant.kernel.clock import Clock
 
 #: The setting without which nothing can be read.
 READER_NEEDS = "password"
+#: Objects whose records tell whose they are.
+MATCHABLE = frozenset({PARTY})
 RATE_PER_S = 20
 LOGINS_PER_S = 1
 _TIMEOUTS = Timeouts()
@@ -35,6 +38,7 @@ _REQUIRED = {
     "password": "Give the password of that user, by reference.",
 }
 _JOURNALS = {"journal_revenue": "REV", "journal_cash": "CASH", "journal_general": "MISC"}
+_OPTIONAL = {*_JOURNALS, "parent_relation"}
 
 
 def outbound(
@@ -58,7 +62,9 @@ def outbound(
         raise given.wrong("journal_revenue", "it is also one of the others", "Give invoices a journal of their own.")
     journals = Journals(revenue=codes["journal_revenue"], cash=codes["journal_cash"], general=codes["journal_general"])
     protocols = {part.name: part.protocol for part in load_manifest(files(_PACKAGE)).writes}
-    return TrytonOutbound(rpc=rpc, protocols=protocols, journals=journals)
+    return TrytonOutbound(
+        rpc=rpc, protocols=protocols, journals=journals, parent_relation=given.text("parent_relation")
+    )
 
 
 def reader(
@@ -117,7 +123,7 @@ def _rpc(
 
 
 def _given(settings: Mapping[str, str]) -> Given:
-    return Given("Tryton", settings, required=_REQUIRED, optional=_JOURNALS)
+    return Given("Tryton", settings, required=_REQUIRED, optional=_OPTIONAL)
 
 
 def default_mappings(

@@ -11,20 +11,13 @@ from datetime import date
 import msgspec
 
 from accordant.canonical.books import Role
-from accordant.canonical.intents import Applied, RefusalClass, Refused, WriteOutcome
+from accordant.canonical.intents import Refused
 from accordant.canonical.targets import ObjectSpec
-from accordant.connectors.sdk.ledger_documents import (
-    LATER,
-    Desired,
-    Unusable,
-    ValueUnreadable,
-    desired,
-    for_a_person,
-    unusable,
-)
+from accordant.connectors.sdk.ledger_documents import Desired, Unusable, for_a_person, unusable
+from accordant.connectors.sdk.ledger_keeper import KeptDocuments
 from accordant.connectors.tryton import errors
 from accordant.connectors.tryton.lookups import Account, Company, Lookups, Tax
-from accordant.connectors.tryton.reading import LINE, Held, Place, Reading, balance, payable
+from accordant.connectors.tryton.reading import LINE, Held, Place, Reading, balance, document_place, payable
 from accordant.connectors.tryton.records import (
     INVOICE,
     KEY_FIELD,
@@ -37,6 +30,7 @@ from accordant.connectors.tryton.records import (
 )
 from accordant.connectors.tryton.rpc import Rpc, TrytonRefused
 from accordant.connectors.tryton.wire import Json
+from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import AnswerLost, RecordWrite
 
 #: Warnings that only say what the books know: that a bill was due in the past, or is of a day still to come. The way to
@@ -70,63 +64,45 @@ class _Found(msgspec.Struct, frozen=True, kw_only=True):
     taxes: Mapping[str, Tax]
 
 
-class Documents:
+class Documents(KeptDocuments[Held, Place]):
     """The ledger documents of one connection."""
 
     def __init__(self, rpc: Rpc, lookups: Lookups, reading: Reading, journals: Journals) -> None:
+        super().__init__(
+            title="Tryton", reading=reading, place_of=document_place, canonical=canonical, refusal=TrytonRefused
+        )
         self._rpc = rpc
         self._lookups = lookups
-        self._reading = reading
+        self._documents = reading
         self._journals = journals
 
-    async def write(self, spec: ObjectSpec, record: RecordWrite) -> WriteOutcome:
-        """Make one document, or do what is missing of it. Raises as ``Rpc.call``."""
-        place = f"the document {record.key!r}"
-        try:
-            if record.target_id is not None:
-                return await self._complete(record)
-            document = desired(record.key, canonical(spec, record.fields))
-            made = await self._reversal(spec, document) if document.reverses else await self._make(spec, document)
-            if isinstance(made, Refused):
-                return made
-            return Applied(target_id=str(made.place), created=True, number=made.number)
-        except Unusable as error:
-            return error.refusal
-        except ValueUnreadable as error:
-            return Refused(cause=RefusalClass.DATA_QUALITY, code="VALUE_UNREADABLE", message=str(error))
-        except TrytonRefused as refusal:
-            return errors.refused(place, refusal.fault)
+    def _refused(self, place: str, error: RejectedError) -> Refused:
+        if not isinstance(error, TrytonRefused):
+            raise error
+        return errors.refused(place, error.fault)
 
-    async def _complete(self, record: RecordWrite) -> WriteOutcome:
-        """What a crash or a person left undone: to post it, and to reconcile what it pays."""
-        held = await self._held_at(str(record.target_id))
-        if held is None:
-            message = f"Tryton no longer has {record.target_id}; the document is looked for again."
-            return Refused(cause=RefusalClass.TRANSIENT, code="GONE", message=message)
-        if held.cancelled_by_hand:
-            return for_a_person(
-                "CANCELLED_BY_HAND",
-                f"Somebody cancelled {held.number or held.place} in Tryton; the books still hold it. Reverse it in the "
-                "books, or post it again in Tryton.",
-            )
-        if changed := sorted(record.fields.keys() - LATER):
-            return for_a_person(
-                "DOCUMENT_POSTED",
-                f"{held.number or held.place} in Tryton differs in {', '.join(changed)}, and what is posted is not "
-                "changed: cancel one of the two, in Tryton or in the books.",
-                *changed,
-            )
-        if held.state == "draft":
-            held = await self._posted_late(held)
+    async def _post_late(self, held: Held, record: RecordWrite) -> Held:  # noqa: ARG002  the draft names what it is
+        """A draft that was left behind, posted. Raises TrytonRefused."""
+        if held.state != "draft":
+            return held
+        try:
+            await self._number_after_the_last(held)
+        except TrytonRefused as refusal:
+            return self._come_through(await self._held_at(str(held.place)), refusal)
+        return await self._posted(held)
+
+    async def _settle(self, held: Held, record: RecordWrite) -> None:
         if record.fields.get("reverses") is not None:
             await self._reconcile_cancelled(held)
         if (settles := record.fields.get("settles")) is not None:
-            await self._settle(held, str(settles))
-        return Applied(target_id=str(held.place), created=False, number=held.number)
+            await self._pay(held, str(settles))
 
     # -- making --------------------------------------------------------------------------------------------------------
 
-    async def _make(self, spec: ObjectSpec, document: Desired, *, cancels: Held | None = None) -> Held:
+    async def _make(self, spec: ObjectSpec, document: Desired, key: str) -> Held:  # noqa: ARG002  Tryton takes none
+        return await self._reversal(spec, document) if document.reverses else await self._made(spec, document)
+
+    async def _made(self, spec: ObjectSpec, document: Desired, *, cancels: Held | None = None) -> Held:
         company = await self._lookups.company(document.company)
         accounts = await self._lookups.accounts(company, [line.account for line in document.lines])
         period = await self._lookups.open_period(company, document.day)
@@ -157,7 +133,7 @@ class Documents:
             place = await self._create(MOVE, values, company, document.key)
         held = await self._posted(await self._read_again(place))
         if document.settles is not None:
-            await self._settle(held, document.settles)
+            await self._pay(held, document.settles)
         return held
 
     async def _create_invoice(
@@ -168,7 +144,8 @@ class Documents:
     ) -> Place:
         party = found.parties[str(document.party)]
         if not party["addresses"]:
-            raise unusable("ADDRESS_MISSING", f"The party {document.party!r} of Tryton has no address.", "party")
+            said = f"The party {document.party!r} of Tryton has no address, and an invoice needs one: add it there."
+            raise unusable("ADDRESS_MISSING", said, "party")
         values = invoice_values(
             document,
             company=found.company,
@@ -180,14 +157,6 @@ class Documents:
             numbered_on=max(document.day, numbered_on or document.day),
         )
         return await self._create(INVOICE, values, found.company, document.key)
-
-    async def _posted_late(self, draft: Held) -> Held:
-        """A draft that was left behind, posted. Raises TrytonRefused."""
-        try:
-            await self._number_after_the_last(draft)
-        except TrytonRefused as refusal:
-            return self._come_through(await self._held_at(str(draft.place)), refusal)
-        return await self._posted(draft)
 
     @staticmethod
     def _come_through(now: Held | None, refusal: TrytonRefused) -> Held:
@@ -243,11 +212,11 @@ class Documents:
 
     # -- settling ------------------------------------------------------------------------------------------------------
 
-    async def _settle(self, held: Held, key: str) -> None:
+    async def _pay(self, held: Held, key: str) -> None:
         """Have a posted document pay or lower another; once nothing is open the lines are reconciled."""
         settled = await self._known(key, "settles")
         if settled.place.model == MOVE:
-            group = await self._reading.open_group(settled)
+            group = await self._documents.open_group(settled)
             if len(group) > 1 and balance(group) == 0:
                 await self._reconcile([line["id"] for line in group])
             return
@@ -282,7 +251,7 @@ class Documents:
 
     # -- cancelling ----------------------------------------------------------------------------------------------------
 
-    async def _reversal(self, spec: ObjectSpec, document: Desired) -> Held | Refused:
+    async def _reversal(self, spec: ObjectSpec, document: Desired) -> Held:
         """Cancel another document: a native invoice by Tryton's own refund, a move by the move of the books."""
         original = await self._known(str(document.reverses), "reverses")
         if original.place.model == INVOICE and await self._is_refundable(original, document):
@@ -290,13 +259,13 @@ class Documents:
         if original.state == "draft":
             original = await self._posted(original)
         await self._free(original)
-        made = await self._make(spec, document, cancels=original)
+        made = await self._made(spec, document, cancels=original)
         await self._reconcile_cancelled(made)
         return await self._read_again(made.place)
 
     async def _reconcile_cancelled(self, made: Held) -> None:
         """Reconcile what cancels a move with it, on what customers owe."""
-        if lines := await self._reading.still_open(made):
+        if lines := await self._documents.still_open(made):
             await self._reconcile([line["id"] for line in lines])
 
     async def _is_refundable(self, original: Held, document: Desired) -> bool:
@@ -310,7 +279,7 @@ class Documents:
         last = await self._lookups.last_numbered_on(company, await self._lookups.open_period(company, document.day))
         return last is None or last <= document.day
 
-    async def _refund(self, original: Held, document: Desired) -> Held | Refused:
+    async def _refund(self, original: Held, document: Desired) -> Held:
         company = await self._lookups.company(document.company)
         if original.state != "cancelled":
             await self._unreconcile(original)
@@ -322,7 +291,8 @@ class Documents:
         found = await self._refund_of(original)
         if found is None or (found.key is not None and found.key != document.key):
             said = f"{original.number} was cancelled in Tryton by {found.number if found else 'something else'}."
-            return for_a_person("ALREADY_CANCELLED", f"{said} Look there, then set the document of the books aside.")
+            why = f"{said} Look there, then set the document of the books aside."
+            raise Unusable(for_a_person("ALREADY_CANCELLED", why))
         if found.key is None:
             signed = {KEY_FIELD[INVOICE]: document.key}
             context = await self._lookups.context(company)
@@ -348,20 +318,6 @@ class Documents:
             await self._rpc.call(INVOICE, "write", [invoice], {"payment_lines": [["remove", lines]]}, context=context)
 
     # -- finding -------------------------------------------------------------------------------------------------------
-
-    async def _known(self, key: str, field: str) -> Held:
-        """Another document by its key. Raises Unusable."""
-        found = (await self._reading.by_key([key])).get(key)
-        if found is None:
-            raise unusable("DOCUMENT_UNKNOWN", f"Tryton has no document {key!r}: it has to be there first.", field)
-        return found
-
-    async def _held_at(self, target_id: str) -> Held | None:
-        model, _, number = target_id.partition(",")
-        if model not in KEY_FIELD or not number.isdecimal():
-            return None
-        place = Place(model, int(number))
-        return (await self._reading.at([place])).get(place)
 
     async def _read_again(self, place: Place) -> Held:
         held = (await self._reading.at([place])).get(place)

@@ -13,6 +13,7 @@ from accordant.canonical.books import Role
 from accordant.canonical.documents import DocumentLine
 from accordant.connectors.sdk import ledger_documents
 from accordant.connectors.sdk.ledger_documents import OF_A_LINE, amount_of, facts_of, plain, read_tag
+from accordant.connectors.tryton import marks
 from accordant.connectors.tryton.lookups import Account, Tax
 from accordant.connectors.tryton.wire import Json
 
@@ -73,7 +74,7 @@ LINE_FIELDS = (
     "second_currency.code",
     "account.code",
     "account.type",
-    "party.code",
+    *(f"party.{name}" for name in marks.KEY_FIELDS),
 )
 
 
@@ -90,7 +91,7 @@ def document_line(row: Mapping[str, Json], *, description: str | None, currency:
         credit=plain(row["credit"], currency),
         original=None if second is None else plain(row["amount_second_currency"] or Decimal(0), second["code"]),
         original_currency=None if second is None else second["code"],
-        party=party["code"] if party else told.get("party"),
+        party=marks.named(party) if party else told.get("party"),
         product=told.get("product"),
         tax_code=told.get("tax_code"),
         processor=told.get("processor"),

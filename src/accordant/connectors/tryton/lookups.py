@@ -12,9 +12,14 @@ import msgspec
 
 from accordant.canonical.intents import RefusalClass, Refused
 from accordant.connectors.sdk.ledger_documents import Unusable, unusable
+from accordant.connectors.tryton import marks
 from accordant.connectors.tryton.errors import PERIOD_CLOSED
+from accordant.connectors.tryton.marks import ARCHIVED_TOO
 from accordant.connectors.tryton.rpc import Rpc
 from accordant.connectors.tryton.wire import Json
+
+#: How many merges of one party are followed: each took a person.
+_MERGES_MAX = 20
 
 
 class Company(msgspec.Struct, frozen=True):
@@ -183,19 +188,55 @@ class Lookups:
             self._countries[code] = found[0]["id"]
         return self._countries[code]
 
-    async def parties(self, codes: Iterable[str]) -> dict[str, dict[str, Json]]:
-        """Customers by code, each with its id and addresses. Raises Unusable."""
-        wanted = sorted(set(codes))
+    async def parties(self, keys: Iterable[str]) -> dict[str, dict[str, Json]]:
+        """Customers by our key, each with its id and addresses; of one that was merged the party it went into.
+
+        Raises Unusable for one that is missing or archived.
+        """
+        wanted = sorted(set(keys))
         if not wanted:
             return {}
-        found = await self._rpc.find(
-            "party.party", [["code", "in", wanted]], ["code", "addresses"], context=await self.context(), limit=None
+        rows = await self._parties([marks.carrying(wanted)])
+        found = marks.by_key(rows, wanted)
+        if missing := [key for key in wanted if key not in found]:
+            found |= await self._replaced(missing)
+        return found
+
+    async def _replaced(self, keys: list[str]) -> dict[str, dict[str, Json]]:
+        """What stands for customers whose party is not in use: whoever merged it has said who they are now.
+
+        A merge archives the identifiers of the one and moves them to the other.
+        """
+        named = [["code", "in", [marks.mark_of(key) for key in keys]], ARCHIVED_TOO]
+        moved = await self._rpc.find("party.identifier", named, ["code", "party"], context=await self.context())
+        coded = await self._parties([["code", "in", keys], ARCHIVED_TOO])
+        was = {row["code"]: row["id"] for row in coded} | {marks.key_in(row["code"]): row["party"] for row in moved}
+        found: dict[str, dict[str, Json]] = {}
+        for key in keys:
+            if key not in was:
+                raise unusable("PARTY_UNKNOWN", f"Tryton has no party {key!r}: the customer comes first.", "party")
+            found[key] = await self._followed(key, was[key])
+        return found
+
+    async def _followed(self, key: str, party: int) -> dict[str, Json]:
+        """The party that one was merged into, at last. Raises Unusable where that is archived."""
+        for _ in range(_MERGES_MAX):
+            (now,) = await self._parties([["id", "=", party], ARCHIVED_TOO])
+            if now["active"]:
+                return now
+            if now["replaced_by"] is None:
+                break
+            party = now["replaced_by"]
+        raise unusable(
+            "PARTY_ARCHIVED",
+            f"Somebody deactivated the party of {key!r} in Tryton: activate it there, or say in the review of matches "
+            "which party the customer is now; then redrive it.",
+            "party",
         )
-        by_code = {row["code"]: row for row in found}
-        for code in wanted:
-            if code not in by_code:
-                raise unusable("PARTY_UNKNOWN", f"Tryton has no party {code!r}: the customer comes first.", "party")
-        return by_code
+
+    async def _parties(self, domain: list[Json]) -> list[dict[str, Json]]:
+        fields = [*marks.KEY_FIELDS, "addresses", "active", "replaced_by"]
+        return await self._rpc.find("party.party", domain, fields, context=await self.context(), limit=None)
 
     async def open_period(self, company: Company, day: date) -> Period:
         """The period a day falls in, which has to be open. Raises Unusable: PERIOD_CLOSED."""

@@ -16,6 +16,7 @@ from accordant.canonical.documents import DocumentLine, spell_lines
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import CurrentRecord, ObjectSpec
 from accordant.connectors.sdk.ledger_documents import OUR_KEYS, read_tag, untagged
+from accordant.connectors.tryton import marks
 from accordant.connectors.tryton.lines import LINE_FIELDS, document_line
 from accordant.connectors.tryton.lookups import Lookups
 from accordant.connectors.tryton.records import INVOICE, KEY_FIELD, MOVE
@@ -26,8 +27,8 @@ LINE, INVOICE_LINE, INVOICE_TAX = "account.move.line", "account.invoice.line", "
 _WHO = ("write_date", "create_date", "write_uid.login", "create_uid.login", "number", "state")
 _INVOICE = (
     *_WHO, "reference", "company.party.name", "company.currency.code", "invoice_date", "accounting_date",
-    "payment_term_date", "party.code", "currency.code", "description", "account.code", "move", "cancel_move.origin",
-    "total_amount", "amount_to_pay",
+    "payment_term_date", "currency.code", "description", "account.code", "move", "cancel_move.origin",
+    "total_amount", "amount_to_pay", *(f"party.{name}" for name in marks.KEY_FIELDS),
 )  # fmt: skip
 _MOVE = (*_WHO, "description", "company.party.name", "company.currency.code", "date", "origin", "journal.code")
 _LINES = (*LINE_FIELDS, "account.type.receivable", "invoice_payment.reference", "invoice_payment.amount_to_pay")
@@ -49,6 +50,12 @@ def place_of(text: str | None) -> Place | None:
     return Place(model, int(number)) if number.isdecimal() and int(number) > 0 else None
 
 
+def document_place(target_id: str) -> Place | None:
+    """The document that a target id names; None where it is none of a document."""
+    place = place_of(target_id)
+    return place if place is not None and place.model in KEY_FIELD else None
+
+
 class Held(msgspec.Struct, frozen=True, kw_only=True):
     """One document in Tryton. ``move`` is that of its books, None for a draft of an invoice; ``lines`` are Tryton's.
 
@@ -64,7 +71,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     described: dict[str, str | None]
     origin: Place | None
     cancels: str | None
-    cancelled_by_hand: bool
+    is_void: bool
 
     @property
     def currency(self) -> str:
@@ -95,9 +102,11 @@ def balance(lines: Iterable[Mapping[str, Json]]) -> Decimal:
 class Reading:
     """Reads documents of one connection."""
 
-    def __init__(self, rpc: Rpc, lookups: Lookups) -> None:
+    def __init__(self, rpc: Rpc, lookups: Lookups, *, revenue_journal: str) -> None:
+        """``revenue_journal`` is the code of the journal of invoices."""
         self._rpc = rpc
         self._lookups = lookups
+        self._revenue_journal = revenue_journal
 
     async def by_key(self, keys: Sequence[str]) -> dict[str, Held]:
         """Documents under these keys, whatever Tryton calls them."""
@@ -141,7 +150,7 @@ class Reading:
         keys = [row.get(KEY_FIELD[MOVE]) or row.get(KEY_FIELD[INVOICE]) or "" for row in rows]
         return next((key for key in keys if key.startswith(OUR_KEYS)), None)
 
-    async def all(self, object_name: str, revenue_journal: str) -> AsyncIterator[Held]:
+    async def all(self, object_name: str) -> AsyncIterator[Held]:
         """Every document with a key of ours that belongs to an object, page by page.
 
         An invoice that had to be written as a move stands in the journal of revenue; a native one that cancels another
@@ -157,7 +166,7 @@ class Reading:
         last = 0
         while rows := await self._find(MOVE, [[KEY_FIELD[MOVE], "like", pattern], ["id", ">", last]], PAGE):
             for one in await self._held([], rows):
-                if (one.row["journal."]["code"] == revenue_journal) is (object_name == INVOICE):
+                if (one.row["journal."]["code"] == self._revenue_journal) is (object_name == INVOICE):
                     yield one
             last = rows[-1]["id"]
 
@@ -165,7 +174,7 @@ class Reading:
         """A document in the fields of a mapping."""
         row = held.row
         posted = {"paid": "posted", "validated": "draft", "cancelled": "posted"}
-        state = "cancelled" if held.cancelled_by_hand else posted.get(held.state, held.state)
+        state = "cancelled" if held.is_void else posted.get(held.state, held.state)
         fields: dict[str, WireValue] = {
             "company": row["company."]["party."]["name"],
             "date": _text(row.get("date") or row.get("accounting_date") or row.get("invoice_date")),
@@ -337,7 +346,7 @@ def _held_invoice(
         described={name: part["description"] for name, part in own.items()},
         origin=None,
         cancels=cancelled.get(row["move"]) if row["move"] is not None else None,
-        cancelled_by_hand=str(place) in undone,
+        is_void=str(place) in undone,
     )
 
 
@@ -374,7 +383,7 @@ def _held_move(
         described={},
         origin=place_of(row["origin"]),
         cancels=cancelled.get(row["id"]),
-        cancelled_by_hand=str(place) in undone,
+        is_void=str(place) in undone,
     )
 
 
@@ -393,8 +402,11 @@ def _document_lines(held: Held) -> list[DocumentLine]:
 def _party(held: Held) -> str | None:
     """The customer: of an invoice its own, of a move the first that a line names."""
     if held.place.model == INVOICE:
-        return str(held.row["party."]["code"])
-    named = [(line["party."] or {}).get("code") or read_tag(line["description"]).get("party") for line in held.lines]
+        return marks.named(held.row["party."])
+    named = [
+        marks.named(line["party."]) if line["party."] else read_tag(line["description"]).get("party")
+        for line in held.lines
+    ]
     return next((name for name in named if name is not None), None)
 
 

@@ -25,13 +25,13 @@ _READS = frozenset({"read", "search", "search_read", "search_count", "fields_get
 PAGE = 500
 
 
-class TrytonRefused(AccordantError):
-    """Tryton said no to a call and undid it."""
+class TrytonRefused(RejectedError):
+    """Tryton said no to a call and undid it: nothing of it was carried out."""
 
-    remedy = "Nothing of this call was carried out."
+    remedy = "Give the user of this connection the right to it, or activate the module it belongs to."
 
-    def __init__(self, fault: Fault) -> None:
-        super().__init__(f"Tryton refused: {fault.message}")
+    def __init__(self, name: str, fault: Fault) -> None:
+        super().__init__(f"Tryton refused {name}: {fault.message.rstrip('.')}.")
         self.fault = fault
 
 
@@ -161,7 +161,7 @@ def _refused_whole(name: str, answer: HttpAnswer) -> RejectedError:
 
 def _of_fault(name: str, fault: Fault, *, writes: bool) -> AccordantError:
     if fault.is_undone:
-        return TrytonRefused(fault)
+        return TrytonRefused(name, fault)
     if "'" in fault.message and name.split(".", 1)[1].rpartition(".")[0] in fault.message:
         return RejectedError(
             f"Tryton has no model {fault.message}.",
