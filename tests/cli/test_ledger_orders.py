@@ -78,3 +78,19 @@ async def test_a_bill_is_written_off_by_hand_and_nothing_is_drawn_of_it(terminal
         one.hub.shelf.remember(checked_charter(one.settings), now=one.clock())
         changes = await terminal.ask("books", "changes")
         assert (changes.code, "0 of 0 differ" in changes.out) == (0, True)
+
+
+async def test_a_rebuild_says_that_the_books_follow_from_the_inbox_or_what_does_not(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 's.db'}", tmp_path, more=MORE) as one:
+        terminal.use(one.settings)
+        assert (await terminal.ask(*COMMISSION)).code == 0
+        said = await terminal.ask("books", "rebuild")
+        assert (said.code, "1 entry and 0 bills are the same" in said.out) == (0, True), said.out
+        with one.hub.database.engine.begin() as connection:
+            connection.exec_driver_sql("DELETE FROM inbox_work WHERE connection = 'accordant'")
+        said = await terminal.ask("books", "rebuild", "--json")
+        assert (said.code, said.json["differing"]) == (1, 1)
+        said = await terminal.ask("books", "rebuild")
+        assert (said.code, "does not follow from the inbox" in " ".join(said.out.split())) == (1, True), said.out

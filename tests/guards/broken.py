@@ -199,4 +199,30 @@ GUARDS = (
         "    if not actor:\n",
         "integration/operations/test_widen.py::test_an_approver_who_requests_needs_another_one",
     ),
+    _guard(
+        "what a person says is stored before it is posted",
+        "IN1",
+        "operations/word_desk.py",
+        "        (reception,) = self._inbox.accept([word.arrival()])\n",
+        "        self._state.commit(self._process(word.unstored()), now=self._clock())\n"
+        "        return self._answer(word, event.id, OrderOutcome.POSTED)\n"
+        "        (reception,) = self._inbox.accept([word.arrival()])\n",
+        "integration/operations/test_words.py::test_books_rebuilt_from_the_inbox_alone_are_the_same_to_the_byte",
+    ),
+    _guard(
+        "a key of a person's word is for one thing",
+        "IN3",
+        "operations/word_desk.py",
+        "if kept.digest != word.asked:",
+        "if False:",
+        "integration/operations/test_words.py::test_a_key_used_for_something_else_is_refused_and_leaves_nothing",
+    ),
+    _guard(
+        "a rebuild closes periods when they were closed",
+        "RE1",
+        "operations/scratch.py",
+        "return _ScratchBooks(own, live=self._live.books, periods=own)",
+        "return _ScratchBooks(own, live=self._live.books, periods=self._live.books)",
+        "integration/operations/test_rebuild.py::test_words_months_and_periods_come_out_of_a_rebuild_as_they_are",
+    ),
 )

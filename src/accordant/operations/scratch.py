@@ -123,11 +123,12 @@ class _Overlay:
 
 
 class _ScratchBooks:
-    """`ports.books.Bookshelf` of a rehearsal."""
+    """`ports.books.Bookshelf` of a rehearsal; ``periods`` says whose are closed."""
 
-    def __init__(self, own: Bookshelf, *, live: Bookshelf) -> None:
+    def __init__(self, own: Bookshelf, *, live: Bookshelf, periods: Bookshelf) -> None:
         self._own = own
         self._live = live
+        self._periods = periods
 
     def dossiers(self, bills: Iterable[str], events: Iterable[str]) -> Dossiers:
         """See the port."""
@@ -148,8 +149,8 @@ class _ScratchBooks:
         return self._own.kept_entries(ids)
 
     def periods(self) -> tuple[Period, ...]:
-        """See the port: those of the live books."""
-        return self._live.periods()
+        """See the port."""
+        return self._periods.periods()
 
     def rate_of(self, of: str, in_: str, day: date) -> Rate | None:
         """See the port."""
@@ -172,7 +173,7 @@ class ScratchState(_Overlay):
     @property
     def books(self) -> Bookshelf:
         """See the port: a rehearsal posts into books of its own, and what people closed is closed there too."""
-        return _ScratchBooks(self._beneath.books, live=self._live.books)
+        return _ScratchBooks(self._beneath.books, live=self._live.books, periods=self._live.books)
 
     def links(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, EntityRef]:
         """See the port. What the live crosswalk knows is entered here, so that names find it too."""
@@ -238,8 +239,23 @@ class ScratchState(_Overlay):
             restamps=changes.restamps,
             standings=changes.standings,
             desired=changes.desired,
+            business_events=changes.business_events,
+            books=changes.books,
         )
         self._beneath.commit(kept, now=now)
+
+
+class RebuiltState(ScratchState):
+    """`ports.state.State` on an empty store in which the books are built again from their past.
+
+    Other than in a rehearsal periods are closed when they were closed, and not before.
+    """
+
+    @property
+    def books(self) -> Bookshelf:
+        """See the port."""
+        own = self._beneath.books
+        return _ScratchBooks(own, live=self._live.books, periods=own)
 
 
 class Undecided(_Overlay):

@@ -24,16 +24,15 @@ def scratch_state(home: Path, run_id: str | None = None) -> Iterator[tuple[SqlSt
     It begins empty, but for that of an ordered run that was interrupted; it is gone when the run ends or is refused.
     """
     if run_id is None:
-        made = TemporaryDirectory(prefix="rehearsal-", dir=home, ignore_cleanup_errors=True)
-        with made as name, _opened(Path(name)) as state:
-            yield state, False
+        with scratch_database(home) as database:
+            yield SqlState(database), False
         return
     folder = home / f"rehearsal-{run_id}"
     was_there = (folder / _FILE).is_file()
     folder.mkdir(mode=0o700, exist_ok=True)
     try:
-        with _opened(folder) as state:
-            yield state, was_there
+        with _opened(folder) as database:
+            yield SqlState(database), was_there
     except RejectedError:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -41,10 +40,18 @@ def scratch_state(home: Path, run_id: str | None = None) -> Iterator[tuple[SqlSt
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[SqlState]:
+def scratch_database(home: Path) -> Iterator[Database]:
+    """An empty store in the installation's own folder, gone afterwards."""
+    made = TemporaryDirectory(prefix="rehearsal-", dir=home, ignore_cleanup_errors=True)
+    with made as name, _opened(Path(name)) as database:
+        yield database
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[Database]:
     database = Database(f"sqlite:///{folder / _FILE}", is_scratch=True)
     try:
         migrate(database)
-        yield SqlState(database)
+        yield database
     finally:
         database.close()

@@ -68,9 +68,9 @@ def bills(hub: Hub) -> BillDesk:
     return BillDesk(hub.state, hub.inbox, rulebook=lambda: hub.rulebook, clock=hub.clock)
 
 
-def say(one: Installation, word: BillWord, bill: str, key: str, **more: Any) -> Ordered:
-    on = one.clock().date()
-    order = BillOrder(word=word, bill=bill, key=key, happened_on=on, reason="As the customer wrote", **more)
+def say(one: Installation, word: BillWord, bill: str, key: str, *, on: date | None = None, **more: Any) -> Ordered:
+    day = on or one.clock().date()
+    order = BillOrder(word=word, bill=bill, key=key, happened_on=day, reason="As the customer wrote", **more)
     return bills(one.hub).say(order, by="ann")
 
 
