@@ -121,6 +121,10 @@ def _questions(database: Database) -> Iterator[tuple[str, Callable[[], object]]]
     yield "books: trial balance", lambda: trial_balance(database)
     yield "books: what is held", lambda: held_postings(database)
     yield "books, to-close: the month that is closed next", lambda: keeper.to_close(COMPANY)
+    yield (
+        "what the last month lacks, with the balances abroad of all months",
+        lambda: keeper.missing(COMPANY, date(2026, _MONTHS, 1)),
+    )
     yield "trial balance until a day", lambda: trial_balance(database, before_on=date(2026, 4, 1))
     asked = {
         "all": JournalAsked(),

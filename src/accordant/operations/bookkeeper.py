@@ -19,13 +19,13 @@ from accordant.ledger.periods import Period, PeriodRefused, PeriodState, close, 
 from accordant.ledger.setting import books_of
 from accordant.operations.closing import MissingStep, MonthToClose, missing_steps
 from accordant.operations.recognise import Batch, recognise_batch
-from accordant.operations.revalue import MonthsEnd, Revaluation, revalue
+from accordant.operations.revalue import MonthsEnd, Revaluation, outstanding, revalue
 from accordant.pipeline.bookkeep import Ledger, Told, lay_entry, post_events, recall_documents
 from accordant.pipeline.plan import Rulebook, plan
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.audit import AuditEntry
 from accordant.ports.books import KeptEntry, KeptSchedule
-from accordant.ports.ledger_desk import LedgerDesk, PeriodChange
+from accordant.ports.ledger_desk import ForeignBalance, LedgerDesk, PeriodChange
 from accordant.ports.state import ConcurrentChange, State
 
 _BATCH = 500
@@ -214,22 +214,22 @@ class Bookkeeper:
     ) -> None:
         ledger = self._ledger()
         system = ledger.system_of(legal_entity)
-        found.append(self._revaluation(legal_entity, after_on))
+        end, balances = self._months_end(legal_entity, after_on)
+        found.append(revalue(balances, end, self._state.books.rate_of))
         for entry, cancelled in found[-1].entries:
             root_id = f"books/{legal_entity}"
             lay_entry(bench, ledger, entry, root_id=root_id, system=system)
             lay_entry(bench, ledger, cancelled, root_id=root_id, system=system, cancelled=entry)
 
-    def _revaluation(self, legal_entity: str, after_on: date) -> Revaluation:
-        """What the closing rates of the month before ``after_on`` still ask for."""
+    def _months_end(self, legal_entity: str, after_on: date) -> tuple[MonthsEnd, tuple[ForeignBalance, ...]]:
+        """The end of the month before ``after_on``, and what is owed and held in other currencies then."""
         end = MonthsEnd(
             books=self._books(legal_entity),
             system=self._ledger().system_of(legal_entity),
             after_on=after_on,
             recorded_at=self._clock(),
         )
-        balances = self._desk.foreign_balances(legal_entity, before_on=after_on)
-        return revalue(balances, end, self._state.books.rate_of)
+        return end, self._desk.foreign_balances(legal_entity, before_on=after_on)
 
     # -- periods ------------------------------------------------------------------------------------------------------
 
@@ -242,7 +242,8 @@ class Bookkeeper:
         ledger, period = self._ledger(), self._period(legal_entity, month_on)
         systems = [system for system, owner in ledger.part.systems.items() if owner == legal_entity]
         ends = self._desk.open_ends(legal_entity, systems, before_on=period.ends_on)
-        return missing_steps(period, ends, self._revaluation(legal_entity, period.ends_on))
+        end, balances = self._months_end(legal_entity, period.ends_on)
+        return missing_steps(period, ends, outstanding(balances, end, self._state.books.rate_of))
 
     def to_close(self, legal_entity: str) -> MonthToClose | None:
         """The month that is closed next, with what it lacks; None where none is over. Raises BooksMissing."""

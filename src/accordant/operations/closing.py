@@ -11,7 +11,7 @@ from enum import StrEnum
 import msgspec
 
 from accordant.ledger.periods import Period
-from accordant.operations.revalue import Revaluation
+from accordant.operations.revalue import Outstanding
 from accordant.ports.ledger_desk import OpenEnds
 
 
@@ -43,12 +43,12 @@ class MonthToClose(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[MissingStep, ...]
 
 
-def missing_steps(period: Period, ends: OpenEnds, revaluation: Revaluation) -> tuple[MissingStep, ...]:
-    """Everything that is missing. ``revaluation`` is what the closing rates would still post."""
-    return tuple(_missing(period, ends, revaluation))
+def missing_steps(period: Period, ends: OpenEnds, abroad: Outstanding) -> tuple[MissingStep, ...]:
+    """Everything that is missing. ``abroad`` is what the closing rates would still post."""
+    return tuple(_missing(period, ends, abroad))
 
 
-def _missing(period: Period, ends: OpenEnds, revaluation: Revaluation) -> Iterator[MissingStep]:
+def _missing(period: Period, ends: OpenEnds, abroad: Outstanding) -> Iterator[MissingStep]:
     company, month = period.legal_entity, f"{period.starts_on:%Y-%m}"
     if ends.held:
         yield MissingStep(
@@ -65,20 +65,17 @@ def _missing(period: Period, ends: OpenEnds, revaluation: Revaluation) -> Iterat
             remedy=f'Run `accordant books recognise "{company}" {month}`.',
         )
     run = f'Run `accordant books revalue "{company}" {month}`.'
-    if revaluation.refusals:
+    if abroad.refusals:
         yield MissingStep(
             step=CloseStep.REVALUED,
-            count=len(revaluation.refusals),
-            what=" ".join(dict.fromkeys(one.reason for one in revaluation.refusals)),
-            remedy=" ".join([*dict.fromkeys(one.remedy for one in revaluation.refusals), run]),
+            count=len(abroad.refusals),
+            what=" ".join(dict.fromkeys(one.reason for one in abroad.refusals)),
+            remedy=" ".join([*dict.fromkeys(one.remedy for one in abroad.refusals), run]),
         )
-    elif revaluation.entries:
-        originals = (entry.postings[0].original for entry, _ in revaluation.entries)
-        # What customers owe is an entry for each of them.
-        named = ", ".join(sorted({one.currency for one in originals if one is not None}))
+    elif abroad.count:
         yield MissingStep(
             step=CloseStep.REVALUED,
-            count=len(revaluation.entries),
-            what=f"What is owed and held in {named} is not at the closing rate of {month}.",
+            count=abroad.count,
+            what=f"What is owed and held in {', '.join(abroad.currencies)} is not at the closing rate of {month}.",
             remedy=run,
         )

@@ -58,8 +58,10 @@ def revalue(
     refusals: list[Refusal] = []
     gain = 0
     next_on = posting_day(end.books.periods, end.after_on)
+    # Thousands of customers owe in a few currencies.
+    rates = {currency: rate_of(currency, own, end.last_on) for currency in {one.currency for one in balances}}
     for (currency, party), group in groupby(sorted(balances, key=_whose), key=_whose):
-        rate = rate_of(currency, own, end.last_on)
+        rate = rates[currency]
         if rate is None:
             refused = _no_rate(currency, own, end.last_on)
             refusals.extend(() if refused in refusals else (refused,))
@@ -80,6 +82,34 @@ def revalue(
     if refusals:
         return Revaluation(refusals=tuple(refusals))
     return Revaluation(entries=tuple(made), minor=gain)
+
+
+class Outstanding(msgspec.Struct, frozen=True, kw_only=True):
+    """What a month's end would still come to: how many entries, in which currencies, or why there can be none."""
+
+    count: int = 0
+    currencies: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+
+def outstanding(
+    balances: Sequence[ForeignBalance], end: MonthsEnd, rate_of: Callable[[str, str, date], Rate | None]
+) -> Outstanding:
+    """What `revalue` would do, without an entry for each of thousands of customers. Pure.
+
+    Customers who owe in one currency are of one kind to the rules: whether there can be entries is tried with one.
+    """
+    own = end.books.chart.currency
+    rates = {currency: rate_of(currency, own, end.last_on) for currency in {one.currency for one in balances}}
+    moving: dict[tuple[str, str], list[ForeignBalance]] = {}
+    for whose, group in groupby(sorted(balances, key=_whose), key=_whose):
+        rate, some = rates[whose[0]], list(group)
+        if rate is None or any(converted(one.original_minor, rate) != one.books_minor for one in some):
+            moving[whose] = some
+    tried = {(some[0].currency, *(one.role for one in some)): some for some in moving.values()}
+    refusals = revalue([one for some in tried.values() for one in some], end, rate_of).refusals
+    currencies = tuple(sorted({currency for currency, _ in moving}))
+    return Outstanding(count=len(moving), currencies=currencies, refusals=refusals)
 
 
 def _whose(balance: ForeignBalance) -> tuple[str, str]:

@@ -28,7 +28,8 @@ journal_entry = Table(
     Column("recorded_at", BigInteger, nullable=False),
 )
 Index("ix_journal_entry_posted", journal_entry.c.legal_entity, journal_entry.c.posted_on, journal_entry.c.id)
-Index("ix_journal_entry_day", journal_entry.c.posted_on.desc(), journal_entry.c.id)
+# With the subject, so that a system of which nothing is posted is not looked for in every entry.
+Index("ix_journal_entry_day", journal_entry.c.posted_on.desc(), journal_entry.c.id, journal_entry.c.subject)
 Index("ix_journal_entry_bill", journal_entry.c.bill)
 Index("ix_journal_entry_event", journal_entry.c.event)
 Index("ix_journal_entry_root", journal_entry.c.root_id)

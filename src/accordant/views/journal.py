@@ -27,6 +27,7 @@ from accordant.store.schema import (
     posting,
     write_intent,
 )
+from accordant.views.keyed import rows_by_key
 
 PAGE = 100
 _ENTRY = msgspec.json.Decoder(JournalEntry)
@@ -80,7 +81,8 @@ class JournalPage(msgspec.Struct, frozen=True, kw_only=True):
 def read_journal(database: Database, asked: JournalAsked, *, limit: int = PAGE) -> JournalPage:
     """The entries that fit, each with what became of it at the ERP."""
     entry = journal_entry.c
-    query = select(journal_entry).order_by(entry.posted_on.desc(), entry.id).limit(limit + 1)
+    # The places first, from an index: whole entries are read of one page only.
+    query = select(entry.id, entry.posted_on).order_by(entry.posted_on.desc(), entry.id).limit(limit + 1)
     for column, wanted in ((entry.legal_entity, asked.company), (entry.bill, asked.bill), (entry.id, asked.entry)):
         if wanted is not None:
             query = query.where(column == wanted)
@@ -99,8 +101,11 @@ def read_journal(database: Database, asked: JournalAsked, *, limit: int = PAGE) 
     with database.read() as connection:
         if asked.customer is not None:
             query = query.where(entry.root_id.in_(_roots(connection, asked.customer)))
-        rows = connection.execute(query).all()
-        sent = _sent(connection, [row.id for row in rows[:limit]])
+        places = connection.execute(query).all()
+        columns = (entry.id, entry.body, entry.root_id, entry.bill, entry.cause)
+        kept = {row.id: row for row in rows_by_key(connection, columns, entry.id, (row.id for row in places[:limit]))}
+        sent = _sent(connection, list(kept))
+    rows = [kept[place.id] for place in places[:limit]]
     found = tuple(
         JournalRow(
             entry=_ENTRY.decode(row.body),
@@ -109,9 +114,9 @@ def read_journal(database: Database, asked: JournalAsked, *, limit: int = PAGE) 
             cause=row.cause,
             sent=sent.get(row.id, ()),
         )
-        for row in rows[:limit]
+        for row in rows
     )
-    last = rows[limit - 1] if len(rows) > limit else None
+    last = places[limit - 1] if len(places) > limit else None
     return JournalPage(entries=found, further=None if last is None else f"{last.posted_on}/{last.id}")
 
 

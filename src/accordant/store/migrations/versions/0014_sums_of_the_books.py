@@ -49,7 +49,7 @@ def upgrade() -> None:
         sa.Column("books_minor", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint(*earned, "part"),
     )
-    op.create_index("ix_journal_entry_day", "journal_entry", [sa.text("posted_on DESC"), "id"])
+    op.create_index("ix_journal_entry_day", "journal_entry", [sa.text("posted_on DESC"), "id", "subject"])
     op.create_index("ix_journal_entry_bill", "journal_entry", ["bill"])
     foreign = sa.text("original_currency IS NOT NULL")
     op.create_index(
