@@ -63,6 +63,8 @@ class BusinessEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     said: Said | None = None
 
 
+#: How long the id of every event is.
+EVENT_ID_LENGTH = len(derived_id("bev", ""))
 #: The version each type is written with today.
 CURRENT_VERSION: dict[EventType, int] = dict.fromkeys(EventType, 1)
 

@@ -66,7 +66,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 _TERMS = ("lines", "tax", "total", "credits", "paid", "open")
 #: After these states the owner does not say what is open any more.
 _CLOSED_OTHERWISE = frozenset({"void", "uncollectible"})
-_RULE_OF_CREDIT, _RULE_OF_PAYMENT = "credit_note", "payment_applied"
+_RULE_OF_CREDIT, _RULES_OF_PAYMENT = "credit_note", ("payment_applied", "payment_allocated")
 
 
 def stated(place: Place, bill: Invoice) -> Terms:
@@ -104,7 +104,8 @@ def journaled(
         moved[one.cause.rule] += amounts.get(Role.RECEIVABLE, 0)
         off += sum(amounts.values())
     total = first.get(Role.RECEIVABLE, 0)
-    paid, credited = -moved.pop(_RULE_OF_PAYMENT, 0), -moved.pop(_RULE_OF_CREDIT, 0)
+    paid = -sum(moved.pop(rule, 0) for rule in _RULES_OF_PAYMENT)
+    credited = -moved.pop(_RULE_OF_CREDIT, 0)
     other = -sum(moved.values())
     tax = -first.get(Role.SALES_TAX, 0)
     return Terms(

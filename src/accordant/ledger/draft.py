@@ -17,7 +17,7 @@ from accordant.ledger import patterns
 from accordant.ledger.bills import Bill
 from accordant.ledger.compose import Refusal, Request, compose
 from accordant.ledger.entries import Cause, JournalEntry
-from accordant.ledger.meanings.reading import named_bills
+from accordant.ledger.meanings.reading import allocations_of
 from accordant.ledger.patterns import Leg
 from accordant.ledger.post import Outcome, Reader, in_order
 from accordant.ledger.schedule import RevenueSchedule, earned_before, in_books, lines
@@ -53,8 +53,8 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 def draft(history: History, setting: Setting, *, before_on: date) -> Draft:
     """Read the history up to, not including, ``before_on``; revenue is recognised at the end of each month in it."""
-    objects = {**history.objects, **named_bills(history.objects, history.events)}
-    reader = Reader(setting, objects, products=history.products)
+    allocations = allocations_of(history.events)
+    reader = Reader(setting, history.objects, products=history.products, allocations=allocations)
     entries: list[JournalEntry] = []
     unposted: list[Unposted] = []
     for event in in_order(history.events):
@@ -63,9 +63,10 @@ def draft(history: History, setting: Setting, *, before_on: date) -> Draft:
         outcome = reader.take(event)
         if outcome is None:
             continue
-        entries.extend(outcome.fresh)
-        if outcome.refusals:
-            unposted.append(_unposted(outcome))
+        for part in outcome.parts:
+            entries.extend(part.fresh)
+            if part.refusals:
+                unposted.append(_unposted(part))
     bills = tuple(reader.bills.values())
     for made in _recognised(bills, setting, before_on):
         if isinstance(made, JournalEntry):

@@ -258,10 +258,21 @@ def balance_returned(amount: int, *, processor: str) -> list[Leg]:
     ]
 
 
+def payment_allocated(amount: int, *, open_minor: int) -> list[Leg]:
+    """Money that was the customer's pays what is owed; what is too much stays theirs. As `payment_applied`, in legs."""
+    owed = min(amount, open_minor)
+    return [
+        _debit(Role.CUSTOMER_BALANCE, amount, party=True),
+        _credit(Role.RECEIVABLE, owed, party=True),
+        _credit(Role.CUSTOMER_BALANCE, amount - owed, party=True),
+    ]
+
+
 def recovered(paid: list[Leg], share: Share, *, caught_up: int, from_allowance: bool = False) -> list[Leg]:
     """A payment of which ``share`` was written off: that part is no credit of the customer, it undoes the write-off.
 
-    ``paid`` are the legs of `payment_applied`. Source: ASC 326-20-35-8 (recoveries are recorded when received).
+    ``paid`` are the legs of `payment_applied` or `payment_allocated`. Source: ASC 326-20-35-8 (recoveries are recorded
+    when received).
     """
     money, owed, too_much = paid
     rest = msgspec.structs.replace(too_much, minor=too_much.minor + share.total)

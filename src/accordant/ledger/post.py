@@ -17,7 +17,7 @@ from accordant.ledger.bills import Bill, booked
 from accordant.ledger.compose import Refusal, Request, compose
 from accordant.ledger.entries import Cause, JournalEntry, reverse
 from accordant.ledger.meanings.asking import Ask, Occurrence, Sister
-from accordant.ledger.meanings.reading import Reading, pair_of
+from accordant.ledger.meanings.reading import Allocations, Reading
 from accordant.ledger.meanings.table import MEANINGS
 from accordant.ledger.periods import PeriodRefused, posting_day
 from accordant.ledger.setting import Setting
@@ -34,6 +34,8 @@ _RANK = {
 }
 #: How what was asked begins where it was to cancel, and nothing else; the ids of what was cancelled follow.
 _CANCEL = "cancel"
+#: What stands between an event's id and the bill that a part of it is about.
+_PART = "/"
 #: The events that mean something in the books.
 MEANING = frozenset(MEANINGS)
 
@@ -46,16 +48,20 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one event. ``entry`` is the one that stands for it, ``fresh`` are those that are new with it: the
-    entry itself where it is, and before it the cancellation of one that no longer holds.
+    """What became of one event, or of its part that is about one bill; ``more`` are the other parts, ``key`` tells them
+    apart. ``entry`` is the one that stands for it, ``fresh`` are those that are new with it: the entry itself where it
+    is, and before it the cancellation of one that no longer holds.
 
     ``cancelled`` are entries that fresh ones cancel and that stand for no event themselves. ``withdrawn`` is what was
     posted for it and is cancelled, where nothing stands for it any more.
-    With ``refusals`` nothing stands for it. With neither it says nothing to the books. ``pair`` is the name by which it
-    is found when something more is said of its bill. ``sister`` is the other side, in another company's books.
+
+    With ``refusals`` nothing stands for it. With neither it says nothing to the books. It is filed under ``bill``, or
+    under the payment where that names none; ``pair`` is the name by which it is found when more is said of that.
+    ``sister`` is the other side, in another company's books.
     """
 
     event: BusinessEvent
+    key: str
     happened_on: date
     entry: JournalEntry | None = None
     sister: JournalEntry | None = None
@@ -66,6 +72,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...] = ()
     bill: ExternalRef | None = None
     pair: ExternalRef | None = None
+    more: tuple["Outcome", ...] = ()
+
+    @property
+    def parts(self) -> tuple["Outcome", ...]:
+        """It and the others that the event came to, bill by bill."""
+        return (self, *self.more)
 
     @property
     def latest(self) -> JournalEntry | None:
@@ -88,13 +100,17 @@ class Reader:
         *,
         products: Mapping[str, str | None],
         posted: Mapping[str, Posted] | None = None,
+        allocations: Allocations | None = None,
     ) -> None:
-        self._reading = Reading(setting, objects, products)
+        self._reading = Reading(setting, objects, products, allocations or {})
         self._setting = setting
         self._posted = dict(posted or {})
         #: What bills that are void took with them: it is cancelled already, whatever becomes of it.
         self._cancelled = {name for one in self._posted.values() for name in cancelled_by(one.asked)}
-        #: The entry that stands for each event as it is read now; nothing for those that were withdrawn.
+        self._parts: dict[str, list[str]] = {}
+        for key in self._posted:
+            self._parts.setdefault(event_of(key), []).append(key)
+        #: The entry that stands for each posting as it is read now; nothing for those that were withdrawn.
         self._standing: dict[str, str] = {}
 
     @property
@@ -109,25 +125,38 @@ class Reader:
         if books is None or meaning is None:
             return None
         day = event.occurred_at.astimezone(self._setting.zone).date()
-        told = Occurrence(event=event, books=books, day=day)
+        told = Occurrence(event=event, books=books, day=day, key=event.id)
         ask = meaning(told, self._reading)
-        pair = pair_of(event, self._reading.objects)
-        if ask is None:
-            held = self._posted.get(event.id)
-            bill = self._reading.bill_of(event) if pair is not None or held is not None else None
-            outcome = self._withdraw(held, told, ())
-            return msgspec.structs.replace(outcome, bill=bill, pair=pair)
+        asks = {} if ask is None else {_key(event, one): one for one in (ask, *ask.others)}
+        first, *more = [self._come_to(one, told, key) for key, one in asks.items()] or [
+            self._say_nothing(told, told.key)
+        ]
+        # What is about other bills than it was: those have no part in it any more.
+        its_own = {*asks, event.id, sister_event(event.id)}
+        others = [key for key in self._parts.get(event.id, ()) if key not in its_own]
+        more += [self._say_nothing(told, key) for key in others]
+        return msgspec.structs.replace(first, more=tuple(more))
+
+    def _come_to(self, ask: Ask, told: Occurrence, key: str) -> Outcome:
+        told = msgspec.structs.replace(told, key=key)
         outcome = self._cancel(ask, told) if ask.cancels else self._post(ask, told)
-        return msgspec.structs.replace(outcome, bill=self._reading.bill_of(event), pair=pair)
+        filed = self._reading.bill_of(told.event) if ask.bill is None else ask.bill.ref
+        return msgspec.structs.replace(outcome, bill=filed, pair=self._reading.pair_of(told.event))
+
+    def _say_nothing(self, told: Occurrence, key: str) -> Outcome:
+        told = msgspec.structs.replace(told, key=key)
+        held, pair = self._posted.get(key), self._reading.pair_of(told.event)
+        filed = self._reading.bill_of(told.event) if pair is not None or held is not None else None
+        return msgspec.structs.replace(self._withdraw(held, told, ()), bill=filed, pair=pair)
 
     def _post(self, ask: Ask, told: Occurrence) -> Outcome:
-        held = self._posted.get(told.event.id)
+        held = self._posted.get(told.key)
         if ask.refusal is not None:
             gone = self._withdraw if ask.contradicts else self._stays
             return gone(held, told, (ask.refusal,))
         if held is not None and held.asked == ask.asked:
             self._follow(ask, held.entry, told)
-            return Outcome(event=told.event, happened_on=told.day, entry=held.entry, asked=held.asked)
+            return Outcome(event=told.event, key=told.key, happened_on=told.day, entry=held.entry, asked=held.asked)
         made = compose(self._request(ask, told, held), told.books, recorded_at=self._setting.recorded_at)
         beside = None if ask.sister is None else self._beside(ask.sister, ask, told)
         refusals = tuple(why for one in (made, beside) if isinstance(one, tuple) for why in one)
@@ -138,7 +167,15 @@ class Reader:
         if beside is not None:
             other = self._posted.get(sister_event(told.event.id))
             fresh = (*fresh, *self._replaced(other, told, beside), beside)
-        return Outcome(event=told.event, happened_on=told.day, entry=made, sister=beside, asked=ask.asked, fresh=fresh)
+        return Outcome(
+            event=told.event,
+            key=told.key,
+            happened_on=told.day,
+            entry=made,
+            sister=beside,
+            asked=ask.asked,
+            fresh=fresh,
+        )
 
     def _replaced(self, held: Posted | None, told: Occurrence, made: JournalEntry) -> tuple[JournalEntry, ...]:
         """The cancellation of what stood where ``made`` will, if anything still does."""
@@ -174,7 +211,7 @@ class Reader:
     def _follow(self, ask: Ask, entry: JournalEntry, told: Occurrence) -> None:
         """What is posted changes what is known of its bill, and of the processor's account."""
         ask.then(entry)
-        self._standing[told.event.id] = entry.id
+        self._standing[told.key] = entry.id
         if ask.bill is not None:
             ask.bill.later.append(entry)
         cleared = booked(entry, Role.CLEARING)
@@ -189,7 +226,7 @@ class Reader:
             source_minor=ask.source_minor,
             happened_on=told.day,
             cause=Cause(
-                event=event.id,
+                event=told.key,
                 subject=str(event.subject),
                 rule=ask.rule,
                 rule_version=1 if held is None else held.entry.cause.rule_version + 1,
@@ -218,11 +255,13 @@ class Reader:
     def _stays(self, held: Posted | None, told: Occurrence, refusals: tuple[Refusal, ...]) -> Outcome:
         """Refused. What was posted for the event before stays: the books never lose an entry to a doubt."""
         entry, asked = (None, "") if held is None else (held.entry, held.asked)
-        return Outcome(event=told.event, happened_on=told.day, entry=entry, asked=asked, refusals=refusals)
+        return Outcome(
+            event=told.event, key=told.key, happened_on=told.day, entry=entry, asked=asked, refusals=refusals
+        )
 
     def _withdraw(self, held: Posted | None, told: Occurrence, refusals: tuple[Refusal, ...]) -> Outcome:
         """Nothing is to stand for the event as things are known now: what was posted for it is cancelled."""
-        outcome = Outcome(event=told.event, happened_on=told.day, refusals=refusals)
+        outcome = Outcome(event=told.event, key=told.key, happened_on=told.day, refusals=refusals)
         if held is None:
             return outcome
         other = self._posted.get(sister_event(told.event.id))
@@ -232,7 +271,7 @@ class Reader:
         made = [self._withdrawn(one, told) for one in due if one.id not in self._cancelled]
         if shut := tuple(one for one in made if isinstance(one, Refusal)):
             return self._stays(held, told, (*refusals, *shut))
-        self._standing[told.event.id] = ""
+        self._standing[told.key] = ""
         return msgspec.structs.replace(gone, fresh=tuple(one for one in made if isinstance(one, JournalEntry)))
 
     def _withdrawn(self, wrong: JournalEntry, told: Occurrence) -> JournalEntry | Refusal:
@@ -253,7 +292,7 @@ class Reader:
         """A bill that is void: its entry and all that followed the other way round, in an open period."""
         bill, event, day = ask.cancels, told.event, told.day
         assert bill is not None  # noqa: S101  the caller has looked; said for the type checker
-        held = self._posted.get(event.id)
+        held = self._posted.get(told.key)
         done = [] if held is None else cancelled_by(held.asked)
         stale = self._stale(done)
         due = [one for one in (*bill.later, bill.issued) if one.id not in done]
@@ -280,14 +319,20 @@ class Reader:
         bill.stop(day)
         bill.kept_minor = kept_minor(bill.later)
         if held is not None and not made:
-            return Outcome(event=event, happened_on=day, entry=held.entry, asked=held.asked)
+            return Outcome(event=event, key=told.key, happened_on=day, entry=held.entry, asked=held.asked)
         # What came late is cancelled too; what stands for the event is the bill's own.
         own = next((one for one in made if one.reverses == bill.issued.id), None)
         gone = [name for name in done if name not in {one.id for one in stale}]
         asked = " ".join([_CANCEL, *gone, *(one.id for one in due)])
         stands = own if own is not None else None if held is None else held.entry
         return Outcome(
-            event=event, happened_on=day, entry=stands, asked=asked, fresh=tuple(made), cancelled=tuple(again)
+            event=event,
+            key=told.key,
+            happened_on=day,
+            entry=stands,
+            asked=asked,
+            fresh=tuple(made),
+            cancelled=tuple(again),
         )
 
     def _stale(self, done: Sequence[str]) -> list[JournalEntry]:
@@ -330,7 +375,16 @@ class Reader:
 
 def sister_event(event: str) -> str:
     """The name under which the books of the other company hold their side of an event."""
-    return f"{event}/sister"
+    return f"{event}{_PART}sister"
+
+
+def _key(event: BusinessEvent, ask: Ask) -> str:
+    return f"{event.id}{_PART}{ask.part}" if ask.part else event.id
+
+
+def event_of(key: str) -> str:
+    """The event behind what a posting is known by."""
+    return key.partition(_PART)[0]
 
 
 def _party(ask: Ask, event: BusinessEvent) -> str | None:

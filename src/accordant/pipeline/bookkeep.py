@@ -4,7 +4,7 @@ All events of a bill are read again in the order in which they happened, so that
 its parent comes to the same books. Next: `pipeline/plan.py` tells the ERP.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -14,12 +14,20 @@ from accordant.canonical.books import LedgerPart, ServiceKind
 from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Entity, Invoice, Payment, Price, Refund
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import EntityKind, ExternalRef
+from accordant.kernel.errors import InvariantBroken
 from accordant.kernel.hashing import digest
 from accordant.kernel.money import Money
 from accordant.ledger.bills import Bill
 from accordant.ledger.documents import document_of
 from accordant.ledger.entries import JournalEntry, encode_entry
-from accordant.ledger.meanings.reading import bill_of, named_bills, source_of, unnamed
+from accordant.ledger.meanings.reading import (
+    Allocations,
+    Moved,
+    allocations_of,
+    bill_of,
+    intent_of,
+    source_of,
+)
 from accordant.ledger.post import MEANING, Outcome, Posted, Reader, in_order, sister_event
 from accordant.ledger.schedule import RevenueSchedule
 from accordant.ledger.setting import Setting, setting_of
@@ -39,6 +47,8 @@ from accordant.ports.books import (
 #: that name it, which may be held under no account yet.
 _AWAITED = (Invoice, Payment, Refund, CreditNote, Dispute)
 _NAMED = (*_AWAITED, Price, BalanceMovement)
+#: How many bills may share payments, one with the next: more than a customer pays at once.
+_SHARING_MAX = 200
 
 
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,27 +101,41 @@ def post_events(bench: Workbench, told: Mapping[str, Told], ledger: Ledger, shel
     """Lay on the bench what these events come to, together with everything else that is known of their bills."""
     if not told:
         return
-    found = _Objects(bench)
-    found.load(one.event for one in told.values())
-    found.name_bills([one.event for one in told.values()], shelf)
-    bills = {str(bill) for one in told.values() if (bill := found.bill_of(one.event)) is not None}
-    others = [sister_event(name) for name, one in told.items() if one.event.said is not None]
-    dossiers = shelf.dossiers(bills, [*told, *others])
-    events = {name: one.event for name, one in told.items()} | dossiers.events
-    found.load(events.values())
-    found.name_bills(events.values(), shelf)
+    found = _Objects(bench, shelf)
+    dossiers, events = _everything_of(told, found, shelf)
     reader = Reader(
         _setting(events.values(), ledger, shelf, bench.now),
         found.objects,
         products=found.products(),
         posted=_posted(dossiers),
+        allocations=found.allocations,
     )
     outcomes = [outcome for event in in_order(tuple(events.values())) if (outcome := reader.take(event)) is not None]
     desk = _Desk(bench, ledger, dossiers, found, told)
     for outcome in outcomes:
-        desk.lay_outcome(outcome)
+        for part in outcome.parts:
+            desk.lay_outcome(part)
     for posted in reader.bills.values():
         desk.lay_bill(posted)
+
+
+def _everything_of(
+    told: Mapping[str, Told], found: "_Objects", shelf: Bookshelf
+) -> tuple[Dossiers, Mapping[str, BusinessEvent]]:
+    """What the books hold of these events' bills, with all their events. Bills that share a payment belong together:
+    what is given back of it falls on all of them. Raises InvariantBroken where they have no end.
+    """
+    events: dict[str, BusinessEvent] = {name: one.event for name, one in told.items()}
+    files = found.load(events.values())
+    others = [sister_event(name) for name, one in told.items() if one.event.said is not None]
+    for _ in range(_SHARING_MAX):
+        dossiers = shelf.dossiers(map(str, files), [*told, *others])
+        events = {**dossiers.events, **events}
+        more = found.load(events.values()) - files
+        if not more:
+            return dossiers, events
+        files |= more
+    raise InvariantBroken(f"More than {_SHARING_MAX} bills share payments, one with the next.")
 
 
 def recall_documents(bench: Workbench, kept: Iterable[KeptEntry], shelf: Bookshelf) -> None:
@@ -149,14 +173,29 @@ def _setting(events: Iterable[BusinessEvent], ledger: Ledger, shelf: Bookshelf, 
 class _Objects:
     """The objects that events are about, as this batch sees them: the bill behind a refund, the payment between."""
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Workbench, shelf: Bookshelf) -> None:
         self.objects: dict[ExternalRef, Entity] = {}
+        self.allocations: Allocations = {}
         self._bench = bench
-        self._moving: dict[tuple[str, str], Payment | Refund | Dispute] = {}
+        self._shelf = shelf
+        self._moving: dict[tuple[str, str], Moved] = {}
+        self._allocating: dict[str, BusinessEvent] = {}
+        self._pairs: set[ExternalRef] = set()
 
-    def load(self, events: Iterable[BusinessEvent]) -> None:
-        """Fetch everything there is: in three reads, whatever their number; three more where money was converted."""
-        asked = [event for event in events if event.subject not in self.objects]
+    def load(self, events: Iterable[BusinessEvent]) -> set[ExternalRef]:
+        """Fetch everything there is, in a few reads whatever their number; what these events are filed under."""
+        asked = tuple(events)
+        self._load_subjects([event for event in asked if event.subject not in self.objects])
+        self._load_allocations(asked)
+        files = {ref for event in asked if (ref := bill_of(event, self.objects, self._moving)) is not None}
+        # A payment belongs with all that it pays, and may be filed under itself: it named no bill when it was told.
+        files |= {ref for ref, one in self.objects.items() if isinstance(one, Payment)}
+        files |= {part.bill for shares in self.allocations.values() for part in shares if part.bill is not None}
+        self._load_named(EntityKind.INVOICE, {(ref.system, ref.id) for ref in files - self.objects.keys()})
+        self._load_named(EntityKind.PRICE, _prices_named(self.objects))
+        return files
+
+    def _load_subjects(self, asked: Sequence[BusinessEvent]) -> None:
         # What a person says brings nothing along: whose it is has to be looked up.
         subjects = {event.subject for event in asked} | {event.root for event in asked if event.said is not None}
         bench = self._bench
@@ -172,24 +211,20 @@ class _Objects:
         for kind in (EntityKind.REFUND, EntityKind.DISPUTE, EntityKind.PAYMENT) if sources else ():
             self._load_named(kind, sources)
         self._load_named(EntityKind.PAYMENT, _payments_named(self.objects))
-        bills = {(event.subject.system, bill.id) for event in asked if (bill := self.bill_of(event)) is not None}
-        self._load_named(EntityKind.INVOICE, bills)
-        self._load_named(EntityKind.PRICE, _prices_named(self.objects))
 
-    def name_bills(self, events: Iterable[BusinessEvent], shelf: Bookshelf) -> None:
-        """Say of payments which bill they pay where only another event says it, of these or of those kept before."""
-        asked = {unnamed(ref.system, one) for ref, one in self.objects.items() if isinstance(one, Payment)} - {None}
-        missing = {one for one in asked if one is not None}
-        known = [*events, *(shelf.allocations(missing) if missing else ())]
-        for ref, payment in named_bills(self.objects, known).items():
-            self._take(ref, payment)
-        bills = {(ref.system, one.invoice_id) for ref, one in self.objects.items() if isinstance(one, Payment)}
-        self._load_named(EntityKind.INVOICE, {(system, name) for system, name in bills if name is not None})
-        self._load_named(EntityKind.PRICE, _prices_named(self.objects))
-
-    def bill_of(self, event: BusinessEvent) -> ExternalRef | None:
-        """The bill an event is about, as far as anybody knows."""
-        return bill_of(event, self.objects, self._moving)
+    def _load_allocations(self, events: Sequence[BusinessEvent]) -> None:
+        """Which bills payments pay that do not say so themselves, by these events and by those kept before."""
+        allocating: dict[str, BusinessEvent] = {
+            one.id: one for one in events if one.type is EventType.PAYMENT_ALLOCATED
+        }
+        payments = [(ref.system, one) for ref, one in self.objects.items() if isinstance(one, Payment)]
+        pairs = {intent_of(system, one) for system, one in payments} | {one.subject for one in allocating.values()}
+        if pairs - self._pairs:
+            allocating |= {one.id: one for one in self._shelf.allocations(pairs - self._pairs)}
+        self._pairs |= pairs
+        if allocating.keys() - self._allocating.keys():
+            self._allocating |= allocating
+            self.allocations = allocations_of(self._allocating.values())
 
     def root_of(self, event: BusinessEvent) -> str:
         """The account whose lane the event's document takes; what belongs to none stands by itself."""
@@ -207,7 +242,7 @@ class _Objects:
     def _take(self, ref: ExternalRef, entity: Entity) -> None:
         self.objects[ref] = entity
         if isinstance(entity, Payment | Refund | Dispute):
-            self._moving[ref.system, entity.external_id] = entity
+            self._moving[ref.system, entity.external_id] = Moved(ref, entity)
 
     def _load_named(self, kind: EntityKind, names: Iterable[tuple[str, str]]) -> None:
         wanted = {(system, kind, name) for system, name in names}
@@ -291,12 +326,13 @@ class _Desk:
 
     def lay_outcome(self, outcome: Outcome) -> None:
         """The entries that are new, and what the event came to where that changed."""
-        event = outcome.event
-        old = self._dossiers.postings.get(event.id)
+        event, key = outcome.event, outcome.key
+        old = self._dossiers.postings.get(key)
         root_id = self._found.root_of(event) if old is None else old.root_id
-        cause = old.cause if old is not None else self._told[event.id].cause
+        cause = self._cause_of(event) if old is None else old.cause
+        filed = None if outcome.bill is None else str(outcome.bill)
         self._entries |= {one.id: one for one in outcome.cancelled}
-        bill = None if outcome.bill is None else str(outcome.bill)
+        bill = None if isinstance(self._found.objects.get(outcome.bill or event.root), Payment) else filed
         own = self._ledger.part.systems[event.subject.system]
         for entry in outcome.fresh:
             self._entries[entry.id] = entry
@@ -314,13 +350,13 @@ class _Desk:
         if outcome.entry is None and not outcome.refusals and old is None and outcome.pair is None:
             return
         kept = KeptPosting(
-            event=event.id,
+            event=key,
             version=1 if old is None else old.version + 1,
             state=PostingState.HELD if outcome.entry is None and outcome.refusals else PostingState.POSTED,
             type=event.type.value,
             subject=str(event.subject),
             root_id=root_id,
-            bill=bill,
+            bill=filed,
             happened_on=outcome.happened_on,
             entry_id=None if outcome.latest is None else outcome.latest.id,
             asked=outcome.asked,
@@ -345,6 +381,11 @@ class _Desk:
         self._books.postings.append(
             msgspec.structs.replace(kept, event=name, version=version, entry_id=entry.id, waits_for=None)
         )
+
+    def _cause_of(self, event: BusinessEvent) -> int | None:
+        """What told of an event: in this batch, or when another part of it was posted."""
+        told = self._told.get(event.id)
+        return self._dossiers.postings[event.id].cause if told is None else told.cause
 
     def lay_bill(self, bill: Bill) -> None:
         """What is left of a bill and how it is earned, where that changed."""

@@ -19,6 +19,7 @@ from accordant.ledger.compose import Refusal
 from accordant.ledger.entries import JournalEntry, encode_entry
 from accordant.ledger.exchange import Rate
 from accordant.ledger.periods import Period, PeriodState
+from accordant.ledger.post import event_of
 from accordant.ledger.schedule import RevenueSchedule, Span
 from accordant.ports.books import (
     BillState,
@@ -115,7 +116,7 @@ class SqlBookshelf:
             waiting = bulk.select_by_keys(connection, posting, POSTING, "waits_for", names)
             rows += [row for row in waiting if row[0] not in known]
             told = _events(connection, (row[0] for row in rows))
-        return tuple((read_posting(row), told[row[0]]) for row in rows)
+        return tuple((read_posting(row), told[event_of(row[0])]) for row in rows)
 
     def allocations(self, names: Iterable[ExternalRef]) -> tuple[BusinessEvent, ...]:
         """See the port."""
@@ -261,7 +262,7 @@ def read_kept_entry(row: bulk.Row) -> KeptEntry:
 
 
 def _events(connection: Connection, ids: Iterable[str]) -> dict[str, BusinessEvent]:
-    rows = bulk.select_by_keys(connection, business_event, ("id", "body"), "id", ids)
+    rows = bulk.select_by_keys(connection, business_event, ("id", "body"), "id", {event_of(key) for key in ids})
     return {name: read_business_event(body) for name, body in rows}
 
 

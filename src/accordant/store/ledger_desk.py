@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, and_, false, func, null, or_, select
 
 from accordant.canonical.books import Role
-from accordant.canonical.events import BusinessEvent, EventType
+from accordant.canonical.events import EVENT_ID_LENGTH, BusinessEvent, EventType
 from accordant.canonical.upcasters import read_business_event
 from accordant.kernel.clock import to_micros
 from accordant.ledger.exchange import MONETARY
@@ -62,7 +62,8 @@ class SqlLedgerDesk:
         """See the port."""
         query = (
             select(*(posting.c[name] for name in POSTING), business_event.c.body)
-            .join(business_event, business_event.c.id == posting.c.event)
+            # A posting about one of several bills has its name after the event's, which are all of one length.
+            .join(business_event, business_event.c.id == func.substr(posting.c.event, 1, EVENT_ID_LENGTH))
             .where(posting.c.state == "held", posting.c.event > after)
             .order_by(posting.c.event)
             .limit(limit)

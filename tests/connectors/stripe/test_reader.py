@@ -28,6 +28,7 @@ from accordant.connectors.stripe.inbound import StripeInbound
 from accordant.connectors.stripe.reader import COLLECTIONS, StripeReader
 from accordant.connectors.stripe.simulator import StripeSimulator
 from accordant.connectors.stripe.simulator_history import history
+from accordant.connectors.stripe.simulator_versions import CURRENT
 from accordant.kernel.errors import InvariantBroken
 from accordant.ports.connector import AuthorizationExpired, RateLimited, TargetUnavailable
 
@@ -171,6 +172,25 @@ async def test_a_charge_names_its_bill_in_every_version() -> None:
     first = told["2024-04-10", "one"]
     assert sum(bill is not None for bill in first.values()) > 5
     assert all(one == first for one in told.values())
+
+
+async def test_a_charge_that_pays_several_bills_names_none_of_them() -> None:
+    """Its shares are told one by one by events; any single name would be wrong."""
+    async with StripeSimulator(api_key=KEY, api_version=CURRENT) as simulator:
+        account = simulator.account
+        customer = account.create_customer({"name": "EXAMPLE-1", "email": "a@example.com", "metadata": {}}, card=True)
+        product = account.create_product({"name": "Pro", "metadata": {}})
+        price = account.create_price(product, currency="usd", unit_amount=1_000, interval="month")
+        given = {"collection_method": "send_invoice", "days_until_due": 30}
+        for _ in range(2):
+            account.billing.subscribe(customer, [(price, 1)], given=given)
+        simulator.advance(7_200)
+        charge = account.together.pay(list(account.book.table("invoice").values()))
+        reader = make_reader(simulator.url, api_version=CURRENT)
+        (page,) = [page async for page in reader.pages("charge")]
+        single, _ = await reader.read(ExternalRef("billing", "charge", charge["id"]))
+        await reader.close()
+    assert [json.loads(body).get("invoice") for body in (single, page.objects[0][1])] == [None, None]
 
 
 async def test_canceled_subscriptions_are_listed_too() -> None:

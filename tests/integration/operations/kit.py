@@ -16,6 +16,7 @@ from accordant.canonical.charter import FlowPart
 from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.connectors.stripe.simulator import StripeSimulator
 from accordant.connectors.stripe.simulator_state import START_AT, SaidEvent
+from accordant.connectors.stripe.simulator_versions import PINNED
 from accordant.demo.company import environment, prepare_org, write_charter
 from accordant.governance.phases import Tier
 from accordant.kernel.hashing import digest
@@ -139,13 +140,15 @@ async def an_installation(
     phase: str = "controlled",
     more: str = "",
     bills: bool = False,
+    api_version: str = PINNED,
     edit: Callable[[str], str] = str,
 ) -> AsyncIterator[Installation]:
     """A hub on ``store``, wired as `accordant serve` wires it, from a charter folder; ``more`` is YAML beside it, and
-    ``edit`` makes another charter of the usual text. ``bills``: invoices, payments and refunds flow too.
+    ``edit`` makes another charter of the usual text. ``bills``: invoices, payments and refunds flow too;
+    ``api_version`` is that of the Stripe account.
     """
     clock = HandClock(datetime.fromtimestamp(START_AT, UTC))
-    stripe = StripeSimulator(seed=7)
+    stripe = StripeSimulator(seed=7, api_version=api_version)
     salesforce = SalesforceSimulator(now=clock)
     prepare_org(salesforce)
     stripe_url, salesforce_url = await stripe.start(), await salesforce.start()

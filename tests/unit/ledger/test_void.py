@@ -16,7 +16,8 @@ from accordant.canonical.events import BusinessEvent, EventType
 from accordant.ledger.balances import trial_balance
 from accordant.ledger.compose import Books
 from accordant.ledger.entries import JournalEntry
-from accordant.ledger.post import Posted, Reader, in_order
+from accordant.ledger.meanings.reading import allocations_of
+from accordant.ledger.post import Outcome, Posted, Reader, in_order
 from accordant.ledger.schedule import earned_before
 from accordant.ledger.setting import Setting
 from tests.unit.ledger.books import RECORDED
@@ -41,28 +42,38 @@ class Kept:
         self.earned: dict[str, int] = {}
 
     def take(self, events: Sequence[BusinessEvent]) -> None:
+        self.refused = {}
         self.known |= {one.id: one for one in events}
         setting = Setting(
             books={"billing": self.books}, tax_codes={"billing": "NY"}, zone=UTC, grain=Grain.DAY, grains={},
             rate_of=rate_of, recorded_at=RECORDED,
         )  # fmt: skip
-        reader = Reader(setting, self.story.objects, products={"price_1": "pro"}, posted=self.posted)
-        for event in in_order(tuple(self.known.values())):
+        known = tuple(self.known.values())
+        reader = Reader(
+            setting, self.story.objects, products={"price_1": "pro"}, posted=self.posted,
+            allocations=allocations_of(known),
+        )  # fmt: skip
+        for event in in_order(known):
             outcome = reader.take(event)
             assert outcome is not None
-            self.refused[event.id] = " ".join(map(str, outcome.refusals))
-            for entry in outcome.fresh:
-                assert entry.id not in self.entries
-                assert entry.reverses is None or entry.reverses in self.entries
-                self.entries[entry.id] = entry
-            if outcome.latest is not None:
-                self.posted[event.id] = Posted(entry=outcome.latest, asked=outcome.asked)
+            for part in outcome.parts:
+                self._keep(part)
         self.earned = {
             str(name): sum(earned_before(one, date(2027, 12, 31)) for one in bill.schedules)
             for name, bill in reader.bills.items()
         }
         reversed_ids = [one.reverses for one in self.entries.values() if one.reverses]
         assert len(reversed_ids) == len(set(reversed_ids))
+
+    def _keep(self, part: Outcome) -> None:
+        if part.refusals:
+            self.refused[part.key] = " ".join(map(str, part.refusals))
+        for entry in part.fresh:
+            assert entry.id not in self.entries
+            assert entry.reverses is None or entry.reverses in self.entries
+            self.entries[entry.id] = entry
+        if part.latest is not None:
+            self.posted[part.key] = Posted(entry=part.latest, asked=part.asked)
 
     def balances(self) -> dict[str, int]:
         found = {row.account: row.balance_minor for row in trial_balance(self.entries.values()) if row.balance_minor}

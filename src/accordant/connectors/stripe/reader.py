@@ -178,13 +178,15 @@ class StripeReader:
         return charge.payment_intent if is_silent else None
 
     async def _bills(self, query: _Query) -> dict[str, str]:
-        """Payment intent -> the bill it pays."""
-        found: dict[str, str] = {}
+        """Payment intent -> the bill it pays; one that pays several names none: its shares are told by events."""
+        found: dict[str, set[str]] = {}
         chosen = [("payment[type]", "payment_intent"), *query] if query else []
         async for raw, _ in self._lists("/v1/invoice_payments", "invoice_payment", chosen):
             links = (_decoded(_LINK, body, "payment of a bill") for _, body in raw)
-            found |= {link.payment.payment_intent: link.invoice for link in links if link.payment.payment_intent}
-        return found
+            for link in links:
+                if link.payment.payment_intent:
+                    found.setdefault(link.payment.payment_intent, set()).add(link.invoice)
+        return {intent: min(bills) for intent, bills in found.items() if len(bills) == 1}
 
     async def _pages(self, object_type: str, query: _Query) -> AsyncIterator[Page]:
         expanded = [("expand[]", f"data.{field}") for field in self._expanded(object_type)]

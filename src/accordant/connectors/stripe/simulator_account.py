@@ -12,6 +12,7 @@ from accordant.connectors.stripe.simulator_invoices import Invoices
 from accordant.connectors.stripe.simulator_payments import Payments
 from accordant.connectors.stripe.simulator_state import START_AT, Book, Record, SimulatedRefusal
 from accordant.connectors.stripe.simulator_taxes import tax_rate
+from accordant.connectors.stripe.simulator_together import SharedPayments
 from accordant.connectors.stripe.simulator_versions import PINNED
 
 
@@ -30,6 +31,7 @@ class SimulatedAccount:
         self.book = Book(seed=seed, now=now, api_version=api_version, remembers_events=remembers_events)
         self.payments = Payments(self.book)
         self.invoices = Invoices(self.book, self.payments)
+        self.together = SharedPayments(self.book, self.payments, self.invoices)
         self.billing = Billing(self.book, self.payments, self.invoices, dunning_outcome=dunning_outcome)
 
     # customers

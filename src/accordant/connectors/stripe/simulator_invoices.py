@@ -355,7 +355,7 @@ class Invoices:
         if invoice["status"] not in ("open", "uncollectible"):
             raise SimulatedRefusal(400, f"You cannot pay an invoice that is {invoice['status']}.")
         if out_of_band or invoice["amount_due"] == 0:
-            self._cancel_intent(invoice)
+            self.cancel_intent(invoice)
             self.settle(invoice, charge=None, out_of_band=out_of_band)
         elif not self.attempt(invoice):
             raise SimulatedRefusal(402, "Your card was declined.", code="card_declined", kind="card_error",
@@ -368,7 +368,7 @@ class Invoices:
                 400, f"You can only void open or uncollectible invoices; this one is {invoice['status']}."
             )
         self._end(invoice, "void", "voided_at")
-        self._cancel_intent(invoice)
+        self.cancel_intent(invoice)
         return invoice
 
     def mark_uncollectible(self, invoice: Record) -> Record:
@@ -393,7 +393,7 @@ class Invoices:
         book.say("invoice.updated", invoice, previous)
         book.say("invoice.voided" if status == "void" else "invoice.marked_uncollectible", invoice)
 
-    def _cancel_intent(self, invoice: Record) -> None:
+    def cancel_intent(self, invoice: Record) -> None:
         if invoice["payment_intent"] is None:
             return
         intent = self.book.get("payment_intent", invoice["payment_intent"])
@@ -514,7 +514,7 @@ class Invoices:
             amount_remaining=invoice["amount_remaining"] - total,
         )
         if invoice["amount_remaining"] == 0 and invoice["status"] == "open":
-            self._cancel_intent(invoice)
+            self.cancel_intent(invoice)
             self.settle(invoice, charge=None)
 
     def void_credit(self, note: Record) -> Record:

@@ -15,11 +15,15 @@ from accordant.ledger.patterns import Leg
 
 
 class Occurrence(msgspec.Struct, frozen=True, kw_only=True):
-    """An event with the books it belongs in, and the day it happened in the company's zone."""
+    """An event with the books it belongs in, and the day it happened in the company's zone.
+
+    ``key`` is what its posting is known by: the event's id, with the bill behind it where it is about several.
+    """
 
     event: BusinessEvent
     books: Books
     day: date
+    key: str
 
 
 def _nothing_more(_entry: JournalEntry) -> None:
@@ -48,7 +52,8 @@ class Ask(msgspec.Struct, kw_only=True):
     ``cancels`` is a bill that is void, ``bill`` the one it pays or lowers, ``party`` whose it is where that is none,
     ``number`` the source's name for the document, ``due_on`` its day of payment. ``contradicts``: the refusal is final
     as things are known now, what was posted for the event before does not hold either. Without ``is_of_party`` it
-    belongs to no customer.
+    belongs to no customer. ``part`` tells the asks of one event apart where it is about several bills: the first has
+    none, the ``others`` theirs.
     """
 
     rule: str = ""
@@ -68,6 +73,8 @@ class Ask(msgspec.Struct, kw_only=True):
     due_on: date | None = None
     is_of_party: bool = True
     sister: Sister | None = None
+    part: str = ""
+    others: list["Ask"] = []
     then: Callable[[JournalEntry], None] = _nothing_more
 
     @property

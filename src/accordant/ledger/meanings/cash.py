@@ -3,6 +3,7 @@
 import msgspec
 
 from accordant.canonical.books import Role
+from accordant.canonical.entities import Payment
 from accordant.canonical.refs import ExternalRef
 from accordant.ledger import patterns
 from accordant.ledger.bills import Bill, booked
@@ -12,38 +13,68 @@ from accordant.ledger.exchange import converted as in_books_at
 from accordant.ledger.meanings.asking import Ask, Occurrence, Sister, contradicted, refused
 from accordant.ledger.meanings.carried import carried
 from accordant.ledger.meanings.reading import Reading, source_of
+from accordant.ledger.patterns import Leg
 
 
 def paid(told: Occurrence, reading: Reading) -> Ask | None:
-    """Money against what is owed; what is too much stays the customer's."""
+    """Money against what is owed; what is too much, or names no bill, is the customer's."""
     event = told.event
     if event.amount is None or not event.amount.amount_minor:
         return None
-    named = _bill_named(told, reading)
-    if isinstance(named, Ask):
-        return named
-    bill = None if named is None else reading.posted_bill(named, "the bill it pays")
+    subject, amount = event.subject, event.amount.amount_minor
+    payment = reading.objects.get(subject)
+    if subject.object_type == "invoice":
+        # What is paid elsewhere did not pass the processor: the bill itself says so.
+        named, processor = subject, None
+    elif not isinstance(payment, Payment):
+        return refused("the payment is not known", "Have it read again.", waits_for=subject)
+    elif (own := reading.own_bill(subject.system, payment)) is None:
+        return Ask(
+            legs=patterns.payment_applied(amount, open_minor=0, processor=subject.system),
+            currency=event.amount.currency,
+            rule="payment_applied",
+            text=f"Payment {subject.id}",
+        )
+    else:
+        named, processor = own, subject.system
+    bill = reading.posted_bill(named, "the bill it pays")
     if isinstance(bill, Ask):
         return bill
-    # What is paid elsewhere did not pass the processor: the bill itself says so.
-    processor = None if event.subject == named else event.subject.system
-    amount = event.amount.amount_minor
-    owed = 0 if bill is None else min(amount, bill.open_minor)
+    legs = patterns.payment_applied(amount, open_minor=min(amount, bill.open_minor), processor=processor)
+    return _settles(told, reading, bill, legs, rule="payment_applied", text=f"Payment {subject.id}")
+
+
+def allocated(told: Occurrence, reading: Reading) -> Ask | None:
+    """A payment that names no bill was the customer's, and pays this one. Where it names its own, nothing more is said.
+
+    Source: docs.stripe.com/api/invoice-payment, one for each bill that a payment pays.
+    """
+    event = told.event
+    if reading.names_itself(event.subject):
+        return None
+    bill = reading.posted_bill(event.root, "the bill it pays")
+    if isinstance(bill, Ask):
+        return bill
+    open_minor = max(bill.open_minor, 0)
+    amount = open_minor if event.amount is None else event.amount.amount_minor
+    lost = 0 if bill.written_off is None else bill.written_off.share.total
+    amount = min(amount, open_minor + lost)
+    if not amount:
+        return None
+    legs = patterns.payment_allocated(amount, open_minor=open_minor)
+    text = f"Payment {event.subject.id} of {bill.issued.text}"
+    return _settles(told, reading, bill, legs, rule="payment_allocated", text=text)
+
+
+def _settles(told: Occurrence, reading: Reading, bill: Bill, legs: list[Leg], *, rule: str, text: str) -> Ask:
+    """The ask of ``legs`` that pay a bill: the money, what is owed of it, and what is too much."""
+    owed, amount = -legs[1].minor, legs[0].minor
 
     def keep(entry: JournalEntry) -> None:
-        if bill is not None and owed:
+        if owed:
             bill.settle(owed, -booked(entry, Role.RECEIVABLE))
 
-    ask = Ask(
-        legs=patterns.payment_applied(amount, open_minor=owed, processor=processor),
-        currency=event.amount.currency,
-        rule="payment_applied",
-        text=f"Payment {event.subject.id}",
-        bill=bill if owed else None,
-        then=keep,
-    )
-    if bill is None:
-        return ask
+    ask = Ask(legs=legs, currency=bill.currency, rule=rule, text=text, bill=bill if owed else None, then=keep)
     rate = reading.rate(bill.currency, told.books, told.day)
     if bill.written_off is not None and amount > owed:
         return _recovered(ask, bill, told, rate, amount - owed)
@@ -68,14 +99,6 @@ def _recovered(ask: Ask, bill: Bill, told: Occurrence, rate: Rate | None, amount
     ask.legs = bill.by_product(legs, day, gone=gone)
     ask.rule, ask.text, ask.bill, ask.then = "recovered", f"{ask.text} of a bill written off", bill, keep
     return carried(ask, bill, rate, leaves=bill.grown(share.unearned - caught_up, gone, day))
-
-
-def _bill_named(told: Occurrence, reading: Reading) -> ExternalRef | Ask | None:
-    """The bill a payment is for; None where it is for none. A payment nobody has described has to be read first."""
-    subject = told.event.subject
-    if subject.object_type != "invoice" and subject not in reading.objects:
-        return refused("the payment is not known", "Have it read again.", waits_for=subject)
-    return reading.bill_of(told.event)
 
 
 def collected_by_sister(told: Occurrence, reading: Reading) -> Ask | None:
@@ -104,11 +127,6 @@ def collected_by_sister(told: Occurrence, reading: Reading) -> Ask | None:
             legs=patterns.collected_for_sister(minor),
         )
     return carried(ask, bill, reading.rate(bill.currency, told.books, told.day))
-
-
-def allocated(_told: Occurrence, _reading: Reading) -> Ask | None:
-    """Which bill a payment pays: no money moves, and the payment itself is read again with it."""
-    return None
 
 
 def paid_out(told: Occurrence, _reading: Reading) -> Ask | None:

@@ -1,13 +1,15 @@
 """What one reading of events knows: the objects they are about, the bills posted so far, and what belongs to what."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from typing import NamedTuple
 
 import msgspec
 
 from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Entity, Invoice, Payment, Refund
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import ExternalRef
+from accordant.kernel.money import split_minor
 from accordant.ledger.bills import Bill
 from accordant.ledger.compose import Books
 from accordant.ledger.exchange import Rate
@@ -17,23 +19,56 @@ from accordant.ledger.setting import Setting
 #: The word for a payment by what it is an attempt at, in the name of what tells which bill it pays.
 _INTENT = "payment_intent"
 
+
+class Moved(NamedTuple):
+    """What moves money, and by what name its owner knows it."""
+
+    ref: ExternalRef
+    what: Payment | Refund | Dispute
+
+
 #: What moves money, by system and its owner's id.
-Moving = Mapping[tuple[str, str], Payment | Refund | Dispute]
+Moving = Mapping[tuple[str, str], Moved]
+
+
+class Part(msgspec.Struct, frozen=True):
+    """So much of a payment, or of what is given back of it, in minor units: for a bill, or for none of them.
+
+    Without ``minor`` it is all that is left of the payment.
+    """
+
+    bill: ExternalRef | None
+    minor: int | None
+
+
+#: Which bills a payment pays that does not say so itself, by its name.
+Allocations = Mapping[ExternalRef, Sequence[Part]]
 
 
 class Reading:
     """One reading. ``bills`` are those posted so far, by reference; an event changes them once it is posted itself."""
 
     def __init__(
-        self, setting: Setting, objects: Mapping[ExternalRef, Entity], products: Mapping[str, str | None]
+        self,
+        setting: Setting,
+        objects: Mapping[ExternalRef, Entity],
+        products: Mapping[str, str | None],
+        allocations: Allocations,
     ) -> None:
         self.setting = setting
         self.objects = objects
         self.bills: dict[ExternalRef, Bill] = {}
-        self.moving: Moving = {
-            (ref.system, ref.id): one for ref, one in objects.items() if isinstance(one, Payment | Refund | Dispute)
-        }
+        self.moving: Moving = moving_of(objects)
+        #: What was taken by each dispute that is posted, part by part.
+        self.disputed: dict[ExternalRef, list[Part]] = {}
         self._products = products
+        self._allocations = allocations
+        self._naming = {
+            intent_of(ref.system, one)
+            for ref, one in objects.items()
+            if isinstance(one, Payment) and self.own_bill(ref.system, one) is not None
+        }
+        self._given: dict[tuple[str, str, ExternalRef | None], int] = {}
         self._cleared: dict[tuple[str, str, bool], int] = {}
 
     def clear(self, system: str, source_id: str, minor: int) -> None:
@@ -49,22 +84,67 @@ class Reading:
         """The bill an event is about; None where it is about none, or nobody knows yet."""
         return bill_of(event, self.objects, self.moving)
 
+    def pair_of(self, event: BusinessEvent) -> ExternalRef | None:
+        """By what name an event is found when something more is said of which bills its payment pays."""
+        return pair_of(event, self.objects, self.moving)
+
     def posted_bill(self, named: ExternalRef, what: str) -> Bill | Ask:
         """The bill of this name, or that ``what`` waits for it."""
         bill = self.bills.get(named)
         return bill or refused(f"{what} is not posted", "It follows its bill by itself.", waits_for=named)
 
-    def bill_of_payment(self, event: BusinessEvent, payment_id: str | None, word: str) -> Bill | Ask:
-        """The posted bill of the payment an object names, or why not. ``word`` is the owner's for a payment."""
-        payment = self.moving.get((event.subject.system, payment_id or ""))
-        if not isinstance(payment, Payment):
-            waits = ExternalRef(event.subject.system, word, payment_id or "")
-            return refused("the payment it is about is not known", "Load the history of it first.", waits_for=waits)
+    def payment_of(self, event: BusinessEvent, payment_id: str | None) -> Payment | Ask:
+        """The payment that a refund or a dispute names, or that it waits for it."""
+        moved = self.moving.get((event.subject.system, payment_id or ""))
+        if moved is not None and isinstance(moved.what, Payment):
+            return moved.what
+        waits = ExternalRef(event.subject.system, "charge", payment_id or "")
+        return refused("the payment it is about is not known", "Load the history of it first.", waits_for=waits)
+
+    def own_bill(self, system: str, payment: Payment) -> ExternalRef | None:
+        """The bill a payment names itself; None where it names none, or is known to pay others too."""
         if payment.invoice_id is None:
-            what, remedy = "its payment names no bill", "Book it by hand: the books do not say what was sold."
-            return refused(what, remedy, waits_for=unnamed(event.subject.system, payment))
-        named = ExternalRef(event.subject.system, "invoice", payment.invoice_id)
-        return self.posted_bill(named, "the bill that was paid")
+            return None
+        own = ExternalRef(system, "invoice", payment.invoice_id)
+        shares = self._allocations.get(intent_of(system, payment), ())
+        return own if all(one.bill == own for one in shares) else None
+
+    def paid_parts(self, system: str, payment: Payment) -> list[Part]:
+        """What a payment pays, bill by bill, and what of it pays none; together they are the payment."""
+        whole, own = payment.amount.amount_minor, self.own_bill(system, payment)
+        if own is not None:
+            return [Part(bill=own, minor=whole)]
+        found, left = [], whole
+        for one in self._allocations.get(intent_of(system, payment), ()):
+            minor = left if one.minor is None else min(one.minor, left)
+            found.append(Part(bill=one.bill, minor=minor))
+            left -= minor
+        return [*found, Part(bill=None, minor=left)] if left else found
+
+    def given_parts(self, system: str, payment: Payment, minor: int) -> list[Part] | None:
+        """How what is given back of a payment falls on what it paid: in proportion to what is left of each part.
+
+        So no bill gives back more than it got, to the unit, whatever is given back in what portions. None where more
+        is given back than was paid; of a payment that names its bill that is for the bill to say.
+        """
+        paid = self.paid_parts(system, payment)
+        if self.own_bill(system, payment) is not None:
+            return [Part(bill=paid[0].bill, minor=minor)]
+        left = [(one.minor or 0) - self._given.get((system, payment.external_id, one.bill), 0) for one in paid]
+        if not 0 < minor <= sum(left):
+            return None
+        return [
+            Part(bill=one.bill, minor=part) for one, part in zip(paid, split_minor(minor, left), strict=True) if part
+        ]
+
+    def give(self, system: str, payment: Payment, part: Part) -> None:
+        """So much was given back of a part of a payment; below zero it came again."""
+        key = (system, payment.external_id, part.bill)
+        self._given[key] = self._given.get(key, 0) + (part.minor or 0)
+
+    def names_itself(self, intent: ExternalRef) -> bool:
+        """Whether the payment of this name says by itself which bill it pays."""
+        return intent in self._naming
 
     def rate(self, currency: str, books: Books, day: date) -> Rate | None:
         """What a currency cost in that of the books; None for their own, and where nobody published it."""
@@ -84,49 +164,74 @@ class Reading:
         return None if missing is None else ExternalRef(system, "price", missing)
 
 
-def pair_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity]) -> ExternalRef | None:
-    """By what name a payment that does not say which bill it pays, and what says it, find each other."""
+def moving_of(objects: Mapping[ExternalRef, Entity]) -> dict[tuple[str, str], Moved]:
+    """What of some objects moves money, by system and its owner's id."""
+    return {
+        (ref.system, one.external_id): Moved(ref, one)
+        for ref, one in objects.items()
+        if isinstance(one, Payment | Refund | Dispute)
+    }
+
+
+def pair_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity], moving: Moving) -> ExternalRef | None:
+    """By what name what is given back of a payment, and what says which bills that pays, find each other."""
     if event.type is EventType.PAYMENT_ALLOCATED:
         return event.subject
-    paid = objects.get(event.subject)
-    return unnamed(event.subject.system, paid) if isinstance(paid, Payment) else None
+    what = objects.get(event.subject)
+    payment = _payment_of(event.subject.system, what, moving) if isinstance(what, Refund | Dispute) else None
+    return None if payment is None else unnamed(event.subject.system, payment)
 
 
-def unnamed(system: str, payment: Payment) -> ExternalRef | None:
-    """What to ask for by which bill a payment pays; None where it says so itself."""
-    if payment.invoice_id is not None:
-        return None
+def intent_of(system: str, payment: Payment) -> ExternalRef:
+    """By what name a payment is known to what says which bills it pays."""
     return ExternalRef(system, _INTENT, payment.intent_id or payment.external_id)
 
 
-def named_bills(objects: Mapping[ExternalRef, Entity], events: Iterable[BusinessEvent]) -> dict[ExternalRef, Payment]:
-    """The payments whose bill these events name, with it."""
-    bills = {one.subject: one.root.id for one in events if one.type is EventType.PAYMENT_ALLOCATED}
-    found: dict[ExternalRef, Payment] = {}
-    for ref, one in objects.items() if bills else ():
-        name = unnamed(ref.system, one) if isinstance(one, Payment) else None
-        if isinstance(one, Payment) and name in bills:
-            found[ref] = msgspec.structs.replace(one, invoice_id=bills[name])
+def unnamed(system: str, payment: Payment) -> ExternalRef | None:
+    """What to ask for by which bills a payment pays; None where it says so itself."""
+    return intent_of(system, payment) if payment.invoice_id is None else None
+
+
+def allocations_of(events: Iterable[BusinessEvent]) -> Allocations:
+    """Which bills payments pay by what these events say, in the order in which it happened."""
+    told = [one for one in events if one.type is EventType.PAYMENT_ALLOCATED]
+    found: dict[ExternalRef, list[Part]] = {}
+    for one in sorted(told, key=lambda one: (one.occurred_at, str(one.root))):
+        minor = None if one.amount is None else one.amount.amount_minor
+        found.setdefault(one.subject, []).append(Part(bill=one.root, minor=minor))
     return found
 
 
 def bill_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity], moving: Moving) -> ExternalRef | None:
-    """The bill an event is about; None where it is about none, or nobody knows yet."""
+    """What an event is filed under: its bill, or the payment where that names none; None where nobody knows yet."""
     system = event.subject.system
     if event.type is EventType.PAYMENT_ALLOCATED:
         return event.root
     what: Entity | None = objects.get(event.subject)
     if event.type is EventType.FUNDS_CONVERTED:
-        what = moving.get((system, source_of(event, objects) or ""))
-    if isinstance(what, Refund | Dispute):
-        what = moving.get((system, what.payment_id or ""))
+        moved = moving.get((system, source_of(event, objects) or ""))
+        what = None if moved is None else moved.what
     match what:
         case Invoice():
             return event.subject
-        case CreditNote() | Payment():
+        case CreditNote():
             return None if what.invoice_id is None else ExternalRef(system, "invoice", what.invoice_id)
+        case Payment() | Refund() | Dispute():
+            payment = _payment_of(system, what, moving)
+            if payment is None:
+                return None
+            if payment.invoice_id is not None:
+                return ExternalRef(system, "invoice", payment.invoice_id)
+            return moving[system, payment.external_id].ref
         case _:
             return event.subject if event.subject.object_type == "invoice" else None
+
+
+def _payment_of(system: str, what: Payment | Refund | Dispute, moving: Moving) -> Payment | None:
+    if isinstance(what, Payment):
+        return what
+    moved = moving.get((system, what.payment_id or ""))
+    return moved.what if moved is not None and isinstance(moved.what, Payment) else None
 
 
 def source_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity]) -> str | None:
