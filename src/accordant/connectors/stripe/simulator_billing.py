@@ -11,6 +11,7 @@ from accordant.connectors.stripe import simulator_shapes as shapes
 from accordant.connectors.stripe.simulator_calendar import day_words, next_boundary
 from accordant.connectors.stripe.simulator_discounts import Discounts
 from accordant.connectors.stripe.simulator_invoices import Invoices
+from accordant.connectors.stripe.simulator_items import Span, Usage, is_metered, one_currency
 from accordant.connectors.stripe.simulator_payments import DAY_S, Payments
 from accordant.connectors.stripe.simulator_rounding import half_up
 from accordant.connectors.stripe.simulator_state import Book, Record, SimulatedRefusal
@@ -37,6 +38,7 @@ class Billing:
         self.payments = payments
         self.invoices = invoices
         self.discounts = Discounts(book)
+        self.usage = Usage(book)
         self.dunning_outcome = dunning_outcome
         invoices.on_paid = self._invoice_paid
         invoices.on_failed = self._invoice_failed
@@ -59,7 +61,7 @@ class Billing:
         One that began earlier (`backdate_start_date`) is billed for the time since, unless nothing is prorated.
         """
         book, given = self.book, given or {}
-        currency = self._one_currency(customer, items)
+        currency = one_currency(customer, items)
         subscription_id = book.new_id("sub")
         held = [
             shapes.subscription_item(
@@ -89,25 +91,6 @@ class Billing:
         if subscription["collection_method"] == "send_invoice" and subscription["status"] == "incomplete":
             book.change(subscription, "customer.subscription.updated", status="active")
         return subscription
-
-    @staticmethod
-    def _one_currency(customer: Record, items: Sequence[tuple[Record, int]]) -> str:
-        if not items:
-            raise SimulatedRefusal(400, "Missing required param: items.", code="parameter_missing", param="items")
-        currencies = {price["currency"] for price, _ in items}
-        spans = {(price["recurring"] or {}).get("interval") for price, _ in items}
-        if len(currencies) > 1 or len(spans) > 1:
-            raise SimulatedRefusal(
-                400, "All prices of a subscription share one currency and one interval.", param="items"
-            )
-        if None in spans:
-            raise SimulatedRefusal(400, "The price specified is set to `type=one_time`.", param="items[0][price]")
-        currency: str = currencies.pop()
-        if customer["currency"] not in (None, currency):
-            raise SimulatedRefusal(
-                400, f"You cannot combine currencies on a single customer, whose currency is {customer['currency']}."
-            )
-        return currency
 
     def _insist_on_payment(self, customer: Record) -> None:
         private = self.book.private_of(customer["id"])
@@ -162,15 +145,19 @@ class Billing:
                 self.book.private_of(line["subscription_item"])["last_line"] = (invoice["id"], line["id"])
         return invoice
 
-    def lines_of(self, subscription: Record, *, free: bool = False, pending: bool = True) -> list[Record]:
-        """What an invoice of this subscription holds now: waiting items first, then one line per item."""
+    def lines_of(
+        self, subscription: Record, *, free: bool = False, pending: bool = True, used: Span | None = None
+    ) -> list[Record]:
+        """What an invoice holds now: waiting items first, one line per item, and what was ``used`` of metered ones."""
         lines = []
         if pending:
             waiting = self.invoices.pending_items(
                 subscription["customer"], subscription["currency"], subscription["id"]
             )
             lines = [self.invoices.line_of(item, None) for item in waiting]
-        return lines + [self._period_line(subscription, item, free=free) for item in subscription["items"]["data"]]
+        licensed = [item for item in subscription["items"]["data"] if not is_metered(item)]
+        lines += [self._period_line(subscription, item, free=free) for item in licensed]
+        return lines + self.usage.lines(subscription, used)
 
     def _period_line(self, subscription: Record, item: Record, *, free: bool = False) -> Record:
         price, quantity = item["price"], item["quantity"]
@@ -201,7 +188,8 @@ class Billing:
         """What the time between a start in the past and now would have cost, by the second of the period before."""
         start, now = subscription["start_date"], self.book.now
         lines = []
-        for item in subscription["items"]["data"] if start < now else ():
+        licensed = [item for item in subscription["items"]["data"] if not is_metered(item)]
+        for item in licensed if start < now else ():
             price, quantity = item["price"], item["quantity"]
             span = subscription["current_period_end"] - subscription["current_period_start"]
             lines.append(
@@ -250,7 +238,7 @@ class Billing:
             self.book.now,
             customer_record=customer,
             currency=subscription["currency"],
-            lines=[self._period_line(subscription, item) for item in subscription["items"]["data"]],
+            lines=self.lines_of(subscription, pending=False, used=(subscription["current_period_start"], end)),
             billing_reason="upcoming",
             collection_method=subscription["collection_method"],
             subscription_record=subscription,
@@ -275,6 +263,8 @@ class Billing:
             return
         if subscription["cancel_at_period_end"]:
             self.end(subscription, "cancellation_requested")
+            if any(map(is_metered, subscription["items"]["data"])):
+                self._bill_rest(subscription)
         elif subscription["status"] != "incomplete":
             self._renew(subscription, end)
 
@@ -283,12 +273,13 @@ class Billing:
         self.discounts.drop_ended(subscription)
         customer = book.get("customer", subscription["customer"])
         before = {name: subscription[name] for name in ("current_period_start", "current_period_end", "latest_invoice")}
+        over = (subscription["current_period_start"], start)
         subscription["current_period_start"] = start
         subscription["current_period_end"] = self._boundary_after(subscription, start)
         if subscription["status"] == "trialing":
             before["status"] = "trialing"
             subscription["status"] = "active"
-        invoice = self._invoice(subscription, customer, "subscription_cycle", self.lines_of(subscription))
+        invoice = self._invoice(subscription, customer, "subscription_cycle", self.lines_of(subscription, used=over))
         book.say("customer.subscription.updated", subscription, before)
         self._hold_back(subscription, invoice)
         book.say("invoice.created", invoice)
@@ -332,10 +323,10 @@ class Billing:
         previous: Record = {
             "items": before,
             "plan": before["data"][0]["plan"],
-            "quantity": before["data"][0]["quantity"],
+            "quantity": before["data"][0].get("quantity"),
         }
         first = subscription["items"]["data"][0]
-        subscription.update(plan=first["plan"], quantity=first["quantity"])
+        subscription.update(plan=first["plan"], quantity=first.get("quantity"))
         new_cycle = _cycle_of(subscription) != old_recurring
         if subscription["status"] == "trialing":
             return previous
@@ -391,8 +382,8 @@ class Billing:
     ) -> None:
         customer = self.book.get("customer", subscription["customer"])
         for old, new in pairs:
-            same = old and new and old["price"] is new["price"] and old["quantity"] == new["quantity"]
-            if same:
+            same = old and new and old["price"] is new["price"] and old.get("quantity") == new.get("quantity")
+            if same or is_metered(old or new or {}):
                 continue
             if old is not None:
                 self.invoices.add_item(customer, self._proration_line(subscription, old, moment, credit=True))
@@ -498,7 +489,9 @@ class Billing:
             fields["cancellation_details"] = {**details, "reason": "cancellation_requested" if going else None}
         return fields
 
-    def _bill_change(self, subscription: Record, *, whole: bool, asked: bool) -> Record | None:
+    def _bill_change(
+        self, subscription: Record, *, whole: bool, asked: bool, used: Span | None = None
+    ) -> Record | None:
         """The invoice of a change, when one is due now: a new cycle's first period, or the prorations alone."""
         if not (whole or asked):
             return None
@@ -507,7 +500,7 @@ class Billing:
             lines = self.lines_of(subscription)
         else:
             waiting = self.invoices.pending_items(customer["id"], subscription["currency"], subscription["id"])
-            lines = [self.invoices.line_of(item, None) for item in waiting]
+            lines = [self.invoices.line_of(item, None) for item in waiting] + self.usage.lines(subscription, used)
         if not lines:
             return None
         replaced = subscription["latest_invoice"]
@@ -527,11 +520,15 @@ class Billing:
             self._prorate(subscription, pairs, self.book.now, charges=False)
         self.end(subscription, "cancellation_requested")
         if invoice_now:
-            invoice = self._bill_change(subscription, whole=False, asked=True)
-            if invoice is not None:
-                self.book.say("invoice.created", invoice)
-                self.invoices.open(invoice)
+            self._bill_rest(subscription)
         return subscription
+
+    def _bill_rest(self, subscription: Record) -> None:
+        used = (subscription["current_period_start"], self.book.now)
+        invoice = self._bill_change(subscription, whole=False, asked=True, used=used)
+        if invoice is not None:
+            self.book.say("invoice.created", invoice)
+            self.invoices.open(invoice)
 
     def end(self, subscription: Record, reason: str) -> None:
         book = self.book

@@ -60,6 +60,7 @@ class Commands:
             "POST subscription_items": self.create_subscription_item,
             "POST subscription_items/{}": self.update_subscription_item,
             "DELETE subscription_items/{}": self.delete_subscription_item,
+            "POST subscription_items/{}/usage_records": self.record_usage,
             "POST invoiceitems": self.create_invoice_item,
             "DELETE invoiceitems/{}": lambda one, _: self.invoices.delete_item(self.book.get("invoiceitem", one)),
             "POST invoices": self.create_invoice,
@@ -214,7 +215,7 @@ class Commands:
             unit_amount=amount,
             interval=recurring.needed("interval") if given.has("recurring") else None,
             interval_count=recurring.integer("interval_count") or 1,
-            given={**fields, "metadata": given.metadata({})},
+            given={**fields, "usage_type": recurring.text("usage_type"), "metadata": given.metadata({})},
         )
 
     def update_price(self, one: str, given: Params) -> Record:
@@ -374,6 +375,13 @@ class Commands:
         item = self.book.get("subscription_item", one)
         self._change_item(self.book.get("subscription", item["subscription"]), given, {"id": one, "deleted": True})
         return {"id": one, "object": "subscription_item", "deleted": True}
+
+    def record_usage(self, one: str, given: Params) -> Record:
+        quantity = given.integer("quantity")
+        if quantity is None:
+            raise SimulatedRefusal(400, "Missing required param: quantity.", code="parameter_missing", param="quantity")
+        item = self.book.get("subscription_item", one)
+        return self.billing.usage.record(item, quantity=quantity, timestamp=given.integer("timestamp"))
 
     def _change_item(self, subscription: Record, given: Params, change: dict[str, Any]) -> None:
         self.billing.update(

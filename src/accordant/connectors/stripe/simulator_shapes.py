@@ -101,13 +101,14 @@ def price(
     given: Mapping[str, Any] | None = None,
 ) -> Record:
     given = given or {}
+    usage_type = given.get("usage_type") or "licensed"
     recurring = interval and {
-        "aggregate_usage": None,
+        "aggregate_usage": "sum" if usage_type == "metered" else None,
         "interval": interval,
         "interval_count": interval_count,
         "meter": None,
         "trial_period_days": None,
-        "usage_type": "licensed",
+        "usage_type": usage_type,
     }
     return {
         "id": record_id,
@@ -141,7 +142,7 @@ def plan_of(price_record: Record) -> Record | None:
         "id": price_record["id"],
         "object": "plan",
         "active": price_record["active"],
-        "aggregate_usage": None,
+        "aggregate_usage": recurring["aggregate_usage"],
         "amount": price_record["unit_amount"],
         "amount_decimal": price_record["unit_amount_decimal"],
         "billing_scheme": "per_unit",
@@ -157,11 +158,12 @@ def plan_of(price_record: Record) -> Record | None:
         "tiers_mode": None,
         "transform_usage": None,
         "trial_period_days": None,
-        "usage_type": "licensed",
+        "usage_type": recurring["usage_type"],
     }
 
 
 def subscription_item(record_id: str, now: int, *, subscription: str, price_record: Record, quantity: int) -> Record:
+    counted = {} if price_record["recurring"]["usage_type"] == "metered" else {"quantity": quantity}
     return {
         "id": record_id,
         "object": "subscription_item",
@@ -171,7 +173,7 @@ def subscription_item(record_id: str, now: int, *, subscription: str, price_reco
         "metadata": {},
         "plan": plan_of(price_record),
         "price": price_record,
-        "quantity": quantity,
+        **counted,
         "subscription": subscription,
         "tax_rates": [],
     }
@@ -225,7 +227,7 @@ def subscription(
         "pending_setup_intent": None,
         "pending_update": None,
         "plan": items[0]["plan"],
-        "quantity": items[0]["quantity"],
+        "quantity": items[0].get("quantity"),
         "schedule": None,
         "start_date": given.get("backdate_start_date") or now,
         "status": "incomplete",
