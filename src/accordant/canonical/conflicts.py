@@ -21,13 +21,17 @@ class Side(StrEnum):
 
 
 class ConflictRule(StrEnum):
-    """What chose the winner. Financial: billing wins whatever the object's rule says. Loop: nobody won too often."""
+    """What chose the winner. Financial: billing wins whatever the object's rule says. Loop: nobody won too often.
+
+    Posted: what an ERP has posted is written over by nobody, so that only a person there can undo what was done to it.
+    """
 
     SYSTEM_OF_RECORD = "system_of_record"
     FINANCIAL = "financial"
     LATEST = "latest"
     PERSON = "person"
     LOOP = "loop"
+    POSTED = "posted"
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):

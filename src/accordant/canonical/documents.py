@@ -25,6 +25,15 @@ class DocumentKind(StrEnum):
     REVERSAL = "reversal"
 
 
+class DocumentState(StrEnum):
+    """What a target says of a document as a whole; the hub only ever wants ``posted``."""
+
+    POSTED = "posted"
+    DRAFT = "draft"
+    CANCELLED = "cancelled"
+    DELETED = "deleted"
+
+
 #: In which order the documents of one customer are written, after the customer and what was sold to it: nothing is paid
 #: or cancelled before it is there.
 STEP_OF_DOCUMENT: dict[DocumentKind, int] = {
@@ -81,7 +90,7 @@ class LedgerDocument(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind"
     settles: str | None = None
     reverses: str | None = None
     reverses_document: DocumentKind | None = None
-    state: str = "posted"
+    state: str = DocumentState.POSTED.value
 
 
 _ENCODER = msgspec.json.Encoder()

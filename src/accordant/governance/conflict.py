@@ -10,14 +10,18 @@ import msgspec
 
 from accordant.canonical.charter import Winner
 from accordant.canonical.conflicts import Claim, ConflictRule, FieldMark, Ruling, Side
+from accordant.canonical.documents import DocumentState
 from accordant.canonical.intents import WireValue
 
 
 class WinnerRule(msgspec.Struct, frozen=True, kw_only=True):
-    """The winner rule of a flow's entity; ``financial`` are the target fields for which billing wins always."""
+    """The winner rule of a flow's entity; ``financial`` are the target fields for which billing wins always, ``posted``
+    those of a document that its target has posted and lets nobody write over.
+    """
 
     winner: Winner
     financial: frozenset[str]
+    posted: frozenset[str] = frozenset()
 
 
 def is_contested(held: WireValue, desired: WireValue, *, confirmed: WireValue) -> bool:
@@ -33,6 +37,8 @@ def rule_on(rule: WinnerRule, field: str, *, owner: Claim, target: Claim, mark: 
 
     ``unchanged`` says that the owner's value is the one last confirmed, so that only the target moved since then.
     """
+    if field in rule.posted and target.value != DocumentState.DRAFT:  # a draft may still be posted
+        return Ruling(rule=ConflictRule.POSTED, winner=None, sentence=_posted(field, owner, target))
     if field in rule.financial:
         return Ruling(
             rule=ConflictRule.FINANCIAL,
@@ -59,6 +65,19 @@ def rule_on(rule: WinnerRule, field: str, *, owner: Claim, target: Claim, mark: 
             return _latest(field, owner, target, mark, unchanged=unchanged)
         case _:
             assert_never(rule.winner)
+
+
+def _posted(field: str, owner: Claim, target: Claim) -> str:
+    """What a person has to do where the hub cannot: what was taken back at most ERPs cannot be brought back."""
+    if target.value == DocumentState.CANCELLED:
+        return (
+            f"Somebody took this document back at {target.system}, and the books still hold it. Cancel it in the "
+            f"books, or post it there again by hand; then decide for {owner.system}."
+        )
+    return (
+        f"Somebody changed {field} of this document by hand at {target.system}, and what is posted is not written "
+        f"over. Undo the change there, or cancel the document in the books; then decide for {owner.system}."
+    )
 
 
 def _latest(field: str, owner: Claim, target: Claim, mark: FieldMark, *, unchanged: bool) -> Ruling:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from accordant.canonical.charter import RedFlagsPart
 from accordant.canonical.conflicts import Contested
+from accordant.canonical.documents import DocumentState
 from accordant.canonical.entities import CreditNote, Dispute, Invoice, Payment, Refund
 from accordant.canonical.intents import WireValue
 from accordant.canonical.people import bare_name, same_person
@@ -219,6 +220,30 @@ def unsourced_change(
         after={contested.field: there.value},
         target_id=target_id,
         changed_by=there.by,
+    )
+
+
+def document_gone(
+    *, record: str, target_id: str, account_id: str | None, seq: int, said_at: datetime, now: datetime
+) -> RedFlag:
+    """A document that was posted at a target is gone, and no event of ours took it away (requirement 150).
+
+    It is not posted again by itself: why it was deleted, only a person knows.
+    """
+    system = _system_of(record)
+    return red_flag(
+        RedFlagKind.UNSOURCED_CHANGE,
+        account_id=account_id,
+        subject=record,
+        system=system,
+        why=f"Somebody deleted this document at {system}, or took its key away, and the books still hold it. Cancel it "
+        "in the books, or have it posted again with a repair.",
+        raised_at=now,
+        seq=seq,
+        said_at=said_at,
+        before={"state": DocumentState.POSTED.value},
+        after={"state": DocumentState.DELETED.value},
+        target_id=target_id,
     )
 
 

@@ -150,6 +150,13 @@ def recall_documents(bench: Workbench, kept: Iterable[KeptEntry], shelf: Bookshe
         bench.documents.append(laid)
 
 
+def recall_doubted(bench: Workbench, shelf: Bookshelf) -> None:
+    """Lay the documents that somebody changed at an ERP on the bench again, each for the event that told of it."""
+    told = {record.rpartition("/")[2]: seq for record, seq in bench.doubted.items()}
+    kept = [msgspec.structs.replace(one, cause=told[one.entry.id]) for one in shelf.kept_entries(told)]
+    recall_documents(bench, kept, shelf)
+
+
 def _posted(dossiers: Dossiers) -> dict[str, Posted]:
     return {
         name: Posted(entry=dossiers.entries[kept.entry_id], asked=kept.asked)

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import msgspec
 
-from accordant.canonical.charter import Charter, FlowPart, Winner
+from accordant.canonical.charter import Charter, FlowPart, MappingPart, Winner
 from accordant.canonical.conflicts import (
     Claim,
     Conflict,
@@ -23,9 +23,12 @@ from accordant.canonical.conflicts import (
     conflict_of,
     stand_of,
 )
+from accordant.canonical.documents import DocumentState
 from accordant.canonical.intents import WireValue
 from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.canonical.red_flags import RedFlag
+from accordant.canonical.refs import EntityKind
+from accordant.canonical.sources import facts_read
 from accordant.canonical.targets import CurrentRecord
 from accordant.governance.conflict import WinnerRule, is_contested, rule_on
 from accordant.governance.loop_breaker import tripped
@@ -52,16 +55,28 @@ class Umpire(msgspec.Struct, frozen=True, kw_only=True):
     own_user: str | None = None
 
 
-def umpire_of(charter: Charter, flow: FlowPart, *, financial: frozenset[str]) -> Umpire:
+#: What a document says of itself that somebody took back: what else of it differs then is told by that alone.
+_TAKEN_BACK = DocumentState.CANCELLED.value
+#: Facts of a document that its target can be told after it was posted: what it pays or cancels.
+_TOLD_LATER = frozenset({"settles", "reverses"})
+
+
+def umpire_of(charter: Charter, flow: FlowPart, mapping: MappingPart, *, financial: frozenset[str]) -> Umpire:
     """Who rules on the conflicts of a flow; ``financial`` are the fields in which its source wins always."""
     winner = next((part.winner for part in charter.ownership if part.entity == flow.entity), Winner.SYSTEM_OF_RECORD)
     part = charter.red_flags
     return Umpire(
         source=flow.source,
-        rule=WinnerRule(winner=winner, financial=financial),
+        rule=WinnerRule(winner=winner, financial=financial, posted=_posted_fields(flow, mapping)),
         flags_changes=RedFlagKind.UNSOURCED_CHANGE in part.stop_on,
         own_user=part.own_users.get(flow.target),
     )
+
+
+def _posted_fields(flow: FlowPart, mapping: MappingPart) -> frozenset[str]:
+    if flow.entity is not EntityKind.LEDGER_DOCUMENT:
+        return frozenset()
+    return frozenset(name for name, part in mapping.fields.items() if not _TOLD_LATER.issuperset(facts_read(part)))
 
 
 class SetAside(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +131,8 @@ def contest(
     # Only of these is anything to be known, and mostly they are few of a record's fields.
     confirmed = respell({name: known.marks[name].value for name in differing if name in known.marks})
     tried = [respell({name: values[name] for name in differing if name in values}) for values in known.tried]
-    for name in differing:
+    taken_back = [name for name in differing if name in rule.posted and held.fields.get(name) == _TAKEN_BACK]
+    for name in taken_back or differing:
         value, there = desired[name], held.fields.get(name)
         stand, mark = known.stands.get(name), known.marks.get(name)
         if stand is not None and _is_set_aside(stand, raw[name]):
@@ -136,6 +152,12 @@ def contest(
                     aside.append(SetAside(field=name, sentence=one.ruling.sentence, is_kept=is_kept))
                     continue
         write[name] = value
+    stopped = next((one for one in aside if one.field in rule.posted and not one.is_kept), None)
+    if stopped is not None:
+        # Of a document that somebody changed nothing is written until he has decided.
+        rest = [name for name in differing if name not in {one.field for one in aside}]
+        aside += [SetAside(field=name, sentence=stopped.sentence, is_kept=False) for name in rest]
+        write = {}
     return Contest(write=write, aside=tuple(aside), contested=tuple(found))
 
 

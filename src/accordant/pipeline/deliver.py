@@ -36,7 +36,15 @@ from accordant.pipeline.recognize import AS_EXPECTED, Recognized, Recognizer
 from accordant.pipeline.requests import Requests, View, look
 from accordant.pipeline.write_protocol import AskPerson, Wait
 from accordant.ports.conflicts import Found
-from accordant.ports.connector import AnswerLost, Outbound, RecordWrite, WriteProtocol, WriteResult, bulk_of
+from accordant.ports.connector import (
+    AnswerLost,
+    Outbound,
+    RecordTeller,
+    RecordWrite,
+    WriteProtocol,
+    WriteResult,
+    bulk_of,
+)
 from accordant.ports.last_word import WriteForbidden, last_word
 from accordant.ports.outbox import LeasedIntent, Remembering
 
@@ -390,11 +398,11 @@ def _given_back(
     }
 
 
-def respelled(spec: ObjectSpec, outbound: Outbound, values: Mapping[str, WireValue]) -> Mapping[str, WireValue]:
+def respelled(spec: ObjectSpec, speller: RecordTeller, values: Mapping[str, WireValue]) -> Mapping[str, WireValue]:
     """Values as the target gives them back: 1200 and 1200.00 are one amount where the target says so."""
     mapped = {name: value for name, value in values.items() if name in spec.fields}
     try:
-        return outbound.canonical(spec, mapped)
+        return speller.canonical(spec, mapped)
     except RejectedError:
         return mapped  # a value of the wrong type can only differ, and does
 

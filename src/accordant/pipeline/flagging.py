@@ -14,6 +14,7 @@ from accordant.canonical.entities import CreditNote, Dispute, Entity, Invoice, P
 from accordant.canonical.red_flags import RedFlag
 from accordant.governance.red_flags import (
     credit_over_total,
+    document_gone,
     given_back,
     over_refunded,
     unexplained_reversal,
@@ -31,10 +32,10 @@ def raise_flags(
 ) -> tuple[RedFlag, ...]:
     """Look at what the batch changed; lay new flags on the bench with their lines of the trail, and return them."""
     suspects = _suspects(bench, state) if part.stop_on else {}
-    if not suspects:
+    if not suspects and not bench.vanished:
         return ()
     said = {event.seq: event.occurred_at for event in events}
-    found: dict[str, RedFlag] = {}
+    found = {flag.id: flag for flag in _gone(bench, state)}
     for account_id, changes in suspects.items():
         known = _Known(account_id, [*state.entities_of([account_id]), *(new for _, new in changes)], bench)
         for before, after in changes:
@@ -45,6 +46,22 @@ def raise_flags(
     bench.changes.flags.extend(new)
     bench.changes.audit.extend(flag_entry(flag) for flag in new)
     return tuple(new)
+
+
+def _gone(bench: Workbench, state: State) -> Iterable[RedFlag]:
+    """Documents that a target no longer has, each stopping the customer whose it is."""
+    if not bench.vanished:
+        return
+    owners = {one.entry.id: one.root_id for one in state.books.kept_entries({gone.entry_id for gone in bench.vanished})}
+    for gone in bench.vanished:
+        yield document_gone(
+            record=gone.record,
+            target_id=gone.target_id,
+            account_id=owners.get(gone.entry_id),
+            seq=gone.seq,
+            said_at=gone.said_at,
+            now=bench.now,
+        )
 
 
 _Change = tuple[StoredEntity | None, StoredEntity]

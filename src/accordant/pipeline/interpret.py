@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from accordant.canonical.observations import Interpretation, Interpreted, Observation, Parked, Quarantined
+from accordant.canonical.observations import Interpretation, Interpreted, Observation, Parked, Quarantined, Sighting
 from accordant.canonical.refs import ExternalRef
 from accordant.ports.connector import Inbound
 from accordant.ports.inbox import InboxEvent
@@ -35,6 +35,7 @@ def interpret(event: InboxEvent, connectors: Mapping[str, Inbound]) -> Understoo
     if not isinstance(meaning, Interpreted) or not event.readings:
         return Understood(event=event, interpretation=meaning)
     observations = {str(seen.ref): seen for seen in meaning.observations}
+    sightings = {str(seen.ref): seen for seen in meaning.sightings}
     for reading in event.readings:
         answer = connector.interpret_object(
             ref=ExternalRef.parse(reading.ref), body=reading.body, read_at=reading.read_at
@@ -44,6 +45,8 @@ def interpret(event: InboxEvent, connectors: Mapping[str, Inbound]) -> Understoo
                 # It was asked for because of this event, so it cannot be older, whatever the two clocks say.
                 asked_at = max(seen.observed_at, event.occurred_at)
                 observations[reading.ref] = msgspec.structs.replace(seen, observed_at=asked_at)
+            case Interpreted(sightings=(Sighting() as seen, *_)):
+                sightings[reading.ref] = seen
             case Quarantined(reason=reason, where=where):
                 return Understood(
                     event=event, interpretation=Quarantined(f"The object read again is unusable: {reason}", where)
@@ -52,5 +55,9 @@ def interpret(event: InboxEvent, connectors: Mapping[str, Inbound]) -> Understoo
                 pass
     return Understood(
         event=event,
-        interpretation=Interpreted(observations=tuple(observations.values()), business_events=meaning.business_events),
+        interpretation=Interpreted(
+            observations=tuple(observations.values()),
+            business_events=meaning.business_events,
+            sightings=tuple(sightings.values()),
+        ),
     )

@@ -143,7 +143,7 @@ def write_rulebook(
             compiled=compile_mapping(mapping, zone),
             rules=rules,
             withheld=fitted.withheld,
-            umpire=umpire_of(charter, flow, financial=rules.essential),
+            umpire=umpire_of(charter, flow, mapping, financial=rules.essential),
             conditions=compile_conditions(flow),
             tells_movements=any(not MOVEMENT_FACTS.isdisjoint(facts_of(part)) for part in mapping.fields.values()),
         )

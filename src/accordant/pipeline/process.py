@@ -7,17 +7,19 @@ Next: `pipeline/deliver.py`.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
+import msgspec
+
 from accordant.canonical.charter import Automation
 from accordant.canonical.observations import Interpreted, Parked, Quarantined
 from accordant.canonical.red_flags import stop_of_flag
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.governance.decide import Switches
-from accordant.pipeline.bookkeep import bookkeep
+from accordant.pipeline.bookkeep import bookkeep, recall_doubted
 from accordant.pipeline.flagging import raise_flags
 from accordant.pipeline.interpret import Understood, interpret
 from accordant.pipeline.listen import Listener
 from accordant.pipeline.plan import Rulebook, plan
-from accordant.pipeline.register import Doubt, load_for, observations_of, register
+from accordant.pipeline.register import Doubt, load_for, observations_of, register, sightings_of
 from accordant.pipeline.workbench import ACTOR, Workbench
 from accordant.ports.audit import AuditEntry
 from accordant.ports.connector import Inbound
@@ -45,14 +47,18 @@ def process(
     """
     bench = Workbench(state, now)
     understood = [interpret(event, connectors) for event in events]
+    if asleep is not None:
+        understood = [_without_sightings(one) for one in understood]
     load_for(understood, bench)
-    listener = Listener(rulebook)
-    listener.load(observations_of(understood), state)
+    listener = Listener(rulebook, connectors)
+    listener.load(observations_of(understood), sightings_of(understood), state)
     doubts = {one.event.seq: register(one, bench, listener) for one in understood}
     bench.rebuild_standings()
     if asleep is not None:
         bench.doubted.clear()
     bookkeep(bench, rulebook.ledger, state.books)
+    if rulebook.ledger is not None and bench.doubted:
+        recall_doubted(bench, state.books)
     raised = raise_flags(bench, rulebook.charter.red_flags, events, state)
     policy = state.policy()
     stops = [*policy.flag_stops, *(stop_of_flag(flag) for flag in raised)]
@@ -63,6 +69,14 @@ def process(
         bench.changes.settlements.append(_settle(one, doubt, bench))
     bench.tell_links(_named(understood))
     return bench.collect()
+
+
+def _without_sightings(one: Understood) -> Understood:
+    """What a target holds today was looked at when it was told; a replay asks nobody."""
+    meaning = one.interpretation
+    if not isinstance(meaning, Interpreted) or not meaning.sightings:
+        return one
+    return msgspec.structs.replace(one, interpretation=msgspec.structs.replace(meaning, sightings=()))
 
 
 def _named(understood: Sequence[Understood]) -> Iterator[tuple[ExternalRef, int]]:

@@ -10,7 +10,7 @@ import msgspec
 
 from accordant.canonical.entities import encode_entity, kind_of
 from accordant.canonical.events import BusinessEvent
-from accordant.canonical.observations import Interpreted, Observation
+from accordant.canonical.observations import Interpreted, Observation, Sighting
 from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.governance.financial import OF_SALES
 from accordant.identity.fold import Advanced, Held, Superseded, Tie, Unchanged, fold
@@ -18,7 +18,7 @@ from accordant.identity.resolve import Created, resolve
 from accordant.kernel.hashing import digest
 from accordant.pipeline.interpret import Understood
 from accordant.pipeline.listen import Heard, Listener
-from accordant.pipeline.workbench import Workbench
+from accordant.pipeline.workbench import Vanished, Workbench
 from accordant.ports.state import ObservationRecord, StoredEntity
 
 #: What else a change of these kinds moves: the standing of the account, or records that stand below it.
@@ -55,6 +55,16 @@ def observations_of(understood: Iterable[Understood]) -> list[Observation]:
     ]
 
 
+def sightings_of(understood: Iterable[Understood]) -> list[Sighting]:
+    """Everything that targets told of their records in a batch."""
+    return [
+        sighting
+        for one in understood
+        if isinstance(one.interpretation, Interpreted)
+        for sighting in one.interpretation.sightings
+    ]
+
+
 def _said_of(understood: Iterable[Understood]) -> list[BusinessEvent]:
     """What persons said in a batch."""
     return [
@@ -68,16 +78,18 @@ def _said_of(understood: Iterable[Understood]) -> list[BusinessEvent]:
 
 def load_for(understood: Sequence[Understood], bench: Workbench) -> None:
     """Fetch, in three reads, everything the observations of a batch touch."""
-    told = observations_of(understood)
+    told, sighted = observations_of(understood), sightings_of(understood)
     named = {ref for observation in told for ref in (observation.ref, observation.root)}
     # What a person says comes without an observation of what it is about.
     named |= {ref for one in _said_of(understood) for ref in (one.subject, one.root)}
-    bench.load_links(named)
+    bench.load_links(named | {sighting.ref for sighting in sighted})
     seen = [observation for observation in told if not _is_of_nobody(observation, bench)]
     names = [(_entity_of(observation, bench), _root_of(observation, bench)) for observation in seen]
-    bench.load_entities({ref.id for pair in names for ref in pair})
+    seen_there = {bench.links[one.ref].id for one in sighted if one.ref in bench.links}
+    bench.load_entities({ref.id for pair in names for ref in pair} | seen_there)
     # The root of a dispute is a payment: it leads on to the account, whose records are to be decided again.
     accounts = {_account_of(root, bench) for _, root in names}
+    accounts |= {ref.id for one in sighted if (ref := bench.links.get(one.ref)) and ref.kind is EntityKind.ACCOUNT}
     bench.load_entities(accounts)
     bench.load_standings(accounts)
 
@@ -96,6 +108,9 @@ def register(understood: Understood, bench: Workbench, listener: Listener) -> Do
             continue
         asked = _fold_one(observation, event.seq, bench, listener)
         doubt = doubt or asked
+    for sighting in understood.interpretation.sightings:
+        asked = _look(sighting, event.seq, bench, listener)
+        doubt = doubt or asked
     for happened in understood.interpretation.business_events:
         root = bench.links.get(happened.root)
         subject = bench.links.get(happened.subject)
@@ -105,8 +120,10 @@ def register(understood: Understood, bench: Workbench, listener: Listener) -> Do
 
 
 def _is_of_nobody(observation: Observation, bench: Workbench) -> bool:
-    """Whether it tells of a copy of something that no owner has told of, as far as anybody knows."""
-    return observation.is_copy and observation.ref not in bench.links
+    """Whether it tells of a copy of something that no owner has told of, as far as anybody knows, or of what such a
+    copy has: a system that is written to has customers of its own besides.
+    """
+    return observation.is_copy and observation.ref not in bench.links and observation.root not in bench.links
 
 
 def _is_part(observation: Observation) -> bool:
@@ -164,8 +181,50 @@ def _take_note(seen: _Seen, heard: Heard | None, version: int, bench: Workbench)
         return
     _record(seen, "foreign" if heard.changed else "echo", heard.reason, version, bench)
     if heard.changed:
-        bench.doubted.add(heard.record)
+        bench.doubted[heard.record] = seen.seq
         bench.touched.setdefault(seen.account_id, seen.seq)
+
+
+def _look(sighting: Sighting, seq: int, bench: Workbench, listener: Listener) -> Doubt | None:
+    """A target tells of one of its records. Of ours, an edit is looked at where it was made, as ``_take_note`` says,
+    and one that is told without what the record holds is read first; whatever is not of ours is passed over.
+    """
+    entity = bench.links.get(sighting.ref)
+    heard = None if entity is None else listener.look(sighting, entity.kind)
+    if entity is None or heard is None:
+        return None
+    if heard.is_unread:
+        return Doubt(ask=sighting.ref, immediately=True)
+    is_edit = bool(heard.changed) or heard.vanished
+    bench.changes.observations.append(
+        ObservationRecord(
+            seq=seq,
+            entity_id=entity.id,
+            outcome="edited" if is_edit else "echo",
+            reason=heard.reason,
+            version=0,
+            observed_at=sighting.seen_at,
+        )
+    )
+    for stand in heard.undone:
+        bench.lift_stand(stand)
+        body: dict[str, str | int | bool | list[str] | None] = {"field": stand.field, "conflict": stand.conflict_id}
+        bench.note("court.stand.lapsed", stand.record, seq, body)
+    if heard.vanished and entity.kind is EntityKind.LEDGER_DOCUMENT:
+        # It is not made again by itself: whoever took it away had a reason, and the books do not know it.
+        gone = Vanished(
+            record=heard.record,
+            target_id=sighting.ref.id,
+            entry_id=entity.id,
+            seq=seq,
+            said_at=sighting.seen_at,
+        )
+        bench.vanished.append(gone)
+    elif is_edit:
+        bench.doubted[heard.record] = seq
+        if entity.kind is EntityKind.ACCOUNT:
+            bench.touched.setdefault(entity.id, seq)
+    return None
 
 
 def _record(seen: _Seen, outcome: str, reason: str | None, version: int, bench: Workbench) -> None:

@@ -35,6 +35,16 @@ class LaidDocument(msgspec.Struct, frozen=True, kw_only=True):
     cause: int | None
 
 
+class Vanished(msgspec.Struct, frozen=True, kw_only=True):
+    """A document that its target no longer has. ``entry_id`` is the journal entry that it says."""
+
+    record: str
+    target_id: str
+    entry_id: str
+    seq: int
+    said_at: datetime
+
+
 class Workbench:
     """One batch's view of the state."""
 
@@ -44,8 +54,11 @@ class Workbench:
         #: Accounts whose records may have to change, with the event that touched each last.
         self.touched: dict[str, int | None] = {}
         self.matching = MatchTable(state.matches, self.changes.matches)
-        #: Records that somebody changed at their target: written again even if nothing new was decided.
-        self.doubted: set[str] = set()
+        #: Records that somebody changed at their target, each with the event that told: they are written again even if
+        #: nothing new was decided.
+        self.doubted: dict[str, int] = {}
+        #: Documents that are gone at their target, as they are called there, each with what was told.
+        self.vanished: list[Vanished] = []
         #: What changed in this batch, each state before with the one after: red flags are looked for in it.
         self.advances: list[tuple[StoredEntity | None, StoredEntity]] = []
         #: Companies of which something changed in this batch, or that are to be decided again, as accounts above.

@@ -90,6 +90,18 @@ class Inbound(Protocol):
         ...
 
 
+@runtime_checkable
+class RecordTeller(Protocol):
+    """What an inbound half offers besides where its system tells of the records that are written there.
+
+    The outbound half has the same.
+    """
+
+    def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
+        """As ``Outbound.canonical``: what is told of a record is compared with what was written in this spelling."""
+        ...
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """One page of objects as the owner returned them, raw, each with its reference."""
 

@@ -64,13 +64,15 @@ async def test_a_change_made_meanwhile_is_not_overwritten(one: Books) -> None:
     await put(one.erp, CUSTOMER, "cus_1", {"name": "Ours", "email": "cus_1@example.com"})
 
 
-async def test_one_who_was_made_inactive_is_found_and_told(one: Books) -> None:
+async def test_one_who_was_made_inactive_counts_as_deleted(one: Books) -> None:
+    """QuickBooks takes no document of his any more, and says so in his name."""
     await one.a_customer("cus_1")
     (row,) = one.rows("Customer")
-    row["Active"] = False
-    held = (await one.erp.read(CUSTOMER, ["cus_1"]))["cus_1"]
-    told = await one.erp.whereabouts(CUSTOMER, [held.target_id, "999", "not-a-number"])
-    assert {one: where.deleted for one, where in told.items()} == {held.target_id: True}
+    one.simulator.deactivate(row["Id"])
+    assert await one.erp.read(CUSTOMER, ["cus_1"]) == {}
+    assert [key async for key, _ in one.erp.keys(CUSTOMER)] == []
+    told = await one.erp.whereabouts(CUSTOMER, [row["Id"], "999", "not-a-number"])
+    assert {one: (where.deleted, where.key) for one, where in told.items()} == {row["Id"]: (True, "cus_1")}
 
 
 async def test_a_person_s_record_takes_our_key_when_it_is_matched(one: Books) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from accordant.canonical.observations import Interpreted, Parked, Quarantined
+from accordant.canonical.observations import Fate, Interpretation, Interpreted, Parked, Quarantined, Sighting
+from accordant.canonical.refs import ExternalRef
 from accordant.connectors.quickbooks.connector import inbound, webhook_secrets
 from accordant.connectors.quickbooks.inbound import QuickBooksInbound, read_notice
 from accordant.connectors.quickbooks.simulator import REALM, QuickBooksSimulator
 from accordant.connectors.sdk.receivables import CHANGED, Told, spell
+from accordant.connectors.sdk.sightings import RECORD_CHANGED, ToldRecord, spell_record
 from accordant.ports.connector import SignatureInvalid
 from tests.connectors.quickbooks.kit import settings
 
@@ -43,14 +46,25 @@ def test_a_signed_notice_is_taken_and_any_other_is_not(
 
 
 def test_both_spellings_say_the_same(heard: QuickBooksInbound, simulator: QuickBooksSimulator) -> None:
-    former, cloud = [simulator.notice(KEY, *CHANGES, cloud=cloud)[0] for cloud in (False, True)]
+    former, cloud = [simulator.notice(KEY, *CHANGES, cloud=cloud, merged="7")[0] for cloud in (False, True)]
     assert read_notice(former) == read_notice(cloud)
     assert {(one.company, one.kind) for one in read_notice(cloud)} == {(REALM, "invoice"), (REALM, "customer")}
     for body in (former, cloud):
         envelope = heard.read_envelope(body)
         assert (envelope.event_type, envelope.occurred_at, envelope.defect) == ("notice", NOW, None)
         assert heard.read_envelope(body) == envelope
-        assert heard.interpret(system="quickbooks", body=body) == Interpreted(())
+        meaning = heard.interpret(system="quickbooks", body=body)
+        assert isinstance(meaning, Interpreted)
+        assert (meaning.observations, meaning.business_events) == ((), ())
+        assert [str(one.ref) for one in meaning.sightings] == [
+            "quickbooks:Invoice/Invoice,95",
+            "quickbooks:JournalEntry/Invoice,95",
+            "quickbooks:Customer/12",
+            "quickbooks:Customer/7",
+        ]
+        assert {(one.fields, one.seen_at) for one in meaning.sightings} == {(None, NOW)}
+        strange = body.replace(REALM.encode(), b"4620816365")
+        assert heard.interpret(system="quickbooks", body=strange) == Interpreted(())  # another company of the same app
     assert heard.read_envelope(former).external_id != heard.read_envelope(cloud).external_id
 
 
@@ -80,3 +94,33 @@ def test_what_was_fetched_lands_at_the_customer(heard: QuickBooksInbound) -> Non
     found = heard.interpret(system="quickbooks", body=spell(told))
     assert isinstance(found, Interpreted)
     assert str(found.observations[0].root) == "quickbooks:Customer/12"
+
+
+def test_a_record_is_told_for_each_object_it_may_be_of(heard: QuickBooksInbound) -> None:
+    told = ToldRecord(id="Invoice,95", objects=("Invoice", "JournalEntry"), at=NOW, fields={"state": "posted"})
+    body = spell_record(told)
+    envelope = heard.read_envelope(body)
+    assert (envelope.event_type, envelope.occurred_at) == (RECORD_CHANGED, NOW)
+    assert heard.read_envelope(spell_record(told)) == envelope
+    later = spell_record(msgspec.structs.replace(told, fields={"state": "cancelled"}))
+    assert heard.read_envelope(later).external_id != envelope.external_id
+    meaning = heard.interpret(system="quickbooks", body=body)
+    assert isinstance(meaning, Interpreted)
+    assert [(str(one.ref), one.fields) for one in meaning.sightings] == [
+        ("quickbooks:Invoice/Invoice,95", {"state": "posted"}),
+        ("quickbooks:JournalEntry/Invoice,95", {"state": "posted"}),
+    ]
+    ref = ExternalRef("quickbooks", "JournalEntry", "Invoice,95")
+    (seen,) = sightings(heard.interpret_object(ref=ref, body=body, read_at=NOW))
+    assert (seen.ref, seen.fate) == (ref, Fate.STANDS)
+    (gone,) = sightings(heard.interpret_object(ref=ref, body=b"", read_at=NOW))
+    assert (gone.ref, gone.fields, gone.fate) == (ref, None, Fate.DELETED)
+    unreadable = body.replace(b'"at"', b'"when"')
+    assert isinstance(heard.interpret(system="quickbooks", body=unreadable), Quarantined)
+    assert isinstance(heard.interpret_object(ref=ref, body=unreadable, read_at=NOW), Quarantined)
+    assert heard.read_envelope(unreadable).defect
+
+
+def sightings(meaning: Interpretation) -> tuple[Sighting, ...]:
+    assert isinstance(meaning, Interpreted)
+    return meaning.sightings

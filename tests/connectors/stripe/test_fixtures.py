@@ -52,7 +52,9 @@ def test_manifest_table_and_fixtures_name_the_same_types() -> None:
 def test_each_fixture_says_what_is_expected(path: Path) -> None:
     body = path.read_bytes()
     said = INBOUND.interpret(system="billing", body=body)
-    assert json.loads(msgspec.json.encode(said)) == json.loads((HERE / "expected" / path.name).read_bytes())
+    told = json.loads(msgspec.json.encode(said))
+    assert told.pop("sightings", []) == []  # it holds no record of ours
+    assert told == json.loads((HERE / "expected" / path.name).read_bytes())
     assert said == INBOUND.interpret(system="billing", body=body)
 
 

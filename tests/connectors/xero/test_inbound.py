@@ -51,7 +51,13 @@ def test_a_notice_is_named_by_its_sequence_and_content(heard: XeroInbound, simul
     assert envelope.external_id.startswith("notice/1-2/")
     assert (envelope.event_type, envelope.occurred_at) == ("notice", NOW)
     assert heard.read_envelope(body) == envelope
-    assert heard.interpret(system="xero", body=body) == Interpreted(())
+    meaning = heard.interpret(system="xero", body=body)
+    assert isinstance(meaning, Interpreted)
+    assert [(str(one.ref), one.fields) for one in meaning.sightings] == [
+        ("xero:Invoices/Invoices,id-1", None),
+        ("xero:ManualJournals/Invoices,id-1", None),
+        ("xero:Contacts/id-2", None),
+    ]
     later, _ = simulator.notice(KEY, ("CREDITNOTE", "id-3", "UPDATE"))
     assert heard.read_envelope(later).external_id.startswith("notice/3-3/")
 

@@ -53,6 +53,25 @@ def test_billing_wins_the_financial_state_whatever_the_rule_says(winner: Winner,
     assert "billing wins always" in ruling.sentence
 
 
+@pytest.mark.parametrize("winner", list(Winner))
+@pytest.mark.parametrize(
+    ("field", "there", "words"),
+    [
+        ("lines", "[]", "Undo the change there, or cancel the document in the books"),
+        ("state", "cancelled", "took this document back"),
+    ],
+)
+def test_what_is_posted_is_written_over_by_nobody(winner: Winner, field: str, there: str, words: str) -> None:
+    rule = WinnerRule(winner=winner, financial=frozenset({field}), posted=frozenset({field}))
+    owner, target = Claim(field=field, value="x", system="billing"), Claim(field=field, value=there, system="erp")
+    ruling = rule_on(rule, field, owner=owner, target=target, mark=MARK, unchanged=True)
+    assert (ruling.rule, ruling.winner) == (ConflictRule.POSTED, None)
+    assert words in ruling.sentence
+    draft = Claim(field=field, value="draft", system="erp")
+    again = rule_on(rule, field, owner=owner, target=draft, mark=MARK, unchanged=True)
+    assert (again.rule, again.winner) == (ConflictRule.FINANCIAL, Side.OWNER)  # which may still be posted
+
+
 def test_the_system_of_record_wins_and_a_person_decides_where_the_charter_says_so() -> None:
     ours = ruled(Winner.SYSTEM_OF_RECORD)
     assert (ours.rule, ours.winner) == (ConflictRule.SYSTEM_OF_RECORD, Side.OWNER)

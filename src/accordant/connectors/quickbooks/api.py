@@ -6,10 +6,11 @@ Next: lookups.py and documents.py, which ask.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 from accordant.connectors.quickbooks.errors import NOT_FOUND_CODE, QuickBooksRefused, read_fault
+from accordant.connectors.quickbooks.wire import quoted
 from accordant.connectors.sdk.http import HttpAnswer, HttpClient
 from accordant.connectors.sdk.ledger_refusals import told_by
 from accordant.connectors.sdk.oauth import OAuthHeader
@@ -19,6 +20,8 @@ from accordant.ports.connector import AnswerLost, TargetUnavailable
 #: Since August 2025 no older one is answered.
 MINOR_VERSION = "75"
 PAGE = 500
+#: So many records of an entity one answer of changes holds at most.
+CHANGES_MAX = 1_000
 _JSON = "application/json"
 #: Intuit takes up to fifty characters; more of a hash than anybody can hit twice.
 _REQUEST_ID_CHARS = 50
@@ -68,8 +71,11 @@ class Api:
         row = told.get(entity)
         return row if isinstance(row, dict) else None
 
-    async def changed(self, entities: tuple[str, ...], since: datetime) -> dict[str, list[Row]]:
-        """What changed since an instant of the last thirty days, the deleted among them, by entity."""
+    async def changed(self, entities: Sequence[str], since: datetime) -> dict[str, list[Row]]:
+        """What changed since an instant of the last thirty days, the deleted among them, by entity.
+
+        One answer holds no more than a thousand records of an entity: what it may have left out is queried for.
+        """
         stamp = since.astimezone(UTC).isoformat(timespec="seconds")
         told = await self._asked("cdc", [("entities", ",".join(entities)), ("changedSince", stamp)])
         found: dict[str, list[Row]] = {}
@@ -77,6 +83,12 @@ class Api:
             for part in response.get("QueryResponse") or []:
                 for entity in entities:
                     found.setdefault(entity, []).extend(part.get(entity) or [])
+        for entity, rows in found.items():
+            if len(rows) >= CHANGES_MAX:
+                known = {str(row["Id"]) for row in rows}
+                where = f"MetaData.LastUpdatedTime >= {quoted(stamp)}"
+                async for more in self.pages(entity, where):
+                    rows += [row for row in more if str(row["Id"]) not in known]
         return found
 
     async def send(self, entity: str, body: Json, *, key: str) -> Row:

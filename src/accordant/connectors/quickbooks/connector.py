@@ -76,8 +76,9 @@ def reader(
     addresses: AddressPolicy = PUBLIC_ONLY,
 ) -> QuickBooksReader:
     """The reader of what customers owe; ``system`` is the connection's name. Raises ConfigurationError."""
-    api = _api(_given(settings), Calling(clock=clock, rate_per_s=rate_per_s, addresses=addresses))
-    return QuickBooksReader(api, system=system, clock=clock)
+    given = _given(settings)
+    api = _api(given, Calling(clock=clock, rate_per_s=rate_per_s, addresses=addresses))
+    return QuickBooksReader(api, system=system, company=given.text("company"), clock=clock)
 
 
 def inbound(settings: Mapping[str, str]) -> QuickBooksInbound:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from accordant.canonical.intents import Applied, RefusalClass, Refused, WireValue, WriteOutcome
 from accordant.canonical.matching import Member
+from accordant.canonical.observations import Fate
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
 from accordant.connectors.quickbooks import errors
 from accordant.connectors.quickbooks.api import Api
@@ -26,7 +27,7 @@ FIELDS = ("name", "email", "country")
 NAME_CHARS_MAX = 400
 #: QuickBooks takes a customer and four levels of customers below it.
 LEVELS_MAX = 5
-_KEYED = re.compile(r"(.*?) ?\(([^()]+)\)", re.DOTALL)
+_KEYED = re.compile(r"(.*?) ?\(([^()]+)\)(?: \(deleted\))?", re.DOTALL)
 #: What QuickBooks refuses in a name.
 _FORBIDDEN = re.compile(r"[:\t\n\r]+")
 _EVERYBODY = "Active in (true, false)"
@@ -39,15 +40,11 @@ class Customers:
         self._api = api
 
     def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
-        """Text is trimmed, a name without colons, a country two capitals. Raises ValueUnreadable."""
-        found = canonical_texts(CUSTOMER, fields, takes=FIELDS, mapped=spec.fields)
-        if isinstance(name := found.get("name"), str):
-            plain = " ".join(_FORBIDDEN.sub(" ", name).split())
-            found["name"] = plain[:NAME_CHARS_MAX].strip() or None
-        return found
+        """See ``canonical_customer``."""
+        return canonical_customer(spec, fields)
 
     async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
-        """What is held under these keys, also of customers who were made inactive."""
+        """What is held under these keys. One that was made inactive takes no document, and counts as deleted."""
         found = {}
         for key in keys:
             row = await self.row(key)
@@ -57,12 +54,12 @@ class Customers:
 
     async def row(self, key: str) -> Row | None:
         """A customer by key. A name that ends alike is told apart here, since a query compares without case."""
-        rows = await self._api.rows(CUSTOMER, f"{KEY} like {quoted(f'%({key})')} and {_EVERYBODY}")
+        rows = await self._api.rows(CUSTOMER, f"{KEY} like {quoted(f'%({key})')}")
         return next((row for row in rows if key_of(row) == key), None)
 
     async def keys(self, spec: ObjectSpec) -> AsyncIterator[tuple[str, CurrentRecord]]:
-        """Every customer with a key."""
-        async for rows in self._api.pages(CUSTOMER, _EVERYBODY):
+        """Every active customer with a key."""
+        async for rows in self._api.pages(CUSTOMER):
             for row in rows:
                 if (key := key_of(row)) is not None:
                     yield key, _record(spec, row)
@@ -74,7 +71,7 @@ class Customers:
                 Member(
                     id=str(row["Id"]),
                     parent_id=(row.get("ParentRef") or {}).get("value") or None,
-                    deleted=not row.get("Active", True),
+                    deleted=fate_of(row) is not Fate.STANDS,
                 )
                 for row in rows
             )
@@ -87,8 +84,8 @@ class Customers:
             if row is not None:
                 found[one] = Whereabouts(
                     target_id=one,
-                    deleted=not row.get("Active", True),
-                    merged_into=None,
+                    deleted=fate_of(row) is not Fate.STANDS,
+                    merged_into=None,  # it does not say into which
                     key=key_of(row),
                     record=_record(spec, row),
                 )
@@ -122,6 +119,15 @@ def key_of(row: Row) -> str | None:
     return None if found is None else found[2]
 
 
+def canonical_customer(spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
+    """Text is trimmed, a name without colons, a country two capitals. Raises ValueUnreadable."""
+    found = canonical_texts(CUSTOMER, fields, takes=FIELDS, mapped=spec.fields)
+    if isinstance(name := found.get("name"), str):
+        plain = " ".join(_FORBIDDEN.sub(" ", name).split())
+        found["name"] = plain[:NAME_CHARS_MAX].strip() or None
+    return found
+
+
 def _values(wanted: Mapping[str, WireValue], key: str) -> Row:
     values: Row = {}
     if "name" in wanted:
@@ -134,13 +140,23 @@ def _values(wanted: Mapping[str, WireValue], key: str) -> Row:
     return values
 
 
-def _record(spec: ObjectSpec, row: Row) -> CurrentRecord:
+def fields_of(row: Row) -> dict[str, WireValue]:
+    """What a customer says, in the fields of a mapping."""
     found = _KEYED.fullmatch(str(row.get(KEY) or ""))
-    fields: dict[str, WireValue] = {
+    return {
         "name": (found[1] if found else row.get(KEY)) or None,
         "email": (row.get("PrimaryEmailAddr") or {}).get("Address") or None,
         "country": (row.get("BillAddr") or {}).get("Country") or None,
     }
+
+
+def fate_of(row: Row) -> Fate:
+    """What became of a customer: QuickBooks deletes none, it makes it inactive, also where it was merged."""
+    return Fate.STANDS if row.get("Active", True) else Fate.DELETED
+
+
+def _record(spec: ObjectSpec, row: Row) -> CurrentRecord:
+    fields = fields_of(row)
     return CurrentRecord(
         target_id=str(row["Id"]),
         fields={name: fields[name] for name in spec.fields if name in fields},

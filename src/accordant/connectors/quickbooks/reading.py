@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from accordant.canonical.books import Role
-from accordant.canonical.documents import DocumentLine, spell_lines
+from accordant.canonical.documents import DocumentLine, DocumentState, spell_lines
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import CurrentRecord, ObjectSpec
 from accordant.connectors.quickbooks.api import Api
@@ -73,6 +73,14 @@ def held_of(form: Form, row: Row, *, key: str | None = None) -> Held | None:
     return Held(place=Place(form, str(row["Id"])), key=told, row=row, told=read_tag(note))
 
 
+def known_or_void(form: Form, row: Row) -> Held | None:
+    """A record of QuickBooks' as a document that may be of ours: a void has no note, and so only a number."""
+    held = held_of(form, row)
+    if held is None and str(row.get("PrivateNote") or "").startswith(_VOIDED):
+        return Held(place=Place(form, str(row["Id"])), key=f"{OUR_KEYS}{row.get(NUMBER_FIELD[form])}", row=row, told={})
+    return held
+
+
 class Reading:
     """Reads documents of one connection."""
 
@@ -101,10 +109,7 @@ class Reading:
         found = {}
         for place in places:
             row = await self._api.one(place.form.value, place.id)
-            held = None if row is None else held_of(place.form, row, key=None)
-            if held is None and row is not None and str(row.get("PrivateNote") or "").startswith(_VOIDED):
-                number = str(row.get(NUMBER_FIELD[place.form]))
-                held = Held(place=place, key=f"{OUR_KEYS}{number}", row=row, told={})
+            held = None if row is None else known_or_void(place.form, row)
             if held is not None:
                 found[place] = held
         return found
@@ -120,16 +125,29 @@ class Reading:
 
     async def record(self, spec: ObjectSpec, held: Held) -> CurrentRecord:
         """A document in the fields of a mapping."""
+        settled = await self.to_link(held) is None
+        fields = await self.fields(held) | {
+            "settles": held.told.get("settles") if settled else None,
+            "reverses": held.told.get("reverses") if settled else None,
+        }
+        return CurrentRecord(
+            target_id=str(held.place),
+            fields={name: fields[name] for name in spec.fields if name in fields},
+            changed_at=changed_at(held.row),
+            changed_by=None,
+        )
+
+    async def fields(self, held: Held) -> dict[str, WireValue]:
+        """What a document says by itself: all but what it is set against, for which others have to be looked at."""
         row, form = held.row, held.place.form
         currency = await self._lookups.currency()
         on = day(row.get("TxnDate"))
         due = day(row.get("DueDate")) if form is Form.INVOICE else day(held.told.get("due"))
         lines = await self._lines(held, currency)
-        settled = await self.to_link(held) is None
         memo = (row.get("CustomerMemo") or {}).get("value")
         customer = (row.get("CustomerRef") or {}).get("value")
         party = await self._lookups.key_of(str(customer)) if customer else held.told.get("customer")
-        fields: dict[str, WireValue] = {
+        return {
             "company": self._lookups.company,
             "date": None if on is None else on.isoformat(),
             "due_date": None if due is None or due == on else due.isoformat(),
@@ -137,16 +155,8 @@ class Reading:
             "currency": next((line.original_currency for line in lines if line.original_currency), currency),
             "description": memo or held.told.get("number"),
             "lines": spell_lines(lines),
-            "settles": held.told.get("settles") if settled else None,
-            "reverses": held.told.get("reverses") if settled else None,
-            "state": "cancelled" if held.is_void else "posted",
+            "state": (DocumentState.CANCELLED if held.is_void else DocumentState.POSTED).value,
         }
-        return CurrentRecord(
-            target_id=str(held.place),
-            fields={name: fields[name] for name in spec.fields if name in fields},
-            changed_at=changed_at(row),
-            changed_by=None,
-        )
 
     async def to_link(self, held: Held, about: Held | None = None) -> tuple[Held, Decimal] | None:
         """The invoice that a credit is still to be set against, and how much of it can be.

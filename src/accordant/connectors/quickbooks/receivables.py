@@ -1,37 +1,38 @@
 """Reads from QuickBooks what customers owe: whose documents changed, and who has become overdue since.
-Guarantees that one state of a customer is one event, however often it is asked for.
-Next: inbound.py, which says what it means.
+Guarantees that one state of a customer, and of a record that was written there, is one event, however often it is
+asked for. Next: changes.py for those records, inbound.py, which says what it means.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from accordant.canonical.refs import ExternalRef
 from accordant.connectors.quickbooks.api import Api
+from accordant.connectors.quickbooks.changes import EVERYTHING, OF_DEBTS, Changes
 from accordant.connectors.quickbooks.customers import CUSTOMER
+from accordant.connectors.quickbooks.records import BILLS, ENTRIES
 from accordant.connectors.quickbooks.wire import changed_at, day, quoted
 from accordant.connectors.sdk.ledger_documents import plain
 from accordant.connectors.sdk.plain_json import Row, amount
 from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, UNSTAMPED_AT, Told, spell
+from accordant.connectors.sdk.sightings import RECORD_CHANGED, spell_record
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import Page
 
 _DAY = timedelta(days=1)
-#: What a customer's debts follow from.
-WATCHED = ("Invoice", "CreditMemo", "Payment", "JournalEntry")
-#: Intuit answers for the last thirty days; the last hour of them is not relied on.
-CHANGES_LAST = timedelta(days=30) - timedelta(hours=1)
 
 
 class QuickBooksReader:
-    """Implements ``ports.connector.Reader`` and ``EventLister`` for what customers owe."""
+    """Implements ``ports.connector.Reader`` and ``EventLister`` for what customers owe and what was written."""
 
-    def __init__(self, api: Api, *, system: str, clock: Clock) -> None:
+    def __init__(self, api: Api, *, system: str, company: str, clock: Clock) -> None:
+        """``company`` is the charter's name of the company behind the connection."""
         self._api = api
+        self._changes = Changes(api, company=company, clock=clock)
         self._system = system
         self._clock = clock
         self._currency = ""
@@ -39,8 +40,11 @@ class QuickBooksReader:
     async def read(self, ref: ExternalRef) -> tuple[bytes, datetime]:
         """See the port. Raises RejectedError for an object that is not read."""
         asked_at = self._clock()
+        if ref.object_type in {CUSTOMER, BILLS, ENTRIES}:
+            told = await self._changes.read(ref)
+            return (b"" if told is None else spell_record(told)), asked_at
         if ref.object_type != RECEIVABLE or not ref.id.isdecimal():
-            raise RejectedError(f"Of QuickBooks only what customers owe is read, not {ref}.")
+            raise RejectedError(f"Of QuickBooks only what customers owe and what was written there is read, not {ref}.")
         row = await self._api.one(CUSTOMER, ref.id)
         return (b"" if row is None else spell(await self._told(row, asked_at))), asked_at
 
@@ -66,11 +70,26 @@ class QuickBooksReader:
 
         A document that was deleted is told without its customer: that comes with the next change, or by ``pages``.
         """
-        if undelivered or event_type not in {None, CHANGED}:
+        if undelivered or event_type not in {None, CHANGED, RECORD_CHANGED}:
             return
+        changed = await self._changes.rows(OF_DEBTS if event_type == CHANGED else EVERYTHING, since)
+        found = [] if event_type == RECORD_CHANGED else await self._owing(changed, since, until)
+        if event_type != CHANGED:
+            told = await self._changes.told(changed)
+            found += [(one.at, spell_record(one)) for one in told if since <= one.at < until]
+        if found:
+            yield tuple(body for _, body in sorted(found, reverse=True))
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._api.close()
+
+    async def _owing(
+        self, changed: Mapping[str, Sequence[Row]], since: datetime, until: datetime
+    ) -> list[tuple[datetime, bytes]]:
+        """Whose debts changed, and who became overdue."""
         moments: dict[str, datetime] = {}
-        changed = await self._api.changed(WATCHED, max(since, self._clock() - CHANGES_LAST))
-        for row in (row for rows in changed.values() for row in rows):
+        for row in (row for name in OF_DEBTS for row in changed.get(name, ())):
             for customer in _customers(row):
                 moments[customer] = max(moments.get(customer, UNSTAMPED_AT), changed_at(row) or UNSTAMPED_AT)
         first, last = since.date() - _DAY, until.date()
@@ -86,12 +105,7 @@ class QuickBooksReader:
             held = await self._api.one(CUSTOMER, customer) if since <= at < until else None
             if held is not None:
                 found.append((at, spell(await self._told(held, at))))
-        if found:
-            yield tuple(body for _, body in sorted(found, reverse=True))
-
-    async def close(self) -> None:
-        """Release connections."""
-        await self._api.close()
+        return found
 
     async def _told(self, customer: Row, at: datetime) -> Told:
         if not self._currency:

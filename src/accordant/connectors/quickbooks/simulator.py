@@ -17,10 +17,11 @@ from typing import Any
 
 import msgspec
 
+from accordant.connectors.quickbooks import simulator_hands
 from accordant.connectors.quickbooks.simulator_books import TRANSACTIONS, Books, Refused, aware
 from accordant.connectors.quickbooks.simulator_query import answered
 from accordant.connectors.sdk.faults import Fault
-from accordant.connectors.sdk.plain_json import Row, decode
+from accordant.connectors.sdk.plain_json import Json, Row, decode
 from accordant.connectors.sdk.stand_in import Answer, Call, StandIn
 from accordant.connectors.sdk.stand_in_tokens import TokenDesk
 
@@ -30,13 +31,22 @@ TOKEN_LIFE = timedelta(hours=1)
 REFRESH_LIFE = timedelta(days=100)
 #: The former refresh token is taken for a day after its successor was given.
 GRACE = timedelta(hours=24)
-CHANGES_LAST = timedelta(days=30)
+CHANGES_LAST, CHANGES_MAX = timedelta(days=30), 1_000
 _PATH = re.compile(rf"/v3/company/{REALM}/(\w+)(?:/(\d+))?")
 _ENTITIES = {name.lower(): name for name in ("Customer", "Account", "Item", "Preferences", *TRANSACTIONS)}
 #: What Intuit's own client asks first: where to ask for tokens.
 _DISCOVERY = "/.well-known/openid_configuration"
 _TOKENS = "/oauth2/v1/tokens/bearer"
 _MINUTE = timedelta(minutes=1)
+#: Operations as CloudEvents call them.
+_DONE = {
+    "Create": "created",
+    "Update": "updated",
+    "Delete": "deleted",
+    "Merge": "merged",
+    "Void": "voided",
+    "Emailed": "emailed",
+}
 
 
 def _clock() -> datetime:
@@ -44,7 +54,7 @@ def _clock() -> datetime:
 
 
 class QuickBooksSimulator(StandIn):
-    """One company behind one port. ``per_minute`` is its limit of calls."""
+    """One company behind one port. ``per_minute`` is its limit of calls, ``changes_max`` of changes in one answer."""
 
     def __init__(
         self,
@@ -52,6 +62,7 @@ class QuickBooksSimulator(StandIn):
         now: Callable[[], datetime] = _clock,
         currency: str = "EUR",
         per_minute: int = 1_000_000,
+        changes_max: int = CHANGES_MAX,
         middlewares: Iterable[Any] = (),
     ) -> None:
         super().__init__(middlewares=middlewares)
@@ -65,6 +76,7 @@ class QuickBooksSimulator(StandIn):
             says={"x_refresh_token_expires_in": int(REFRESH_LIFE.total_seconds())},
         )
         self.per_minute = per_minute
+        self.changes_max = changes_max
         self._taken: deque[datetime] = deque()
         self._answered: dict[str, Answer] = {}
 
@@ -74,8 +86,25 @@ class QuickBooksSimulator(StandIn):
         """An accountant closes the books up to a day."""
         self.books.closed_until = until
 
-    def notice(self, key: bytes, *changes: tuple[str, str, str], cloud: bool) -> tuple[bytes, dict[str, str]]:
-        """A signed delivery: changes as (entity, id, operation), spelled as CloudEvents or as before them."""
+    def correct(self, entity: str, one: str, **values: Json) -> None:
+        """Somebody overwrites members of a record."""
+        simulator_hands.correct(self.books, entity, one, **values)
+
+    def deactivate(self, customer: str) -> None:
+        """Somebody makes a customer inactive."""
+        simulator_hands.deactivate(self.books, customer)
+
+    def merge(self, survivor: str, loser: str) -> None:
+        """Somebody merges a customer into another. Raises Refused."""
+        simulator_hands.merge(self.books, survivor, loser)
+
+    def notice(
+        self, key: bytes, *changes: tuple[str, str, str], cloud: bool, merged: str | None = None
+    ) -> tuple[bytes, dict[str, str]]:
+        """A signed delivery: changes as (entity, id, operation), spelled as CloudEvents or as before them.
+
+        ``merged`` is the id that a merge took away.
+        """
         at = self.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
         told: Any
         if cloud:
@@ -84,18 +113,19 @@ class QuickBooksSimulator(StandIn):
                     "specversion": "1.0",
                     "id": f"event-{number}",
                     "source": "intuit.dsnBgbseACLLRZNxo2dfc4evmEJdxde58xeeYcZliOU=",
-                    "type": f"qbo.{entity.lower()}.{operation.lower()}.v1",
+                    "type": f"qbo.{entity.lower()}.{_DONE[operation]}.v1",
                     "datacontenttype": "application/json",
                     "time": at,
                     "intuitentityid": one,
                     "intuitaccountid": REALM,
-                    "data": {},
+                    "data": {"deletedid": merged} if operation == "Merge" else {},
                 }
                 for number, (entity, one, operation) in enumerate(changes)
             ]
         else:
             entities = [
                 {"name": entity, "id": one, "operation": operation, "lastUpdated": at}
+                | ({"deletedId": merged} if operation == "Merge" and merged is not None else {})
                 for entity, one, operation in changes
             ]
             told = {"eventNotifications": [{"realmId": REALM, "dataChangeEvent": {"entities": entities}}]}
@@ -192,6 +222,8 @@ class QuickBooksSimulator(StandIn):
         for entity in call.query["entities"].split(","):
             rows = [row for row in self.books.tables[entity].values() if _at(row) >= since]
             rows += [row for name, row in self.books.deleted if name == entity and _at(row) >= since]
+            if len(rows) > self.changes_max:
+                rows = sorted(rows, key=_at, reverse=True)[: self.changes_max]
             parts.append({entity: rows, "startPosition": 1, "maxResults": len(rows)} if rows else {})
         return Answer(200, {"CDCResponse": [{"QueryResponse": parts}]})
 

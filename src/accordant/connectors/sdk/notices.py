@@ -1,18 +1,22 @@
-"""Signed notices that hold no state: proven, kept, and understood as nothing but a reason to look.
+"""Signed notices that hold no state: proven, kept, and understood as nothing but a reason to look at what they name.
 Guarantees that a notice of another company, or of a kind nobody knows, is shown and not passed over.
 Next: a connector's ``inbound.py``, which says how its vendor spells one.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
-from accordant.canonical.observations import Interpretation, Interpreted, Parked, Quarantined
-from accordant.connectors.sdk.receivables import UNSTAMPED_AT, FetchedReceivables, unreadable
+from accordant.canonical.intents import WireValue
+from accordant.canonical.observations import Interpretation, Interpreted, Parked, Quarantined, Sighting
+from accordant.canonical.refs import ExternalRef
+from accordant.canonical.targets import ObjectSpec
+from accordant.connectors.sdk.receivables import RECEIVABLE, UNSTAMPED_AT, FetchedReceivables, unreadable
+from accordant.connectors.sdk.sightings import gone, is_record, record_envelope, sighted
 from accordant.connectors.sdk.signatures import SignatureScheme, verify_signature
 from accordant.ports.connector import Envelope
 
@@ -20,15 +24,19 @@ NOTICE = "notice"
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One change of a notice: of which company, of what kind of record, and when (UTC)."""
+    """One change of a notice: of which company, of what kind of record, and when (UTC).
+
+    ``records`` are what may be ours of it: an object of a mapping with the target id, as the crosswalk has it.
+    """
 
     company: str
     kind: str
     at: datetime
+    records: tuple[tuple[str, str], ...] = ()
 
 
-class NotifiedReceivables(FetchedReceivables):
-    """Implements ``ports.connector.Inbound`` for notices and for what a reader fetched.
+class NotifiedInbound(FetchedReceivables, ABC):
+    """Implements ``ports.connector.Inbound`` and ``RecordTeller`` for notices and for what a reader fetched.
 
     ``company`` is the vendor's id of the one this connection is of; with ``only_own`` the vendor keeps each one's
     notices apart, so that one of another company is a mistake. ``kinds`` are those that may come.
@@ -59,6 +67,10 @@ class NotifiedReceivables(FetchedReceivables):
         """The changes of a notice. Raises msgspec.DecodeError or UnicodeDecodeError."""
 
     @abstractmethod
+    def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
+        """See ``ports.connector.RecordTeller``."""
+
+    @abstractmethod
     def name(self, body: bytes) -> str:
         """The name of a notice that can be read: the same for the same delivery."""
 
@@ -68,9 +80,11 @@ class NotifiedReceivables(FetchedReceivables):
 
     def read_envelope(self, body: bytes) -> Envelope:
         """See the port."""
-        if not self.is_notice(body):
-            return super().read_envelope(body)
         try:
+            if is_record(body):
+                return record_envelope(body)
+            if not self.is_notice(body):
+                return super().read_envelope(body)
             changes = self.changes(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return unreadable(body, f"The body is no notice of {self._title}: {error}.")
@@ -82,10 +96,14 @@ class NotifiedReceivables(FetchedReceivables):
         )
 
     def interpret(self, *, system: str, body: bytes) -> Interpretation:
-        """See the port. A notice holds no state: what customers owe is asked for by the sweep."""
-        if not self.is_notice(body):
-            return super().interpret(system=system, body=body)
+        """See the port. A notice holds no state: what it names is read where it is ours, and what customers owe is
+        asked for by the sweep.
+        """
         try:
+            if is_record(body):
+                return sighted(system, body)
+            if not self.is_notice(body):
+                return super().interpret(system=system, body=body)
             changes = self.changes(body)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             return Quarantined(f"A notice of {self._title} cannot be read: {error}.")
@@ -97,4 +115,24 @@ class NotifiedReceivables(FetchedReceivables):
             )
         if unknown := sorted({one.kind for one in changes} - self._kinds):
             return Parked(f"Changes of {unknown[0]!r} are not understood yet.")
-        return Interpreted(())
+        return Interpreted(
+            (),
+            sightings=tuple(
+                Sighting(ref=ExternalRef(system, object_name, one), seen_at=change.at)
+                for change in changes
+                if change.company == self._company
+                for object_name, one in change.records
+            ),
+        )
+
+    def interpret_object(self, *, ref: ExternalRef, body: bytes, read_at: datetime) -> Interpretation:
+        """See the port. A record that was written here and is not there was deleted."""
+        if ref.object_type == RECEIVABLE:
+            return super().interpret_object(ref=ref, body=body, read_at=read_at)
+        if not body:
+            return gone(ref, at=read_at)
+        try:
+            told = sighted(ref.system, body)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return Quarantined(f"What {self._title} said of {ref} cannot be read: {error}.")
+        return Interpreted((), sightings=tuple(one for one in told.sightings if one.ref == ref))

@@ -126,5 +126,6 @@ class FetchedReceivables:
             entity=owed,
             observed_at=told.at if read_at is None else read_at,
             standpoint=standpoint,
+            is_copy=True,  # an ERP has customers of its own besides, and what they owe is nobody's of ours
         )
         return Interpreted((observation,))

@@ -75,11 +75,9 @@ def reader(
     addresses: AddressPolicy = PUBLIC_ONLY,
 ) -> XeroReader:
     """The reader of what customers owe; ``system`` is the connection's name. Raises ConfigurationError."""
-    return XeroReader(
-        _api(_given(settings), Calling(clock=clock, rate_per_s=rate_per_s, addresses=addresses)),
-        system=system,
-        clock=clock,
-    )
+    given = _given(settings)
+    api = _api(given, Calling(clock=clock, rate_per_s=rate_per_s, addresses=addresses))
+    return XeroReader(api, system=system, company=given.text("company"), clock=clock)
 
 
 def inbound(settings: Mapping[str, str]) -> XeroInbound:

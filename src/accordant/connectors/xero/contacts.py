@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 from accordant.canonical.intents import Applied, RefusalClass, Refused, WireValue, WriteOutcome
+from accordant.canonical.observations import Fate
 from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
 from accordant.connectors.sdk.ledger_documents import canonical_texts
 from accordant.connectors.sdk.plain_json import Json, Row
@@ -31,16 +32,16 @@ class Contacts:
         self._api = api
 
     def canonical(self, spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
-        """Text is trimmed, a country is two capitals. Raises ValueUnreadable."""
-        return canonical_texts(CONTACTS, fields, takes=FIELDS, mapped=spec.fields)
+        """See ``canonical_contact``."""
+        return canonical_contact(spec, fields)
 
     async def read(self, spec: ObjectSpec, keys: Sequence[str]) -> dict[str, CurrentRecord]:
-        """What is held under these numbers, archived contacts too."""
+        """What is held under these numbers. One that was archived takes no document, and counts as deleted."""
         if not keys:
             return {}
         where = " OR ".join(f"{KEY}=={quoted(key)}" for key in keys)
-        rows = await self._api.rows(CONTACTS, {"where": where, "includeArchived": "true"})
-        return {row[KEY]: _record(spec, row) for row in rows}
+        rows = await self._api.rows(CONTACTS, {"where": where})
+        return {row[KEY]: _record(spec, row) for row in rows if fate_of(row) is Fate.STANDS}
 
     async def keys(self, spec: ObjectSpec) -> AsyncIterator[tuple[str, CurrentRecord]]:
         """Every contact that has a number."""
@@ -91,6 +92,11 @@ class Contacts:
         return await self._api.send("POST", f"{CONTACTS}/{record.target_id}", {CONTACTS: [changed]}, key=key)
 
 
+def canonical_contact(spec: ObjectSpec, fields: Mapping[str, WireValue]) -> dict[str, WireValue]:
+    """Text is trimmed, a country is two capitals. Raises ValueUnreadable."""
+    return canonical_texts(CONTACTS, fields, takes=FIELDS, mapped=spec.fields)
+
+
 def _values(wanted: Mapping[str, WireValue]) -> Row:
     values: Row = {FIELDS[name]: value or "" for name, value in wanted.items() if name != "country"}
     if "country" in wanted:
@@ -103,16 +109,28 @@ def _with_number(name: str, key: str) -> str:
 
 
 def _record(spec: ObjectSpec, row: Row) -> CurrentRecord:
-    name = str(row.get("Name") or "")
-    streets = [one for one in row.get("Addresses") or [] if one.get("AddressType") == _STREET]
-    fields: dict[str, WireValue] = {
-        "name": name.removesuffix(f" ({row.get(KEY)})") or None,
-        "email": row.get("EmailAddress") or None,
-        "country": (streets[0].get("Country") if streets else None) or None,
-    }
+    fields = fields_of(row)
     return CurrentRecord(
         target_id=str(row["ContactID"]),
         fields={name: fields[name] for name in spec.fields if name in fields},
         changed_at=moment(row.get("UpdatedDateUTC")),
         changed_by=None,
     )
+
+
+def fields_of(row: Row) -> dict[str, WireValue]:
+    """What a contact says, in the fields of a mapping."""
+    name = str(row.get("Name") or "")
+    streets = [one for one in row.get("Addresses") or [] if one.get("AddressType") == _STREET]
+    return {
+        "name": name.removesuffix(f" ({row.get(KEY)})") or None,
+        "email": row.get("EmailAddress") or None,
+        "country": (streets[0].get("Country") if streets else None) or None,
+    }
+
+
+def fate_of(row: Row) -> Fate:
+    """What became of a contact: one that was merged names the other, and none but an active one takes a document."""
+    if row.get("MergedToContactID"):
+        return Fate.MERGED
+    return Fate.STANDS if row.get("ContactStatus") == "ACTIVE" else Fate.DELETED

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from accordant.canonical.books import Role
-from accordant.canonical.documents import DocumentLine, spell_lines
+from accordant.canonical.documents import DocumentLine, DocumentState, spell_lines
 from accordant.canonical.intents import WireValue
 from accordant.canonical.targets import CurrentRecord, ObjectSpec
 from accordant.connectors.sdk import ledger_native
@@ -124,15 +124,28 @@ class Reading:
 
     async def record(self, spec: ObjectSpec, held: Held) -> CurrentRecord:
         """A document in the fields of a mapping."""
+        settled = await self.to_allocate(held) is None
+        fields = await self.fields(held) | {
+            "settles": _settles(held) if settled else None,
+            "reverses": held.told.get("reverses") if settled else None,
+        }
+        return CurrentRecord(
+            target_id=str(held.place),
+            fields={name: fields[name] for name in spec.fields if name in fields},
+            changed_at=moment(held.row.get("UpdatedDateUTC")),
+            changed_by=None,
+        )
+
+    async def fields(self, held: Held) -> dict[str, WireValue]:
+        """What a document says by itself: all but what it is set against, for which others have to be looked at."""
         row, form = held.row, held.place.form
         currency = (await self._lookups.organisation()).currency
         on = day(row.get("Date"))
         due = day(row.get("DueDate")) if form is Form.INVOICE else day(held.told.get("due"))
         lines = await self._lines(held, currency)
-        settled = await self.to_allocate(held) is None
         words = untagged(row.get("Reference")) if form in {Form.INVOICE, Form.CREDIT_NOTE} else held.told.get("number")
         party = (row.get("Contact") or {}).get("ContactNumber") or held.told.get("customer")
-        fields: dict[str, WireValue] = {
+        return {
             "company": self._company,
             "date": None if on is None else on.isoformat(),
             "due_date": None if due is None or due == on else due.isoformat(),
@@ -140,16 +153,8 @@ class Reading:
             "currency": next((line.original_currency for line in lines if line.original_currency), currency),
             "description": words or None,
             "lines": spell_lines(lines),
-            "settles": _settles(held) if settled else None,
-            "reverses": held.told.get("reverses") if settled else None,
-            "state": "cancelled" if held.is_void else "draft" if row.get("Status") in _DRAFT else "posted",
+            "state": _state(held).value,
         }
-        return CurrentRecord(
-            target_id=str(held.place),
-            fields={name: fields[name] for name in spec.fields if name in fields},
-            changed_at=moment(row.get("UpdatedDateUTC")),
-            changed_by=None,
-        )
 
     async def to_allocate(self, held: Held, about: Held | None = None) -> tuple[Held, Held, Decimal] | None:
         """A credit note, the invoice it is to be set against, and how much of it still can be.
@@ -186,6 +191,12 @@ class Reading:
 
 def _line(row: Row, value: Decimal, currency: str) -> DocumentLine:
     return told_line(str(row.get("AccountCode")), value, read_tag(row.get("Description")), currency)
+
+
+def _state(held: Held) -> DocumentState:
+    if held.is_void:
+        return DocumentState.CANCELLED
+    return DocumentState.DRAFT if held.row.get("Status") in _DRAFT else DocumentState.POSTED
 
 
 def _settles(held: Held) -> str | None:

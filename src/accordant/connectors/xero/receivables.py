@@ -1,11 +1,11 @@
 """Reads from Xero what customers owe: whose invoices or credits changed, and who has become overdue since.
-Guarantees that one state of a customer is one event, however often it is asked for.
-Next: inbound.py, which says what it means.
+Guarantees that one state of a customer, and of a record that was written there, is one event, however often it is
+asked for. Next: changes.py for those records, inbound.py, which says what it means.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -13,7 +13,11 @@ from accordant.canonical.refs import ExternalRef
 from accordant.connectors.sdk.ledger_documents import plain
 from accordant.connectors.sdk.plain_json import Row, amount
 from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, UNSTAMPED_AT, Told, spell
+from accordant.connectors.sdk.sightings import RECORD_CHANGED, spell_record
 from accordant.connectors.xero.api import Api
+from accordant.connectors.xero.changes import EVERYTHING, OF_DEBTS, Changes
+from accordant.connectors.xero.contacts import CONTACTS
+from accordant.connectors.xero.records import BILLS, ENTRIES
 from accordant.connectors.xero.wire import day, moment, quoted
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError
@@ -28,10 +32,12 @@ _OPEN = 'Status=="AUTHORISED"'
 
 
 class XeroReader:
-    """Implements ``ports.connector.Reader`` and ``EventLister`` for what customers owe."""
+    """Implements ``ports.connector.Reader`` and ``EventLister`` for what customers owe and what was written."""
 
-    def __init__(self, api: Api, *, system: str, clock: Clock) -> None:
+    def __init__(self, api: Api, *, system: str, company: str, clock: Clock) -> None:
+        """``company`` is the charter's name of the organisation."""
         self._api = api
+        self._changes = Changes(api, company=company)
         self._system = system
         self._clock = clock
         self._currency = ""
@@ -39,8 +45,11 @@ class XeroReader:
     async def read(self, ref: ExternalRef) -> tuple[bytes, datetime]:
         """See the port. Raises RejectedError for an object that is not read."""
         asked_at = self._clock()
+        if ref.object_type in {CONTACTS, BILLS, ENTRIES}:
+            told = await self._changes.read(ref)
+            return (b"" if told is None else spell_record(told)), asked_at
         if ref.object_type != RECEIVABLE or not ref.id.replace("-", "").isalnum():
-            raise RejectedError(f"Of Xero only what customers owe is read, not {ref}.")
+            raise RejectedError(f"Of Xero only what customers owe and what was written there is read, not {ref}.")
         rows = (await self._of_contacts([ref.id])).get(ref.id, [])
         return (spell(await self._told(ref.id, rows, asked_at)) if rows else b""), asked_at
 
@@ -64,13 +73,27 @@ class XeroReader:
         self, *, since: datetime, until: datetime, event_type: str | None = None, undelivered: bool = False
     ) -> AsyncIterator[tuple[bytes, ...]]:
         """See the port. A change is of the moment of the last one, becoming overdue of the first moment of that day."""
-        if undelivered or event_type not in {None, CHANGED}:
+        if undelivered or event_type not in {None, CHANGED, RECORD_CHANGED}:
             return
+        changed = await self._changes.rows(OF_DEBTS if event_type == CHANGED else EVERYTHING, since)
+        found = [] if event_type == RECORD_CHANGED else await self._owing(changed, since, until)
+        if event_type != CHANGED:
+            told = await self._changes.told(changed)
+            found += [(one.at, spell_record(one)) for one in told if since <= one.at < until]
+        if found:
+            yield tuple(body for _, body in sorted(found, reverse=True))
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._api.close()
+
+    async def _owing(
+        self, changed: Mapping[str, Sequence[Row]], since: datetime, until: datetime
+    ) -> list[tuple[datetime, bytes]]:
+        """Whose debts changed, and who became overdue."""
         touched: dict[str, list[Row]] = {}
-        for path, kind in (("Invoices", _SALES), ("CreditNotes", _CREDITS)):
-            # The header is read to the second: what changed within that second is looked at once more.
-            async for rows in self._api.pages(path, {"where": kind}, modified_since=since - timedelta(seconds=1)):
-                _gather(touched, rows)
+        for name in OF_DEBTS:
+            _gather(touched, changed[name])
         first, last = since.date() - _DAY, until.date()
         late = f"{_SALES} AND {_OPEN} AND DueDate>={_date(first)} AND DueDate<{_date(last)}"
         async for rows in self._api.pages("Invoices", {"where": late}):
@@ -80,12 +103,7 @@ class XeroReader:
             at = _last(rows, by=until)
             if since <= at < until:
                 found.append((at, spell(await self._told(contact, rows, at))))
-        if found:
-            yield tuple(body for _, body in sorted(found, reverse=True))
-
-    async def close(self) -> None:
-        """Release connections."""
-        await self._api.close()
+        return found
 
     async def _of_contacts(self, contacts: Sequence[str]) -> dict[str, list[Row]]:
         """Every posted invoice and credit note of these contacts."""

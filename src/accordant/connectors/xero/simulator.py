@@ -17,9 +17,10 @@ from typing import Any
 import msgspec
 
 from accordant.connectors.sdk.faults import Fault
-from accordant.connectors.sdk.plain_json import Row, decode
+from accordant.connectors.sdk.plain_json import Json, Row, decode
 from accordant.connectors.sdk.stand_in import Answer, Call, StandIn
 from accordant.connectors.sdk.stand_in_tokens import TokenDesk
+from accordant.connectors.xero import simulator_hands
 from accordant.connectors.xero.simulator_books import Books, Refused, spelled_day
 from accordant.connectors.xero.simulator_filter import FilterInvalid
 from accordant.connectors.xero.simulator_lists import listed
@@ -72,6 +73,18 @@ class XeroSimulator(StandIn):
     def lock(self, until: date | None) -> None:
         """An accountant locks the books up to a day."""
         self.books.lock_date = until
+
+    def correct(self, table: str, one: str, **values: Json) -> None:
+        """Somebody overwrites fields of a record."""
+        simulator_hands.correct(self.books, table, one, **values)
+
+    def archive(self, contact: str) -> None:
+        """Somebody archives a contact."""
+        simulator_hands.archive(self.books, contact)
+
+    def merge(self, survivor: str, loser: str) -> None:
+        """Somebody merges a contact into another. Raises Refused."""
+        simulator_hands.merge(self.books, survivor, loser)
 
     def notice(self, key: bytes, *changes: tuple[str, str, str]) -> tuple[bytes, dict[str, str]]:
         """A signed delivery: changes as (category, resource id, type); without one it is the test of a receiver."""

@@ -153,13 +153,21 @@ class Books:
                     f"The contact name {name} is already assigned to another contact. "
                     "The contact name must be unique across all active contacts."
                 )
-            if other != one and number and held.get("ContactNumber") == number:
+            if other != one and number and held["ContactStatus"] == "ACTIVE" and held.get("ContactNumber") == number:
                 raise Refused(f"The contact number {number} is already assigned to another contact.")
         one = one or self.new_id()
         row["ContactID"] = one
         table[one] = row
         self._noted("Contacts", one, row)
+        self.show_contact(one, row)
         return row
+
+    def show_contact(self, one: str, contact: Row) -> None:
+        """Have every document of a contact show another contact, or the same as it is now."""
+        for table in ("Invoices", "CreditNotes"):
+            for row in self.tables[table].values():
+                if row["Contact"]["ContactID"] == one:
+                    row["Contact"] = {name: contact.get(name) for name in ("ContactID", "ContactNumber", "Name")}
 
     def put_bill(self, table: str, given: Row) -> Row:
         """Make an invoice or a credit note of a customer. Raises Refused."""

@@ -14,8 +14,13 @@ from accordant.connectors.xero.simulator_books import ID_FIELD, STATUS_FIELD, Bo
 from accordant.connectors.xero.simulator_filter import FilterInvalid, compiled, value_of
 
 PAGE, PAGE_MAX = 100, 1_000
-#: Without a page these hold no lines.
-_WITH_LINES = frozenset({"Invoices", "CreditNotes", "ManualJournals"})
+#: What is told with a page alone.
+_ONLY_IN_PAGES = {
+    "Invoices": frozenset({"LineItems"}),
+    "CreditNotes": frozenset({"LineItems"}),
+    "ManualJournals": frozenset({"JournalLines"}),
+    "Contacts": frozenset({"MergedToContactID"}),
+}
 #: Filters of one collection, and the field that each lists values of.
 _LISTED = {
     "Invoices": {
@@ -45,7 +50,7 @@ def listed(books: Books, name: str, query: Mapping[str, str], since: str | None)
     rows = _ordered(rows, query.get("order"))
     if "page" in query:
         return _page(name, rows, query)
-    return {name: [_summary(row) if name in _WITH_LINES else row for row in rows]}
+    return {name: [_summary(name, row) for row in rows]}
 
 
 def _since(books: Books, one: str, header: str | None) -> bool:
@@ -81,5 +86,6 @@ def _page(name: str, rows: list[Row], query: Mapping[str, str]) -> Row:
     return {"pagination": told, name: rows[(number - 1) * size : number * size]}
 
 
-def _summary(row: Row) -> Row:
-    return {name: value for name, value in row.items() if name not in {"LineItems", "JournalLines"}}
+def _summary(name: str, row: Row) -> Row:
+    left_out = _ONLY_IN_PAGES.get(name, frozenset())
+    return {field: value for field, value in row.items() if field not in left_out}

@@ -40,6 +40,7 @@ EVENT_STATES = {
     "awaiting_reread": "asking its owner",
     "awaiting_root": "waiting for what it belongs to",
     "echo": "our own write, told back",
+    "edited": "changed by hand where it was written",
     "foreign": "told by a system that does not own it",
     "processed": "processed",
     "parked": "not understood yet",
@@ -114,6 +115,7 @@ OBSERVED = {
     "tie": "could not be ordered; its owner was asked",
     "echo": "was our own write, told back",
     "foreign": "came from a system that does not own it",
+    "edited": "was changed by hand where it was written",
 }
 CONFLICT_STATES = {
     "open": "waits for a person",
@@ -127,6 +129,7 @@ CONFLICT_RULES = {
     "latest": "the later value",
     "person": "a person decides",
     "loop": "loop breaker",
+    "posted": "what is posted stays",
 }
 CONFLICT_CHOICES = {
     "owner": "Write the owner’s value",
