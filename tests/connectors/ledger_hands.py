@@ -98,7 +98,7 @@ async def come_to_rest(one: Company) -> None:
         if not any(row.state in {"pending", "uncertain"} for row in one.left()):
             return
         one.clock.move(minutes=3)  # it may be missing from a search for as long
-    raise AssertionError("the hub did not come to rest")
+    raise AssertionError(f"the hub did not come to rest: {one.left()}")
 
 
 async def swept(one: Company) -> int:

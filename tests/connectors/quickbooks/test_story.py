@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -40,7 +40,7 @@ _SYSTEM = """\
 
 @asynccontextmanager
 async def a_company_on_quickbooks(
-    folder: Path, *, seed: int = 7, store: str = ""
+    folder: Path, *, seed: int = 7, store: str = "", edit: Callable[[Path], None] | None = None
 ) -> AsyncIterator[tuple[Company, QuickBooksSimulator]]:
     """The demo company with a QuickBooks stand-in on the same clock, asked faster than the vendor lets anybody."""
     clocks: list[Company] = []
@@ -51,7 +51,7 @@ async def a_company_on_quickbooks(
     variables = {"QUICKBOOKS_SECRET": CLIENT[1], "QUICKBOOKS_WEBHOOK": "a-key", "QUICKBOOKS_REFRESH": "refresh-0"}
     erp = Erp(name="quickbooks", system=system, bills="Invoice", entries="JournalEntry", variables=variables)
     try:
-        async with a_company(erp, folder, seed=seed, store=store) as one:
+        async with a_company(erp, folder, seed=seed, store=store, edit=edit) as one:
             clocks.append(one)
             given, addresses = settings(url, folder), AddressPolicy(allow_loopback=True)
             await one.hub.outbounds["quickbooks"].close()

@@ -345,10 +345,41 @@ async def test_it_pages_filters_and_orders(one: Books, client: Client) -> None:
 
     def asked_for_what_is_not_there() -> AccountingBadRequestException:
         with pytest.raises(AccountingBadRequestException) as refused:
-            client.api.get_contacts(TENANT, search_term="Ünal")
+            client.api.get_invoices(TENANT, search_term="INV")
         return refused.value
 
     assert "searchTerm" in str((await using(asked_for_what_is_not_there)).error_data)
+
+
+async def test_it_finds_contacts_and_sees_what_became_of_them(one: Books, client: Client) -> None:
+    books = one.simulator.books
+    first, second, third = (
+        str(books.put_contact({"Name": name, "EmailAddress": f"{name}@example.com".lower()})["ContactID"])
+        for name in ("Northwind", "Southwind", "Eastwind")
+    )
+    one.clock.move(hours=1)
+    since = one.clock() - timedelta(minutes=1)
+    one.simulator.merge(first, second)
+    one.simulator.archive(third)
+
+    def told() -> tuple[Any, ...]:
+        api = client.api
+        found = api.get_contacts(TENANT, search_term="NORTH").contacts
+        active = api.get_contacts(TENANT, order="ContactID", page=1).contacts
+        changed = api.get_contacts(TENANT, if_modified_since=since, include_archived=True, page=1).contacts
+        alone = api.get_contacts(TENANT, include_archived=True).contacts
+        return found, active, changed, alone, api.get_contact(TENANT, second).contacts[0]
+
+    found, active, changed, alone, merged = await using(told)
+    assert [contact.name for contact in found] == ["Northwind"]
+    assert [contact.contact_id for contact in active] == [first]
+    assert {contact.contact_id: contact.merged_to_contact_id for contact in changed} == {
+        first: None,
+        second: first,
+        third: None,
+    }
+    assert {contact.merged_to_contact_id for contact in alone} == {None}  # only a page says it, or the contact itself
+    assert (merged.contact_status, merged.merged_to_contact_id) == ("ARCHIVED", first)
 
 
 async def test_refusals_arrive_as_the_clients_own_errors(one: Books, client: Client) -> None:

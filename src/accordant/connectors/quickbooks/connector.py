@@ -12,6 +12,7 @@ from pathlib import Path
 
 from accordant.canonical.charter import CustomerModel, MappingPart, SeveralCustomers
 from accordant.connectors.quickbooks.api import Api
+from accordant.connectors.quickbooks.customers import CUSTOMER
 from accordant.connectors.quickbooks.inbound import QuickBooksInbound
 from accordant.connectors.quickbooks.outbound import QuickBooksOutbound
 from accordant.connectors.quickbooks.receivables import QuickBooksReader
@@ -32,6 +33,8 @@ TOKEN_PATH = "/oauth2/v1/tokens/bearer"  # noqa: S105  an address, not a secret
 RATE_PER_S = 8
 #: QuickBooks carries out at most ten calls of an app for a company at once.
 AT_ONCE_MAX = 10
+#: The objects whose records tell whose they are.
+MATCHABLE = frozenset({CUSTOMER})
 _PACKAGE = files("accordant.connectors.quickbooks")
 _REQUIRED = {
     "client_id": "Give the client id of the app.",

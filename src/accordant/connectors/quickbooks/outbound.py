@@ -12,6 +12,7 @@ from accordant.canonical.charter import FieldType
 from accordant.canonical.matching import Member
 from accordant.connectors.quickbooks import customers
 from accordant.connectors.quickbooks.api import Api
+from accordant.connectors.quickbooks.candidates import CustomerSearch
 from accordant.connectors.quickbooks.customers import CUSTOMER, Customers
 from accordant.connectors.quickbooks.documents import Documents
 from accordant.connectors.quickbooks.lookups import Lookups
@@ -43,7 +44,13 @@ class QuickBooksOutbound(LedgerOutbound):
             title="QuickBooks",
             protocols=protocols,
             objects={
-                CUSTOMER: LedgerObject(records=persons, key_field=customers.KEY, fields=texts, unique=True),
+                CUSTOMER: LedgerObject(
+                    records=persons,
+                    key_field=customers.KEY,
+                    fields=texts,
+                    unique=True,
+                    searched=CustomerSearch(api),
+                ),
                 BILLS: LedgerObject(records=documents, key_field=KEY_FIELD[BILLS], fields=FIELDS, unique=False),
                 ENTRIES: LedgerObject(records=documents, key_field=KEY_FIELD[ENTRIES], fields=entries, unique=False),
             },

@@ -59,7 +59,7 @@ def _value(row: Row, field: str) -> Any:
     value: Any = row
     for step in field.split("."):
         value = value.get(step) if isinstance(value, dict) else None
-    return value.get("value") if isinstance(value, dict) else value
+    return value.get("value", value.get("Address")) if isinstance(value, dict) else value
 
 
 def _terms(where: str) -> list[tuple[str, str, list[Any]]]:

@@ -83,7 +83,8 @@ class StandIn(ABC):
         call = Call(
             method=request.method,
             path=request.path,
-            query=dict(parse_qsl(request.query_string, keep_blank_values=True)),
+            # Not ``query_string``: that is decoded already, and "%ac" in a question would be decoded once more.
+            query=dict(parse_qsl(request.rel_url.raw_query_string, keep_blank_values=True)),
             headers={name.lower(): value for name, value in request.headers.items()},
             body=await request.read(),
         )

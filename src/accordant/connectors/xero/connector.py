@@ -18,6 +18,7 @@ from accordant.connectors.sdk.oauth import TokenFile
 from accordant.connectors.sdk.oauth_clients import Access, Calling, oauth_clients
 from accordant.connectors.sdk.settings import Given, shipped_mappings
 from accordant.connectors.xero.api import Api
+from accordant.connectors.xero.contacts import CONTACTS
 from accordant.connectors.xero.inbound import XeroInbound
 from accordant.connectors.xero.outbound import XeroOutbound
 from accordant.connectors.xero.receivables import XeroReader
@@ -32,6 +33,8 @@ SCOPES = "accounting.transactions accounting.contacts accounting.settings.read"
 RATE_PER_S = 1
 #: Xero carries out at most five calls of an app for an organisation at once.
 AT_ONCE_MAX = 5
+#: The objects whose records tell whose they are.
+MATCHABLE = frozenset({CONTACTS})
 _PACKAGE = files("accordant.connectors.xero")
 _REQUIRED = {
     "client_id": "Give the client id of the app, or of the custom connection.",

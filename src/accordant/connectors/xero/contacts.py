@@ -79,7 +79,7 @@ class Contacts:
                 row = await self._send(record, values)
         except XeroRefused as refusal:
             return errors.refused(f"the contact {record.key!r}", refusal.fault, fields=tuple(sorted(record.fields)))
-        if record.target_id is not None and row.get(KEY) != record.key:
+        if record.target_id is not None and not record.frees and row.get(KEY) != record.key:
             message = f"The contact {record.target_id} of Xero did not take the number {record.key!r}."
             return Refused(cause=RefusalClass.BUSINESS_RULE, code="NUMBER_FIXED", message=message, fields=(KEY,))
         return Applied(target_id=str(row["ContactID"]), created=record.target_id is None, number=record.key)
@@ -88,7 +88,7 @@ class Contacts:
         key = record.idempotency_key
         if record.target_id is None:
             return await self._api.send("PUT", CONTACTS, {CONTACTS: [{KEY: record.key, **values}]}, key=key)
-        changed: Json = {"ContactID": record.target_id, KEY: record.key, **values}
+        changed: Json = {"ContactID": record.target_id, KEY: "" if record.frees else record.key, **values}
         return await self._api.send("POST", f"{CONTACTS}/{record.target_id}", {CONTACTS: [changed]}, key=key)
 
 

@@ -13,6 +13,7 @@ from accordant.connectors.sdk.ledger_native import OF_BILLS
 from accordant.connectors.sdk.ledger_outbound import LedgerObject, LedgerOutbound
 from accordant.connectors.xero import contacts
 from accordant.connectors.xero.api import Api
+from accordant.connectors.xero.candidates import ContactSearch
 from accordant.connectors.xero.contacts import CONTACTS, Contacts
 from accordant.connectors.xero.documents import Documents
 from accordant.connectors.xero.lookups import Lookups
@@ -37,7 +38,13 @@ class XeroOutbound(LedgerOutbound):
             title="Xero",
             protocols=protocols,
             objects={
-                CONTACTS: LedgerObject(records=Contacts(api), key_field=contacts.KEY, fields=persons, unique=True),
+                CONTACTS: LedgerObject(
+                    records=Contacts(api),
+                    key_field=contacts.KEY,
+                    fields=persons,
+                    unique=True,
+                    searched=ContactSearch(api),
+                ),
                 BILLS: LedgerObject(records=documents, key_field=KEY_FIELD[BILLS], fields=FIELDS, unique=True),
                 ENTRIES: LedgerObject(records=documents, key_field=KEY_FIELD[ENTRIES], fields=entries, unique=False),
             },

@@ -16,7 +16,7 @@ from accordant.connectors.xero.wire import day
 Test = Callable[[Row], bool]
 _TOKEN = re.compile(
     r'\s*(?:(?P<open>\()|(?P<close>\))|(?P<join>AND\b|OR\b|&&|\|\|)|'
-    r'(?P<field>[A-Za-z.]+?)(?:\.StartsWith\("(?P<begin>[^"]*)"\)|\s*(?P<sign>==|!=|>=|<=|>|<)\s*'
+    r'(?P<field>[A-Za-z.]+?)(?:\.(?P<how>StartsWith|Contains)\("(?P<part>[^"]*)"\)|\s*(?P<sign>==|!=|>=|<=|>|<)\s*'
     r'(?P<value>"[^"]*"|guid\("[^"]*"\)|DateTime\([^)]*\)|[-\w.]+)))'
 )  # fmt: skip
 
@@ -73,9 +73,11 @@ class _Parser:
                 raise FilterInvalid("')' or operator expected")
             self._at = closing.end()
             return test
-        field, sign, begin = found["field"], found["sign"], found["begin"]
+        field, sign, part = found["field"], found["sign"], found["part"]
         if sign is None:
-            return lambda row: str(value_of(row, field)).startswith(begin)
+            if found["how"] == "Contains":
+                return lambda row: part in str(value_of(row, field))
+            return lambda row: str(value_of(row, field)).startswith(part)
         wanted = _literal(found["value"])
         return lambda row: _compared(value_of(row, field), sign, wanted)
 

@@ -31,6 +31,8 @@ _LISTED = {
     },
     "Contacts": {"IDs": "ContactID"},
 }
+#: What a term is searched in, without a difference between large and small letters.
+_SEARCHED = {"Contacts": ("Name", "FirstName", "LastName", "ContactNumber", "EmailAddress")}
 _EVERYWHERE = frozenset({"where", "order", "page", "pageSize", "unitdp", "summaryOnly", "includeArchived"})
 
 
@@ -38,13 +40,16 @@ def listed(books: Books, name: str, query: Mapping[str, str], since: str | None)
     """The answer to a question for a collection; ``since`` is the header. Raises FilterInvalid, KeyError."""
     table = books.tables[name]
     words = _LISTED.get(name, {})
-    if unknown := query.keys() - _EVERYWHERE - words.keys():
+    searched = _SEARCHED.get(name, ())
+    if unknown := query.keys() - _EVERYWHERE - words.keys() - ({"searchTerm"} if searched else set()):
         raise FilterInvalid(f"This stand-in knows no parameter {min(unknown)} of {name}")
     test = compiled(query["where"]) if query.get("where") else lambda _row: True
     rows = [row for row in table.values() if test(row) and _since(books, row[ID_FIELD[name]], since)]
     for word, field in words.items():
         if wanted := query.get(word):
             rows = [row for row in rows if str(value_of(row, field)) in wanted.split(",")]
+    if term := query.get("searchTerm", "").casefold():
+        rows = [row for row in rows if any(term in str(row.get(field) or "").casefold() for field in searched)]
     if name == "Contacts" and query.get("includeArchived", "").lower() != "true":
         rows = [row for row in rows if row[STATUS_FIELD[name]] != "ARCHIVED"]
     rows = _ordered(rows, query.get("order"))
