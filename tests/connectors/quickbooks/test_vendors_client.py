@@ -259,6 +259,48 @@ async def test_it_pages_counts_orders_and_hears_of_changes(one: Books, client: C
     await using(read)
 
 
+async def test_it_places_customers_below_each_other_and_sees_them_go(one: Books, client: Client) -> None:
+    def below(qb: Any, name: str, parent: Any) -> Any:
+        made = Customer()
+        made.DisplayName, made.Job, made.BillWithParent = name, True, True
+        made.ParentRef = parent.to_ref()
+        return made.save(qb=qb)
+
+    def work() -> None:
+        qb = client.api
+        above = a_customer(qb, "Group")
+        one_below = below(qb, "Subsidiary", above)
+        assert (one_below.Job, one_below.BillWithParent, one_below.Level) == (True, True, 1)
+        assert (one_below.FullyQualifiedName, one_below.ParentRef.value) == ("Group:Subsidiary", above.Id)
+        sold(qb, Invoice(), one_below, "INV-1", "119.00").save(qb=qb)
+        told = Customer.get(above.Id, qb=qb)
+        assert (told.Balance, told.BalanceWithJobs) == (Decimal(0), Decimal("119.00"))
+        lowest = one_below
+        for level in range(2, 5):
+            lowest = below(qb, f"Level {level}", lowest)
+        told.ParentRef = one_below.to_ref()
+        with pytest.raises(QuickbooksException) as deep:
+            below(qb, "Too deep", lowest)
+        with pytest.raises(QuickbooksException) as circle:
+            told.save(qb=qb)
+        assert (deep.value.error_code, circle.value.error_code) == (6000, 6000)
+        one.simulator.deactivate(lowest.Id)
+        gone = Customer.get(lowest.Id, qb=qb)
+        assert (gone.Active, gone.DisplayName) == (False, "Level 4 (deleted)")
+        assert lowest.Id not in {found.Id for found in Customer.all(qb=qb)}
+        changed = change_data_capture([Customer], one.clock.now - timedelta(seconds=90), qb=qb)
+        assert {found.Id: found.Active for found in changed.Customer}[lowest.Id] is False
+
+    await using(work)
+    tree = {
+        member.id: (member.parent_id, member.deleted) async for page in one.erp.members("Customer") for member in page
+    }
+    rows = {row["DisplayName"]: row["Id"] for row in one.rows("Customer")}
+    assert tree[rows["Group"]] == (None, False)
+    assert tree[rows["Subsidiary"]] == (rows["Group"], False)
+    assert tree[rows["Level 4 (deleted)"]] == (rows["Level 3"], True)
+
+
 async def test_refusals_arrive_as_the_clients_own_errors(one: Books, client: Client) -> None:
     def code(work: Callable[[], Any]) -> int:
         with pytest.raises(QuickbooksException) as refused:

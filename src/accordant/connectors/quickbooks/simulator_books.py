@@ -16,6 +16,8 @@ from accordant.connectors.sdk.plain_json import Row
 PLACES = Decimal("0.01")
 OWED = "Accounts Receivable"
 NUMBER_CHARS_MAX = 21
+#: So many customers may stand above one.
+LEVELS_BELOW = 4
 TRANSACTIONS = ("Invoice", "CreditMemo", "Payment", "JournalEntry")
 #: What callers send along though it is the vendor's to say.
 _READ_ONLY = frozenset(
@@ -105,8 +107,12 @@ class Books:
     def sum_up(self) -> None:
         """Have every customer show what is owed, as the vendor keeps it."""
         owed = self.owed()
-        for one, row in self.tables["Customer"].items():
-            row["Balance"] = owed.get(one, Decimal(0))
+        customers = self.tables["Customer"]
+        for one, row in customers.items():
+            row["Balance"] = row["BalanceWithJobs"] = owed.get(one, Decimal(0))
+        for row in sorted(customers.values(), key=lambda row: -int(row.get("Level") or 0)):
+            if (parent := (row.get("ParentRef") or {}).get("value")) in customers:
+                customers[parent]["BalanceWithJobs"] += row["BalanceWithJobs"]
 
     def _postings(self, entity: str, row: Row) -> list[tuple[str, Decimal, str | None]]:
         if entity == "JournalEntry":
@@ -141,6 +147,7 @@ class Books:
         if entity == "Customer":
             row.setdefault("Active", True)
             self._check_name(row)
+            self._place(row)
             return self._kept(entity, row)
         if entity not in TRANSACTIONS:
             raise Refused("500", "Unsupported Operation", f"Operation on {entity} is not supported")
@@ -191,6 +198,20 @@ class Books:
         for other in self.tables["Customer"].values():
             if other["Id"] != row.get("Id") and other["DisplayName"].casefold() == name.casefold():
                 raise Refused("6240", "Duplicate Name Exists Error", "The name supplied already exists.")
+
+    def _place(self, row: Row) -> None:
+        """Where a customer stands below another, up to four levels below the top. Raises Refused."""
+        above, names = row, [row["DisplayName"]]
+        while (parent := (above.get("ParentRef") or {}).get("value")) is not None:
+            found = self.tables["Customer"].get(parent)
+            if found is None or not found["Active"]:
+                raise Refused("2500", "Invalid Reference Id", "ParentRef")
+            if parent == row.get("Id") or len(names) > LEVELS_BELOW:
+                raise Refused("6000", "A business validation error has occurred", "The parent cannot be its own child, "
+                              f"and a customer has at most {LEVELS_BELOW} above it.")  # fmt: skip
+            names.append(found["DisplayName"])
+            above = found
+        row |= {"Job": len(names) > 1, "Level": len(names) - 1, "FullyQualifiedName": ":".join(reversed(names))}
 
     def _check_transaction(self, entity: str, given: Row) -> None:
         field = _NUMBER.get(entity, "DocNumber")
