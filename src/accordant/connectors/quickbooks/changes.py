@@ -5,45 +5,48 @@ Next: inbound.py, which says what it means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 from accordant.canonical.observations import Fate
-from accordant.canonical.refs import ExternalRef
 from accordant.connectors.quickbooks.api import Api
 from accordant.connectors.quickbooks.customers import CUSTOMER, Customers, fate_of, fields_of, key_of
 from accordant.connectors.quickbooks.lookups import Lookups
-from accordant.connectors.quickbooks.reading import Held, Reading, known_or_void, place_of
+from accordant.connectors.quickbooks.reading import Held, Place, Reading, known_or_void, place_of
 from accordant.connectors.quickbooks.records import BILLS, ENTRIES, Form
 from accordant.connectors.quickbooks.wire import changed_at
-from accordant.connectors.sdk.ledger_native import Place
+from accordant.connectors.sdk.ledger_changes import Changed, LedgerChanges
 from accordant.connectors.sdk.plain_json import Row
 from accordant.connectors.sdk.receivables import UNSTAMPED_AT
 from accordant.connectors.sdk.sightings import ToldRecord
 from accordant.kernel.clock import Clock
 
-#: Of these follows what a customer owes.
-OF_DEBTS = tuple(form.value for form in Form)
-EVERYTHING = (*OF_DEBTS, CUSTOMER)
 #: Intuit answers for the last thirty days; the last hour of them is not relied on.
 CHANGES_LAST = timedelta(days=30) - timedelta(hours=1)
 _DELETED = "Deleted"
+_DOCUMENTS = tuple(form.value for form in Form)
 
 
-class Changes:
+class Changes(LedgerChanges[Held, Place]):
     """What changed in one company; ``company`` is the charter's name of it."""
 
+    party: ClassVar[str] = CUSTOMER
+    documents: ClassVar[tuple[str, ...]] = (BILLS, ENTRIES)
+    of_debts: ClassVar[tuple[str, ...]] = _DOCUMENTS
+    everything: ClassVar[tuple[str, ...]] = (*_DOCUMENTS, CUSTOMER)
+
     def __init__(self, api: Api, *, company: str, clock: Clock) -> None:
+        super().__init__(Reading(api, Lookups(api, Customers(api), company=company)))
         self._api = api
         self._clock = clock
-        self._reading = Reading(api, Lookups(api, Customers(api), company=company))
 
-    async def rows(self, names: Sequence[str], since: datetime) -> dict[str, list[Row]]:
-        """What changed since of each of these entities. Raises as the calls do."""
+    async def rows(self, names: Sequence[str], since: datetime) -> Changed:
+        """See the base class."""
         return await self._api.changed(names, max(since, self._clock() - CHANGES_LAST))
 
-    async def told(self, rows: Mapping[str, Sequence[Row]]) -> list[ToldRecord]:
-        """The records among these rows that carry a key of ours, or are gone."""
+    async def told(self, rows: Changed) -> list[ToldRecord]:
+        """See the base class."""
         found = [_customer(row) for row in rows.get(CUSTOMER, ()) if key_of(row) is not None]
         for form in Form:
             for row in rows.get(form.value, ()):
@@ -53,22 +56,15 @@ class Changes:
                     found.append(await self._document(held))
         return found
 
-    async def read(self, ref: ExternalRef) -> ToldRecord | None:
-        """One record by its reference; None where it is gone, or does not carry our key any more."""
-        if ref.object_type == CUSTOMER:
-            row = await self._api.one(CUSTOMER, ref.id) if ref.id.isdecimal() else None
-            return None if row is None else _customer(row)
-        place = place_of(ref.id)
-        held = None if place is None else (await self._reading.at([place])).get(place)
-        return None if held is None else await self._document(held)
+    async def _customer(self, one: str) -> ToldRecord | None:
+        row = await self._api.one(CUSTOMER, one) if one.isdecimal() else None
+        return None if row is None else _customer(row)
 
-    async def _document(self, held: Held) -> ToldRecord:
-        return ToldRecord(
-            id=str(held.place),
-            objects=(BILLS, ENTRIES),
-            at=changed_at(held.row) or UNSTAMPED_AT,
-            fields=await self._reading.fields(held),
-        )
+    def _place_of(self, text: str) -> Place | None:
+        return place_of(text)
+
+    def _changed_at(self, held: Held) -> datetime | None:
+        return changed_at(held.row)
 
 
 def _customer(row: Row) -> ToldRecord:

@@ -5,48 +5,34 @@ asked for. Next: changes.py for those records, inbound.py, which says what it me
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from accordant.canonical.refs import ExternalRef
 from accordant.connectors.quickbooks.api import Api
-from accordant.connectors.quickbooks.changes import EVERYTHING, OF_DEBTS, Changes
+from accordant.connectors.quickbooks.changes import Changes
 from accordant.connectors.quickbooks.customers import CUSTOMER
-from accordant.connectors.quickbooks.records import BILLS, ENTRIES
 from accordant.connectors.quickbooks.wire import changed_at, day, quoted
+from accordant.connectors.sdk.ledger_changes import Changed, LedgerReader
 from accordant.connectors.sdk.ledger_documents import plain
 from accordant.connectors.sdk.plain_json import Row, amount
 from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, UNSTAMPED_AT, Told, spell
-from accordant.connectors.sdk.sightings import RECORD_CHANGED, spell_record
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import Page
 
 _DAY = timedelta(days=1)
 
 
-class QuickBooksReader:
-    """Implements ``ports.connector.Reader`` and ``EventLister`` for what customers owe and what was written."""
+class QuickBooksReader(LedgerReader):
+    """What one connection reads."""
 
     def __init__(self, api: Api, *, system: str, company: str, clock: Clock) -> None:
         """``company`` is the charter's name of the company behind the connection."""
+        changes = Changes(api, company=company, clock=clock)
+        super().__init__(changes, title="QuickBooks", system=system, clock=clock)
         self._api = api
-        self._changes = Changes(api, company=company, clock=clock)
-        self._system = system
-        self._clock = clock
         self._currency = ""
-
-    async def read(self, ref: ExternalRef) -> tuple[bytes, datetime]:
-        """See the port. Raises RejectedError for an object that is not read."""
-        asked_at = self._clock()
-        if ref.object_type in {CUSTOMER, BILLS, ENTRIES}:
-            told = await self._changes.read(ref)
-            return (b"" if told is None else spell_record(told)), asked_at
-        if ref.object_type != RECEIVABLE or not ref.id.isdecimal():
-            raise RejectedError(f"Of QuickBooks only what customers owe and what was written there is read, not {ref}.")
-        row = await self._api.one(CUSTOMER, ref.id)
-        return (b"" if row is None else spell(await self._told(row, asked_at))), asked_at
 
     async def pages(self, object_type: str, *, created_since: datetime | None = None) -> AsyncIterator[Page]:
         """See the port. Everybody with something open; none of any other type."""
@@ -63,33 +49,20 @@ class QuickBooksReader:
             ]
             yield Page(objects=tuple(found), read_at=asked_at)
 
-    async def events(
-        self, *, since: datetime, until: datetime, event_type: str | None = None, undelivered: bool = False
-    ) -> AsyncIterator[tuple[bytes, ...]]:
-        """See the port. A change is of the moment of the last one, becoming overdue of the first moment of that day.
-
-        A document that was deleted is told without its customer: that comes with the next change, or by ``pages``.
-        """
-        if undelivered or event_type not in {None, CHANGED, RECORD_CHANGED}:
-            return
-        changed = await self._changes.rows(OF_DEBTS if event_type == CHANGED else EVERYTHING, since)
-        found = [] if event_type == RECORD_CHANGED else await self._owing(changed, since, until)
-        if event_type != CHANGED:
-            told = await self._changes.told(changed)
-            found += [(one.at, spell_record(one)) for one in told if since <= one.at < until]
-        if found:
-            yield tuple(body for _, body in sorted(found, reverse=True))
-
     async def close(self) -> None:
         """Release connections."""
         await self._api.close()
 
-    async def _owing(
-        self, changed: Mapping[str, Sequence[Row]], since: datetime, until: datetime
-    ) -> list[tuple[datetime, bytes]]:
-        """Whose debts changed, and who became overdue."""
+    def _is_party(self, one: str) -> bool:
+        return one.isdecimal()
+
+    async def _owed_by(self, party: str, at: datetime) -> bytes:
+        row = await self._api.one(CUSTOMER, party)
+        return b"" if row is None else spell(await self._told(row, at))
+
+    async def _owing(self, changed: Changed, since: datetime, until: datetime) -> list[tuple[datetime, bytes]]:
         moments: dict[str, datetime] = {}
-        for row in (row for name in OF_DEBTS for row in changed.get(name, ())):
+        for row in (row for name in Changes.of_debts for row in changed.get(name, ())):
             for customer in _customers(row):
                 moments[customer] = max(moments.get(customer, UNSTAMPED_AT), changed_at(row) or UNSTAMPED_AT)
         first, last = since.date() - _DAY, until.date()

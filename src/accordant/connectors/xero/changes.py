@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import ClassVar
 
 from accordant.canonical.observations import Fate
-from accordant.canonical.refs import ExternalRef
+from accordant.connectors.sdk.ledger_changes import Changed, LedgerChanges
 from accordant.connectors.sdk.plain_json import Row
 from accordant.connectors.sdk.receivables import UNSTAMPED_AT
 from accordant.connectors.sdk.sightings import ToldRecord
 from accordant.connectors.xero.api import Api
 from accordant.connectors.xero.contacts import CONTACTS, KEY, fate_of, fields_of
 from accordant.connectors.xero.lookups import Lookups
-from accordant.connectors.xero.reading import Held, Reading, held_of, place_of
+from accordant.connectors.xero.reading import Held, Place, Reading, held_of, place_of
 from accordant.connectors.xero.records import BILLS, ENTRIES, Form
 from accordant.connectors.xero.wire import moment
 
@@ -28,20 +29,22 @@ _WHERE: Mapping[str, Mapping[str, str]] = {
     Form.JOURNAL.value: {},
     CONTACTS: {"where": f"{KEY}!=null", "includeArchived": "true"},
 }
-#: Of these follows what a customer owes.
-OF_DEBTS = (Form.INVOICE.value, Form.CREDIT_NOTE.value)
-EVERYTHING = tuple(_WHERE)
 
 
-class Changes:
+class Changes(LedgerChanges[Held, Place]):
     """What changed in one organisation; ``company`` is the charter's name of it."""
 
-    def __init__(self, api: Api, *, company: str) -> None:
-        self._api = api
-        self._reading = Reading(api, Lookups(api, company=company, tracking=""), company=company)
+    party: ClassVar[str] = CONTACTS
+    documents: ClassVar[tuple[str, ...]] = (BILLS, ENTRIES)
+    of_debts: ClassVar[tuple[str, ...]] = (Form.INVOICE.value, Form.CREDIT_NOTE.value)
+    everything: ClassVar[tuple[str, ...]] = tuple(_WHERE)
 
-    async def rows(self, names: Sequence[str], since: datetime) -> dict[str, list[Row]]:
-        """What changed since of each of these collections. Raises as the calls do."""
+    def __init__(self, api: Api, *, company: str) -> None:
+        super().__init__(Reading(api, Lookups(api, company=company, tracking=""), company=company))
+        self._api = api
+
+    async def rows(self, names: Sequence[str], since: datetime) -> Changed:
+        """See the base class."""
         # The header is read to the second: what changed within that second is looked at once more.
         asked = since - timedelta(seconds=1)
         return {
@@ -49,30 +52,23 @@ class Changes:
             for name in names
         }
 
-    async def told(self, rows: Mapping[str, Sequence[Row]]) -> list[ToldRecord]:
-        """The records among these rows that carry a key of ours."""
+    async def told(self, rows: Changed) -> list[ToldRecord]:
+        """See the base class."""
         found = [_contact(row) for row in rows.get(CONTACTS, ())]
         for form in Form:
             held = [one for row in rows.get(form.value, ()) if (one := held_of(form, row)) is not None]
             found += [await self._document(one) for one in held]
         return found
 
-    async def read(self, ref: ExternalRef) -> ToldRecord | None:
-        """One record by its reference; None where it is gone, or does not carry our key any more."""
-        if ref.object_type == CONTACTS:
-            rows = await self._api.rows(f"{CONTACTS}/{ref.id}")
-            return _contact(rows[0]) if rows else None
-        place = place_of(ref.id)
-        held = None if place is None else (await self._reading.at([place])).get(place)
-        return None if held is None else await self._document(held)
+    async def _customer(self, one: str) -> ToldRecord | None:
+        rows = await self._api.rows(f"{CONTACTS}/{one}")
+        return _contact(rows[0]) if rows else None
 
-    async def _document(self, held: Held) -> ToldRecord:
-        return ToldRecord(
-            id=str(held.place),
-            objects=(BILLS, ENTRIES),
-            at=moment(held.row.get("UpdatedDateUTC")) or UNSTAMPED_AT,
-            fields=await self._reading.fields(held),
-        )
+    def _place_of(self, text: str) -> Place | None:
+        return place_of(text)
+
+    def _changed_at(self, held: Held) -> datetime | None:
+        return moment(held.row.get("UpdatedDateUTC"))
 
 
 def _contact(row: Row) -> ToldRecord:

@@ -5,22 +5,19 @@ asked for. Next: changes.py for those records, inbound.py, which says what it me
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from accordant.canonical.refs import ExternalRef
+from accordant.connectors.sdk.ledger_changes import Changed, LedgerReader
 from accordant.connectors.sdk.ledger_documents import plain
 from accordant.connectors.sdk.plain_json import Row, amount
 from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, UNSTAMPED_AT, Told, spell
-from accordant.connectors.sdk.sightings import RECORD_CHANGED, spell_record
 from accordant.connectors.xero.api import Api
-from accordant.connectors.xero.changes import EVERYTHING, OF_DEBTS, Changes
-from accordant.connectors.xero.contacts import CONTACTS
-from accordant.connectors.xero.records import BILLS, ENTRIES
+from accordant.connectors.xero.changes import Changes
 from accordant.connectors.xero.wire import day, moment, quoted
 from accordant.kernel.clock import Clock
-from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import Page
 
 _DAY = timedelta(days=1)
@@ -31,27 +28,14 @@ _CREDITS = 'Type=="ACCRECCREDIT"'
 _OPEN = 'Status=="AUTHORISED"'
 
 
-class XeroReader:
-    """Implements ``ports.connector.Reader`` and ``EventLister`` for what customers owe and what was written."""
+class XeroReader(LedgerReader):
+    """What one connection reads."""
 
     def __init__(self, api: Api, *, system: str, company: str, clock: Clock) -> None:
         """``company`` is the charter's name of the organisation."""
+        super().__init__(Changes(api, company=company), title="Xero", system=system, clock=clock)
         self._api = api
-        self._changes = Changes(api, company=company)
-        self._system = system
-        self._clock = clock
         self._currency = ""
-
-    async def read(self, ref: ExternalRef) -> tuple[bytes, datetime]:
-        """See the port. Raises RejectedError for an object that is not read."""
-        asked_at = self._clock()
-        if ref.object_type in {CONTACTS, BILLS, ENTRIES}:
-            told = await self._changes.read(ref)
-            return (b"" if told is None else spell_record(told)), asked_at
-        if ref.object_type != RECEIVABLE or not ref.id.replace("-", "").isalnum():
-            raise RejectedError(f"Of Xero only what customers owe and what was written there is read, not {ref}.")
-        rows = (await self._of_contacts([ref.id])).get(ref.id, [])
-        return (spell(await self._told(ref.id, rows, asked_at)) if rows else b""), asked_at
 
     async def pages(self, object_type: str, *, created_since: datetime | None = None) -> AsyncIterator[Page]:
         """See the port. Everybody with something open, in one page; none of any other type."""
@@ -69,30 +53,20 @@ class XeroReader:
         ]
         yield Page(objects=tuple(found), read_at=asked_at)
 
-    async def events(
-        self, *, since: datetime, until: datetime, event_type: str | None = None, undelivered: bool = False
-    ) -> AsyncIterator[tuple[bytes, ...]]:
-        """See the port. A change is of the moment of the last one, becoming overdue of the first moment of that day."""
-        if undelivered or event_type not in {None, CHANGED, RECORD_CHANGED}:
-            return
-        changed = await self._changes.rows(OF_DEBTS if event_type == CHANGED else EVERYTHING, since)
-        found = [] if event_type == RECORD_CHANGED else await self._owing(changed, since, until)
-        if event_type != CHANGED:
-            told = await self._changes.told(changed)
-            found += [(one.at, spell_record(one)) for one in told if since <= one.at < until]
-        if found:
-            yield tuple(body for _, body in sorted(found, reverse=True))
-
     async def close(self) -> None:
         """Release connections."""
         await self._api.close()
 
-    async def _owing(
-        self, changed: Mapping[str, Sequence[Row]], since: datetime, until: datetime
-    ) -> list[tuple[datetime, bytes]]:
-        """Whose debts changed, and who became overdue."""
+    def _is_party(self, one: str) -> bool:
+        return one.replace("-", "").isalnum()
+
+    async def _owed_by(self, party: str, at: datetime) -> bytes:
+        rows = (await self._of_contacts([party])).get(party, [])
+        return spell(await self._told(party, rows, at)) if rows else b""
+
+    async def _owing(self, changed: Changed, since: datetime, until: datetime) -> list[tuple[datetime, bytes]]:
         touched: dict[str, list[Row]] = {}
-        for name in OF_DEBTS:
+        for name in Changes.of_debts:
             _gather(touched, changed[name])
         first, last = since.date() - _DAY, until.date()
         late = f"{_SALES} AND {_OPEN} AND DueDate>={_date(first)} AND DueDate<{_date(last)}"
