@@ -9,14 +9,15 @@ from typing import Any, TypeAlias
 
 import msgspec
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from accordant.canonical.conflicts import Conflict, decode_conflict
 from accordant.canonical.red_flag_kinds import RedFlagKind
 from accordant.canonical.red_flags import RedFlag
+from accordant.pipeline.process import process
 from accordant.pipeline.receive import Connection, receive
 from accordant.ports.connector import SignatureInvalid
-from accordant.ports.inbox import Reception
+from accordant.ports.inbox import Reception, WorkState
 from accordant.store import schema
 from accordant.web.lookout import Lookout
 from tests.connectors.ledger_story import ROUNDS_MAX, Company
@@ -124,6 +125,10 @@ class Hands(ABC):
         """Put the lines of an invoice on another account; which one they were on."""
 
     @abstractmethod
+    def touch(self, bill: str, word: str) -> None:
+        """Change something of an invoice that the hub does not write."""
+
+    @abstractmethod
     def take_payment_back(self) -> str:
         """Void, or delete, a payment of ours; its target id."""
 
@@ -192,16 +197,47 @@ async def an_edit_is_told_once(hands: Hands, *, by_webhook: bool) -> None:
         ("conflict.opened", conflict.contested.ruling.sentence)
     ]
     assert [flag.subject for flag in found.flags] == [conflict.record]  # money changed in nobody's name
-    for _ in range(2):
+    planned = plans(one, conflict.record)
+    for word in ("approved", "paid"):  # nobody knows what else is set in motion there
+        hands.touch(bill, word)
         await swept(one)
     assert known(one) == found
+    assert plans(one, conflict.record) == planned  # told again by a later state of the same record: known
     assert hands.made == made
+    await a_replay_asks_nobody(one, planned, conflict.record)
     assert {row.state for row in one.left()} <= {"cancelled"}  # no dead letter, and no lane that stands still
     hands.move_revenue(bill, account)
     await swept(one)
     with one.hub.database.read() as connection:
         assert connection.execute(select(schema.field_stand)).all() == []  # it was undone: nothing is left to decide
     assert hands.made == made
+
+
+def plans(one: Company, record: str) -> int:
+    """How many writes of a record were ever planned."""
+    query = select(func.count()).select_from(schema.write_intent).where(schema.write_intent.c.record == record)
+    with one.hub.database.read() as connection:
+        return int(connection.execute(query).scalar_one())
+
+
+async def a_replay_asks_nobody(one: Company, planned: int, record: str) -> None:
+    """What was told of records is of that time: walked again, it has nothing read and nothing written."""
+    event = schema.inbox_event
+    query = select(event.c.seq).where(event.c.connection == one.erp.name)
+    with one.hub.database.read() as connection:
+        seqs = list(connection.execute(query).scalars())
+    events = one.hub.inbox.load(seqs)
+    changes = process(
+        events,
+        connectors=one.hub.inbounds,
+        rulebook=one.hub.rulebook,
+        state=one.hub.state,
+        now=one.clock(),
+        asleep=frozenset(),
+    )
+    assert {settled.state for settled in changes.settlements} == {WorkState.PROCESSED}
+    assert (changes.intents, changes.flags, changes.lifted) == ([], [], [])
+    assert plans(one, record) == planned
 
 
 async def what_was_taken_back_is_told_and_stays_away(hands: Hands) -> None:
@@ -230,9 +266,10 @@ async def a_customer_is_given_his_name_back(hands: Hands) -> None:
     assert hands.name_of(customer) == name
     found = known(one)
     assert [(field, rule) for _, field, rule in found.fields] == [("name", "system_of_record")]
-    made = list(hands.made)
+    made, calls = list(hands.made), hands.calls
     await heard(one, hands.customer_notice(customer))
     assert outcomes(one, "notice")[-1][0] == "echo"
+    assert hands.calls == calls  # so soon after our own write nothing is read for it
     await swept(one)
     assert (known(one), hands.made) == (found, made)
     hands.rename(customer, "Yet Another")

@@ -52,6 +52,9 @@ class QuickBooksHands(Hands):
         self.simulator.correct("Invoice", bill, Line=lines)
         return was
 
+    def touch(self, bill: str, word: str) -> None:
+        self.simulator.correct("Invoice", bill, EmailStatus=word)
+
     def take_payment_back(self) -> str:
         payment = next(iter(self.books.tables["Payment"]))
         self.books.delete("Payment", payment)

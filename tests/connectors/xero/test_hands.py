@@ -32,6 +32,9 @@ class XeroHands(Hands):
         self.simulator.correct("Invoices", bill, LineItems=moved)
         return str(items[0]["AccountCode"])
 
+    def touch(self, bill: str, word: str) -> None:
+        self.simulator.correct("Invoices", bill, Url=f"https://bills.example.com/{word}")
+
     def take_payment_back(self) -> str:
         payment = next(iter(self.books.tables["Payments"]))
         self.books.take_back("Payments", payment)
