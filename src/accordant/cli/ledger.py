@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from accordant.cli.books import books_app as books_app  # noqa: PLC0414  given on with what is added here
 from accordant.cli.operate import Who
 from accordant.cli.options import COMMON, Common, charter_in_force, opened_hub, opened_store, person
-from accordant.cli.render import emit, say, shown, table
+from accordant.cli.render import counted, emit, say, shown, table
 from accordant.kernel.errors import ConfigurationError
 from accordant.kernel.money import Money
 from accordant.ledger.modify import reasons_of
@@ -183,7 +183,8 @@ async def _recognise(common: Common, company: str, month_on: date) -> int:
         emit(done)
     else:
         worth = ", ".join(shown(Money(minor, currency)) for currency, minor in done.minor.items())
-        say(f"{shown(done.lines)} lines were looked at: {worth} in {shown(done.entries)} entries.")
+        lines, entries = counted(done.lines, "line"), counted(done.entries, "entry", "entries")
+        say(f"{worth} of {lines} recognised, in {entries}." if done.lines else "Nothing is left to recognise.")
         for refusal in done.refusals:
             say(str(refusal))
     return 1 if done.refusals else 0
@@ -203,7 +204,7 @@ async def _to_close(common: Common, company: str | None) -> int:
     if common.json:
         emit({"months": months})
     for one in () if common.json else months:
-        say(f"{one.legal_entity}: {one.month_on:%Y-%m} is closed next; {shown(one.waiting)} months are over and open.")
+        say(f"{one.legal_entity}: {one.month_on:%Y-%m} is closed next; {counted(one.waiting, 'month')} over and open.")
         for step in one.missing:
             say(f"  {step.what} {step.remedy}")
         if not one.missing:
@@ -224,7 +225,7 @@ async def _close(common: Common, company: str, month_on: date, by: str) -> int:
         *before, period = await asyncio.to_thread(hub.bookkeeper.close, company, month_on, by=by)
     empty = ""
     if before:
-        empty = f", and with it the {shown(len(before))} months from {before[0].starts_on:%Y-%m} on that hold nothing"
+        empty = f", and with it {counted(len(before), 'month')} from {before[0].starts_on:%Y-%m} on without an entry"
     _tell_period(period, common, f"{period.starts_on:%Y-%m} of {company} is closed, by {by}{empty}.")
     return 0
 

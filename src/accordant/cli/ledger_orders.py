@@ -10,7 +10,7 @@ from accordant.cli.ledger import Company, Month, month_of
 from accordant.cli.ledger import books_app as books_app  # noqa: PLC0414  given on with what is added here
 from accordant.cli.operate import Who
 from accordant.cli.options import COMMON, Common, charter_in_force, opened_hub, opened_store, person
-from accordant.cli.render import emit, say, shown, table
+from accordant.cli.render import counted, emit, say, shown, table
 from accordant.kernel.errors import ConfigurationError
 from accordant.kernel.money import Money
 from accordant.ledger.transactions import Transaction
@@ -158,8 +158,12 @@ async def _revalue(common: Common, company: str, month_on: date) -> int:
         for refusal in done.refusals:
             say(str(refusal))
     elif ledger is not None:
-        worth = shown(Money(done.minor, ledger.part.legal_entities[company].currency))
-        say(f"{worth} gained (a loss where negative), in {shown(len(done.entries))} entries.")
+        worth = shown(Money(abs(done.minor), ledger.part.legal_entities[company].currency))
+        if done.entries:
+            outcome = "lost" if done.minor < 0 else "gained"
+            say(f"{worth} {outcome} by the closing rate, in {counted(len(done.entries), 'entry', 'entries')}.")
+        else:
+            say("Everything owed and held in other currencies is at the closing rate.")
     return 1 if done.refusals else 0
 
 

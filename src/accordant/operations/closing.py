@@ -54,14 +54,14 @@ def _missing(period: Period, ends: OpenEnds, abroad: Outstanding) -> Iterator[Mi
         yield MissingStep(
             step=CloseStep.POSTED,
             count=ends.held,
-            what=f"{ends.held} events from before {period.ends_on} are not in the books.",
+            what=f"Not in the books: {_counted(ends.held, 'event')} from before {period.ends_on}.",
             remedy="`accordant books held` says why and what to do.",
         )
     if ends.unrecognised:
         yield MissingStep(
             step=CloseStep.RECOGNISED,
             count=ends.unrecognised,
-            what=f"Revenue of {ends.unrecognised} lines from before {period.ends_on} is not recognised.",
+            what=f"Revenue of {_counted(ends.unrecognised, 'line')} from before {period.ends_on} is not recognised.",
             remedy=f'Run `accordant books recognise "{company}" {month}`.',
         )
     run = f'Run `accordant books revalue "{company}" {month}`.'
@@ -79,3 +79,7 @@ def _missing(period: Period, ends: OpenEnds, abroad: Outstanding) -> Iterator[Mi
             what=f"What is owed and held in {', '.join(abroad.currencies)} is not at the closing rate of {month}.",
             remedy=run,
         )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
