@@ -6,8 +6,11 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 
+from accordant.cli.simulated_hub import a_setting
 from accordant.connectors.stripe import connector as billing
+from accordant.demo.company import write_charter
 from accordant.ports.connector import DestinationClass
 from accordant.testing.simulator.provider import SETTINGS, a_past, inbound
 from accordant.testing.simulator.run import Report, replay, simulate
@@ -127,3 +130,16 @@ def test_a_run_that_proves_too_little_does_not_hold() -> None:
     assert a_report(places=lacking).shortcomings == ("The fault 'restore from backup' never fired.",)
     # So few schedules say nothing about what is rare.
     assert a_report(places=lacking, schedules=999).holds
+
+
+def test_what_persons_say_is_in_the_books_once_whatever_goes_wrong(tmp_path: Path) -> None:
+    folder = write_charter(
+        tmp_path / "charter", stripe_url="http://127.0.0.1:9", salesforce_url="http://127.0.0.1:9", books=True
+    )
+    said: list[int] = []
+    with structlog.testing.capture_logs(), a_setting(folder) as setting:
+        for seed in range(50_000, 50_040):
+            verdict = replay(setting, seed)
+            assert verdict.violations == (), verdict
+            said.append(sum("say word" in line for line in verdict.trace))
+    assert sum(said) > 40

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,12 +17,16 @@ import msgspec
 import structlog
 
 from accordant.bootstrap import Hub, checked_charter
+from accordant.canonical.books import Role
 from accordant.canonical.charter import AlertsPart, Charter, SystemPart
 from accordant.cli.render import err, say
 from accordant.demo.company import write_charter
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError
+from accordant.ledger.orders import EntryOrder, OrderLeg
 from accordant.operations.incident_room import IncidentRoom
+from accordant.operations.order_entry import EntryDesk
+from accordant.operations.word_desk import OrderOutcome
 from accordant.orchestration.incident import STEPS
 from accordant.pipeline.courier import Breaker
 from accordant.pipeline.plan import Rulebook
@@ -75,6 +79,28 @@ class SimulatedHub(Hub):
         order = ReplayOrder(scope=ReplayScope(), actor="ada", reason="All of it must be done already.")
         job = self.recovery.replay_once(name, order)
         return 0 if job is None else job.progress.intents
+
+    def say(self, key: str, day: date) -> bool:
+        """A person orders an entry of one cent; whether it is in the books. What is held is tried again."""
+        ledger = self.rulebook.ledger
+        assert ledger is not None  # noqa: S101  somebody speaks only where books are kept; said for the type checker
+        system, company = next(iter(ledger.part.systems.items()))
+        legs = (OrderLeg(role=Role.BANK, amount="0.01"), OrderLeg(role=Role.REVENUE, amount="-0.01"))
+        order = EntryOrder(
+            key=key,
+            system=system,
+            happened_on=day,
+            currency=ledger.part.legal_entities[company].currency,
+            total="0.01",
+            text="Said by a person",
+            legs=legs,
+        )
+        desk = EntryDesk(self.state, self.inbox, rulebook=lambda: self.rulebook, clock=self.clock)
+        done = desk.order(order, by="ada")
+        if done.outcome is OrderOutcome.HELD:
+            self.bookkeeper.catch_up()
+            done = desk.order(order, by="ada")
+        return done.outcome in {OrderOutcome.POSTED, OrderOutcome.REPEAT}
 
     @property
     def _incidents(self) -> IncidentRoom:

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, bindparam, exists, select
+from sqlalchemy import Connection, Select, bindparam, exists, func, select
 
+from accordant.canonical.events import EventType
 from accordant.canonical.intents import IntentState
+from accordant.canonical.refs import ExternalRef
 from accordant.canonical.standing import Standing, encode_standing
 from accordant.ports.inbox import FAILED, WorkState
 from accordant.store.schema import (
@@ -21,6 +23,7 @@ from accordant.store.schema import (
     entity,
     inbox_event,
     inbox_work,
+    journal_entry,
     parked_lane,
     standing,
     write_intent,
@@ -68,6 +71,14 @@ _OUTCOMES: tuple[tuple[str, Select[Any]], ...] = (
         select(business_event.c.id, business_event.c.type, business_event.c.root_id, business_event.c.occurred_at),
     ),
 )
+#: How the outcome names what persons ordered (`ledger/orders.py`).
+ORDERED = "business event ord_"
+_ORDERS = (
+    select(journal_entry.c.subject, func.count())
+    .join(business_event, business_event.c.id == journal_entry.c.event)
+    .where(business_event.c.type == EventType.ENTRY_ORDERED.value)
+    .group_by(journal_entry.c.subject)
+)
 _LINKS = select(crosswalk.c.ref, crosswalk.c.kind, crosswalk.c.entity_id).where(
     crosswalk.c.system.in_(bindparam("sources", expanding=True))
 )
@@ -112,6 +123,11 @@ def _forgotten(connection: Connection) -> Iterator[str]:
 def external_ids(connection: Connection) -> frozenset[str]:
     """The ids of all stored events, as their providers gave them."""
     return frozenset(connection.execute(_EVENTS).scalars())
+
+
+def orders_posted(connection: Connection) -> dict[str, int]:
+    """How many entries stand in the books under the key of each order."""
+    return {ExternalRef.parse(subject).id: count for subject, count in connection.execute(_ORDERS)}
 
 
 def outcome(connection: Connection, sources: frozenset[str]) -> dict[str, str]:

@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -73,6 +73,10 @@ class Application(Protocol):
 
     def replay_all(self, name: str) -> int:
         """Walk everything once more under a name, or go on with it; how many writes were planned because of it."""
+        ...
+
+    def say(self, key: str, day: date) -> bool:
+        """A person orders a small entry of that day in the books, under a key; whether it is posted by now."""
         ...
 
     def open_incident(self, title: str, actor: str) -> object:

@@ -8,7 +8,7 @@ import msgspec
 from accordant.canonical.intents import WireValue
 from accordant.ports.connector import DestinationClass
 from accordant.store.audit import verify_chain
-from accordant.store.closure import external_ids, open_ends, outcome
+from accordant.store.closure import ORDERED, external_ids, open_ends, orders_posted, outcome
 from accordant.testing.destinations import MemoryDestination
 from accordant.testing.simulator.stage import Stage
 
@@ -34,6 +34,7 @@ def check(stage: Stage, expected: dict[str, str] | None, held: Held | None) -> C
         ends = open_ends(connection)
         stored = external_ids(connection)
         found = outcome(connection, frozenset(stage.setting.sources))
+        posted = orders_posted(connection)
         chain = verify_chain(connection)
     acknowledged = {one.past.said[index].id for one in stage.providers for index in one.acknowledged}
     for sentence in ends.forgotten:
@@ -50,11 +51,9 @@ def check(stage: Stage, expected: dict[str, str] | None, held: Held | None) -> C
         repeated = _repeated(destination)
         if repeated:
             tell(f"EF1: {repeated[0]} in {name} was given the same change twice.")
+    _check_words(stage, posted)
     if expected is not None:
-        for thing in sorted(expected.keys() | found.keys()):
-            if expected.get(thing) != found.get(thing):
-                tell(f"OR5: {thing} is not what it is without faults.")
-                break
+        _compare_outcome(stage, expected, found)
     if held is not None:
         _compare_targets(stage, held, ends.waiting)
     return Compared(
@@ -66,6 +65,23 @@ def check(stage: Stage, expected: dict[str, str] | None, held: Held | None) -> C
         waiting=len(ends.waiting),
         outcome=found,
     )
+
+
+def _check_words(stage: Stage, posted: dict[str, int]) -> None:
+    """What persons said is in the books once each, and each of them was answered in the end."""
+    for key in stage.words:
+        if (count := posted.get(key, 0)) != 1:
+            stage.violations.append(f"EF1: what a person said under {key!r} is in the books {count} times.")
+    if stage.unanswered:
+        stage.violations.append(f"Liveness: what a person said under {stage.unanswered[0]!r} was never answered.")
+
+
+def _compare_outcome(stage: Stage, expected: dict[str, str], found: dict[str, str]) -> None:
+    for thing in sorted(expected.keys() | found.keys()):
+        # Persons speak only where things go wrong: what they said is looked at by itself.
+        if not thing.startswith(ORDERED) and expected.get(thing) != found.get(thing):
+            stage.violations.append(f"OR5: {thing} is not what it is without faults.")
+            return
 
 
 def _repeated(destination: MemoryDestination) -> list[str]:

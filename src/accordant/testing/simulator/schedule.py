@@ -15,7 +15,7 @@ from accordant.ports.connector import DestinationClass
 from accordant.store.closure import open_ends
 from accordant.testing.simulator.checks import Compared, check
 from accordant.testing.simulator.provider import Past, a_past
-from accordant.testing.simulator.stage import Provider, Rates, Setting, Stage
+from accordant.testing.simulator.stage import Machine, Provider, Rates, Setting, Stage
 from accordant.testing.simulator.world import Fault, World
 
 
@@ -242,6 +242,8 @@ def _turbulence(stage: Stage, only: frozenset[Fault] | None, length: Length) -> 
             "reread": 1 * at_work.rereads,
             "time": 2,
         }
+        if stage.keeps_books:
+            choices["say"] = 2
         match world.weighted(choices):
             case "receive":
                 _deliver_some(stage, world.one_of(stage.providers))
@@ -251,9 +253,18 @@ def _turbulence(stage: Stage, only: frozenset[Fault] | None, length: Length) -> 
                 stage.deliver(machine, world.one_of(sorted(at_work.targets)))
             case "reread":
                 stage.reread(machine)
+            case "say":
+                _say_something(stage, machine)
             case _:
                 world.passes(world.one_of(_WAITS_S))
         world.passes(0.05)
+
+
+def _say_something(stage: Stage, machine: Machine) -> None:
+    """A person says something new, or says again what nobody answered: at whichever machine."""
+    is_again = bool(stage.unanswered) and stage.world.chance(0.5)
+    key = stage.world.one_of(stage.unanswered) if is_again else f"word {len(stage.words)}"
+    stage.say(machine, key)
 
 
 def _deliver_some(stage: Stage, provider: Provider) -> None:
@@ -334,6 +345,8 @@ def _calm(stage: Stage) -> None:
         while provider.pending:
             some, provider.pending = provider.pending[:40], provider.pending[40:]
             stage.receive(machine, provider, some)
+    for key in list(stage.unanswered):
+        stage.say(machine, key)
     _come_to_rest(stage)
     if stage.needs_comparison:
         _compare_and_repair(stage)

@@ -5,7 +5,7 @@ Every call, delivery and transaction passes a moment here at which a fault may s
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -108,6 +108,9 @@ class Stage:
         self.doubtful: set[str] = set()
         self.needs_comparison = False
         self.writes_begun = 0
+        #: What a person said, by its key, with its day; and the keys that he has no answer for.
+        self.words: dict[str, date] = {}
+        self.unanswered: list[str] = []
         self.links = Links(world, (*setting.sources, *setting.targets))
         #: At which moment from now on the machine that is at work dies, in calm weather too; 0 never.
         self.dies_in = 0
@@ -304,6 +307,19 @@ class Stage:
         self.doubtful.add(destination.identity_of(target_id))
         self.needs_comparison = True
 
+    @property
+    def keeps_books(self) -> bool:
+        """Whether anybody has a reason to speak of the books."""
+        return self.setting.charter.ledger is not None
+
+    def say(self, machine: Machine, key: str) -> None:
+        """A person says something under a key, and remembers it until he is answered that it is in the books."""
+        day = self.words.setdefault(key, self.world.at.date())
+        if self.run(machine, f"say {key}", lambda hub: hub.say(key, day)):
+            self.unanswered = [one for one in self.unanswered if one != key]
+        elif key not in self.unanswered:
+            self.unanswered.append(key)
+
     # -- backups -------------------------------------------------------------------------------------------------------
 
     def back_up(self) -> None:
@@ -324,6 +340,8 @@ class Stage:
             machine.application = None
         self.setting.store.restore(backup)
         self.thrown = set(thrown)
+        # Nobody knows what of it is in the copy: all of it is said again.
+        self.unanswered = list(self.words)
         for provider, kept in zip(self.providers, acknowledged, strict=True):
             provider.lost += provider.acknowledged[kept:]
             del provider.acknowledged[kept:]
