@@ -9,6 +9,7 @@ from functools import cache
 
 import msgspec
 
+from accordant.canonical.bank import BankStatement
 from accordant.canonical.deals import Company, Contact, Opportunity
 from accordant.canonical.documents import LedgerDocument
 from accordant.canonical.refs import EntityKind
@@ -241,7 +242,10 @@ class Dispute(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=E
 
 
 class Payout(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.PAYOUT.value):
-    """Money sent to the bank. ``status`` is one of pending, in_transit, paid, failed, canceled."""
+    """Money sent to the bank. ``status`` is one of pending, in_transit, paid, failed, canceled.
+
+    ``bank_reference`` is what stands beside it on the bank's statement, where the processor was told.
+    """
 
     external_id: str
     status: str
@@ -250,6 +254,7 @@ class Payout(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=En
     automatic: bool | None = None
     failure_code: str | None = None
     balance_movement_id: str | None = None
+    bank_reference: str | None = None
     created_at: datetime | None = None
 
 
@@ -295,6 +300,7 @@ Entity = (
     | Dispute
     | Payout
     | BalanceMovement
+    | BankStatement
     | LedgerDocument
     | Receivable
     | Company

@@ -21,6 +21,7 @@ class EntityKind(StrEnum):
     DISPUTE = "dispute"
     PAYOUT = "payout"
     BALANCE_MOVEMENT = "balance_movement"
+    BANK_STATEMENT = "bank_statement"
     LEDGER_DOCUMENT = "ledger_document"
     RECEIVABLE = "receivable"
     COMPANY = "company"

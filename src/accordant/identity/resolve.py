@@ -24,6 +24,7 @@ PREFIX_OF_KIND: dict[EntityKind, str] = {
     EntityKind.DISPUTE: "dsp",
     EntityKind.PAYOUT: "pyo",
     EntityKind.BALANCE_MOVEMENT: "bal",
+    EntityKind.BANK_STATEMENT: "bnk",
     EntityKind.LEDGER_DOCUMENT: "doc",
     EntityKind.RECEIVABLE: "rcv",
     EntityKind.COMPANY: "cmp",

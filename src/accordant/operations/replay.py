@@ -45,6 +45,7 @@ _MONEY = frozenset(
         EntityKind.DISPUTE,
         EntityKind.PAYOUT,
         EntityKind.BALANCE_MOVEMENT,
+        EntityKind.BANK_STATEMENT,
     }
 )
 _SUBSCRIPTION = frozenset({EntityKind.SUBSCRIPTION, EntityKind.PRODUCT})

@@ -120,6 +120,7 @@ def payout(part: JsonObject) -> Payout:
         automatic=shapes.flag_or_none(part, "automatic"),
         failure_code=shapes.text_or_none(part, "failure_code"),
         balance_movement_id=shapes.reference(part, "balance_transaction"),
+        bank_reference=shapes.text_or_none(shapes.inner(part, "trace_id"), "value"),
         created_at=shapes.instant(part, "created"),
     )
 
