@@ -1,4 +1,4 @@
-"""What a bank booked: one statement of one account, with its lines and the balances they lead from and to."""
+"""What a bank booked on the company's accounts, and what came to the account a processor keeps for one customer."""
 
 from datetime import date, datetime
 
@@ -37,3 +37,20 @@ class BankStatement(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind",
     closing: Money
     lines: tuple[BankLine, ...]
     created_at: datetime
+
+
+class CashMovement(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.CASH_MOVEMENT.value):
+    """One movement on the virtual account of one customer: what he transferred there, or what was taken for a bill.
+
+    ``type`` is the processor's word. ``amount`` is positive where it came in; ``intent_id`` names what it was taken
+    for, or given back from. ``reference`` and ``sender`` are what the customer's bank sent along.
+    """
+
+    external_id: str
+    customer_id: str
+    type: str
+    amount: Money
+    intent_id: str | None = None
+    reference: str | None = None
+    sender: str | None = None
+    created_at: datetime | None = None

@@ -9,7 +9,7 @@ from functools import cache
 
 import msgspec
 
-from accordant.canonical.bank import BankStatement
+from accordant.canonical.bank import BankStatement, CashMovement
 from accordant.canonical.deals import Company, Contact, Opportunity
 from accordant.canonical.documents import LedgerDocument
 from accordant.canonical.refs import EntityKind
@@ -179,7 +179,8 @@ class Invoice(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=E
 
 class Payment(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.PAYMENT.value):
     """One attempt to collect. ``status`` is one of pending, succeeded, failed. ``intent_id`` is what it is an attempt
-    at, in the words of its owner: a bill that it does not name itself may name it by that.
+    at, in the words of its owner: a bill that it does not name itself may name it by that. ``merchant`` is who answers
+    for the sale towards the customer, where that is not the company itself: its account at the processor.
     """
 
     external_id: str
@@ -194,6 +195,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=E
     balance_movement_id: str | None = None
     intent_id: str | None = None
     disputed: bool = False
+    merchant: str | None = None
     created_at: datetime | None = None
 
 
@@ -301,6 +303,7 @@ Entity = (
     | Payout
     | BalanceMovement
     | BankStatement
+    | CashMovement
     | LedgerDocument
     | Receivable
     | Company

@@ -22,6 +22,7 @@ class EntityKind(StrEnum):
     PAYOUT = "payout"
     BALANCE_MOVEMENT = "balance_movement"
     BANK_STATEMENT = "bank_statement"
+    CASH_MOVEMENT = "cash_movement"
     LEDGER_DOCUMENT = "ledger_document"
     RECEIVABLE = "receivable"
     COMPANY = "company"

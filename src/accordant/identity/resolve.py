@@ -25,6 +25,7 @@ PREFIX_OF_KIND: dict[EntityKind, str] = {
     EntityKind.PAYOUT: "pyo",
     EntityKind.BALANCE_MOVEMENT: "bal",
     EntityKind.BANK_STATEMENT: "bnk",
+    EntityKind.CASH_MOVEMENT: "csh",
     EntityKind.LEDGER_DOCUMENT: "doc",
     EntityKind.RECEIVABLE: "rcv",
     EntityKind.COMPANY: "cmp",

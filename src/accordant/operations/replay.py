@@ -46,6 +46,7 @@ _MONEY = frozenset(
         EntityKind.PAYOUT,
         EntityKind.BALANCE_MOVEMENT,
         EntityKind.BANK_STATEMENT,
+        EntityKind.CASH_MOVEMENT,
     }
 )
 _SUBSCRIPTION = frozenset({EntityKind.SUBSCRIPTION, EntityKind.PRODUCT})

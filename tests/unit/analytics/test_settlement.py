@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from accordant.analytics.bank import Arrival
+from accordant.analytics.funding import FundedBy, Funding
 from accordant.analytics.settlement import trace_payout
-from accordant.canonical.entities import BalanceMovement, Entity, Payment, Payout, Refund
+from accordant.canonical.bank import CashMovement
+from accordant.canonical.entities import BalanceMovement, Entity, Payment, PaymentMethod, Payout, Refund
 from accordant.kernel.money import Money
 
 
@@ -68,3 +72,29 @@ def test_a_collection_nobody_told_of_dangles_and_another_amount_is_said() -> Non
 def test_a_payout_of_which_nothing_is_known_is_not_explained() -> None:
     assert trace_payout(payout_of(5), [], {}).findings == ("Nothing is known of what it settled.",)
     assert "by hand" in trace_payout(payout_of(5, automatic=False), [], {}).findings[0]
+
+
+def test_a_payment_from_a_virtual_account_leads_to_its_transfers_and_to_who_answers_for_the_sale() -> None:
+    payment = msgspec.structs.replace(
+        paid("ch_1", 1_000), intent_id="pi_1", merchant="acct_9", method=PaymentMethod(type="customer_balance")
+    )
+    came = CashMovement(external_id="cash_1", customer_id="cus_1", type="funded", amount=usd(1_000), reference="INV 7")
+    funded = {"pi_1": Funding(parts=(FundedBy(movement=came, amount=usd(1_000)),), dangling=usd(0))}
+    movements, known = [moved("txn_1", 1_000, source="ch_1")], {"ch_1": payment}
+    (line,) = trace_payout(payout_of(1_000), movements, known, funded=funded).lines
+    assert (line.merchant, [part.movement.reference for part in line.funded_by], line.gap) == (
+        "acct_9",
+        ["INV 7"],
+        None,
+    )
+    unknown = trace_payout(payout_of(1_000), movements, known)
+    assert unknown.findings == ("ch_1: paid from a virtual account, and nobody told of what was taken from it.",)
+    short = {"pi_1": Funding(parts=(), dangling=usd(1_000))}
+    assert "came with no transfer" in trace_payout(payout_of(1_000), movements, known, funded=short).findings[0]
+
+
+def test_what_the_bank_says_of_a_payout_stands_beside_what_the_processor_says() -> None:
+    arrival = Arrival(finding="It should have come by 2026-03-12, and no account booked it.")
+    movements, known = [moved("txn_1", 1_000, source="ch_1")], {"ch_1": paid("ch_1", 1_000)}
+    assert trace_payout(payout_of(1_000), movements, known, arrival=arrival).findings == (arrival.finding,)
+    assert trace_payout(payout_of(1_000), [], {}, arrival=arrival).findings[-1] == arrival.finding

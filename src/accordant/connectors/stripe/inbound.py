@@ -65,6 +65,7 @@ _ROOT_KINDS: dict[str, EntityKind] = {
     "balance_transaction": EntityKind.BALANCE_MOVEMENT,
 }
 _OF_CUSTOMER = frozenset(("subscription", "invoice", "credit_note", "charge"))
+CASH_MOVEMENT = "customer_cash_balance_transaction"
 _DELETABLE = frozenset(("customer", "product", "price"))
 
 Handler = Callable[[Notice], Interpreted]
@@ -134,6 +135,19 @@ def _deleted(kind: str) -> Handler:
         return Interpreted((msgspec.structs.replace(observation, entity=gone),))
 
     return handle
+
+
+def _cash_moved(notice: Notice) -> Interpreted:
+    """A movement on a customer's virtual account. It is said once and never changes, so nobody reads it again."""
+    movement = money.cash_movement(notice.part)
+    observation = Observation(
+        ref=ExternalRef(notice.system, CASH_MOVEMENT, movement.external_id),
+        root=ExternalRef(notice.system, "customer", movement.customer_id),
+        entity=movement,
+        observed_at=notice.occurred_at,
+        standpoint=Standpoint.CREATION,
+    )
+    return Interpreted((observation,))
 
 
 def _nothing(_notice: Notice) -> Interpreted:
@@ -227,6 +241,7 @@ HANDLERS: dict[str, Handler] = {
     "customer.tax_id.deleted": _nothing,
     "customer.tax_id.updated": _nothing,
     "customer.updated": _says("customer"),
+    "customer_cash_balance_transaction.created": _cash_moved,
     "invoice.created": _says("invoice"),
     "invoice.deleted": _deleted("invoice"),
     "invoice.finalization_failed": _says("invoice"),

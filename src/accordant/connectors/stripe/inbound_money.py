@@ -5,6 +5,7 @@ Next: inbound.py, which says which event means what.
 
 from __future__ import annotations
 
+from accordant.canonical.bank import CashMovement
 from accordant.canonical.entities import BalanceMovement, Dispute, Payment, PaymentMethod, Payout, Refund
 from accordant.connectors.sdk.decode import JsonObject
 from accordant.connectors.stripe import shapes
@@ -31,6 +32,7 @@ def payment(part: JsonObject) -> Payment:
         balance_movement_id=shapes.reference(part, "balance_transaction"),
         intent_id=shapes.reference(part, "payment_intent"),
         disputed=shapes.flag(part, "disputed") or bool(part.get("dispute")),
+        merchant=shapes.reference(part, "on_behalf_of"),
         created_at=shapes.instant(part, "created"),
     )
 
@@ -121,6 +123,28 @@ def payout(part: JsonObject) -> Payout:
         failure_code=shapes.text_or_none(part, "failure_code"),
         balance_movement_id=shapes.reference(part, "balance_transaction"),
         bank_reference=shapes.text_or_none(shapes.inner(part, "trace_id"), "value"),
+        created_at=shapes.instant(part, "created"),
+    )
+
+
+def cash_movement(part: JsonObject) -> CashMovement:
+    """A movement on a customer's cash balance, which has a bank account of its own.
+
+    Source: https://docs.stripe.com/payments/customer-balance.
+    """
+    if part.get("object") != "customer_cash_balance_transaction":
+        raise Unfit("The object is no movement of a customer's cash.", where="object")
+    transfer = shapes.inner(shapes.inner(part, "funded"), "bank_transfer")
+    kind = shapes.text_or_none(transfer, "type")
+    applied = shapes.inner(part, "applied_to_payment") or shapes.inner(part, "unapplied_from_payment")
+    return CashMovement(
+        external_id=shapes.identifier(part),
+        customer_id=shapes.required_reference(part, "customer"),
+        type=shapes.text(part, "type"),
+        amount=shapes.money(part, "net_amount", shapes.currency(part)),
+        intent_id=shapes.reference(applied, "payment_intent"),
+        reference=shapes.text_or_none(transfer, "reference"),
+        sender=shapes.text_or_none(shapes.inner(transfer, kind), "sender_name") if kind else None,
         created_at=shapes.instant(part, "created"),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from accordant.connectors.stripe import simulator_payment_shapes as shapes
+from accordant.connectors.stripe.simulator_cash import CashBalances
 from accordant.connectors.stripe.simulator_state import Book, Record, SimulatedRefusal
 
 DAY_S = 86_400
@@ -26,6 +27,7 @@ class Payments:
     def __init__(self, book: Book) -> None:
         self.book = book
         self._unpaid_out: dict[str, list[Record]] = {}
+        self.cash = CashBalances(book)
 
     # cards
 
@@ -83,13 +85,16 @@ class Payments:
         return intent
 
     def attempt(self, intent: Record, *, description: str | None) -> Record | None:
-        """Try the default card once. The charge (succeeded or failed), or None when there is no card at all."""
+        """Try the customer's cash, else the default card once. The charge (succeeded or failed), or None when there is
+        neither.
+        """
         book = self.book
         customer = book.get("customer", intent["customer"])
         intent["payment_method"] = customer["invoice_settings"]["default_payment_method"]
-        if intent["payment_method"] is None:
+        cash = self.cash.take_for(intent)
+        if cash is None and intent["payment_method"] is None:
             return None
-        decline = self._decline_code(customer["id"])
+        decline = None if cash is not None else self._decline_code(customer["id"])
         charge = shapes.charge(
             book.new_id("ch"),
             book.now,
@@ -98,6 +103,8 @@ class Payments:
             description=description,
             decline_code=decline,
         )
+        if cash is not None:
+            charge["payment_method_details"] = {"customer_balance": {}, "type": "customer_balance"}
         book.add(charge)
         intent["latest_charge"] = charge["id"]
         if decline is None:
