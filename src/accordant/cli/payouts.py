@@ -31,7 +31,7 @@ def list_payouts(
     else:
         table(
             "Payouts",
-            ("System", "Payout", "Status", "Arrives", "Amount", "Movements", "Unexplained", "Finding"),
+            ("System", "Payout", "Status", "Arrives", "Amount", "Movements", "Unexplained", "At the bank", "Finding"),
             (
                 (
                     system,
@@ -41,6 +41,7 @@ def list_payouts(
                     shown(one.payout.amount),
                     len(one.lines),
                     shown(one.difference) if one.is_listed else "",
+                    "" if one.arrival.line is None else one.arrival.line.booked_on,
                     one.findings[0] if one.findings else "",
                 )
                 for system, one in found
@@ -70,7 +71,7 @@ def trace(
         return 1 if found.findings else 0
     table(
         f"Payout {payout_id} of {system}: {shown(found.payout.amount)}, {found.payout.status}",
-        ("Movement", "Type", "Amount", "Fee", "Net", "Comes of", "Bill", "Customer"),
+        ("Movement", "Type", "Amount", "Fee", "Net", "Comes of", "Bill", "Customer", "Transfers", "Merchant"),
         (
             (
                 one.movement.external_id,
@@ -81,12 +82,16 @@ def trace(
                 one.movement.source_id or "",
                 one.invoice_id or "",
                 one.customer_id or "",
+                ", ".join(part.movement.reference or part.movement.external_id for part in one.funded_by),
+                one.merchant or "",
             )
             for one in found.lines
         ),
         right=("Amount", "Fee", "Net"),
         whole=("Movement", "Comes of"),
     )
+    if (line := found.arrival.line) is not None:
+        say(f"The bank booked {shown(line.amount)} on {line.booked_on} as {line.reference}.")
     for told in found.findings:
         say(told)
     if not found.findings:
@@ -129,6 +134,7 @@ def _as_json(system: str, one: "PayoutTrace") -> dict[str, object]:
         "payout": one.payout,
         "movements": one.lines,
         "net": one.net,
+        "arrival": one.arrival,
         "difference": one.difference,
         "findings": one.findings,
     }
