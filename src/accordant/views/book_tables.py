@@ -34,9 +34,9 @@ _COLUMNS = {
     ),
     TableName.PAYOUTS: (
         ("system", TEXT), ("payout", TEXT), ("status", TEXT), ("arrives_on", DAY), ("paid_out", AMOUNT),
-        ("currency", TEXT), ("unexplained", AMOUNT), ("movement", TEXT), ("type", TEXT), ("amount", AMOUNT),
-        ("fee", AMOUNT), ("net", AMOUNT), ("movement_currency", TEXT), ("source", TEXT), ("payment", TEXT),
-        ("bill", TEXT), ("customer", TEXT),
+        ("currency", TEXT), ("unexplained", AMOUNT), ("booked_on", DAY), ("booking", TEXT), ("movement", TEXT),
+        ("type", TEXT), ("amount", AMOUNT), ("fee", AMOUNT), ("net", AMOUNT), ("movement_currency", TEXT),
+        ("source", TEXT), ("payment", TEXT), ("bill", TEXT), ("customer", TEXT), ("merchant", TEXT),
     ),
 }  # fmt: skip
 
@@ -89,15 +89,17 @@ def _paid_out(database: Database) -> Iterator[tuple[Cell, ...]]:
     """A row for each movement of each payout; one of which no movement is known has a row of its own."""
     for system, one in every_payout(database):
         made, off = one.payout, one.difference.to_decimal() if one.is_listed else None
-        paid = (system, made.external_id, made.status, made.arrives_on, made.amount.to_decimal(), made.amount.currency)
+        booked = (None, None) if (line := one.arrival.line) is None else (line.booked_on, line.reference)
+        amount = (made.amount.to_decimal(), made.amount.currency)
+        paid = (system, made.external_id, made.status, made.arrives_on, *amount, off, *booked)
         if not one.lines:
-            yield *paid, off, *(None,) * 10
-        for line in one.lines:
-            moved = line.movement
+            yield *paid, *(None,) * 11
+        for traced in one.lines:
+            moved = traced.movement
             figures = (part.to_decimal() for part in (moved.amount, moved.fee, moved.net))
             yield (
-                *paid, off, moved.external_id, moved.type, *figures, moved.net.currency, moved.source_id,
-                line.payment_id, line.invoice_id, line.customer_id,
+                *paid, moved.external_id, moved.type, *figures, moved.net.currency, moved.source_id,
+                traced.payment_id, traced.invoice_id, traced.customer_id, traced.merchant,
             )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from accordant.views.payouts import payout, payouts
 from accordant.web.lookout import Lookout
-from tests.connectors.bank.kit import Entry, statement
+from tests.connectors.camt053.kit import Entry, statement
 from tests.integration.operations.kit import Installation, an_installation
 from tests.integration.operations.test_settlement import DAY, WITH_FEES, settle
 
@@ -20,7 +20,7 @@ async def with_a_bank(store: str, folder: Path) -> AsyncIterator[tuple[Installat
     """An installation whose bank leaves its statements in a folder."""
     files = folder / "statements"
     files.mkdir()
-    bank = f"  bank:\n    connector: bank\n    owner: Finance\n    settings: {{folder: {files}}}\n"
+    bank = f"  bank:\n    connector: camt053\n    owner: Finance\n    settings: {{folder: {files}}}\n"
 
     def edit(charter: str) -> str:
         return charter.replace("\n  salesforce:\n    connector", f"\n{bank}  salesforce:\n    connector", 1)

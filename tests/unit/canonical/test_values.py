@@ -6,6 +6,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from accordant.canonical.bank import BankLine, BankStatement, CashMovement
 from accordant.canonical.charter import FieldPart, FieldType, FlowPart, MappingPart, Phase
 from accordant.canonical.deals import Company, Contact, Opportunity, OpportunityLine
 from accordant.canonical.documents import DocumentKind, DocumentLine, LedgerDocument
@@ -85,6 +86,17 @@ ENTITIES: tuple[Entity, ...] = (
     Dispute(external_id="dp_1", status="lost", amount=TEN, evidence_due_at=AT),
     Payout(external_id="po_1", status="paid", amount=TEN, arrives_on=date(2026, 3, 15)),
     BalanceMovement(external_id="txn_1", type="charge", amount=TEN, fee=Money(30, "EUR"), net=Money(9_70, "EUR")),
+    BankStatement(
+        external_id="DE02/1",
+        account="DE02",
+        starts_on=date(2026, 3, 15),
+        ends_on=date(2026, 3, 15),
+        opening=Money(0, "EUR"),
+        closing=TEN,
+        lines=(BankLine(reference="BK-1", amount=TEN, booked_on=date(2026, 3, 15), texts=("po_1",)),),
+        created_at=AT,
+    ),
+    CashMovement(external_id="cash_1", customer_id="cus_1", type="funded", amount=TEN, reference="RE 7"),
     LedgerDocument(
         external_id="jrn_1",
         document=DocumentKind.INVOICE,

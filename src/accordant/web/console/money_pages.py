@@ -36,6 +36,7 @@ def payouts_page(request: Visitor, console: NamedDependency[Console], of: FromQu
         "net_minor",
         "currency",
         "movements",
+        "booked_on",
         "findings",
     )
     cells = (
@@ -48,6 +49,7 @@ def payouts_page(request: Visitor, console: NamedDependency[Console], of: FromQu
             one.net.amount_minor,
             one.payout.amount.currency,
             len(one.lines),
+            None if one.arrival.line is None else one.arrival.line.booked_on,
             " ".join(one.findings),
         )
         for system, one in found
@@ -62,7 +64,7 @@ def _one_payout(request: Visitor, console: Console, payout_id: str) -> Answer:
     except PayoutUnknown as error:
         raise Problem(404, "Not found", error.message, "The page Payouts lists those that are known.") from None
     header = ("movement", "type", "amount_minor", "fee_minor", "net_minor", "currency", "source", "payment", "bill",
-              "customer")  # fmt: skip
+              "customer", "transfers", "merchant")  # fmt: skip
     cells = (
         (
             line.movement.external_id,
@@ -75,6 +77,8 @@ def _one_payout(request: Visitor, console: Console, payout_id: str) -> Answer:
             line.payment_id,
             line.invoice_id,
             line.customer_id,
+            " ".join(part.movement.external_id for part in line.funded_by),
+            line.merchant,
         )
         for line in one.lines
     )

@@ -10,13 +10,13 @@ import pytest
 
 from accordant.canonical.observations import Interpreted, Quarantined
 from accordant.canonical.refs import EntityKind, ExternalRef
-from accordant.connectors.bank import reader as reader_module
-from accordant.connectors.bank.connector import inbound, reader, webhook_secrets
-from accordant.connectors.bank.inbound import BOOKED, STATEMENT
-from accordant.connectors.bank.reader import FolderReader
+from accordant.connectors.camt053 import reader as reader_module
+from accordant.connectors.camt053.connector import inbound, reader, webhook_secrets
+from accordant.connectors.camt053.inbound import BOOKED, STATEMENT
+from accordant.connectors.camt053.reader import FolderReader
 from accordant.kernel.errors import ConfigurationError, RejectedError
 from accordant.ports.connector import SignatureInvalid, TargetUnavailable
-from tests.connectors.bank.kit import IBAN, Entry, statement
+from tests.connectors.camt053.kit import IBAN, Entry, statement
 
 DAY = date(2026, 3, 5)
 NOW = datetime.now(UTC)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accordant.connectors.bank.camt import StatementUnreadable, message_id, read_statements
+from accordant.connectors.camt053.statements import StatementUnreadable, message_id, read_statements
 from accordant.kernel.money import Money
-from tests.connectors.bank.kit import IBAN, Entry, statement
+from tests.connectors.camt053.kit import IBAN, Entry, statement
 
 DAY = date(2026, 3, 5)
 

@@ -1,6 +1,6 @@
 """A bank's statement into the hub's words. Pure: bytes in, observations out.
 Guarantees that nothing which comes to the door counts: a bank sends nothing, its files were fetched from their folder.
-Next: camt.py, which reads them; reader.py, which fetches.
+Next: statements.py, which reads them; reader.py, which fetches.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime
 from accordant.canonical.bank import BankStatement
 from accordant.canonical.observations import Interpretation, Interpreted, Observation, Quarantined, Standpoint
 from accordant.canonical.refs import EntityKind, ExternalRef
-from accordant.connectors.bank.camt import StatementUnreadable, message_id, read_statements
+from accordant.connectors.camt053.statements import StatementUnreadable, message_id, read_statements
 from accordant.connectors.sdk.receivables import unreadable
 from accordant.ports.connector import Envelope, SignatureInvalid
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from accordant.canonical.refs import ExternalRef
-from accordant.connectors.bank.camt import StatementUnreadable, read_statements
-from accordant.connectors.bank.inbound import BOOKED, STATEMENT
+from accordant.connectors.camt053.inbound import BOOKED, STATEMENT
+from accordant.connectors.camt053.statements import StatementUnreadable, read_statements
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import Page, TargetUnavailable

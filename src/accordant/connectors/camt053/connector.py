@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from accordant.canonical.refs import EntityKind
-from accordant.connectors.bank.inbound import BankInbound
-from accordant.connectors.bank.reader import FolderReader
+from accordant.connectors.camt053.inbound import BankInbound
+from accordant.connectors.camt053.reader import FolderReader
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.settings import Given
 from accordant.kernel.clock import Clock
@@ -27,7 +27,7 @@ def reader(
     addresses: AddressPolicy | None = None,  # noqa: ARG001  nothing is called
 ) -> FolderReader:
     """The reader of statements; ``system`` is the connection's name. Raises ConfigurationError."""
-    given = Given("bank", settings, required=_REQUIRED, optional=())
+    given = Given("bank statement", settings, required=_REQUIRED, optional=())
     folder = Path(given.text("folder"))
     if not folder.is_absolute():
         raise given.wrong("folder", f"{folder} is no whole path", _REQUIRED["folder"])
