@@ -1,7 +1,7 @@
 """Commands about the books: what the stored history would post by the charter's ledger part, and what it could not."""
 
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, assert_never
@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cyclopts import App, Parameter
 
 from accordant.canonical.books import ProrationRule
-from accordant.cli.options import COMMON, Common, charter_in_force, opened_store
+from accordant.cli.options import COMMON, Common, charter_in_force, now, opened_store
 from accordant.cli.render import emit, say, shown, table
 from accordant.kernel.errors import ConfigurationError
 from accordant.kernel.money import Money
@@ -173,7 +173,7 @@ def _write_entries(
 
     assert charter.ledger is not None  # noqa: S101  whoever read the entries has refused a charter without one
     charts = [chart_of(name, entity) for name, entity in charter.ledger.legal_entities.items()]
-    opened = opened_on or datetime.now(UTC).date()
+    opened = opened_on or now().date()
     match format_:
         case LedgerFormat.BEANCOUNT:
             write_lines(beancount(entries, charts, opened_on=opened), file)
@@ -194,7 +194,7 @@ def _write_table(common: Common, name: TableName, format_: LedgerFormat, file: P
         charter = charter_in_force(database)
         if charter is None or charter.ledger is None:
             raise LedgerMissing
-        last = until or datetime.now(ZoneInfo(charter.timezone)).date()
+        last = until or now().astimezone(ZoneInfo(charter.timezone)).date()
         return write_table(book_table(database, charter.ledger, name, until=last), TableFormat(format_.value), file)
 
 
@@ -259,15 +259,15 @@ def _in_zone(moment: datetime, zone: ZoneInfo) -> datetime:
 def _draft(common: Common, until: date | None) -> "tuple[Draft, Charter]":
     from accordant.views.books import draft_books
 
-    now = datetime.now(UTC)
-    before_on = now.date() if until is None else until + timedelta(days=1)
+    moment = now()
+    before_on = moment.date() if until is None else until + timedelta(days=1)
     with opened_store(common) as database:
         charter = charter_in_force(database)
         if charter is None:
             raise ConfigurationError(
                 "This store has worked under no charter yet.", remedy="Run `accordant serve` once."
             )
-        return draft_books(database, charter, before_on=before_on, now=now), charter
+        return draft_books(database, charter, before_on=before_on, now=moment), charter
 
 
 def _account_names(charter: "Charter") -> dict[tuple[str, str], str]:

@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from accordant.canonical.clearances import CheckKind, CheckStatus, Clearance
-from accordant.cli.options import COMMON, Common, charter_in_force, opened_hub, opened_store, person
+from accordant.cli.options import COMMON, Common, charter_in_force, now, opened_hub, opened_store, person
 from accordant.cli.render import emit, say, shown, table
 from accordant.kernel.errors import ConfigurationError, RejectedError
 
@@ -39,15 +39,15 @@ def record(
     common: Common = COMMON,
 ) -> int:
     """Keep what a check found of a customer. What its gates held, or let go, is decided anew at once."""
-    now = datetime.now(UTC)
+    moment = now()
     found = Clearance(
         account_id="",
         check=check,
         status=status,
         evidence=evidence.strip(),
-        checked_at=now if checked_on is None else datetime.combine(checked_on, time(), tzinfo=UTC),
+        checked_at=moment if checked_on is None else datetime.combine(checked_on, time(), tzinfo=UTC),
         recorded_by=person(who, common=common),
-        recorded_at=now,
+        recorded_at=moment,
         reason=reason.strip(),
     )
     return asyncio.run(_record(common, customer, found))
@@ -80,7 +80,7 @@ def list_(
     """What the checks found, and what each gate says of it today. Exit code 1 when a gate holds this customer."""
     from accordant.views.clearances import clearances, clearances_of
 
-    now = datetime.now(UTC)
+    moment = now()
     with opened_store(common) as database:
         charter = charter_in_force(database)
         if charter is None:
@@ -88,13 +88,13 @@ def list_(
                 "This store has worked under no charter yet.", remedy="Run `accordant serve` once."
             )
         if customer is not None:
-            lines = clearances_of(database, charter, _account(database, charter, customer), now=now)
+            lines = clearances_of(database, charter, _account(database, charter, customer), now=moment)
             if common.json:
                 emit({"lines": lines})
             else:
                 _tell(lines)
             return 0 if all(line.is_open for line in lines) else 1
-        seen = clearances(database, charter, now=now)
+        seen = clearances(database, charter, now=moment)
     if common.json:
         emit(seen)
         return 0
@@ -182,7 +182,7 @@ def _vat_lines(database: "Database", charter: "Charter", account_id: str) -> "tu
     """What the gates that ask for the vat check say of a customer now."""
     from accordant.views.clearances import clearances_of
 
-    lines = clearances_of(database, charter, account_id, now=datetime.now(UTC))
+    lines = clearances_of(database, charter, account_id, now=now())
     return tuple(line for line in lines if line.check is CheckKind.VAT)
 
 

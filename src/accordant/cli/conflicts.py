@@ -1,13 +1,21 @@
 """`accordant conflicts`: list, show, restore, release. A person's word on two values for one field."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
 from accordant.canonical.charter import Audience
-from accordant.cli.options import COMMON, AudienceOption, Common, charter_in_force, opened_hub, opened_store, person
+from accordant.cli.options import (
+    COMMON,
+    AudienceOption,
+    Common,
+    charter_in_force,
+    now,
+    opened_hub,
+    opened_store,
+    person,
+)
 from accordant.cli.render import counted, emit, field_text, say, shown, table
 from accordant.governance.sensitivity import LEAST, lens
 from accordant.kernel.errors import RejectedError
@@ -37,7 +45,7 @@ def list_conflicts(
 
     with opened_store(common) as database:
         only_open = not all_of_them and not record
-        found = conflicts(database, now=datetime.now(UTC), only_open=only_open, record=record)
+        found = conflicts(database, now=now(), only_open=only_open, record=record)
         found = masked(found, lens(charter_in_force(database), audience))
     if common.json:
         emit(found)

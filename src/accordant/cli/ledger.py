@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from accordant.cli.books import books_app as books_app  # noqa: PLC0414  given on with what is added here
 from accordant.cli.operate import Who
-from accordant.cli.options import COMMON, Common, charter_in_force, opened_hub, opened_store, person
+from accordant.cli.options import COMMON, Common, charter_in_force, now, opened_hub, opened_store, person
 from accordant.cli.render import counted, emit, say, shown, table
 from accordant.kernel.errors import ConfigurationError
 from accordant.kernel.money import Money
@@ -162,6 +162,8 @@ def held(
 async def _try_now(common: Common) -> None:
     async with opened_hub(common) as hub:
         done = await asyncio.to_thread(hub.bookkeeper.catch_up)
+    if common.json:
+        return
     say(
         f"{shown(done.posted)} of {shown(done.tried)} held events are posted; {shown(done.read)} of the past were read."
     )
@@ -282,7 +284,7 @@ def rates(
             f"{file} cannot be read: {error.strerror}.", remedy="Give the downloaded file."
         ) from error
     with opened_store(common) as database:
-        kept = keep_rates(database, body, actor=person(who, common=common), now=datetime.now(UTC))
+        kept = keep_rates(database, body, actor=person(who, common=common), now=now())
     if common.json:
         emit(kept)
     else:

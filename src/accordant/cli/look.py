@@ -3,12 +3,11 @@
 Next: `why.py` for one record and where its fields come from.
 """
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from accordant.cli.options import COMMON, AudienceOption, Common, charter_in_force, opened_store
+from accordant.cli.options import COMMON, AudienceOption, Common, charter_in_force, now, opened_store
 from accordant.cli.render import amounts, counted, emit, field_text, say, shown, table
 from accordant.governance.sensitivity import LEAST, lens
 from accordant.kernel.errors import RejectedError
@@ -48,7 +47,7 @@ def trace(
         if hit is not None and hit.page == "event":
             found = read_trace(database, int(hit.id))
         elif hit is not None and hit.page == "customer":
-            found = customer(database, hit.id, now=datetime.now(UTC))
+            found = customer(database, hit.id, now=now())
         elif hit is not None:
             found = read_why(database, hit.id, None)
         if found is None:
@@ -193,10 +192,10 @@ def status(*, common: Common = COMMON) -> int:
     with opened_store(common) as database:
         frame = read_status(database)
         charter = charter_in_force(database)
-        now = datetime.now(UTC)
-        seen = None if charter is None else overview(database, charter, now=now)
+        moment = now()
+        seen = None if charter is None else overview(database, charter, now=moment)
         named = () if charter is None else tuple((duty.name, duty.schedule) for duty in duties(charter))
-        lines = () if charter is None else duty_lines(database, charter, named, now=now)
+        lines = () if charter is None else duty_lines(database, charter, named, now=moment)
         frame, seen = masked((frame, seen), lens(charter))
     if common.json:
         emit({"status": frame, "overview": seen, "duties": lines})

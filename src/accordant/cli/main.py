@@ -36,9 +36,11 @@ from accordant.cli import (
 )
 from accordant.cli.identity import identity_app
 from accordant.cli.ledger_rebuild import books_app
+from accordant.cli.options import GIVEN_CLOCK
 from accordant.cli.payouts import payouts_app
 from accordant.cli.render import err
 from accordant.cli.saga import saga_app
+from accordant.kernel.clock import Clock
 from accordant.kernel.errors import (
     AccordantError,
     ConfigurationError,
@@ -101,8 +103,19 @@ app.command(incident.incident_app)
 app.command(flags.flags_app)
 
 
-def run(words: Sequence[str]) -> int:
-    """Carry out one command; its exit code. Prints every problem as a sentence."""
+def run(words: Sequence[str], *, clock: Clock | None = None) -> int:
+    """Carry out one command; its exit code. Prints every problem as a sentence.
+
+    ``clock`` is what the command takes for now; None is the machine's own.
+    """
+    given = GIVEN_CLOCK.set(clock)
+    try:
+        return _run(words)
+    finally:
+        GIVEN_CLOCK.reset(given)
+
+
+def _run(words: Sequence[str]) -> int:
     asked = [word for word in words if word != _DEBUG]
     is_debug = len(asked) != len(words)
     if not asked:

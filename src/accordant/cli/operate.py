@@ -7,7 +7,7 @@ import msgspec
 from cyclopts import Parameter
 
 from accordant.canonical.charter import Audience
-from accordant.cli.options import COMMON, AudienceOption, Common, opened_hub, person
+from accordant.cli.options import COMMON, AudienceOption, Common, now, opened_hub, person
 from accordant.cli.render import Meter, amounts, counted, emit, field_text, say, shown, table
 from accordant.governance.sensitivity import LEAST, lens
 from accordant.kernel.errors import RejectedError
@@ -279,7 +279,6 @@ def resume(
 
 
 def _switch(common: Common, what: str, because: str, actor: str, *, thrown: bool) -> int:
-    from datetime import UTC, datetime
 
     from accordant.cli.options import charter_in_force, opened_store
     from accordant.operations.pause import pause as throw
@@ -294,7 +293,7 @@ def _switch(common: Common, what: str, because: str, actor: str, *, thrown: bool
         switch = switch_of(charter, what)
         board = SqlSwitchboard(database)
         act = throw if thrown else release
-        changed = act(switch=switch, actor=actor, reason=because, board=board, now=datetime.now(UTC))
+        changed = act(switch=switch, actor=actor, reason=because, board=board, now=now())
     state = "stopped" if thrown else "released"
     if common.json:
         emit({"switch": switch, "state": state, "changed": changed})

@@ -7,7 +7,9 @@ import getpass
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,7 @@ from accordant.canonical.charter import Audience, Charter
 from accordant.canonical.people import Person, same_person, unverified
 from accordant.cli.render import err
 from accordant.governance.access import AccessRefused, Act, demand
+from accordant.kernel.clock import Clock
 from accordant.kernel.errors import ConfigurationError
 from accordant.settings import Settings, read_settings
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:  # the heavy rooms are loaded only for the command that needs 
     from accordant.store.engine import Database
 
 _SQLITE = "sqlite:///"
+#: What a command takes for now, where whoever carries it out says so.
+GIVEN_CLOCK: ContextVar[Clock | None] = ContextVar("GIVEN_CLOCK", default=None)
 #: The token of who works at this terminal.
 TOKEN_VARIABLE = "ACCORDANT_TOKEN"  # noqa: S105  its name
 
@@ -71,6 +76,12 @@ def person(given: str | None, act: Act = Act.OPERATE, *, common: Common = COMMON
     return holder.name
 
 
+def now() -> datetime:
+    """The moment a command is carried out at, aware and in UTC."""
+    clock = GIVEN_CLOCK.get()
+    return datetime.now(UTC) if clock is None else clock()
+
+
 def token_holder(common: Common) -> Person | None:
     """Who ACCORDANT_TOKEN belongs to; None where it is not set. Raises AccessRefused."""
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
@@ -89,7 +100,8 @@ def people_office(database: "Database") -> "PeopleOffice":
     from accordant.store.alerts import AlertQueue
     from accordant.store.people import SqlPeople
 
-    return PeopleOffice(SqlPeople(database), system_clock, alarm=AlertQueue(database).add, random_bytes=os.urandom)
+    clock = GIVEN_CLOCK.get() or system_clock
+    return PeopleOffice(SqlPeople(database), clock, alarm=AlertQueue(database).add, random_bytes=os.urandom)
 
 
 @contextmanager
@@ -186,12 +198,12 @@ async def opened_hub(
     A folder that may not come into force leaves the charter in force as it is and is told; ``alarm`` raises an alert.
     With ``proposed`` the folder is taken as it is, approved or not, and refused where it is wrong (CharterInvalid).
     """
-    from accordant.bootstrap import Hub, checked_charter
+    from accordant.bootstrap import Hub, checked_charter, system_clock
     from accordant.runtime.event_loop import rarely_collected
 
     settings = settings_of(common, **serving)
     charter, refused = (checked_charter(settings), None) if proposed else charter_to_run(settings)
-    hub = Hub(settings, charter, environment=os.environ)
+    hub = Hub(settings, charter, environment=os.environ, clock=GIVEN_CLOCK.get() or system_clock)
     if refused is not None:
         told = f"Charter {charter.version} stays in force. {refused}"
         err().print(told, markup=False, soft_wrap=True)

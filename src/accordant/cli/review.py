@@ -2,14 +2,13 @@
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 from cyclopts import App, Parameter
 
 from accordant.cli.operate import Because, Who
-from accordant.cli.options import COMMON, Common, charter_in_force, opened_hub, opened_store, person
+from accordant.cli.options import COMMON, Common, charter_in_force, now, opened_hub, opened_store, person
 from accordant.cli.render import amounts, counted, emit, say, table
 from accordant.kernel.errors import RejectedError
 
@@ -29,7 +28,7 @@ def list_cases(*, common: Common = COMMON) -> int:
     from accordant.views.review import review_queue
 
     with opened_store(common) as database:
-        queue = review_queue(database, now=datetime.now(UTC), zone=_zone(database))
+        queue = review_queue(database, now=now(), zone=_zone(database))
     if common.json:
         emit(queue)
         return 1 if queue.open else 0
@@ -60,7 +59,7 @@ def show(case: Annotated[str, Parameter(help="The case, rev_...")], /, *, common
     from accordant.views.review import case_view
 
     with opened_store(common) as database:
-        seen = case_view(database, case, now=datetime.now(UTC), zone=_zone(database))
+        seen = case_view(database, case, now=now(), zone=_zone(database))
     if seen is None:
         raise RejectedError(f"There is no case {case[:60]!r}.", remedy="`accordant review list` shows what waits.")
     if common.json:

@@ -3,7 +3,6 @@
 import asyncio
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +19,7 @@ from accordant.cli.options import (
     Common,
     charter_in_force,
     charter_to_run,
+    now,
     opened_hub,
     opened_store,
     people_office,
@@ -279,7 +279,7 @@ def approve(
                 f"{bare_name(name)} is no approver of the charter in force.",
                 remedy=f"Its approvers are: {listed or 'nobody'}.",
             )
-        CharterShelf(database).approve(version, actor=name, now=datetime.now(UTC))
+        CharterShelf(database).approve(version, actor=name, now=now())
     if common.json:
         emit({"version": version, "approved_by": name})
     else:

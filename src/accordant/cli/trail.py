@@ -3,13 +3,12 @@
 What they write is verified elsewhere by `accordant.audit_verifier`, which shares no code with them.
 """
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
-from accordant.cli.options import COMMON, Common, opened_store, settings_of
+from accordant.cli.options import COMMON, Common, now, opened_store, settings_of
 from accordant.cli.render import Meter, emit, say, shown, table
 from accordant.kernel.errors import ConfigurationError
 
@@ -74,7 +73,7 @@ def checkpoint(
 
     signer = read_signer(settings_of(common).home)
     with opened_store(common) as database, database.read() as connection:
-        line = export_checkpoint(connection, now=datetime.now(UTC), signer=signer)
+        line = export_checkpoint(connection, now=now(), signer=signer)
     if out is None:
         say(line)
         return 0
@@ -103,7 +102,7 @@ def export(
         Meter("Lines written") as meter,
         out.open("wb") as file,
     ):
-        for line in export_trail(connection, now=datetime.now(UTC), bodies=bodies):
+        for line in export_trail(connection, now=now(), bodies=bodies):
             file.write(line)
             lines += 1
             meter(lines, 0)

@@ -51,6 +51,7 @@ class Bill(msgspec.Struct, kw_only=True):
     the customer, ``owed_back_books`` the same in the currency of the books; ``movements`` is what its receivable did,
     in both currencies. ``back`` is what was taken back of it so far, ``tax_back`` the tax in that; ``later`` are the
     entries that followed that of its issue. ``kept_minor`` is what was paid of a bill that is void: the customer's now.
+    ``collected_minor`` is what a company of the group got for it.
     """
 
     ref: ExternalRef
@@ -73,6 +74,7 @@ class Bill(msgspec.Struct, kw_only=True):
     is_void: bool = False
     later: list[JournalEntry] = []
     kept_minor: int = 0
+    collected_minor: int = 0
 
     @property
     def open_books_minor(self) -> int:

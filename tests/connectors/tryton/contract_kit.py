@@ -170,7 +170,7 @@ def release(one: Company) -> None:
     let_go(one, waiting(one)["subscription"])
 
 
-def _opening(charter: Path) -> None:
+def opening(charter: Path) -> None:
     """The charter of the how-to, with the ERP of the story beside it."""
     path = charter / "accordant.yaml"
     text = listening(path.read_text(encoding="utf-8")).replace("currency: USD", "currency: EUR")
@@ -185,7 +185,7 @@ def _opening(charter: Path) -> None:
 @asynccontextmanager
 async def a_contract(erp: Erp, folder: Path, *, mortal: Mortal) -> AsyncIterator[Contract]:
     """The company after its first look at the CRM."""
-    async with a_company(erp, folder, edit=_opening) as one:
+    async with a_company(erp, folder, edit=opening) as one:
         prepare_sales(one.salesforce)
         on, mortal.is_on = mortal.is_on, False
         contract = Contract(one, mortal)

@@ -183,6 +183,23 @@ async def test_what_tryton_does_not_know_is_named(
     assert named in refused.message
 
 
+async def test_a_company_that_is_not_shown_to_our_user_takes_nothing(erp: TrytonOutbound, rpc: Rpc) -> None:
+    """Tryton makes the move, and shows it to nobody who looks for it: it would be made again and again."""
+    currency = await rpc.find("currency.currency", [["code", "=", "EUR"]], ["code"])
+    party = await rpc.call("party.party", "create", [{"name": "Example Two", "addresses": [["create", [{}]]]}])
+    made = await rpc.call("company.company", "create", [{"party": party[0], "currency": currency[0]["id"]}])
+    users = await rpc.find("res.user", [["login", "=", rpc.user]], ["login"])
+    mine = [users[0]["id"]]
+    await rpc.call("res.user", "write", mine, {"companies": [["add", made]], "company_filter": "one"})
+    cash = (line(BANK, "1.00", Role.BANK), line(CLEARING, "-1.00", Role.CLEARING))
+    refused = await refusal(erp, MOVE, "jrn_hidden", move(cash, company="Example Two"))
+    assert refused.code == "COMPANY_HIDDEN"
+    assert "company filter to All" in refused.message
+    await rpc.call("res.user", "write", mine, {"company_filter": "all"})
+    # Now it is looked for, and what is missing is said: it has no chart of accounts.
+    assert (await refusal(erp, MOVE, "jrn_hidden", move(cash, company="Example Two"))).code == "ACCOUNT_UNKNOWN"
+
+
 async def test_what_tryton_does_not_post_leaves_no_draft(erp: TrytonOutbound, rpc: Rpc) -> None:
     off_by_a_cent = (line(BANK, "10.00", Role.BANK), line(CLEARING, "-9.99", Role.CLEARING))
     refused = await refusal(erp, MOVE, "jrn_off", move(off_by_a_cent))

@@ -92,8 +92,21 @@ class Lookups:
             if len(found) != 1:
                 what = "no company" if not found else "several companies"
                 raise unusable("COMPANY_UNKNOWN", f"Tryton has {what} of the name {name!r}.", "company")
+            await self._check_shown(found[0]["id"], name)
             self._companies[name] = Company(found[0]["id"], found[0]["currency."]["code"])
         return self._companies[name]
+
+    async def _check_shown(self, company: int, name: str) -> None:
+        """What is written for a company that our user is not shown could never be read again. Raises Unusable."""
+        told = await self._rpc.call("res.user", "get_preferences", True, context={})
+        shows_all = told.get("company_filter") == "all" and company in (told.get("companies") or ())
+        if not shows_all and told.get("company") != company:
+            raise unusable(
+                "COMPANY_HIDDEN",
+                f"Tryton does not show {name!r} to the user {self._rpc.user!r}: add it to the user's companies and set "
+                "the company filter to All.",
+                "company",
+            )
 
     async def accounts(self, company: Company, codes: Iterable[str]) -> dict[str, Account]:
         """Accounts by code. Raises Unusable for one that is missing or closed."""

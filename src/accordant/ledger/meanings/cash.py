@@ -40,7 +40,13 @@ def paid(told: Occurrence, reading: Reading) -> Ask | None:
     bill = reading.posted_bill(named, "the bill it pays")
     if isinstance(bill, Ask):
         return bill
-    legs = patterns.payment_applied(amount, open_minor=min(amount, bill.open_minor), processor=processor)
+    owed = min(amount, bill.open_minor)
+    if processor is None:
+        # Billing is told that such a bill is paid, since nothing comes for it there: it is the sister's money again.
+        amount -= min(bill.collected_minor, amount - owed)
+        if not amount:
+            return None
+    legs = patterns.payment_applied(amount, open_minor=owed, processor=processor)
     return _settles(told, reading, bill, legs, rule="payment_applied", text=f"Payment {subject.id}")
 
 
@@ -110,13 +116,18 @@ def collected_by_sister(told: Occurrence, reading: Reading) -> Ask | None:
     minor = bill.open_minor if said is None else said.amount_minor
     if not 0 < minor <= bill.open_minor:
         return contradicted("more was collected than is open", "Compare the bill with its source.")
+
+    def keep(entry: JournalEntry) -> None:
+        bill.settle(minor, -booked(entry, Role.RECEIVABLE))
+        bill.collected_minor += minor
+
     ask = Ask(
         legs=patterns.collected_by_sister(minor),
         currency=bill.currency,
         rule="collected_by_sister",
         text=f"{bill.issued.text} collected by a sister",
         bill=bill,
-        then=lambda entry: bill.settle(minor, -booked(entry, Role.RECEIVABLE)),
+        then=keep,
     )
     if told.event.said is not None and told.event.said.sister is not None:
         ask.sister = Sister(
