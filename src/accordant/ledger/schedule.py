@@ -34,7 +34,8 @@ class RevenueSchedule(msgspec.Struct, frozen=True, kw_only=True):
     """How one billed line is earned: spans one after the other. ``zone`` decides which day an instant falls on.
 
     ``line`` names the billed line it came from, ``product`` what was sold by it; ``billed_minor`` is what it was billed
-    at and ``booked_minor`` what that was in the currency of the books.
+    at and ``booked_minor`` what that was in the currency of the books. ``is_usage``: it is earned in the month of its
+    use, though it is billed after that.
     """
 
     line: str
@@ -45,6 +46,7 @@ class RevenueSchedule(msgspec.Struct, frozen=True, kw_only=True):
     product: str | None = None
     billed_minor: int = 0
     booked_minor: int = 0
+    is_usage: bool = False
 
     @property
     def minor(self) -> int:

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from accordant.canonical.books import LedgerPart, ServiceKind
+from accordant.canonical.books import LedgerPart
 from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Entity, Invoice, Payment, Price, Refund
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import EntityKind, ExternalRef
@@ -427,10 +427,14 @@ class _Desk:
         name = f"{bill.ref.system}:{schedule.line}"
         one = msgspec.structs.replace(schedule, line=name)
         old = self._dossiers.schedules.get(name)
-        if not one.spans or (old is not None and _same(old.schedule, one)):
+        if not one.spans:
             return
         first = min(span.starts_at for span in one.spans).astimezone(one.zone).date()
-        is_usage = self._ledger.part.services.get(one.product or "") is ServiceKind.USAGE
+        next_on = first if one.is_usage else max(first, bill.booked_on)
+        # That it is use may be known later than the bill, with its price.
+        is_as_early = old is not None and (old.next_on is None or old.next_on <= next_on or old.recognised_minor != 0)
+        if old is not None and is_as_early and _same(old.schedule, one):
+            return
         self._books.schedules.append(
             KeptSchedule(
                 id=name,
@@ -444,7 +448,7 @@ class _Desk:
                 recognised_books_minor=0 if old is None else old.recognised_books_minor,
                 # Looked at anew from its first day: what was recognised is known, only the difference is posted. What
                 # was earned before it was billed is recognised with the bill, usage in the month of its use.
-                next_on=first if is_usage else max(first, bill.booked_on),
+                next_on=next_on,
             )
         )
 

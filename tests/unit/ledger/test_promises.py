@@ -11,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accordant.canonical.books import BundlePart, Grain, ServiceKind
-from accordant.canonical.entities import Invoice, InvoiceLine
+from accordant.canonical.entities import Invoice, InvoiceLine, Price, RecurringPrice
 from accordant.canonical.events import BusinessEvent, EventType, business_event
 from accordant.kernel.money import AmountInvalid
 from accordant.ledger.balances import roll_forward
 from accordant.ledger.draft import Draft, History, draft
 from accordant.ledger.modify import standalone_weights
+from accordant.ledger.post import Reader
 from accordant.ledger.setting import Setting
 from tests.unit.ledger.books import RECORDED, some_books
 from tests.unit.ledger.test_draft import CUSTOMER, START, Story, a_bill, balances, rate_of, ref, usd
@@ -176,3 +177,47 @@ def test_what_has_not_begun_begins_when_it_would_have_after_a_part_is_given_back
         for first, after in ((date(2027, 1, 1), date(2027, 2, 1)), (date(2027, 2, 1), date(2027, 3, 1)))
     )
     assert (january.recognised, february.recognised) == (0, 4_500)
+
+
+# -- usage -------------------------------------------------------------------------------------------------------------
+
+
+def used(*, metered: bool) -> Price:
+    recurring = RecurringPrice(currency="USD", unit_minor="5", interval="month", interval_count=1, metered=metered)
+    return Price(external_id="price_1", product_id="suite", recurring=recurring)
+
+
+def in_arrears() -> Story:
+    """A bill on the day on which the period of its line is over."""
+    return Story().bill(a_bill(9_000, days=31), day=31)
+
+
+@pytest.mark.parametrize(
+    ("metered", "services", "is_usage"),
+    [
+        (True, {}, True),
+        (False, {}, False),
+        (False, {"suite": ServiceKind.USAGE}, True),
+        (True, {"suite": ServiceKind.PREPAID}, False),
+    ],
+)
+def test_what_is_metered_is_usage_unless_the_charter_says_otherwise(
+    metered: bool, services: dict[str, ServiceKind], is_usage: bool
+) -> None:
+    story = in_arrears()
+    story.objects[ref("price", "price_1")] = used(metered=metered)
+    ((_, schedule),) = read(story, services=services).schedules
+    assert schedule.is_usage is is_usage
+
+
+def test_a_bill_for_a_period_that_is_over_is_looked_at_again_with_the_prices_it_lacks() -> None:
+    """Whether that was used is not to depend on what arrived first."""
+    setting = Setting(
+        books={"billing": some_books()}, tax_codes={"billing": "NY"}, zone=UTC, grain=Grain.DAY, grains={},
+        rate_of=rate_of, recorded_at=RECORDED,
+    )  # fmt: skip
+    for story, pair in ((in_arrears(), ref("price", "price_1")), (Story().bill(a_bill()), None)):
+        outcome = Reader(setting, story.objects, products={}).take(story.events[0])
+        assert outcome is not None
+        assert outcome.entry is not None
+        assert outcome.pair == pair

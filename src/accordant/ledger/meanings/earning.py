@@ -98,7 +98,13 @@ def schedules(
             zone=setting.zone,
         )
         made.append(
-            msgspec.structs.replace(schedule, product=product, billed_minor=one.net_minor, booked_minor=in_books)
+            msgspec.structs.replace(
+                schedule,
+                product=product,
+                billed_minor=one.net_minor,
+                booked_minor=in_books,
+                is_usage=reading.is_usage(product, one.line.price_id),
+            )
         )
     return made
 

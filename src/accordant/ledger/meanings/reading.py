@@ -1,12 +1,23 @@
 """What one reading of events knows: the objects they are about, the bills posted so far, and what belongs to what."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import NamedTuple
 
 import msgspec
 
-from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Entity, Invoice, Payment, Refund
+from accordant.canonical.books import ServiceKind
+from accordant.canonical.entities import (
+    BalanceMovement,
+    CreditNote,
+    Dispute,
+    Entity,
+    Invoice,
+    InvoiceLine,
+    Payment,
+    Price,
+    Refund,
+)
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import ExternalRef
 from accordant.kernel.money import split_minor
@@ -62,6 +73,11 @@ class Reading:
         #: What was taken by each dispute that is posted, part by part.
         self.disputed: dict[ExternalRef, list[Part]] = {}
         self._products = products
+        self._metered = {
+            one.external_id
+            for one in objects.values()
+            if isinstance(one, Price) and one.recurring is not None and one.recurring.metered
+        }
         self._allocations = allocations
         self._naming = {
             intent_of(ref.system, one)
@@ -85,7 +101,12 @@ class Reading:
         return bill_of(event, self.objects, self.moving)
 
     def pair_of(self, event: BusinessEvent) -> ExternalRef | None:
-        """By what name an event is found when something more is said of which bills its payment pays."""
+        """By what name an event is found when more is said of which bills its payment pays, or of what a bill sold."""
+        bill = self.objects.get(event.subject)
+        if event.type is EventType.INVOICE_ISSUED and isinstance(bill, Invoice):
+            # Whether a period that was over is one of use only the price says, which may be told later.
+            over = [one for one in bill.lines if _in_arrears(one, event.occurred_at)]
+            return self._missing(event.subject.system, over)
         return pair_of(event, self.objects, self.moving)
 
     def posted_bill(self, named: ExternalRef, what: str) -> Bill | Ask:
@@ -155,13 +176,26 @@ class Reading:
         """What a price sells."""
         return None if price_id is None else self._products.get(price_id)
 
+    def is_usage(self, product: str | None, price_id: str | None) -> bool:
+        """Whether what a line sells is earned by use: as the charter says of the product, else as the price is."""
+        service = self.setting.services.get(product or "")
+        return service is ServiceKind.USAGE or (service is None and price_id in self._metered)
+
     def unknown_price(self, bill: Invoice, system: str, books: Books) -> ExternalRef | None:
         """A price of which nobody knows what it sells, where the books tell products apart."""
         if not self.setting.grains and not any(rule.product for rule in books.chart.rules):
             return None
-        named = (line.price_id for line in bill.lines if line.price_id is not None)
+        return self._missing(system, bill.lines)
+
+    def _missing(self, system: str, lines: Iterable[InvoiceLine]) -> ExternalRef | None:
+        named = (line.price_id for line in lines if line.price_id is not None)
         missing = next((price_id for price_id in named if price_id not in self._products), None)
         return None if missing is None else ExternalRef(system, "price", missing)
+
+
+def _in_arrears(line: InvoiceLine, billed_at: datetime) -> bool:
+    starts_at, ends_at = line.period_starts_at, line.period_ends_at
+    return starts_at is not None and ends_at is not None and starts_at < ends_at <= billed_at
 
 
 def moving_of(objects: Mapping[ExternalRef, Entity]) -> dict[tuple[str, str], Moved]:
