@@ -16,6 +16,8 @@ NUMBER = 'To number the invoice "(18)", you must set an invoice date after "03/0
 SIMILAR = ["UserWarning", ["0a1b.invoice_similar", "There is a similar one.", ""]]
 CLOSED = 'To continue, you must reopen the period "2026-01" of company "Example GmbH" for the date "01/31/2026".'
 
+JOURNAL = 'You cannot add/modify/delete lines on closed journal-period "Revenue - 2026-01".'
+
 
 def user_error(message: str) -> list[Any]:
     return ["UserError", [message, "", None]]
@@ -26,6 +28,7 @@ def user_error(message: str) -> list[Any]:
     [
         (user_error(CLOSED), RULE, "PERIOD_CLOSED"),
         (user_error(MISSING), RULE, "PERIOD_CLOSED"),
+        (user_error(JOURNAL), RULE, "PERIOD_CLOSED"),
         (user_error("The code on party must be unique."), LATER, "ALREADY_THERE"),
         (user_error(DOMAIN), DATA, "VALUE_REFUSED"),
         (user_error('You are not allowed to access "Account Move".'), RefusalClass.AUTHORIZATION, "NOT_ALLOWED"),

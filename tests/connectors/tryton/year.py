@@ -232,6 +232,7 @@ class Year:
         assert {row.state for row in stopped} == {"dead"}, stopped
         assert all("reopen it there" in row.reason for row in stopped)
         await self.accountant.reopen(own.id, month_on)
+        await self.accountant.reopen_journals(own.id, month_on)
         code, said = await self.desk.tried(
             "redrive", "--matching", "reopen it there", "--because", "Its period is open again in Tryton", "--defect",
             "The period was closed", "--fix", "reference Tryton, period 2024-10", "--yes", "--as", "ann",

@@ -71,8 +71,15 @@ class Accountant:
         await self._move(company, month_on, "close")
 
     async def reopen(self, company: int, month_on: date) -> None:
-        """A closed period, open again."""
+        """A closed period, open again; its journals are not."""
         await self._move(company, month_on, "reopen")
+
+    async def reopen_journals(self, company: int, month_on: date) -> None:
+        """The journals of a period, which Tryton closes with it."""
+        context = {"company": company, "language": "en"}
+        domain = [["period.start_date", "=", month_on], ["period.company", "=", company], ["state", "=", "closed"]]
+        rows = await self._rpc.find("account.journal.period", domain, ["state"], context=context)
+        await self._rpc.call("account.journal.period", "reopen", [row["id"] for row in rows], context=context)
 
     async def _move(self, company: int, month_on: date, step: str) -> None:
         context = {"company": company, "language": "en"}

@@ -17,7 +17,10 @@ MESSAGE_CHARS_MAX = 500
 #: Tryton raises these inside the transaction of the call, which it then rolls back: nothing was carried out.
 _UNDONE = frozenset({"UserError", "UserWarning", "ConcurrencyException", "LoginException"})
 #: Said of a day whose period or fiscal year is closed or was never made (account/message.xml).
-_PERIOD = re.compile(r"reopen the period|create a period|closed period|fiscal ?year .*(closed|locked)", re.IGNORECASE)
+_PERIOD = re.compile(
+    r"reopen the period|create a period|closed period|closed journal-period|fiscal ?year .*(closed|locked)",
+    re.IGNORECASE,
+)
 _DOMAIN = re.compile(
     r"not valid according to its domain|is required|too long|digits|not in the selection", re.IGNORECASE
 )
@@ -33,6 +36,13 @@ _NEXT_STEP = {
     "redrive it.",
     RefusalClass.BUSINESS_RULE: "A rule of this Tryton stands against it: ask its accountant, then redrive it.",
     RefusalClass.AUTHORIZATION: "Give the user of this connection the right, then redrive it.",
+}
+
+
+#: What mends a refusal of one code, where that is more than its class says.
+_MENDED_BY = {
+    PERIOD_CLOSED: "Reopen it there, and with a period each of its journals, which Tryton closes with it and leaves "
+    "closed; then redrive it.",
 }
 
 
@@ -90,9 +100,8 @@ def refused(place: str, fault: Fault, *, fields: tuple[str, ...] = ()) -> Refuse
     """The refusal of one record; ``place`` names it for a person."""
     cause, code = classify(fault)
     said = fault.message.rstrip(".")
-    return Refused(
-        cause=cause, code=code, message=f"Tryton refused {place}: {said}. {_NEXT_STEP[cause]}", fields=fields
-    )
+    mended_by = _MENDED_BY.get(code, _NEXT_STEP[cause])
+    return Refused(cause=cause, code=code, message=f"Tryton refused {place}: {said}. {mended_by}", fields=fields)
 
 
 def _one_line(text: str) -> str:

@@ -287,5 +287,5 @@ class Lookups:
 
 
 def _closed(message: str) -> Unusable:
-    said = f"{message}, or post on a day of an open period; then redrive it."
+    said = f"{message} with its journals, or post on a day of an open period; then redrive it."
     return Unusable(Refused(cause=RefusalClass.BUSINESS_RULE, code=PERIOD_CLOSED, message=said, fields=("date",)))
