@@ -67,12 +67,14 @@ class ServiceKind(StrEnum):
     """How what a product promises is delivered, which says when it is earned (finance.md 3.2).
 
     A service that stands ready is earned by time. Usage is earned when it is used, also where that is billed later.
-    Prepaid credits are earned when they are drawn; what is left of them at the end of their period is earned then.
+    Prepaid credits are earned when they are drawn; what is left of them at the end of their period is earned then. A
+    project is one obligation in progress: it is earned as far as its progress was measured (ASC 606-10-25-31).
     """
 
     STAND_READY = "stand_ready"
     USAGE = "usage"
     PREPAID = "prepaid"
+    PROJECT = "project"
 
 
 class ProrationRule(StrEnum):

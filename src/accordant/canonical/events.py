@@ -43,6 +43,8 @@ class EventType(StrEnum):
     OPPORTUNITY_CHANGED = "opportunity.changed"
     FUNDS_CONVERTED = "funds.converted"
     ENTRY_ORDERED = "entry.ordered"
+    RAMP_AGREED = "ramp.agreed"
+    PROGRESS_MEASURED = "progress.measured"
 
 
 class BusinessEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

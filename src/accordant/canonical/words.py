@@ -3,6 +3,8 @@
 Next: `ledger/orders.py` makes an order into an entry that is asked for, `pipeline/words.py` reads the delivery.
 """
 
+from datetime import date
+
 import msgspec
 
 from accordant.canonical.books import Role
@@ -43,11 +45,25 @@ class OrderedEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     sister_legs: tuple[OrderedLeg, ...] = ()
 
 
+class ContractTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a person says of a contract: of a ramp the days from which until, not including, which its service lasts; of
+    a project its progress, per cent (``51.2``) or as the cost so far by all that is expected (``420000/820000``), and
+    its product where a bill sells several. The amount of the event is the whole price of the contract.
+    """
+
+    starts_on: date | None = None
+    ends_on: date | None = None
+    progress: str | None = None
+    product: str | None = None
+
+
 class Said(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """That a person, or another system under a person's name, said it. ``sister`` is the legal entity that takes part
-    besides the one in whose books the event belongs, ``entry`` what is ordered where an order is what was said.
+    besides the one in whose books the event belongs, ``entry`` what is ordered where an order is what was said, and
+    ``terms`` are there where the terms of a contract were.
     """
 
     by: str
     sister: str | None = None
     entry: OrderedEntry | None = None
+    terms: ContractTerms | None = None

@@ -131,6 +131,55 @@ def draw(
     return asyncio.run(_say(order, common, person(who, common=common)))
 
 
+@books_app.command
+def progress(
+    bill: _Bill,
+    done: Annotated[str, Parameter(help="Per cent, as in 51.2, or the cost so far by all expected: 420000/820000.")],
+    /,
+    *,
+    on: _On,
+    key: _Key,
+    reason: Annotated[str, Parameter(help="How it was measured.")],
+    price: Annotated[str | None, Parameter(help="What the whole project comes to, where not all is billed.")] = None,
+    product: Annotated[str | None, Parameter(help="Its product, where the bill sells several projects.")] = None,
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Say how far the project of a bill is: so much of its price is earned by then. Exit code 1 when refused."""
+    from accordant.canonical.words import ContractTerms
+    from accordant.operations.bill_desk import BillOrder, BillWord
+
+    terms = ContractTerms(progress=done, product=product)
+    word = BillWord.PROGRESS_MEASURED
+    order = BillOrder(word=word, bill=bill, key=key, happened_on=on, reason=reason, amount=price, terms=terms)
+    return asyncio.run(_say(order, common, person(who, common=common)))
+
+
+@books_app.command
+def ramp(
+    subscription: Annotated[str, Parameter(help="The subscription, as in billing:subscription/sub_1.")],
+    price: Annotated[str, Parameter(help="What all its steps come to together, without tax, as in 450000.00.")],
+    /,
+    *,
+    starts: Annotated[date, Parameter(name="--from", help="The first day of the whole term, as in 2027-01-01.")],
+    ends: Annotated[date, Parameter(name="--until", help="The first day after it, as in 2030-01-01.")],
+    on: _On,
+    key: _Key,
+    reason: Annotated[str, Parameter(help="Where it was agreed, as in the order form's number.")],
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Say that a subscription's steps of price are for an equal service: all of it is earned evenly over the term. Said
+    again, it is an amendment from that day on. Exit code 1 when refused.
+    """
+    from accordant.canonical.words import ContractTerms
+    from accordant.operations.bill_desk import BillOrder, BillWord
+
+    terms, word = ContractTerms(starts_on=starts, ends_on=ends), BillWord.RAMP_AGREED
+    order = BillOrder(word=word, bill=subscription, key=key, happened_on=on, reason=reason, amount=price, terms=terms)
+    return asyncio.run(_say(order, common, person(who, common=common)))
+
+
 async def _say(order: "BillOrder", common: Common, by: str) -> int:
     from accordant.operations.bill_desk import BillDesk
 
@@ -242,6 +291,8 @@ def _tell(done: "Ordered", common: Common) -> int:
         if entry is not None:
             worth = shown(Money(entry.total_minor, entry.currency))
             say(f"{done.outcome.value.replace('_', ' ')}: {entry.id}, {worth} in {entry.legal_entity}.")
+    if done.entry is None and done.outcome.value in {"posted", "repeat"}:
+        say("noted: from that day on it is earned so, with the next `accordant books recognise`.")
     if done.outcome.value == "key_reused":
         say("The key stands for something else. Give this one a key of its own.")
     return 1 if refused else 0

@@ -9,7 +9,7 @@ from datetime import date
 import msgspec
 
 from accordant.canonical.books import Role
-from accordant.canonical.entities import Invoice
+from accordant.canonical.entities import Invoice, InvoiceLine
 from accordant.canonical.refs import ExternalRef
 from accordant.kernel.money import split_minor
 from accordant.ledger.compose import Books
@@ -52,6 +52,9 @@ class Bill(msgspec.Struct, kw_only=True):
     in both currencies. ``back`` is what was taken back of it so far, ``tax_back`` the tax in that; ``later`` are the
     entries that followed that of its issue. ``kept_minor`` is what was paid of a bill that is void: the customer's now.
     ``collected_minor`` is what a company of the group got for it.
+
+    Schedule by schedule, ``lines`` are what was billed, ``agreed`` what of it a contract had agreed before, and
+    ``contra`` what was taken back of what it had earned.
     """
 
     ref: ExternalRef
@@ -75,6 +78,9 @@ class Bill(msgspec.Struct, kw_only=True):
     later: list[JournalEntry] = []
     kept_minor: int = 0
     collected_minor: int = 0
+    lines: list[InvoiceLine] = []
+    agreed: list[int] = []
+    contra: list[int] = []
 
     @property
     def open_books_minor(self) -> int:
@@ -124,12 +130,14 @@ class Bill(msgspec.Struct, kw_only=True):
         """So much was given back or lost: less is earned from ``day`` on."""
         self.back += share.total
         self.tax_back += share.tax
+        self._move_contra(share.earned, [max(earned_before(one, day), 0) for one in self.schedules])
         self.schedules = self.shrunk(share.unearned, day)
 
     def bring_back(self, share: Share, gone: TakenBack, day: date, *, caught_up: int) -> None:
         """So much of what was gone is there again: what was not caught up with is earned from ``day`` on."""
         self.back -= share.total
         self.tax_back -= share.tax
+        self._move_contra(-share.earned, [max(one, 0) for one in self.contra])
         self.schedules = self.grown(share.unearned - caught_up, gone, day)
 
     def caught_up(self, share: Share, gone: TakenBack, day: date) -> int:
@@ -193,6 +201,11 @@ class Bill(msgspec.Struct, kw_only=True):
         self.schedules = [
             cut(one, day, remaining_minor=-earned_before(one, day), at_once=True) for one in self.schedules
         ]
+
+    def _move_contra(self, earned_minor: int, weights: list[int]) -> None:
+        if earned_minor and sum(weights):
+            parts = split_minor(earned_minor, weights)
+            self.contra = [was + part for was, part in zip(self.contra, parts, strict=True)]
 
     def _left(self, day: date, left: list[int]) -> list[RevenueSchedule]:
         return [cut(one, day, remaining_minor=rest) for one, rest in zip(self.schedules, left, strict=True)]

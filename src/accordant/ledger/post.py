@@ -15,10 +15,11 @@ from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import ExternalRef
 from accordant.ledger.bills import Bill, booked
 from accordant.ledger.compose import Refusal, Request, compose
+from accordant.ledger.contracts import Contract
 from accordant.ledger.entries import Cause, JournalEntry, reverse
 from accordant.ledger.meanings.asking import Ask, Occurrence, Sister
 from accordant.ledger.meanings.reading import Allocations, Reading
-from accordant.ledger.meanings.table import MEANINGS
+from accordant.ledger.meanings.table import MEANINGS, NOTED
 from accordant.ledger.periods import PeriodRefused, posting_day
 from accordant.ledger.setting import Setting
 from accordant.ledger.void import kept_currency, kept_for_customer, kept_minor
@@ -55,8 +56,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ``cancelled`` are entries that fresh ones cancel and that stand for no event themselves. ``withdrawn`` is what was
     posted for it and is cancelled, where nothing stands for it any more.
 
-    With ``refusals`` nothing stands for it. With neither it says nothing to the books. It is filed under ``bill``, or
-    under the payment where that names none; ``pair`` is the name by which it is found when more is said of that.
+    With ``refusals`` nothing stands for it. With neither it says nothing to the books, or nothing but how its bill is
+    earned (``is_noted``). It is filed under ``bill``, or under the payment where that names none; ``pair`` is the name
+    by which it is found when more is said of that.
     ``sister`` is the other side, in another company's books.
     """
 
@@ -72,6 +74,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     refusals: tuple[Refusal, ...] = ()
     bill: ExternalRef | None = None
     pair: ExternalRef | None = None
+    is_noted: bool = False
     more: tuple["Outcome", ...] = ()
 
     @property
@@ -118,6 +121,15 @@ class Reader:
         """The bills that are posted so far."""
         return self._reading.bills
 
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        """The contracts that are earned otherwise than they are billed, as far as they are read."""
+        return self._reading.contracts
+
+    def finish(self) -> None:
+        """Everything there is was taken: what ends by the day of the reading ends."""
+        self._reading.end_contracts(self._setting.recorded_at.astimezone(self._setting.zone).date())
+
     def take(self, event: BusinessEvent) -> Outcome | None:
         """What becomes of the next event, in the order of `in_order`; None where these books are not concerned."""
         books = self._setting.books.get(event.subject.system)
@@ -125,6 +137,7 @@ class Reader:
         if books is None or meaning is None:
             return None
         day = event.occurred_at.astimezone(self._setting.zone).date()
+        self._reading.end_contracts(day)
         told = Occurrence(event=event, books=books, day=day, key=event.id)
         ask = meaning(told, self._reading)
         asks = {} if ask is None else {_key(event, one): one for one in (ask, *ask.others)}
@@ -145,9 +158,9 @@ class Reader:
 
     def _say_nothing(self, told: Occurrence, key: str) -> Outcome:
         told = msgspec.structs.replace(told, key=key)
-        held, pair = self._posted.get(key), self._reading.pair_of(told.event)
-        filed = self._reading.bill_of(told.event) if pair is not None or held is not None else None
-        return msgspec.structs.replace(self._withdraw(held, told, ()), bill=filed, pair=pair)
+        held, pair, is_noted = self._posted.get(key), self._reading.pair_of(told.event), told.event.type in NOTED
+        filed = self._reading.bill_of(told.event) if pair is not None or held is not None or is_noted else None
+        return msgspec.structs.replace(self._withdraw(held, told, ()), bill=filed, pair=pair, is_noted=is_noted)
 
     def _post(self, ask: Ask, told: Occurrence) -> Outcome:
         held = self._posted.get(told.key)
@@ -214,6 +227,9 @@ class Reader:
         self._standing[told.key] = entry.id
         if ask.bill is not None:
             ask.bill.later.append(entry)
+        bill = ask.bill or self._reading.bills.get(told.event.subject)
+        if bill is not None:
+            self._reading.measure(bill, told.day)
         cleared = booked(entry, Role.CLEARING)
         if cleared:
             self._reading.clear(told.event.subject.system, told.event.subject.id, cleared)
@@ -316,7 +332,7 @@ class Reader:
                 return self._stays(held, told, kept)
             again += kept
             made += [self._voided(one, told, on) for one in kept]
-        bill.stop(day)
+        self._reading.void(bill, day)
         bill.kept_minor = kept_minor(bill.later)
         if held is not None and not made:
             return Outcome(event=event, key=told.key, happened_on=day, entry=held.entry, asked=held.asked)

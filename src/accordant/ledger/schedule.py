@@ -36,6 +36,10 @@ class RevenueSchedule(msgspec.Struct, frozen=True, kw_only=True):
     ``line`` names the billed line it came from, ``product`` what was sold by it; ``billed_minor`` is what it was billed
     at and ``booked_minor`` what that was in the currency of the books. ``is_usage``: it is earned in the month of its
     use, though it is billed after that.
+
+    ``contract`` names the contract it is a part of, where that is earned otherwise than it is billed (`contracts.py`).
+    Earned ``by_progress``, what is still to be earned is ``undated_minor``: it has no day until progress is measured
+    again; ``caught_up_on`` are the days on which a change of its price was caught up with.
     """
 
     line: str
@@ -47,11 +51,15 @@ class RevenueSchedule(msgspec.Struct, frozen=True, kw_only=True):
     billed_minor: int = 0
     booked_minor: int = 0
     is_usage: bool = False
+    contract: str | None = None
+    by_progress: bool = False
+    undated_minor: int = 0
+    caught_up_on: tuple[date, ...] = ()
 
     @property
     def minor(self) -> int:
         """All that is earned in the end, in minor units."""
-        return sum(span.minor for span in self.spans)
+        return sum(span.minor for span in self.spans) + self.undated_minor
 
 
 class ScheduleLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,11 +109,19 @@ def in_books(schedule: RevenueSchedule, earned_minor: int) -> int:
     return round_half_up(Fraction(schedule.booked_minor * earned_minor, schedule.billed_minor))
 
 
+def first_and_last(schedule: RevenueSchedule) -> tuple[date, date] | None:
+    """The day on which it begins to be earned and that on which it ends; None where no part of it has a day yet."""
+    if not schedule.spans:
+        return None
+    starts, ends = min(span.starts_at for span in schedule.spans), max(span.ends_at for span in schedule.spans)
+    return _day_of(schedule, starts), _day_of(schedule, ends)
+
+
 def lines(schedule: RevenueSchedule) -> tuple[ScheduleLine, ...]:
     """What each calendar month earns; months that earn nothing are left out."""
     found = []
     for month_on in _months(schedule):
-        minor = earned_within(schedule, month_on, _next_month(month_on))
+        minor = earned_within(schedule, month_on, next_month(month_on))
         if minor:
             found.append(ScheduleLine(month_on=month_on, minor=minor))
     return tuple(found)
@@ -116,6 +132,7 @@ def cut(schedule: RevenueSchedule, day: date, *, remaining_minor: int, at_once: 
 
     A refund, a credit or a lost dispute shrinks the rest in proportion; a prospective change gives it another amount.
     Where no time is left, and ``at_once``, the rest is earned on ``day``: so a voided bill takes back what was earned.
+    By progress the rest has no day.
     """
     past: list[Span] = []
     begins: datetime | None = None
@@ -130,12 +147,60 @@ def cut(schedule: RevenueSchedule, day: date, *, remaining_minor: int, at_once: 
             if earned:
                 stops = max(span.starts_at, datetime.combine(day, time(), schedule.zone))
                 past.append(Span(starts_at=span.starts_at, ends_at=stops, minor=earned))
+    if schedule.by_progress and not at_once:
+        return msgspec.structs.replace(schedule, spans=tuple(past), undated_minor=remaining_minor)
     starts = datetime.combine(day, time(), schedule.zone)
     # What has not begun yet begins when it would have.
     starts = starts if at_once or begins is None else max(starts, begins)
     end = starts if at_once else max(end, starts)
     rest = () if not remaining_minor else (Span(starts_at=starts, ends_at=end, minor=remaining_minor),)
-    return msgspec.structs.replace(schedule, spans=(*past, *rest))
+    return msgspec.structs.replace(schedule, spans=(*past, *rest), undated_minor=0)
+
+
+def respread(
+    schedule: RevenueSchedule, day: date, *, remaining_minor: int, starts_at: datetime, ends_at: datetime
+) -> RevenueSchedule:
+    """From ``day`` on ``remaining_minor`` is earned evenly from ``starts_at``, or ``day`` where that is later, until
+    ``ends_at``; what was earned stays.
+    """
+    past = cut(schedule, day, remaining_minor=0).spans
+    starts = max(datetime.combine(day, time(), schedule.zone), starts_at)
+    rest = Span(starts_at=starts, ends_at=max(ends_at, starts), minor=remaining_minor)
+    return msgspec.structs.replace(schedule, spans=(*past, rest), undated_minor=0)
+
+
+def measured(schedule: RevenueSchedule, day: date, *, earned_minor: int) -> RevenueSchedule:
+    """By the end of ``day`` ``earned_minor`` is earned; what was not before is earned on it, the rest has no day."""
+    past = cut(schedule, day, remaining_minor=0).spans
+    now = earned_minor - sum(span.minor for span in past)
+    at = datetime.combine(day, time(), schedule.zone)
+    step = (Span(starts_at=at, ends_at=at, minor=now),) if now else ()
+    return msgspec.structs.replace(schedule, spans=(*past, *step), undated_minor=schedule.minor - earned_minor)
+
+
+def part_out(schedule: RevenueSchedule, minor: int) -> tuple[RevenueSchedule, RevenueSchedule]:
+    """So much of a schedule, and what is left of it: both are earned as the whole is, span by span to the minor unit.
+
+    Rounded on the running total. Raises InvariantBroken for more than there is.
+    """
+    whole = schedule.minor
+    if not 0 <= minor <= whole:
+        raise InvariantBroken(f"{minor} cannot be taken out of {whole}.")
+    taken: list[Span] = []
+    left: list[Span] = []
+    running = done = 0
+    for span in schedule.spans:
+        running += span.minor
+        # What goes up and down may go beyond the whole in between: by fractions either sign is rounded alike.
+        upto = round_half_up(Fraction(minor * running, whole)) if whole else 0
+        taken.append(msgspec.structs.replace(span, minor=upto - done))
+        left.append(msgspec.structs.replace(span, minor=span.minor - (upto - done)))
+        done = upto
+    undated = minor - done
+    return (
+        msgspec.structs.replace(schedule, spans=tuple(taken), undated_minor=undated),
+        msgspec.structs.replace(schedule, spans=tuple(left), undated_minor=schedule.undated_minor - undated),
+    )
 
 
 def _span_before(schedule: RevenueSchedule, span: Span, day: date) -> int:
@@ -160,7 +225,7 @@ def _span_before(schedule: RevenueSchedule, span: Span, day: date) -> int:
 
 def _ends_prorated(schedule: RevenueSchedule, span: Span, day: date) -> int:
     """First and last month by the time they hold, those between evenly, what is left over in the last of them."""
-    head_ends = _next_month(_month_of(_day_of(schedule, span.starts_at)))
+    head_ends = next_month(_month_of(_day_of(schedule, span.starts_at)))
     tail_starts = _month_of(_day_of(schedule, span.ends_at))
     total = _ms(span.starts_at, span.ends_at)
     between = _months_between(head_ends, tail_starts)
@@ -180,7 +245,7 @@ def _ends_prorated(schedule: RevenueSchedule, span: Span, day: date) -> int:
     each = int(Fraction(middle, between))
     within = _month_of(day)
     this = middle - each * (between - 1) if done == between - 1 else each
-    partly = _part(this, (day - within).days, (_next_month(within) - within).days)
+    partly = _part(this, (day - within).days, (next_month(within) - within).days)
     return head + each * done + partly
 
 
@@ -207,7 +272,8 @@ def _month_of(day: date) -> date:
     return day.replace(day=1)
 
 
-def _next_month(month_on: date) -> date:
+def next_month(month_on: date) -> date:
+    """The first day of the month after that of a day."""
     return date(month_on.year + month_on.month // 12, month_on.month % 12 + 1, 1)
 
 
@@ -222,4 +288,4 @@ def _months(schedule: RevenueSchedule) -> Iterator[date]:
     last = max(_day_of(schedule, span.ends_at) for span in schedule.spans)
     while month_on <= last:
         yield month_on
-        month_on = _next_month(month_on)
+        month_on = next_month(month_on)

@@ -16,16 +16,17 @@ from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError
 from accordant.ledger.compose import Books, Refusal
 from accordant.ledger.periods import Period, PeriodRefused, PeriodState, close, reopen
+from accordant.ledger.schedule import next_month
 from accordant.ledger.setting import books_of
 from accordant.operations.closing import MissingStep, MonthToClose, missing_steps
-from accordant.operations.recognise import Batch, recognise_batch
+from accordant.operations.recognise import Batch, recognise_batch, recognise_contracts
 from accordant.operations.revalue import MonthsEnd, Revaluation, outstanding, revalue
 from accordant.pipeline.bookkeep import Ledger, Told, lay_entry, post_events, recall_documents
 from accordant.pipeline.plan import Rulebook, plan
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.audit import AuditEntry
 from accordant.ports.books import KeptEntry, KeptSchedule
-from accordant.ports.ledger_desk import ForeignBalance, LedgerDesk, PeriodChange
+from accordant.ports.ledger_desk import ForeignBalance, KeptContract, LedgerDesk, PeriodChange
 from accordant.ports.state import ConcurrentChange, State
 
 _BATCH = 500
@@ -77,11 +78,12 @@ class Recognised(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Month(msgspec.Struct, kw_only=True):
-    """Some schedules to recognise, and what each try of it made."""
+    """Some schedules and contracts to recognise, and what the last try of it made."""
 
     legal_entity: str
     month_on: date
     due: tuple[KeptSchedule, ...]
+    contracts: dict[str, KeptContract]
     made: list[Batch] = []
 
 
@@ -188,19 +190,29 @@ class Bookkeeper:
         ends_on = next_month(month_on)
         lines, entries, sums = 0, 0, {part.currency: 0}
         while due := self._desk.due(legal_entity, before_on=ends_on, limit=_LINES):
-            month = _Month(legal_entity=legal_entity, month_on=month_on, due=due)
+            plain = tuple(one for one in due if one.schedule.contract is None)
+            names = {one.schedule.contract for one in due if one.schedule.contract is not None}
+            month = _Month(
+                legal_entity=legal_entity, month_on=month_on, due=plain, contracts=self._desk.contracts(names)
+            )
             done = self._commit(partial(self._lay_month, month))
-            made = month.made[-1]
-            if made.refusals:
-                return Recognised(lines=lines, entries=entries, minor=sums, refusals=made.refusals)
-            sums[part.currency] += made.minor
-            lines += len(due)
             entries += done
+            sums[part.currency] += sum(one.minor for one in month.made)
+            refusals = next((one.refusals for one in month.made if one.refusals), ())
+            if refusals:
+                lines += len(plain) if len(month.made) > 1 else 0
+                return Recognised(lines=lines, entries=entries, minor=sums, refusals=refusals)
+            lines += len(due)
         return Recognised(lines=lines, entries=entries, minor=sums)
 
     def _lay_month(self, month: "_Month", bench: Workbench, rulebook: Rulebook) -> None:
         books = self._books(month.legal_entity)
-        month.made.append(recognise_batch(bench, month.due, books, month_on=month.month_on, rulebook=rulebook))
+        month.made.clear()
+        if month.due:
+            month.made.append(recognise_batch(bench, month.due, books, month_on=month.month_on, rulebook=rulebook))
+        if month.contracts and not any(one.refusals for one in month.made):
+            made = recognise_contracts(bench, month.contracts, books, month_on=month.month_on, rulebook=rulebook)
+            month.made.append(made)
 
     def revalue(self, legal_entity: str, month_on: date) -> Revaluation:
         """Bring what is owed and held in other currencies to the closing rate of a month. Raises BooksMissing."""
@@ -340,11 +352,6 @@ class Bookkeeper:
     def legal_entities(self) -> Iterable[str]:
         """The companies whose books are kept. Raises BooksMissing."""
         return self._ledger().part.legal_entities
-
-
-def next_month(month_on: date) -> date:
-    """The first day of the month after that of a day."""
-    return date(month_on.year + month_on.month // 12, month_on.month % 12 + 1, 1)
 
 
 def _decided(period: Period | PeriodRefused) -> Period:

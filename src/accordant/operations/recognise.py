@@ -4,21 +4,24 @@ What each schedule had recognised before is known, so that a change of the past,
 the difference and to nothing twice. Source: ASC 606-10-25-31 (revenue is recognised as the obligation is satisfied).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
 from enum import StrEnum
 
 import msgspec
 
+from accordant.canonical.refs import ExternalRef
 from accordant.kernel.hashing import fingerprint
 from accordant.ledger.compose import Books, Refusal, Request, compose
+from accordant.ledger.contract_month import Asset, ContractMonth, Part, contract_month
 from accordant.ledger.entries import Cause, JournalEntry
 from accordant.ledger.patterns import Leg, revenue_recognised, revenue_unbilled, unbilled_billed
-from accordant.ledger.schedule import earned_before, in_books
+from accordant.ledger.schedule import earned_before, first_and_last, in_books, next_month
 from accordant.pipeline.bookkeep import lay_entry
 from accordant.pipeline.plan import Rulebook
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.books import KeptRecognition, KeptSchedule, ScheduleAdvance
+from accordant.ports.ledger_desk import KeptContract, contract_root
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +65,52 @@ class _End(msgspec.Struct, frozen=True, kw_only=True):
     own: str
 
 
+def recognise_contracts(
+    bench: Workbench, due: Mapping[str, KeptContract], books: Books, *, month_on: date, rulebook: Rulebook
+) -> Batch:
+    """Lay on the bench what these contracts, all of one company, come to by the end of a month: an entry for each.
+
+    With a refusal nothing is laid down.
+    """
+    assert rulebook.ledger is not None  # noqa: S101  the books are its own; said for the type checker
+    ended: list[tuple[KeptContract, ContractMonth, JournalEntry | None]] = []
+    after_on, minor = next_month(month_on), 0
+    for name, kept in sorted(due.items()):
+        stands = Asset(minor=kept.asset_minor, books_minor=kept.asset_books_minor)
+        month = contract_month([_part(one) for one in kept.schedules], books, month_on=month_on, stands=stands)
+        entry = None if month.request is None else compose(month.request, books, recorded_at=bench.now)
+        if isinstance(entry, tuple):
+            return Batch(refusals=entry)
+        if entry is not None:
+            system = ExternalRef.parse(name).system
+            told: dict[str, str | int] = {"lines": len(kept.schedules)}
+            lay_entry(bench, rulebook.ledger, entry, root_id=contract_root(name), system=system, bill=name, told=told)
+        ended.append((kept, month, entry))
+    for kept, month, posted in ended:
+        for schedule, by in zip(kept.schedules, month.earned, strict=True):
+            earned = _Earned(kept=schedule, minor=by.minor, books_minor=by.books_minor)
+            _lay_progress(earned, bench, after_on=after_on, month_on=month_on, entry=posted)
+            minor += by.books_minor
+    if not any(posted for _, _, posted in ended):
+        _note_nothing(bench, books, month_on, lines=sum(len(kept.schedules) for kept, _, _ in ended))
+    return Batch(minor=minor)
+
+
+def _note_nothing(bench: Workbench, books: Books, month_on: date, *, lines: int) -> None:
+    subject = f"{books.chart.legal_entity}/{month_on:%Y-%m}"
+    bench.note("books.recognition.nothing", subject, None, {"lines": lines})
+
+
+def _part(kept: KeptSchedule) -> Part:
+    return Part(
+        schedule=kept.schedule,
+        billed_on=kept.booked_on if kept.is_billed else None,
+        recognised_minor=kept.recognised_minor,
+        recognised_books_minor=kept.recognised_books_minor,
+        version=kept.version,
+    )
+
+
 def recognise_batch(
     bench: Workbench, due: Sequence[KeptSchedule], books: Books, *, month_on: date, rulebook: Rulebook
 ) -> Batch:
@@ -69,7 +118,7 @@ def recognise_batch(
 
     With a refusal nothing is laid down.
     """
-    after_on = date(month_on.year + month_on.month // 12, month_on.month % 12 + 1, 1)
+    after_on = next_month(month_on)
     earned = [_earn(one, after_on) for one in due]
     made: dict[tuple[str, _Kind], JournalEntry] = {}
     assert rulebook.ledger is not None  # noqa: S101  the books are its own; said for the type checker
@@ -89,10 +138,11 @@ def recognise_batch(
         root_id = f"books/{entry.legal_entity}"
         lay_entry(bench, rulebook.ledger, entry, root_id=root_id, system=system, told={"lines": len(due)})
     for one in earned:
-        _lay_progress(one, bench, after_on=after_on, month_on=month_on, made=made)
+        kind = _Kind.BILLED if one.is_billed(after_on) else _Kind.UNBILLED
+        found = made.get((one.kept.schedule.currency, kind))
+        _lay_progress(one, bench, after_on=after_on, month_on=month_on, entry=found)
     if not made:
-        subject = f"{books.chart.legal_entity}/{month_on:%Y-%m}"
-        bench.note("books.recognition.nothing", subject, None, {"lines": len(due)})
+        _note_nothing(bench, books, month_on, lines=len(due))
     return Batch(minor=sum(one.books_minor for one in earned))
 
 
@@ -152,14 +202,12 @@ def _legs(kind: _Kind, product: str | None, books_minor: int, minor: int, *, is_
 
 
 def _lay_progress(
-    one: _Earned, bench: Workbench, *, after_on: date, month_on: date, made: dict[tuple[str, _Kind], JournalEntry]
+    one: _Earned, bench: Workbench, *, after_on: date, month_on: date, entry: JournalEntry | None
 ) -> None:
     kept, books = one.kept, bench.changes.books
     version = kept.version + 1
-    ends_on = max(span.ends_at for span in kept.schedule.spans).astimezone(kept.schedule.zone).date()
+    _, ends_on = first_and_last(kept.schedule) or (None, None)
     # Less than a minor unit of the books has no entry: it is part of a later one.
-    kind = _Kind.BILLED if one.is_billed(after_on) else _Kind.UNBILLED
-    entry = made.get((kept.schedule.currency, kind))
     if entry is not None and (one.minor or one.books_minor):
         books.recognitions.append(
             KeptRecognition(
@@ -180,6 +228,6 @@ def _lay_progress(
             recognised_minor=kept.recognised_minor + one.minor,
             recognised_books_minor=kept.recognised_books_minor + one.books_minor,
             # A span of one day ends on the day it began: it is over once that day is.
-            next_on=after_on if ends_on >= after_on else None,
+            next_on=after_on if ends_on is not None and ends_on >= after_on else None,
         )
     )

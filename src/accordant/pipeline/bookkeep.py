@@ -4,33 +4,28 @@ All events of a bill are read again in the order in which they happened, so that
 its parent comes to the same books. Next: `pipeline/plan.py` tells the ERP.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from accordant.canonical.books import LedgerPart
-from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Entity, Invoice, Payment, Price, Refund
+from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Invoice, Payment, Price, Refund
 from accordant.canonical.events import BusinessEvent, EventType
-from accordant.canonical.refs import EntityKind, ExternalRef
+from accordant.canonical.refs import ExternalRef
 from accordant.kernel.errors import InvariantBroken
 from accordant.kernel.hashing import digest
 from accordant.kernel.money import Money
 from accordant.ledger.bills import Bill
+from accordant.ledger.contracts import Contract
 from accordant.ledger.documents import document_of
 from accordant.ledger.entries import JournalEntry, encode_entry
-from accordant.ledger.meanings.reading import (
-    Allocations,
-    Moved,
-    allocations_of,
-    bill_of,
-    intent_of,
-    source_of,
-)
+from accordant.ledger.meanings.reading import is_project_name
 from accordant.ledger.post import MEANING, Outcome, Posted, Reader, in_order, sister_event
-from accordant.ledger.schedule import RevenueSchedule
+from accordant.ledger.schedule import RevenueSchedule, first_and_last
 from accordant.ledger.setting import Setting, setting_of
+from accordant.pipeline.book_objects import BookObjects
 from accordant.pipeline.workbench import LaidDocument, Workbench
 from accordant.ports.books import (
     BillState,
@@ -91,18 +86,31 @@ def bookkeep(bench: Workbench, ledger: Ledger | None, shelf: Bookshelf) -> None:
     moved = {after.root_id for _, after in bench.advances if isinstance(after.entity, _AWAITED)}
     arrived = {after.source for _, after in bench.advances if isinstance(after.entity, _NAMED)}
     arrived |= {one.event.subject for one in fresh.values() if one.event.type is EventType.PAYMENT_ALLOCATED}
-    if fresh or arrived:
+    ended = {
+        event.subject
+        for _, _, event in bench.changes.business_events
+        if event.type is EventType.SUBSCRIPTION_CANCELLED and event.subject.system in ledger.part.systems
+    }
+    if fresh or arrived or ended:
         held = shelf.held(moved, arrived) if arrived else ()
         waiting: dict[str, Told] = {event.id: Told(event=event, cause=kept.cause) for kept, event in held}
-        post_events(bench, waiting | fresh, ledger, shelf)
+        post_events(bench, _ramps(ended, shelf) | waiting | fresh, ledger, shelf)
+
+
+def _ramps(subscriptions: set[ExternalRef], shelf: Bookshelf) -> dict[str, Told]:
+    """What was agreed of subscriptions that ended: it is read again with their end."""
+    if not subscriptions:
+        return {}
+    known = shelf.dossiers(map(str, subscriptions), ())
+    return {name: Told(event=event, cause=known.postings[name].cause) for name, event in known.events.items()}
 
 
 def post_events(bench: Workbench, told: Mapping[str, Told], ledger: Ledger, shelf: Bookshelf) -> None:
     """Lay on the bench what these events come to, together with everything else that is known of their bills."""
     if not told:
         return
-    found = _Objects(bench, shelf)
-    dossiers, events = _everything_of(told, found, shelf)
+    found = BookObjects(bench, shelf)
+    dossiers, events = _everything_of(told, found, ledger, shelf)
     reader = Reader(
         _setting(events.values(), ledger, shelf, bench.now),
         found.objects,
@@ -111,28 +119,35 @@ def post_events(bench: Workbench, told: Mapping[str, Told], ledger: Ledger, shel
         allocations=found.allocations,
     )
     outcomes = [outcome for event in in_order(tuple(events.values())) if (outcome := reader.take(event)) is not None]
+    reader.finish()
     desk = _Desk(bench, ledger, dossiers, found, told)
     for outcome in outcomes:
         for part in outcome.parts:
             desk.lay_outcome(part)
     for posted in reader.bills.values():
         desk.lay_bill(posted)
+    for contract in reader.contracts.values():
+        desk.lay_contract(contract)
 
 
 def _everything_of(
-    told: Mapping[str, Told], found: "_Objects", shelf: Bookshelf
+    told: Mapping[str, Told], found: BookObjects, ledger: Ledger, shelf: Bookshelf
 ) -> tuple[Dossiers, Mapping[str, BusinessEvent]]:
     """What the books hold of these events' bills, with all their events. Bills that share a payment belong together:
-    what is given back of it falls on all of them. Raises InvariantBroken where they have no end.
+    what is given back of it falls on all of them. So do the bills of a contract, which is earned as one. Raises
+    InvariantBroken where they have no end.
     """
     events: dict[str, BusinessEvent] = {name: one.event for name, one in told.items()}
     files = found.load(events.values())
     others = [sister_event(name) for name, one in told.items() if one.event.said is not None]
     for _ in range(_SHARING_MAX):
-        dossiers = shelf.dossiers(map(str, files), [*told, *others])
+        contracts = found.contracts(ledger.part)
+        dossiers = shelf.dossiers({*map(str, files), *contracts}, [*told, *others])
         events = {**dossiers.events, **events}
-        more = found.load(events.values()) - files
-        if not more:
+        ramps = {str(one.subject) for one in events.values() if one.type is EventType.RAMP_AGREED}
+        whole = {name for name in contracts if name in ramps or is_project_name(name)}
+        more = (found.load(events.values()) | found.bills_of(whole, ledger.part)) - files
+        if not more and found.contracts(ledger.part) <= contracts:
             return dossiers, events
         files |= more
     raise InvariantBroken(f"More than {_SHARING_MAX} bills share payments, one with the next.")
@@ -175,107 +190,6 @@ def _setting(events: Iterable[BusinessEvent], ledger: Ledger, shelf: Bookshelf, 
         recorded_at=now,
         kept=shelf.periods(),
     )
-
-
-class _Objects:
-    """The objects that events are about, as this batch sees them: the bill behind a refund, the payment between."""
-
-    def __init__(self, bench: Workbench, shelf: Bookshelf) -> None:
-        self.objects: dict[ExternalRef, Entity] = {}
-        self.allocations: Allocations = {}
-        self._bench = bench
-        self._shelf = shelf
-        self._moving: dict[tuple[str, str], Moved] = {}
-        self._allocating: dict[str, BusinessEvent] = {}
-        self._pairs: set[ExternalRef] = set()
-
-    def load(self, events: Iterable[BusinessEvent]) -> set[ExternalRef]:
-        """Fetch everything there is, in a few reads whatever their number; what these events are filed under."""
-        asked = tuple(events)
-        self._load_subjects([event for event in asked if event.subject not in self.objects])
-        self._load_allocations(asked)
-        files = {ref for event in asked if (ref := bill_of(event, self.objects, self._moving)) is not None}
-        # A payment belongs with all that it pays, and may be filed under itself: it named no bill when it was told.
-        files |= {ref for ref, one in self.objects.items() if isinstance(one, Payment)}
-        files |= {part.bill for shares in self.allocations.values() for part in shares if part.bill is not None}
-        self._load_named(EntityKind.INVOICE, {(ref.system, ref.id) for ref in files - self.objects.keys()})
-        self._load_named(EntityKind.PRICE, _prices_named(self.objects))
-        return files
-
-    def _load_subjects(self, asked: Sequence[BusinessEvent]) -> None:
-        # What a person says brings nothing along: whose it is has to be looked up.
-        subjects = {event.subject for event in asked} | {event.root for event in asked if event.said is not None}
-        bench = self._bench
-        bench.load_links(subjects - bench.links.keys())
-        bench.load_entities(link.id for ref in subjects if (link := bench.links.get(ref)) is not None)
-        for ref in subjects:
-            link = bench.links.get(ref)
-            stored = None if link is None else bench.entity(link.id)
-            if stored is not None:
-                self._take(ref, stored.entity)
-        converted = [event for event in asked if event.type is EventType.FUNDS_CONVERTED]
-        sources = {(event.subject.system, name) for event in converted if (name := source_of(event, self.objects))}
-        for kind in (EntityKind.REFUND, EntityKind.DISPUTE, EntityKind.PAYMENT) if sources else ():
-            self._load_named(kind, sources)
-        self._load_named(EntityKind.PAYMENT, _payments_named(self.objects))
-
-    def _load_allocations(self, events: Sequence[BusinessEvent]) -> None:
-        """Which bills payments pay that do not say so themselves, by these events and by those kept before."""
-        allocating: dict[str, BusinessEvent] = {
-            one.id: one for one in events if one.type is EventType.PAYMENT_ALLOCATED
-        }
-        payments = [(ref.system, one) for ref, one in self.objects.items() if isinstance(one, Payment)]
-        pairs = {intent_of(system, one) for system, one in payments} | {one.subject for one in allocating.values()}
-        if pairs - self._pairs:
-            allocating |= {one.id: one for one in self._shelf.allocations(pairs - self._pairs)}
-        self._pairs |= pairs
-        if allocating.keys() - self._allocating.keys():
-            self._allocating |= allocating
-            self.allocations = allocations_of(self._allocating.values())
-
-    def root_of(self, event: BusinessEvent) -> str:
-        """The account whose lane the event's document takes; what belongs to none stands by itself."""
-        for ref in (event.subject, event.root):
-            link = self._bench.links.get(ref)
-            stored = None if link is None else self._bench.entity(link.id)
-            if stored is not None:
-                return stored.root_id
-        return str(event.root)
-
-    def products(self) -> dict[str, str | None]:
-        """What each price sells."""
-        return {one.external_id: one.product_id for one in self.objects.values() if isinstance(one, Price)}
-
-    def _take(self, ref: ExternalRef, entity: Entity) -> None:
-        self.objects[ref] = entity
-        if isinstance(entity, Payment | Refund | Dispute):
-            self._moving[ref.system, entity.external_id] = Moved(ref, entity)
-
-    def _load_named(self, kind: EntityKind, names: Iterable[tuple[str, str]]) -> None:
-        wanted = {(system, kind, name) for system, name in names}
-        self._bench.load_named(wanted)
-        for name in wanted:
-            stored = self._bench.named(*name)
-            if stored is not None:
-                self._take(stored.source, stored.entity)
-
-
-def _payments_named(objects: Mapping[ExternalRef, Entity]) -> set[tuple[str, str]]:
-    return {
-        (ref.system, one.payment_id)
-        for ref, one in objects.items()
-        if isinstance(one, Refund | Dispute) and one.payment_id is not None
-    }
-
-
-def _prices_named(objects: Mapping[ExternalRef, Entity]) -> set[tuple[str, str]]:
-    return {
-        (ref.system, line.price_id)
-        for ref, one in objects.items()
-        if isinstance(one, Invoice)
-        for line in one.lines
-        if line.price_id is not None
-    }
 
 
 def lay_entry(
@@ -321,7 +235,7 @@ class _Desk:
     """Lays outcomes on the bench where they differ from what the books hold."""
 
     def __init__(
-        self, bench: Workbench, ledger: Ledger, dossiers: Dossiers, found: _Objects, told: Mapping[str, Told]
+        self, bench: Workbench, ledger: Ledger, dossiers: Dossiers, found: BookObjects, told: Mapping[str, Told]
     ) -> None:
         self._bench = bench
         self._ledger = ledger
@@ -354,7 +268,8 @@ class _Desk:
                 cause=cause,
                 told=_said(event),
             )
-        if outcome.entry is None and not outcome.refusals and old is None and outcome.pair is None:
+        says_nothing = outcome.entry is None and not outcome.refusals and not outcome.is_noted
+        if says_nothing and old is None and outcome.pair is None:
             return
         kept = KeptPosting(
             event=key,
@@ -421,33 +336,51 @@ class _Desk:
         if old is None or kept != msgspec.structs.replace(old, version=kept.version):
             self._books.bills.append(kept)
         for schedule in bill.schedules:
-            self._lay_schedule(bill, kept, schedule)
+            self._lay(schedule, kept.ref, bill.booked_on, kept.legal_entity, kept.books_currency)
 
-    def _lay_schedule(self, bill: Bill, kept: KeptBill, schedule: RevenueSchedule) -> None:
-        name = f"{bill.ref.system}:{schedule.line}"
-        one = msgspec.structs.replace(schedule, line=name)
-        old = self._dossiers.schedules.get(name)
-        if not one.spans:
-            return
-        first = min(span.starts_at for span in one.spans).astimezone(one.zone).date()
-        next_on = first if one.is_usage else max(first, bill.booked_on)
-        # That it is use may be known later than the bill, with its price.
-        is_as_early = old is not None and (old.next_on is None or old.next_on <= next_on or old.recognised_minor != 0)
-        if old is not None and is_as_early and _same(old.schedule, one):
+    def lay_contract(self, contract: Contract) -> None:
+        """What was agreed of a contract and is not billed yet: also with each change of one of its lines, so that of
+        two who change different lines of it the second begins anew.
+        """
+        books, before = contract.books.chart, len(self._books.schedules)
+        unbilled, moved = (
+            contract.unbilled,
+            any(one.schedule.contract == contract.name for one in self._books.schedules),
+        )
+        self._lay(unbilled, contract.name, contract.agreed_on, books.legal_entity, books.currency, moved=moved)
+        if len(self._books.schedules) > before:
+            price, billed = (Money(minor, unbilled.currency) for minor in (contract.price, contract.billed))
+            told: dict[str, str | int | bool | list[str] | None] = {"price": str(price), "billed": str(billed)}
+            if contract.progress is not None:
+                told["progress"] = str(contract.progress)
+            self._bench.note("books.contract.changed", contract.name, None, told)
+
+    def _lay(
+        self,
+        schedule: RevenueSchedule,
+        bill: str,
+        booked_on: date,
+        legal_entity: str,
+        currency: str,
+        *,
+        moved: bool = False,
+    ) -> None:
+        one = msgspec.structs.replace(schedule, line=f"{ExternalRef.parse(bill).system}:{schedule.line}")
+        old = self._dossiers.schedules.get(one.line)
+        next_on = _looked_at_from(one, old, booked_on)
+        if not moved and _is_kept(one, old, next_on):
             return
         self._books.schedules.append(
             KeptSchedule(
-                id=name,
+                id=one.line,
                 version=1 if old is None else old.version + 1,
-                legal_entity=kept.legal_entity,
-                bill=kept.ref,
-                books_currency=kept.books_currency,
-                booked_on=bill.booked_on,
+                legal_entity=legal_entity,
+                bill=bill,
+                books_currency=currency,
+                booked_on=booked_on,
                 schedule=one,
                 recognised_minor=0 if old is None else old.recognised_minor,
                 recognised_books_minor=0 if old is None else old.recognised_books_minor,
-                # Looked at anew from its first day: what was recognised is known, only the difference is posted. What
-                # was earned before it was billed is recognised with the bill, usage in the month of its use.
                 next_on=next_on,
             )
         )
@@ -472,6 +405,30 @@ def _awaited(outcome: Outcome) -> ExternalRef | None:
     return None if found is None else msgspec.structs.replace(found, object_type="")
 
 
+_EARNED_BY = ("spans", "product", "booked_minor", "grain", "contract", "undated_minor", "caught_up_on")
+
+
+def _looked_at_from(one: RevenueSchedule, old: KeptSchedule | None, booked_on: date) -> date | None:
+    """Looked at anew from its first day: what was recognised is known, only the difference is posted.
+
+    What was earned before it was billed is recognised with the bill; usage in the month of its use, and a contract as
+    one. Of what has no day nothing is, unless something was.
+    """
+    days = first_and_last(one)
+    if days is None:
+        return booked_on if old is not None and old.recognised_minor else None
+    return days[0] if one.is_usage or one.contract is not None else max(days[0], booked_on)
+
+
+def _is_kept(one: RevenueSchedule, old: KeptSchedule | None, next_on: date | None) -> bool:
+    """Whether what is kept says the same, or nothing where there is nothing to keep."""
+    if old is None:
+        return not one.spans and not one.undated_minor
+    # That it is use may be known later than the bill, with its price.
+    is_later = old.next_on is not None and next_on is not None and old.next_on > next_on and not old.recognised_minor
+    return not (one.is_usage and is_later) and _same(old.schedule, one)
+
+
 def _same(old: RevenueSchedule, new: RevenueSchedule) -> bool:
     """Whether both are earned alike: instants are compared as instants, whatever zone they are written in."""
-    return all(getattr(old, name) == getattr(new, name) for name in ("spans", "product", "booked_minor", "grain"))
+    return all(getattr(old, name) == getattr(new, name) for name in _EARNED_BY)

@@ -12,7 +12,7 @@ import msgspec
 from accordant.canonical.events import BusinessEvent, EventType, business_event
 from accordant.canonical.observations import Interpretation, Interpreted, Quarantined
 from accordant.canonical.refs import ExternalRef
-from accordant.canonical.words import SOURCE, Said
+from accordant.canonical.words import SOURCE, ContractTerms, Said
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import canonical_json, digest
 from accordant.kernel.money import Money
@@ -25,7 +25,11 @@ _UNSTAMPED_AT = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class BillSaid(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said of a bill, ``bill`` and ``root`` (its customer) by reference. ``amount`` None: all that is open."""
+    """What was said of a bill, ``bill`` and ``root`` (its customer) by reference. ``amount`` None: all that is open.
+
+    With ``terms`` it is said of a contract: ``bill`` is a bill of a project or the subscription of a ramp, and
+    ``amount`` the price of all of it.
+    """
 
     event: EventType
     bill: ExternalRef
@@ -34,6 +38,7 @@ class BillSaid(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     amount: Money | None = None
     sister: str | None = None
+    terms: ContractTerms | None = None
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -85,7 +90,7 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 change=f"said/{said.key}",
                 amount=said.amount,
                 note=said.reason,
-                said=Said(by=self.by, sister=said.sister),
+                said=Said(by=self.by, sister=said.sister, terms=said.terms),
             )
         if self.entry is not None:
             return entry_event(self.entry, by=self.by, occurred_at=self.occurred_at)

@@ -222,6 +222,12 @@ class Workbench:
             self._late |= set(account_ids)
             self._whole = None
 
+    def below(self, account_ids: Collection[str]) -> tuple[StoredEntity, ...]:
+        """Everything below accounts as this batch sees it, for those who only read it."""
+        stored = {one.ref.id: one for one in self._state.entities_of(account_ids)}
+        here = {name: one for name, one in self._entities.items() if one.root_id in account_ids}
+        return tuple((stored | here).values())
+
     def moved_below(self, account_id: str) -> tuple[StoredEntity, ...]:
         """Subscriptions, invoices, payments and refunds of the account that changed in this batch; all of them when it
         is the account that is new, or was fetched whole.

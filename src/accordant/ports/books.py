@@ -89,7 +89,8 @@ class KeptBill(msgspec.Struct, frozen=True, kw_only=True):
 class KeptSchedule(msgspec.Struct, frozen=True, kw_only=True):
     """How one billed line is earned, and how much of it the books have recognised so far, in both currencies.
 
-    ``next_on`` is the first day that was not looked at yet; None once everything is recognised.
+    ``next_on`` is the first day that was not looked at yet; None once everything is recognised. Of what a contract has
+    agreed and nobody billed yet ``bill`` names the contract.
     """
 
     id: str
@@ -102,6 +103,11 @@ class KeptSchedule(msgspec.Struct, frozen=True, kw_only=True):
     recognised_minor: int = 0
     recognised_books_minor: int = 0
     next_on: date | None = None
+
+    @property
+    def is_billed(self) -> bool:
+        """Whether there is a bill of it."""
+        return self.bill != self.schedule.contract
 
 
 class KeptRecognition(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,6 +33,21 @@ class ForeignBalance(msgspec.Struct, frozen=True, kw_only=True):
     party: str | None = None
 
 
+class KeptContract(msgspec.Struct, frozen=True, kw_only=True):
+    """A contract that is earned otherwise than it is billed: its schedules, what is not billed yet the last of them,
+    and what of it stands as a contract asset, in its own currency and in that of the books; minor units.
+    """
+
+    schedules: tuple[KeptSchedule, ...]
+    asset_minor: int
+    asset_books_minor: int
+
+
+def contract_root(name: str) -> str:
+    """Under what the entries of a contract's month ends are kept."""
+    return f"books/{name}"
+
+
 class PeriodChange(msgspec.Struct, frozen=True, kw_only=True):
     """A period as it becomes; ``was`` is what it was when that was decided. ``asked_by`` has asked for it to be opened
     again and waits for a second person.
@@ -62,6 +77,10 @@ class LedgerDesk(Protocol):
 
     def due(self, legal_entity: str, *, before_on: date, limit: int) -> tuple[KeptSchedule, ...]:
         """Schedules of which something may be earned before a day and was not looked at, in no order."""
+        ...
+
+    def contracts(self, names: Iterable[str]) -> dict[str, KeptContract]:
+        """Contracts by name, each with every schedule it has."""
         ...
 
     def open_ends(self, legal_entity: str, systems: Iterable[str], *, before_on: date) -> OpenEnds:

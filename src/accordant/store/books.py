@@ -20,7 +20,7 @@ from accordant.ledger.entries import JournalEntry, encode_entry
 from accordant.ledger.exchange import Rate
 from accordant.ledger.periods import Period, PeriodState
 from accordant.ledger.post import event_of
-from accordant.ledger.schedule import RevenueSchedule, Span
+from accordant.ledger.schedule import RevenueSchedule, Span, first_and_last
 from accordant.ports.books import (
     BillState,
     BookChanges,
@@ -68,7 +68,7 @@ _BILL = (
 SCHEDULE = (
     "id", "version", "legal_entity", "bill", "product", "currency", "books_currency", "booked_on", "starts_on",
     "ends_on", "minor", "billed_minor", "booked_minor", "grain", "zone", "spans", "recognised_minor",
-    "recognised_books_minor", "next_on", "updated_at",
+    "recognised_books_minor", "next_on", "updated_at", "contract", "caught_up_on",
 )  # fmt: skip
 _RECOGNITION = ("schedule_id", "version", "month_on", "minor", "books_minor", "entry_id")
 #: Types of what moves with a schedule: amount, amount in the books, the day, version, moment, id.
@@ -393,21 +393,27 @@ def _bill_row(kept: KeptBill, micros: int) -> bulk.Row:
 def read_schedule(row: bulk.Row) -> KeptSchedule:
     """The schedule in a row of the columns ``id`` to ``updated_at``."""
     (
-        name, version, legal_entity, bill, product, currency, books_currency, booked_on, _, _, _, billed, booked, grain,
-        zone, spans, recognised, recognised_books, next_on, _,
+        name, version, legal_entity, bill, product, currency, books_currency, booked_on, _, _, minor, billed, booked,
+        grain, zone, spelled, recognised, recognised_books, next_on, _, contract, caught_up_on,
     ) = row  # fmt: skip
+    spans = tuple(
+        Span(starts_at=from_micros(starts), ends_at=from_micros(ends), minor=part)
+        for starts, ends, part in _SPANS.decode(spelled)
+    )
+    undated = minor - sum(span.minor for span in spans)
     schedule = RevenueSchedule(
         line=name,
         currency=currency,
-        spans=tuple(
-            Span(starts_at=from_micros(starts), ends_at=from_micros(ends), minor=minor)
-            for starts, ends, minor in _SPANS.decode(spans)
-        ),
+        spans=spans,
         grain=Grain(grain),
         zone=ZoneInfo(zone),
         product=product,
         billed_minor=billed,
         booked_minor=booked,
+        contract=contract,
+        by_progress=bool(undated),
+        undated_minor=undated,
+        caught_up_on=tuple(map(date.fromisoformat, (caught_up_on or "").split())),
     )
     return KeptSchedule(
         id=name,
@@ -425,7 +431,7 @@ def read_schedule(row: bulk.Row) -> KeptSchedule:
 
 def _schedule_row(kept: KeptSchedule, micros: int) -> bulk.Row:
     one = kept.schedule
-    starts, ends = min(span.starts_at for span in one.spans), max(span.ends_at for span in one.spans)
+    starts_on, ends_on = first_and_last(one) or (kept.booked_on, kept.booked_on)
     return (
         kept.id,
         kept.version,
@@ -435,8 +441,8 @@ def _schedule_row(kept: KeptSchedule, micros: int) -> bulk.Row:
         one.currency,
         kept.books_currency,
         kept.booked_on.isoformat(),
-        starts.astimezone(one.zone).date().isoformat(),
-        ends.astimezone(one.zone).date().isoformat(),
+        starts_on.isoformat(),
+        ends_on.isoformat(),
         one.minor,
         one.billed_minor,
         one.booked_minor,
@@ -447,6 +453,8 @@ def _schedule_row(kept: KeptSchedule, micros: int) -> bulk.Row:
         kept.recognised_books_minor,
         None if kept.next_on is None else kept.next_on.isoformat(),
         micros,
+        one.contract,
+        " ".join(day.isoformat() for day in one.caught_up_on) or None,
     )
 
 

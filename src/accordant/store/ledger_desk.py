@@ -14,7 +14,7 @@ from accordant.ledger.exchange import MONETARY
 from accordant.ledger.post import MEANING
 from accordant.ports.audit import AuditEntry
 from accordant.ports.books import KeptEntry, KeptPosting, KeptSchedule
-from accordant.ports.ledger_desk import ForeignBalance, OpenEnds, PeriodChange
+from accordant.ports.ledger_desk import ForeignBalance, KeptContract, OpenEnds, PeriodChange, contract_root
 from accordant.ports.state import ConcurrentChange
 from accordant.store import audit, bulk
 from accordant.store.books import (
@@ -89,6 +89,27 @@ class SqlLedgerDesk:
         )
         with self._database.read() as connection:
             return tuple(read_schedule(tuple(row)) for row in connection.execute(query))
+
+    def contracts(self, names: Iterable[str]) -> dict[str, KeptContract]:
+        """See the port."""
+        wanted = list(names)
+        if not wanted:
+            return {}
+        line = journal_line.c
+        assets = (
+            select(journal_entry.c.subject, func.sum(line.original_minor), func.sum(line.amount_minor))
+            .join(journal_line, line.entry_id == journal_entry.c.id)
+            .where(journal_entry.c.root_id.in_([contract_root(name) for name in wanted]))
+            .where(line.role == Role.CONTRACT_ASSET.value)
+            .group_by(journal_entry.c.subject)
+        )
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, revenue_schedule, SCHEDULE, "contract", wanted)
+            stands = {name: (own, books) for name, own, books in connection.execute(assets)}
+        found: dict[str, list[KeptSchedule]] = {}
+        for one in map(read_schedule, rows):
+            found.setdefault(str(one.schedule.contract), []).append(one)
+        return {name: _contract(schedules, *stands.get(name, (None, 0))) for name, schedules in found.items()}
 
     def open_ends(self, legal_entity: str, systems: Iterable[str], *, before_on: date) -> OpenEnds:
         """See the port."""
@@ -178,6 +199,13 @@ def _foreign(legal_entity: str, before_on: date, roles: Iterable[Role], *, by_pa
         .group_by(*keys[: 3 if by_party else 2])
         .having(or_(original != 0, stands_at != 0))
     )
+
+
+def _contract(schedules: list[KeptSchedule], own: int | None, books: int) -> KeptContract:
+    schedules.sort(key=lambda one: (not one.is_billed, one.booked_on, one.id))
+    # What was agreed in the currency of the books has no other amount.
+    asset = books if own is None else own
+    return KeptContract(schedules=tuple(schedules), asset_minor=int(asset), asset_books_minor=int(books))
 
 
 def _unread(connection: Connection, after: str, limit: int) -> list[Row[tuple[str, bytes, int]]]:

@@ -172,8 +172,17 @@ revenue_schedule = Table(
     Column("recognised_books_minor", BigInteger, nullable=False),
     Column("next_on", Text),
     Column("updated_at", BigInteger, nullable=False),
+    Column("contract", Text),
+    Column("caught_up_on", Text),
 )
 Index("ix_revenue_schedule_bill", revenue_schedule.c.bill)
+_IN_CONTRACT = "contract IS NOT NULL"
+Index(
+    "ix_revenue_schedule_contract",
+    revenue_schedule.c.contract,
+    postgresql_where=text(_IN_CONTRACT),
+    sqlite_where=text(_IN_CONTRACT),
+)
 _DUE = "next_on IS NOT NULL"
 Index(
     "ix_revenue_schedule_next",

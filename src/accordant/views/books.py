@@ -25,6 +25,7 @@ _KINDS = (
     EntityKind.CREDIT_NOTE,
     EntityKind.DISPUTE,
     EntityKind.PRICE,
+    EntityKind.SUBSCRIPTION,
 )
 
 

@@ -337,7 +337,9 @@ def tie_of_bills(database: Database, *, legal_entity: str) -> Tie:
 
 
 def tie_of_schedules(database: Database, *, legal_entity: str, remaining: int) -> Tie:
-    """What the schedules still have to earn against deferred revenue, less what was earned before it is billed."""
+    """What the schedules of bills still have to earn against deferred revenue, less what was earned before it is
+    billed; ``remaining`` is without what was agreed and is on no bill.
+    """
     with database.read() as connection:
         held = _held_by(connection, legal_entity, Role.DEFERRED_REVENUE, Role.CONTRACT_ASSET)
     return Tie(listed=remaining, ledger=-held)

@@ -25,7 +25,7 @@ class RolledMonth(msgspec.Struct, frozen=True, kw_only=True):
 
 class BookedMonth(msgspec.Struct, frozen=True, kw_only=True):
     """What was billed in one month, as it stands after credits and refunds: by the month it was recognised in, and what
-    remains.
+    remains. What was agreed and is on no bill yet counts in the month it was agreed in.
     """
 
     booked_month_on: date
@@ -85,18 +85,11 @@ def rolled_months(database: Database, *, legal_entity: str, months: Sequence[dat
 
 
 def booked_months(database: Database, *, legal_entity: str) -> tuple[BookedMonth, ...]:
-    """The triangle: a row for each month in which anything was billed."""
+    """The triangle: a row for each month in which anything was billed, or agreed."""
     schedule, earned_in = revenue_schedule.c, recognised_month.c
     month = func.substr(schedule.booked_on, 1, 7)
-    # As `ledger.schedule.in_books`: half a minor unit is rounded up, and what was not cut is what was booked.
-    product: ColumnElement[int] = schedule.minor * schedule.booked_minor
-    in_books = case(
-        (schedule.billed_minor == schedule.booked_minor, schedule.minor),
-        (schedule.minor == schedule.billed_minor, schedule.booked_minor),
-        else_=_nearest(product, schedule.billed_minor),
-    )
     booked = (
-        select(month.label("month"), func.sum(in_books).label("minor"))
+        select(month.label("month"), func.sum(_in_books()).label("minor"))
         .where(schedule.legal_entity == legal_entity)
         .group_by(month)
         .order_by(month)
@@ -123,3 +116,23 @@ def _nearest(product: ColumnElement[int], by: ColumnElement[int]) -> ColumnEleme
     size = func.abs(by, type_=BigInteger)
     nearest = (2 * func.abs(product, type_=BigInteger) + size) // (2 * size)
     return case(((product < 0) == (by < 0), nearest), else_=-nearest)
+
+
+def agreed_not_billed(database: Database, *, legal_entity: str) -> int:
+    """What contracts have agreed and no bill has asked for yet: part of what remains to be earned, of no account."""
+    schedule = revenue_schedule.c
+    query = select(func.coalesce(func.sum(_in_books()), 0))
+    with database.read() as connection:
+        query = query.where(schedule.legal_entity == legal_entity, schedule.bill == schedule.contract)
+        return int(connection.execute(query).scalar_one())
+
+
+def _in_books() -> ColumnElement[int]:
+    """As `ledger.schedule.in_books`: half a minor unit is rounded up, and what was not cut is what was booked."""
+    schedule = revenue_schedule.c
+    product: ColumnElement[int] = schedule.minor * schedule.booked_minor
+    return case(
+        (schedule.billed_minor == schedule.booked_minor, schedule.minor),
+        (schedule.minor == schedule.billed_minor, schedule.booked_minor),
+        else_=_nearest(product, schedule.billed_minor),
+    )

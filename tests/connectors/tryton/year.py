@@ -15,7 +15,7 @@ import msgspec
 
 from accordant.bootstrap import checked_charter
 from accordant.connectors.tryton.rpc import Rpc
-from accordant.operations.bookkeeper import next_month
+from accordant.ledger.schedule import next_month
 from accordant.orchestration.saga import SagaKind, SagaPhase
 from accordant.ports.inbox import Arrival
 from accordant.web.lookout import Lookout

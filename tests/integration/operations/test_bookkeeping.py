@@ -18,9 +18,9 @@ from accordant.bootstrap import checked_charter
 from accordant.canonical.events import EventType
 from accordant.ledger.balances import trial_balance
 from accordant.ledger.periods import PeriodState
-from accordant.ledger.schedule import earned_before
+from accordant.ledger.schedule import earned_before, next_month
 from accordant.operations import bookkeeper
-from accordant.operations.bookkeeper import PeriodKept, next_month
+from accordant.operations.bookkeeper import PeriodKept
 from accordant.store.books import read_schedule
 from accordant.store.engine import Database
 from accordant.store.guard import UnauditedChange

@@ -15,9 +15,10 @@ from accordant.canonical.books import AccountRulePart, AccountType, LedgerAccoun
 from accordant.ledger.exchange import converted
 from accordant.ledger.orders import OrderInvalid, TransactionOrder
 from accordant.ledger.periods import PeriodState
+from accordant.ledger.schedule import next_month
 from accordant.ledger.transactions import Transaction
 from accordant.operations.bill_desk import BillDesk, BillOrder, BillWord
-from accordant.operations.bookkeeper import Bookkeeper, PeriodKept, next_month
+from accordant.operations.bookkeeper import Bookkeeper, PeriodKept
 from accordant.operations.closing import CloseStep
 from accordant.operations.order_transaction import TransactionDesk
 from accordant.operations.word_desk import OrderOutcome

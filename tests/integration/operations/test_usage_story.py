@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from accordant.operations.bookkeeper import next_month
+from accordant.ledger.schedule import next_month
 from accordant.store.books import read_schedule
 from accordant.store.schema import journal_entry, journal_line, ledger_bill, revenue_schedule
 from accordant.views.revenue import rolled_months

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from accordant.canonical.books import AccountType, Role
+from accordant.canonical.books import AccountType, Role, ServiceKind
 from accordant.canonical.events import EventType
 from accordant.kernel.money import Money
 from accordant.ledger import exchange, patterns
@@ -23,8 +23,11 @@ from accordant.ledger.patterns import BilledLine, Leg, Share, share_of
 from accordant.ledger.periods import months
 from tests.unit.ledger.books import ACCOUNTS, RECORDED, a_request
 from tests.unit.ledger.judges import Balances, beancount_says, hledger_says, written
+from tests.unit.ledger.test_abroad import abroad as books_abroad
 from tests.unit.ledger.test_abroad import convert, credit, give_back, pay_out
 from tests.unit.ledger.test_abroad import read as read_abroad
+from tests.unit.ledger.test_contracts import a_line, agree, billed, measure, some_years
+from tests.unit.ledger.test_contracts import read as read_contracts
 from tests.unit.ledger.test_draft import Story, a_bill, ref
 from tests.unit.ledger.test_taxes import including
 from tests.unit.ledger.test_taxes import read as read_taxes
@@ -140,6 +143,24 @@ def stories() -> list[JournalEntry]:
         *told(read_taxes(reverse_charge, "EU-RC"), dollars, "reverse charge"),
         *told(read_abroad(Story().bill(a_bill(9_000)).pay(10_000, day=12)), euros, "overpaid"),
         *told(read_abroad(Story().bill(a_bill(9_001)).pay(1, day=3)), euros, "in parts"),
+        *contracts(),
+    ]
+
+
+def contracts() -> list[JournalEntry]:
+    """A ramp with its asset, at home and abroad, and projects that are caught up with."""
+    euros, dollars, year = COMPANIES["Acme & Söhne"], COMPANIES["Acme 4"], date(2028, 1, 1)
+    ramp = agree(Story().bill(billed(a_line(100_001))).pay(100_001, day=3), 450_000)
+    give_back(ramp, 3_001, day=90, name="re_1")
+    project = measure(Story().bill(billed(a_line(100_001))), "60", day=10, price=150_000)
+    credit(project, 20_003, day=40, name="cn_1")
+    measure(project.bill(billed(a_line(70_000), name="in_2"), day=100), "420/820", day=200)
+    read, of = read_contracts, {"pro": ServiceKind.PROJECT}
+    return [
+        *told(read(ramp, until=year), dollars, "ramp"),
+        *told(read(ramp, until=year, books=some_years(books_abroad().chart)), euros, "ramp abroad"),
+        *told(read(project, until=year, services=of), dollars, "project"),
+        *told(read(project, until=year, services=of, books=some_years(books_abroad().chart)), euros, "project abroad"),
     ]
 
 

@@ -13,7 +13,7 @@ from accordant.ledger.entries import JournalEntry
 from accordant.ledger.exchange import Movement
 from accordant.ledger.meanings.asking import Ask, Occurrence, contradicted, refused
 from accordant.ledger.meanings.carried import carried
-from accordant.ledger.meanings.earning import Promise, promises, schedules
+from accordant.ledger.meanings.earning import Promise, earnings, promises
 from accordant.ledger.meanings.reading import Reading
 from accordant.ledger.patterns import BilledLine
 from accordant.ledger.schedule import cut, earned_before
@@ -42,11 +42,11 @@ def issued(told: Occurrence, reading: Reading) -> Ask | None:
     if endless is not None:
         what = f"the service of its line {endless.external_id} lasts until {endless.period_ends_at}"
         return refused(what, "A period of more than a hundred years is a mistake at its source: correct it there.")
-    promised = promises(bill, nets, told.day, reading)
+    promised = promises(bill, nets, told, reading)
     due_on = (bill.due_at or event.occurred_at).astimezone(reading.setting.zone).date()
 
     def keep(entry: JournalEntry) -> None:
-        reading.bills[event.subject] = _posted(bill, promised, entry, told, reading, due_on=due_on)
+        reading.keep(_posted(bill, promised, entry, told, reading, due_on=due_on))
 
     return Ask(
         legs=patterns.invoice_issued(_billed(bill, promised, told, reading)),
@@ -91,6 +91,7 @@ def _posted(
     due_on: date,
 ) -> Bill:
     total = bill.total.amount_minor
+    earned = earnings(bill, promised, entry, told, reading)
     return Bill(
         ref=told.event.subject,
         books=told.books,
@@ -101,7 +102,10 @@ def _posted(
         issued=entry,
         booked_on=told.day,
         due_on=due_on,
-        schedules=schedules(bill, promised, entry, told, reading),
+        schedules=[one.schedule for one in earned],
+        lines=[one.line for one in earned],
+        agreed=[one.agreed for one in earned],
+        contra=[0] * len(earned),
         disputed={},
         later=[],
         movements=[Movement(original_minor=total, books_minor=entry.postings[0].amount.amount_minor)],
@@ -166,8 +170,9 @@ def credited(told: Occurrence, reading: Reading) -> Ask | None:
         bill.take_back(share, day)
 
     # Where the money goes is told by what follows, unless it is kept for the customer: until then it is owed.
+    legs = bill.by_product(patterns.credit_note(share, unpaid=unpaid, to_balance=kept, owed=owed), day)
     ask = Ask(
-        legs=bill.by_product(patterns.credit_note(share, unpaid=unpaid, to_balance=kept, owed=owed), day),
+        legs=reading.treated(bill, legs),
         currency=note.total.currency,
         rule="credit_note",
         text=f"Credit note {note.number or note.external_id}",

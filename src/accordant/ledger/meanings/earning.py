@@ -1,11 +1,10 @@
-"""What a bill promises, line by line, and how that is earned: by time, when it is used, or when it is drawn.
+"""What a bill promises, line by line, and how that is earned: by time, by progress, when it is used or is drawn.
 
 Every line is a promise of its own; a bundle is as many as it has parts, at their stand-alone prices. Source: ASC
 606-10-25-14, 606-10-32-31 to 32-34, 606-10-25-30.
 """
 
 from collections.abc import Sequence
-from datetime import date
 
 import msgspec
 
@@ -14,7 +13,7 @@ from accordant.canonical.entities import Invoice, InvoiceLine
 from accordant.kernel.money import split_minor
 from accordant.ledger.entries import JournalEntry
 from accordant.ledger.meanings.asking import Occurrence
-from accordant.ledger.meanings.reading import Reading
+from accordant.ledger.meanings.reading import Reading, project_name, ramp_name
 from accordant.ledger.modify import Modification, allocate, decide, standalone_weights
 from accordant.ledger.schedule import RevenueSchedule, straight_line
 
@@ -22,7 +21,8 @@ from accordant.ledger.schedule import RevenueSchedule, straight_line
 class Promise(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that is owed to the customer: ``name`` is its line, ``net_minor`` its price without tax.
 
-    ``treatment`` is how the change of contract that brought it is accounted for.
+    ``treatment`` is how the change of contract that brought it is accounted for. ``contract`` names the one it is part
+    of, where that is earned otherwise than it is billed.
     """
 
     name: str
@@ -30,19 +30,29 @@ class Promise(msgspec.Struct, frozen=True, kw_only=True):
     product: str | None
     net_minor: int
     treatment: str | None = None
+    contract: str | None = None
 
 
-def promises(bill: Invoice, nets: Sequence[int], day: date, reading: Reading) -> list[Promise]:
+def promises(bill: Invoice, nets: Sequence[int], told: Occurrence, reading: Reading) -> list[Promise]:
     """What a bill promises; ``nets`` are its lines without tax. Together they are what the lines are, to the unit."""
     found: list[Promise] = []
     for line, net in zip(bill.lines, nets, strict=True):
         product = reading.product(line.price_id)
-        whole = Promise(
-            name=line.external_id, line=line, product=product, net_minor=net, treatment=_treatment(bill, line)
-        )
-        bundle = reading.setting.bundle(product, day)
+        whole = Promise(name=line.external_id, line=line, product=product, net_minor=net)
+        bundle = reading.setting.bundle(product, told.day)
         found.extend([whole] if bundle is None else _parts(whole, bundle))
-    return found
+    named = [msgspec.structs.replace(one, contract=_contract(one, bill, told, reading)) for one in found]
+    return [msgspec.structs.replace(one, treatment=_treatment(bill, one, named, reading)) for one in named]
+
+
+def _contract(one: Promise, bill: Invoice, told: Occurrence, reading: Reading) -> str | None:
+    system = told.event.subject.system
+    if reading.is_project(one.product):
+        return project_name(system, bill, one.product or "")
+    if reading.is_usage(one.product, one.line.price_id):
+        return None
+    ramp = ramp_name(system, one.line.subscription_id)
+    return ramp if ramp in reading.contracts else None
 
 
 def _parts(whole: Promise, bundle: BundlePart) -> list[Promise]:
@@ -54,35 +64,57 @@ def _parts(whole: Promise, bundle: BundlePart) -> list[Promise]:
     ]
 
 
-def _treatment(bill: Invoice, line: InvoiceLine) -> str | None:
+def _treatment(bill: Invoice, one: Promise, promised: Sequence[Promise], reading: Reading) -> str | None:
     """How a change in mid-term is accounted for. What is added to a subscription, and takes nothing of it away, is
-    distinct, and without a discount it costs what it costs alone; what is left stands ready day by day.
+    distinct, and without a discount it costs what it costs alone; what is left stands ready day by day, unless it is a
+    project under way, whose every part is one obligation.
     """
-    if not line.proration:
+    if not _is_change(one, reading):
         return None
-    replaces = any(
-        one.proration and one.amount_minor < 0 and one.subscription_id == line.subscription_id for one in bill.lines
-    )
+    changes = [other for other in promised if _is_change(other, reading) and _are_one(one, other, reading)]
+    distinct = tuple(not reading.is_project(other.product) for other in changes)
     discounted = bill.discount is not None and bill.discount.amount_minor != 0
     change = Modification(
-        adds_distinct=line.amount_minor > 0 and not replaces,
+        adds_distinct=all(distinct) and all(other.line.amount_minor > 0 for other in (*changes, one)),
         at_standalone_price=not discounted,
-        remaining_distinct=(True,),
+        remaining_distinct=distinct,
     )
     return decide(change).treatment
 
 
-def schedules(
+def _is_change(one: Promise, reading: Reading) -> bool:
+    """Whether it changes what was agreed before: a change in mid-term, or another bill of a project under way."""
+    if reading.is_project(one.product):
+        contract = reading.contracts.get(one.contract or "")
+        return contract is not None and contract.progress is not None
+    return one.line.proration
+
+
+def _are_one(one: Promise, other: Promise, reading: Reading) -> bool:
+    """Whether two changes of a bill are one: of one subscription, or of a project and what is changed beside it."""
+    beside = reading.is_project(one.product) or reading.is_project(other.product)
+    return beside or one.line.subscription_id == other.line.subscription_id
+
+
+class Earning(msgspec.Struct, frozen=True, kw_only=True):
+    """How one promise is earned, and what of its price a contract had agreed before."""
+
+    schedule: RevenueSchedule
+    line: InvoiceLine
+    agreed: int = 0
+
+
+def earnings(
     bill: Invoice, promised: Sequence[Promise], entry: JournalEntry, told: Occurrence, reading: Reading
-) -> list[RevenueSchedule]:
-    """A schedule for each promise that comes to anything. What each sold and came to is what the bill's entry says."""
+) -> list[Earning]:
+    """One for each promise that comes to anything. What each sold and came to is what the bill's entry says."""
     billed = [one for one in promised if one.net_minor]
     booked = _deferred(entry, [one.net_minor for one in billed])
     sold = [one.dimensions.get("product") for one in entry.postings if one.role is Role.DEFERRED_REVENUE]
     if len(sold) != len(billed):
         sold = [one.product for one in billed]
     setting = reading.setting
-    made: list[RevenueSchedule] = []
+    made: list[Earning] = []
     for one, in_books, product in zip(billed, booked, sold, strict=True):
         starts = one.line.period_starts_at or told.event.occurred_at
         ends = max(one.line.period_ends_at or starts, starts)
@@ -97,15 +129,19 @@ def schedules(
             grain=setting.grains.get(product or "", setting.grain),
             zone=setting.zone,
         )
-        made.append(
-            msgspec.structs.replace(
-                schedule,
-                product=product,
-                billed_minor=one.net_minor,
-                booked_minor=in_books,
-                is_usage=reading.is_usage(product, one.line.price_id),
-            )
+        own = msgspec.structs.replace(
+            schedule,
+            product=product,
+            billed_minor=one.net_minor,
+            booked_minor=in_books,
+            is_usage=reading.is_usage(product, one.line.price_id),
         )
+        agreed = 0
+        if one.contract is not None:
+            contract = reading.contract_of(one.contract, own, told)
+            is_agreed = contract.holds(one.line, starts)
+            own, agreed = contract.bill_line(own, told.day, is_agreed=is_agreed)
+        made.append(Earning(schedule=own, line=one.line, agreed=agreed))
     return made
 
 

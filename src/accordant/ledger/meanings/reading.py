@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from accordant.canonical.books import ServiceKind
+from accordant.canonical.books import LedgerPart, Role, ServiceKind
 from accordant.canonical.entities import (
     BalanceMovement,
     CreditNote,
@@ -23,12 +23,19 @@ from accordant.canonical.refs import ExternalRef
 from accordant.kernel.money import split_minor
 from accordant.ledger.bills import Bill
 from accordant.ledger.compose import Books
+from accordant.ledger.contracts import Contract
 from accordant.ledger.exchange import Rate
-from accordant.ledger.meanings.asking import Ask, refused
+from accordant.ledger.meanings.asking import Ask, Occurrence, refused
+from accordant.ledger.modify import Modification, decide
+from accordant.ledger.patterns import Leg
+from accordant.ledger.schedule import RevenueSchedule
 from accordant.ledger.setting import Setting
 
 #: The word for a payment by what it is an attempt at, in the name of what tells which bill it pays.
 _INTENT = "payment_intent"
+
+#: The word for a project in the names of contracts.
+_PROJECT = "project"
 
 
 class Moved(NamedTuple):
@@ -72,6 +79,7 @@ class Reading:
         self.moving: Moving = moving_of(objects)
         #: What was taken by each dispute that is posted, part by part.
         self.disputed: dict[ExternalRef, list[Part]] = {}
+        self.contracts: dict[str, Contract] = {}
         self._products = products
         self._metered = {
             one.external_id
@@ -167,6 +175,66 @@ class Reading:
         """Whether the payment of this name says by itself which bill it pays."""
         return intent in self._naming
 
+    def keep(self, bill: Bill) -> None:
+        """A bill is posted; its lines are known to the contracts they belong to."""
+        self.bills[bill.ref] = bill
+        for at, schedule in enumerate(bill.schedules):
+            if schedule.contract is not None:
+                self.contracts[schedule.contract].put(bill, at)
+
+    def is_project(self, product: str | None) -> bool:
+        """Whether a product is a project: one obligation in progress."""
+        return self.setting.services.get(product or "") is ServiceKind.PROJECT
+
+    def contract_of(self, name: str, own: RevenueSchedule, told: Occurrence) -> Contract:
+        """The contract of this name. One that nobody agreed on before begins with the line that ``own`` is."""
+        known = self.contracts.get(name)
+        if known is None:
+            line = f"{ExternalRef.parse(name).object_type}/{ExternalRef.parse(name).id}/unbilled"
+            nothing = msgspec.structs.replace(own, line=line, spans=(), contract=name, by_progress=True)
+            known = Contract(name=name, books=told.books, agreed_on=told.day, unbilled=nothing)
+            self.contracts[name] = known
+        return known
+
+    def treated(self, bill: Bill, legs: list[Leg]) -> list[Leg]:
+        """Legs that lower the price of a bill, with how that change is accounted for where a project is under way."""
+        under_way = [self._is_under_way(one) for one in bill.schedules]
+        if not any(under_way):
+            return legs
+        change = Modification(
+            adds_distinct=False, at_standalone_price=False, remaining_distinct=tuple(not one for one in under_way)
+        )
+        treatment = {"treatment": decide(change).treatment.value}
+        return [
+            msgspec.structs.replace(leg, dimensions=leg.dimensions | treatment)
+            if leg.use.role in {Role.DEFERRED_REVENUE, Role.CONTRA_REVENUE}
+            else leg
+            for leg in legs
+        ]
+
+    def _is_under_way(self, schedule: RevenueSchedule) -> bool:
+        contract = self.contracts.get(schedule.contract or "")
+        return contract is not None and contract.progress is not None
+
+    def measure(self, bill: Bill, day: date) -> None:
+        """The price of a bill may have changed: the projects it belongs to are measured again."""
+        for name in dict.fromkeys(one.contract for one in bill.schedules if one.contract is not None):
+            self.contracts[name].measure(day)
+
+    def void(self, bill: Bill, day: date) -> None:
+        """A bill is void; what was agreed of it is to be billed again."""
+        names = dict.fromkeys(one.contract for one in bill.schedules if one.contract is not None)
+        for name in () if bill.is_void else names:
+            self.contracts[name].void(bill, day)
+        bill.stop(day)
+        self.measure(bill, day)
+
+    def end_contracts(self, day: date) -> None:
+        """The service of contracts that end early by ``day`` stops, each on its own day."""
+        for one in self.contracts.values():
+            if one.ended_on is not None and one.ended_on <= day and not one.has_ended:
+                one.end(one.ended_on)
+
     def rate(self, currency: str, books: Books, day: date) -> Rate | None:
         """What a currency cost in that of the books; None for their own, and where nobody published it."""
         own = books.chart.currency
@@ -196,6 +264,32 @@ class Reading:
 def _in_arrears(line: InvoiceLine, billed_at: datetime) -> bool:
     starts_at, ends_at = line.period_starts_at, line.period_ends_at
     return starts_at is not None and ends_at is not None and starts_at < ends_at <= billed_at
+
+
+def ramp_name(system: str, subscription_id: str | None) -> str:
+    """What the ramp of a subscription is called: its subscription."""
+    return str(ExternalRef(system, "subscription", subscription_id or ""))
+
+
+def project_name(system: str, bill: Invoice, product: str) -> str:
+    """What a project is called: one product for one customer, or for one bill that names none. Two projects of a
+    customer are two products.
+    """
+    return str(ExternalRef(system, _PROJECT, f"{bill.customer_id or bill.external_id}/{product}"))
+
+
+def is_project_name(name: str) -> bool:
+    """Whether a contract of this name is a project."""
+    return ExternalRef.parse(name).object_type == _PROJECT
+
+
+def contracts_of(bill: Invoice, system: str, part: LedgerPart, products: Mapping[str, str | None]) -> frozenset[str]:
+    """What the contracts are called that a bill may belong to: the ramp of each subscription, and every project."""
+    sold = {products.get(line.price_id or "") for line in bill.lines}
+    sold |= {piece for bundle in part.bundles if bundle.product in sold for piece in bundle.parts}
+    projects = {one for one in sold if one is not None and part.services.get(one) is ServiceKind.PROJECT}
+    ramps = {ramp_name(system, line.subscription_id) for line in bill.lines if line.subscription_id is not None}
+    return frozenset(ramps | {project_name(system, bill, one) for one in projects})
 
 
 def moving_of(objects: Mapping[ExternalRef, Entity]) -> dict[tuple[str, str], Moved]:
@@ -237,10 +331,15 @@ def allocations_of(events: Iterable[BusinessEvent]) -> Allocations:
 
 
 def bill_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity], moving: Moving) -> ExternalRef | None:
-    """What an event is filed under: its bill, or the payment where that names none; None where nobody knows yet."""
+    """What an event is filed under: its bill, or the payment where that names none; None where nobody knows yet.
+
+    A ramp is filed under its subscription.
+    """
     system = event.subject.system
     if event.type is EventType.PAYMENT_ALLOCATED:
         return event.root
+    if event.type is EventType.RAMP_AGREED:
+        return event.subject
     what: Entity | None = objects.get(event.subject)
     if event.type is EventType.FUNDS_CONVERTED:
         moved = moving.get((system, source_of(event, objects) or ""))

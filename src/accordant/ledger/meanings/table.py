@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from accordant.canonical.events import EventType
-from accordant.ledger.meanings import billing, cash, given_back, ordered
+from accordant.ledger.meanings import agreed, billing, cash, given_back, ordered
 from accordant.ledger.meanings.asking import Ask, Occurrence
 from accordant.ledger.meanings.reading import Reading
 
@@ -27,4 +27,9 @@ MEANINGS: Mapping[EventType, Meaning] = {
     EventType.DISPUTE_OPENED: given_back.dispute_opened,
     EventType.DISPUTE_CLOSED: given_back.dispute_closed,
     EventType.ENTRY_ORDERED: ordered.ordered,
+    EventType.RAMP_AGREED: agreed.ramp_agreed,
+    EventType.PROGRESS_MEASURED: agreed.progress_measured,
 }
+
+#: What is kept though it posts nothing: it says how what is billed is earned.
+NOTED = frozenset({EventType.RAMP_AGREED, EventType.PROGRESS_MEASURED})

@@ -25,7 +25,14 @@ from accordant.views.journal import (
     tie_of_schedules,
     trial_balance,
 )
-from accordant.views.revenue import BookedMonth, RolledMonth, booked_months, last_months, rolled_months
+from accordant.views.revenue import (
+    BookedMonth,
+    RolledMonth,
+    agreed_not_billed,
+    booked_months,
+    last_months,
+    rolled_months,
+)
 from accordant.views.worth import Party, parties
 from accordant.web.console import words
 from accordant.web.console.charts import Step, share, steps
@@ -209,8 +216,9 @@ def revenue_page(request: Visitor, console: NamedDependency[Console], company: F
     header = ("month", *_COLUMNS)
     cells = ((f"{one.month_on:%Y-%m}", *_figures(one.moved)) for one in rolled)
     remaining = sum(one.remaining for one in booked)
-    tie = None if name is None else tie_of_schedules(hub.database, legal_entity=name, remaining=remaining)
-    whole = {"rolled": rolled, "booked": booked, "tie": tie}
+    agreed = 0 if name is None else agreed_not_billed(hub.database, legal_entity=name)
+    tie = None if name is None else tie_of_schedules(hub.database, legal_entity=name, remaining=remaining - agreed)
+    whole = {"rolled": rolled, "booked": booked, "tie": tie, "agreed_not_billed": agreed}
     file = as_file(request, whole, name="revenue", header=header, rows=cells)
     if file is not None:
         return file
@@ -227,6 +235,7 @@ def revenue_page(request: Visitor, console: NamedDependency[Console], company: F
         picture=_bridge(shown, currency) if shown else None,
         booked=booked,
         tie=tie,
+        agreed=agreed,
         months=months,
         share=share,
     )
