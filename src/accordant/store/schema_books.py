@@ -51,7 +51,13 @@ journal_line = Table(
     Column("product", Text),
     PrimaryKeyConstraint("entry_id", "line"),
 )
-Index("ix_journal_line_account", journal_line.c.legal_entity, journal_line.c.account, journal_line.c.posted_on)
+Index(
+    "ix_journal_line_account",
+    journal_line.c.account,
+    journal_line.c.posted_on.desc(),
+    journal_line.c.entry_id,
+    journal_line.c.legal_entity,
+)
 #: All that says what is owed and held in other currencies, so that only this has to be read for it.
 _FOREIGN = "original_currency IS NOT NULL"
 Index(
@@ -136,6 +142,7 @@ Index(
     "ix_ledger_bill_open",
     ledger_bill.c.legal_entity,
     ledger_bill.c.due_on,
+    ledger_bill.c.open_books_minor,
     postgresql_where=text(_OPEN),
     sqlite_where=text(_OPEN),
 )

@@ -3,7 +3,7 @@
 Days are compared as text, which sorts; sums are minor units of the legal entity's currency.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -81,27 +81,10 @@ class JournalPage(msgspec.Struct, frozen=True, kw_only=True):
 def read_journal(database: Database, asked: JournalAsked, *, limit: int = PAGE) -> JournalPage:
     """The entries that fit, each with what became of it at the ERP."""
     entry = journal_entry.c
-    # The places first, from an index: whole entries are read of one page only.
-    query = select(entry.id, entry.posted_on).order_by(entry.posted_on.desc(), entry.id).limit(limit + 1)
-    for column, wanted in ((entry.legal_entity, asked.company), (entry.bill, asked.bill), (entry.id, asked.entry)):
-        if wanted is not None:
-            query = query.where(column == wanted)
-    if asked.account is not None:
-        touching = select(journal_line.c.entry_id).where(journal_line.c.account == asked.account)
-        query = query.where(entry.id.in_(touching))
-    if asked.system is not None:
-        query = query.where(entry.subject.startswith(f"{asked.system}:", autoescape=True))
-    if asked.month_on is not None:
-        first_on = asked.month_on.replace(day=1)
-        query = _within(query, entry.posted_on, first_on, (first_on + timedelta(days=31)).replace(day=1))
-    if asked.after is not None:
-        day, _, name = asked.after.partition("/")
-        # The day alone is what an index leads to.
-        query = query.where(entry.posted_on <= day, or_(entry.posted_on < day, entry.id > name))
     with database.read() as connection:
-        if asked.customer is not None:
-            query = query.where(entry.root_id.in_(_roots(connection, asked.customer)))
-        places = connection.execute(query).all()
+        roots = None if asked.customer is None else _roots(connection, asked.customer)
+        # The places first, from an index: whole entries are read of one page only.
+        places = connection.execute(_places(asked, roots).limit(limit + 1)).all()
         columns = (entry.id, entry.body, entry.root_id, entry.bill, entry.cause)
         kept = {row.id: row for row in rows_by_key(connection, columns, entry.id, (row.id for row in places[:limit]))}
         sent = _sent(connection, list(kept))
@@ -118,6 +101,41 @@ def read_journal(database: Database, asked: JournalAsked, *, limit: int = PAGE) 
     )
     last = places[limit - 1] if len(places) > limit else None
     return JournalPage(entries=found, further=None if last is None else f"{last.posted_on}/{last.id}")
+
+
+def _places(asked: JournalAsked, roots: Sequence[str] | None) -> Select[tuple[str, str]]:
+    """The ids and days of the entries that fit, the latest first, by the index that leads to the fewest."""
+    entry, line = journal_entry.c, journal_line.c
+    named = (asked.bill, asked.entry, asked.customer, asked.system)
+    if asked.account is not None and all(one is None for one in named):
+        # Its lines by day: most accounts are in many entries, and a page is the first of them.
+        place = (line.posted_on, line.entry_id)
+        query = select(line.entry_id.label("id"), line.posted_on).where(line.account == asked.account).group_by(*place)
+        company = line.legal_entity
+    else:
+        place, company = (entry.posted_on, entry.id), entry.legal_entity
+        query = select(entry.id, entry.posted_on)
+        for column, wanted in ((entry.bill, asked.bill), (entry.id, asked.entry)):
+            if wanted is not None:
+                query = query.where(column == wanted)
+        if asked.account is not None:
+            touching = select(line.line).where(line.entry_id == entry.id, line.account == asked.account)
+            query = query.where(touching.exists())
+        if roots is not None:
+            query = query.where(entry.root_id.in_(roots))
+        if asked.system is not None:
+            query = query.where(entry.subject.startswith(f"{asked.system}:", autoescape=True))
+    if asked.company is not None:
+        query = query.where(company == asked.company)
+    day, name = place
+    if asked.month_on is not None:
+        first_on = asked.month_on.replace(day=1)
+        query = _within(query, day, first_on, (first_on + timedelta(days=31)).replace(day=1))
+    if asked.after is not None:
+        last_on, _, last = asked.after.partition("/")
+        # The day alone is what an index leads to.
+        query = query.where(day <= last_on, or_(day < last_on, name > last))
+    return query.order_by(day.desc(), name)
 
 
 def _roots(connection: Connection, customer: str) -> list[str]:
