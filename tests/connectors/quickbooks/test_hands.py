@@ -122,8 +122,8 @@ async def test_a_payment_that_was_deleted_is_told_and_only_a_person_has_it_made_
 
 
 @pytest.mark.parametrize("cloud", [True, False])
-async def test_a_deletion_and_a_void_are_told_by_notices_too(tmp_path: Path, cloud: bool) -> None:
-    async with a_company_on_quickbooks(tmp_path) as (one, simulator):
+async def test_a_deletion_and_a_void_are_told_by_notices_too(store_url: str, tmp_path: Path, cloud: bool) -> None:
+    async with a_company_on_quickbooks(tmp_path, store=store_url) as (one, simulator):
         hands = QuickBooksHands(one, simulator, cloud=cloud)
         await at_work(one)
         first, second = list(hands.books.tables["Payment"])[:2]

@@ -16,6 +16,7 @@ from accordant.connectors.quickbooks.customers import CUSTOMER
 from accordant.connectors.quickbooks.inbound import QuickBooksInbound
 from accordant.connectors.quickbooks.outbound import QuickBooksOutbound
 from accordant.connectors.quickbooks.receivables import QuickBooksReader
+from accordant.connectors.sdk import notices
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.http import DEFAULT_TIMEOUTS, PUBLIC_ONLY, Recorder, Timeouts
 from accordant.connectors.sdk.manifest import load_manifest
@@ -35,6 +36,8 @@ RATE_PER_S = 8
 AT_ONCE_MAX = 10
 #: The objects whose records tell whose they are.
 MATCHABLE = frozenset({CUSTOMER})
+#: The verifier tokens of the webhook: what the registry asks for.
+webhook_secrets = notices.webhook_secrets
 _PACKAGE = files("accordant.connectors.quickbooks")
 _REQUIRED = {
     "client_id": "Give the client id of the app.",
@@ -87,11 +90,6 @@ def reader(
 def inbound(settings: Mapping[str, str]) -> QuickBooksInbound:
     """The inbound half: notices, and what the reader fetched. Raises ConfigurationError."""
     return QuickBooksInbound(realm=_given(settings).text("realm_id"))
-
-
-def webhook_secrets(settings: Mapping[str, str]) -> tuple[bytes, ...]:
-    """The verifier tokens of the webhook, the newest first; none where only the sweep fetches."""
-    return tuple(one.encode() for one in settings.get("webhook_secrets", "").replace(",", " ").split())
 
 
 def default_mappings(

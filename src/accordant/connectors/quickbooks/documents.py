@@ -25,7 +25,7 @@ from accordant.connectors.quickbooks.records import (
     shape_of,
 )
 from accordant.connectors.quickbooks.wire import day
-from accordant.connectors.sdk.ledger_documents import Desired
+from accordant.connectors.sdk.ledger_documents import Desired, check_company
 from accordant.connectors.sdk.ledger_keeper import KeptDocuments
 from accordant.connectors.sdk.plain_json import Row, amount
 from accordant.kernel.errors import RejectedError
@@ -49,7 +49,7 @@ class Documents(KeptDocuments[Held, Place]):
         return errors.refused(place, error.fault)
 
     async def _make(self, spec: ObjectSpec, document: Desired, key: str) -> Held:
-        self._lookups.check_company(document.company)
+        check_company(document.company, self._lookups.company)
         accounts = await self._lookups.accounts(line.account for line in document.lines)
         about = await self._about(document)
         owed_number = await self._lookups.owed_number()

@@ -49,16 +49,6 @@ class Lookups:
         """The charter's name of the company."""
         return self._company
 
-    def check_company(self, company: str) -> None:
-        """One connection is one company. Raises Unusable."""
-        if company != self._company:
-            raise unusable(
-                "COMPANY_UNKNOWN",
-                f"This connection holds the books of {self._company!r}, not of {company!r}: give {company!r} a system "
-                "of its own.",
-                "company",
-            )
-
     async def currency(self) -> str:
         """That of the books."""
         if not self._currency:

@@ -6,8 +6,7 @@ asked for. Next: changes.py for those records, inbound.py, which says what it me
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import UTC, date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import UTC, datetime, time, timedelta
 
 from accordant.canonical.refs import ExternalRef
 from accordant.connectors.quickbooks.api import Api
@@ -15,9 +14,8 @@ from accordant.connectors.quickbooks.changes import Changes
 from accordant.connectors.quickbooks.customers import CUSTOMER
 from accordant.connectors.quickbooks.wire import changed_at, day, quoted
 from accordant.connectors.sdk.ledger_changes import Changed, LedgerReader
-from accordant.connectors.sdk.ledger_documents import plain
 from accordant.connectors.sdk.plain_json import Row, amount
-from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, UNSTAMPED_AT, Told, spell
+from accordant.connectors.sdk.receivables import RECEIVABLE, UNSTAMPED_AT, Told, debts, spell
 from accordant.kernel.clock import Clock
 from accordant.ports.connector import Page
 
@@ -87,19 +85,9 @@ class QuickBooksReader(LedgerReader):
         own = str(customer["Id"])
         owed = amount(customer.get("Balance"))
         where = f"CustomerRef = {quoted(own)} and Balance > '0' and DueDate < '{at.date()}'"
-        late = [row async for rows in self._api.pages("Invoice", where) for row in rows]
-        # A credit that is not yet set against anything lowers what is overdue first.
-        overdue = max(Decimal(0), min(owed, sum((amount(row.get("Balance")) for row in late), Decimal(0))))
-        return Told(
-            type=CHANGED,
-            id=own,
-            party=own,
-            at=at,
-            currency=self._currency,
-            open=plain(owed, self._currency),
-            overdue=plain(overdue, self._currency),
-            oldest_due_on=_oldest(late) if overdue else None,
-        )
+        rows = [row async for page in self._api.pages("Invoice", where) for row in page]
+        late = [(amount(row.get("Balance")), day(row.get("DueDate"))) for row in rows]
+        return debts(own, own, at=at, currency=self._currency, owed=owed, late=late)
 
 
 def _customers(row: Row) -> Iterable[str]:
@@ -110,7 +98,3 @@ def _customers(row: Row) -> Iterable[str]:
         entity = (line.get("JournalEntryLineDetail") or {}).get("Entity") or {}
         if entity.get("Type") == CUSTOMER:
             yield str(entity["EntityRef"]["value"])
-
-
-def _oldest(rows: Iterable[Row]) -> date | None:
-    return min((on for row in rows if (on := day(row.get("DueDate"))) is not None), default=None)

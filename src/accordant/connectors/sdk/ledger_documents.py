@@ -63,6 +63,16 @@ def unusable(code: str, message: str, *fields: str) -> Unusable:
     return Unusable(Refused(cause=RefusalClass.DATA_QUALITY, code=code, message=message, fields=fields))
 
 
+def check_company(company: str, own: str) -> None:
+    """A connection to the books of one company takes no document of another. Raises Unusable."""
+    if company != own:
+        raise unusable(
+            "COMPANY_UNKNOWN",
+            f"This connection holds the books of {own!r}, not of {company!r}: give {company!r} a system of its own.",
+            "company",
+        )
+
+
 def for_a_person(code: str, message: str, *fields: str) -> Refused:
     """A refusal that waits for a person: a rule, or somebody's hand, stands against it."""
     return Refused(cause=RefusalClass.BUSINESS_RULE, code=code, message=message, fields=fields)

@@ -23,6 +23,11 @@ from accordant.ports.connector import Envelope
 NOTICE = "notice"
 
 
+def webhook_secrets(settings: Mapping[str, str]) -> tuple[bytes, ...]:
+    """What signs notices, the newest first, out of the setting of that name; none where only the sweep fetches."""
+    return tuple(one.encode() for one in settings.get("webhook_secrets", "").replace(",", " ").split())
+
+
 class Change(msgspec.Struct, frozen=True):
     """One change of a notice: of which company, of what kind of record, and when (UTC).
 

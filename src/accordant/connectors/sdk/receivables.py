@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import msgspec
 
 from accordant.canonical.entities import Receivable
 from accordant.canonical.observations import Interpretation, Interpreted, Observation, Parked, Quarantined, Standpoint
 from accordant.canonical.refs import ExternalRef
+from accordant.connectors.sdk.ledger_documents import plain
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.money import Money
 from accordant.ports.connector import Envelope, SignatureInvalid
@@ -43,6 +45,27 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER = msgspec.json.Decoder(Told)
+
+
+def debts(
+    own: str, party: str, *, at: datetime, currency: str, owed: Decimal, late: Sequence[tuple[Decimal, date | None]]
+) -> Told:
+    """What one customer owes: ``owed`` in all, ``late`` what is open of each bill whose due day is over, with that day.
+
+    What was paid or credited and is not yet set against anything lowers what is overdue first.
+    """
+    overdue = max(Decimal(0), min(owed, sum((value for value, _ in late), Decimal(0))))
+    due = [on for _, on in late if on is not None]
+    return Told(
+        type=CHANGED,
+        id=own,
+        party=party,
+        at=at,
+        currency=currency,
+        open=plain(owed, currency),
+        overdue=plain(overdue, currency),
+        oldest_due_on=min(due, default=None) if overdue else None,
+    )
 
 
 def spell(told: Told) -> bytes:

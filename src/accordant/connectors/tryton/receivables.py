@@ -11,8 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from accordant.canonical.refs import ExternalRef
-from accordant.connectors.sdk.ledger_documents import plain
-from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, Told, spell
+from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, Told, debts, spell
 from accordant.connectors.tryton.rpc import Rpc
 from accordant.connectors.tryton.wire import Json
 from accordant.kernel.clock import Clock
@@ -125,19 +124,8 @@ def _told(owing: Owing, rows: Iterable[Mapping[str, Json]], at: datetime) -> Tol
     currency: str = listed[0]["move."]["company."]["currency."]["code"]
     open_lines = [row for row in listed if row["reconciliation"] is None]
     owed = sum((row["debit"] - row["credit"] for row in open_lines), Decimal(0))
-    late = [row for row in open_lines if row["debit"] > 0 and _due(row) < at.date()]
-    # What was paid and not yet assigned lowers what is overdue first.
-    overdue = max(Decimal(0), min(owed, sum((row["debit"] for row in late), Decimal(0))))
-    return Told(
-        type=CHANGED,
-        id=_name(owing),
-        party=str(owing[0]),
-        at=at,
-        currency=currency,
-        open=plain(owed, currency),
-        overdue=plain(overdue, currency),
-        oldest_due_on=min(map(_due, late)) if overdue else None,
-    )
+    late = [(row["debit"], _due(row)) for row in open_lines if row["debit"] > 0 and _due(row) < at.date()]
+    return debts(_name(owing), str(owing[0]), at=at, currency=currency, owed=owed, late=late)
 
 
 def _name(owing: Owing) -> str:

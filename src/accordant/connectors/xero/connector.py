@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from accordant.canonical.charter import CustomerModel, MappingPart, SeveralCustomers
+from accordant.connectors.sdk import notices
 from accordant.connectors.sdk.addresses import AddressPolicy
 from accordant.connectors.sdk.http import DEFAULT_TIMEOUTS, PUBLIC_ONLY, Recorder, Timeouts
 from accordant.connectors.sdk.manifest import load_manifest
@@ -35,6 +36,8 @@ RATE_PER_S = 1
 AT_ONCE_MAX = 5
 #: The objects whose records tell whose they are.
 MATCHABLE = frozenset({CONTACTS})
+#: The keys of the webhook: what the registry asks for.
+webhook_secrets = notices.webhook_secrets
 _PACKAGE = files("accordant.connectors.xero")
 _REQUIRED = {
     "client_id": "Give the client id of the app, or of the custom connection.",
@@ -86,11 +89,6 @@ def reader(
 def inbound(settings: Mapping[str, str]) -> XeroInbound:
     """The inbound half: notices, and what the reader fetched. Raises ConfigurationError."""
     return XeroInbound(tenant=_given(settings).text("tenant_id"))
-
-
-def webhook_secrets(settings: Mapping[str, str]) -> tuple[bytes, ...]:
-    """The keys of the webhook, the newest first; none where only the sweep fetches."""
-    return tuple(one.encode() for one in settings.get("webhook_secrets", "").replace(",", " ").split())
 
 
 def default_mappings(

@@ -11,7 +11,7 @@ from datetime import date
 import msgspec
 
 from accordant.canonical.intents import RefusalClass, Refused
-from accordant.connectors.sdk.ledger_documents import Unusable, unusable
+from accordant.connectors.sdk.ledger_documents import Unusable, check_company, unusable
 from accordant.connectors.sdk.plain_json import Row
 from accordant.connectors.xero.api import Api
 from accordant.connectors.xero.errors import PERIOD_CLOSED
@@ -66,13 +66,7 @@ class Lookups:
 
     async def books(self, company: str, on: date) -> Organisation:
         """The organisation of a company, open on a day. Raises Unusable."""
-        if company != self._company:
-            raise unusable(
-                "COMPANY_UNKNOWN",
-                f"This connection holds the books of {self._company!r}, not of {company!r}: give {company!r} a system "
-                "of its own.",
-                "company",
-            )
+        check_company(company, self._company)
         books = await self.organisation()
         if books.locked_until is not None and on <= books.locked_until:
             self._organisation = None  # somebody may have moved the date since

@@ -11,9 +11,8 @@ from decimal import Decimal
 
 from accordant.canonical.refs import ExternalRef
 from accordant.connectors.sdk.ledger_changes import Changed, LedgerReader
-from accordant.connectors.sdk.ledger_documents import plain
 from accordant.connectors.sdk.plain_json import Row, amount
-from accordant.connectors.sdk.receivables import CHANGED, RECEIVABLE, UNSTAMPED_AT, Told, spell
+from accordant.connectors.sdk.receivables import RECEIVABLE, UNSTAMPED_AT, Told, debts, spell
 from accordant.connectors.xero.api import Api
 from accordant.connectors.xero.changes import Changes
 from accordant.connectors.xero.wire import day, moment, quoted
@@ -96,19 +95,8 @@ class XeroReader(LedgerReader):
             self._currency = str((await self._api.rows("Organisation"))[0]["BaseCurrency"])
         live = [row for row in rows if row.get("Status") == "AUTHORISED"]
         owed = sum((_open(row) for row in live), Decimal(0))
-        late = [row for row in live if _open(row) > 0 and _due(row) < at.date()]
-        # A credit that is not yet set against anything lowers what is overdue first.
-        overdue = max(Decimal(0), min(owed, sum((_open(row) for row in late), Decimal(0))))
-        return Told(
-            type=CHANGED,
-            id=contact,
-            party=contact,
-            at=at,
-            currency=self._currency,
-            open=plain(owed, self._currency),
-            overdue=plain(overdue, self._currency),
-            oldest_due_on=min(map(_due, late)) if overdue else None,
-        )
+        late = [(_open(row), _due(row)) for row in live if _open(row) > 0 and _due(row) < at.date()]
+        return debts(contact, contact, at=at, currency=self._currency, owed=owed, late=late)
 
 
 def _gather(groups: dict[str, list[Row]], rows: Sequence[Row]) -> None:
