@@ -34,6 +34,7 @@ from tests.connectors.tryton.year_judges import (
     Seen,
     differences,
     entries_of,
+    on_clearing,
     our_figures,
     strangers_agree,
     their_figures,
@@ -175,9 +176,18 @@ class Year:
             await self._earn_and_revalue(entity, month_on)
         await self.one.post()
         assert self.one.left() == [], self.one.left()
+        await self._payouts_come_to_nothing(next_month(month_on))
         to_close = await self.desk.told("books", "to-close")
         assert all(one["missing"] == [] for one in to_close["months"]), to_close
         return [await self._close_one(entity, month_on) for entity in self.entities]
+
+    async def _payouts_come_to_nothing(self, ends_on: date) -> None:
+        """Every unit of each payout is explained, and what is left on clearing is what no payout has taken yet."""
+        told = await self.desk.told("payouts", "--limit", "100")
+        assert told["payouts"]
+        if not self.late:  # what was not heard of yet is not in the books
+            kept = {currency: minor for currency, minor in self.billing.kept_at_processor().items() if minor}
+            assert on_clearing(self._entries(date.min, ends_on)) == kept
 
     async def _earn_and_revalue(self, entity: Entity, month_on: date) -> None:
         month = f"{month_on:%Y-%m}"

@@ -96,6 +96,17 @@ def our_figures(entries: Iterable[JournalEntry], *, year: int) -> Seen:
     )
 
 
+def on_clearing(entries: Iterable[JournalEntry]) -> dict[str, int]:
+    """What the books have at the processor, by the currency it is kept in."""
+    sums = Counter[str]()
+    for entry in entries:
+        for one in entry.postings:
+            if one.role is Role.CLEARING:
+                kept = one.original or one.amount
+                sums[kept.currency] += kept.amount_minor
+    return _some(sums)
+
+
 # -- theirs ------------------------------------------------------------------------------------------------------------
 
 

@@ -135,6 +135,17 @@ class Billing:
         """The one that is not closed."""
         return next(d for d in self.table("dispute") if d["status"] not in {"won", "lost"})
 
+    def kept_at_processor(self) -> dict[str, int]:
+        """What no payout has taken yet, by currency and before its fees: those are told with the payout."""
+        payments = self.account.payments
+        gone = {name for payout in self.table("payout") for name in payments.transactions_of(payout["id"])}
+        found: dict[str, int] = {}
+        for one in self.table("balance_transaction"):
+            if one["id"] not in gone:
+                currency = one["currency"].upper()
+                found[currency] = found.get(currency, 0) + one["amount"]
+        return found
+
     # -- paying --------------------------------------------------------------------------------------------------------
 
     def pay_by_bank(self, name: str, *, older_than_s: int = 0, only_last: bool = False) -> None:
