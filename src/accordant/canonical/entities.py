@@ -133,7 +133,9 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", 
 
 
 class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of an invoice; the period is half-open. ``amount_minor`` includes the tax ``included_tax_minor``."""
+    """One line of an invoice; the period is half-open. ``amount_minor`` includes the tax ``included_tax_minor``, and
+    ``credits_minor``, which credits of before pay: so much less is asked for.
+    """
 
     external_id: str
     amount_minor: int
@@ -145,6 +147,7 @@ class InvoiceLine(msgspec.Struct, frozen=True, kw_only=True):
     period_starts_at: datetime | None = None
     period_ends_at: datetime | None = None
     included_tax_minor: int = 0
+    credits_minor: int = 0
 
 
 class Invoice(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=EntityKind.INVOICE.value):

@@ -220,9 +220,14 @@ def net_lines(bill: Invoice) -> list[int]:
     """What each line comes to after the bill's discount and without tax, in minor units: the discount by the largest
     remainder, the tax as the source states it.
 
-    A line that gives something back bears none of it. Source: ASC 606-10-32-36 (a discount is allocated in proportion).
+    A line that gives something back bears none of it. What credits of before pay of a line is no revenue of this bill:
+    it was billed with them, and is earned of that bill when they are drawn. Source: ASC 606-10-32-36 (a discount is
+    allocated in proportion), 606-10-55-46 (what was prepaid is a liability until it is used).
     """
     off = 0 if bill.discount is None else bill.discount.amount_minor
     bearing = [max(line.amount_minor, 0) for line in bill.lines]
     parts = split_minor(off, bearing) if off > 0 and any(bearing) else (0,) * len(bearing)
-    return [line.amount_minor - part - line.included_tax_minor for line, part in zip(bill.lines, parts, strict=True)]
+    return [
+        line.amount_minor - part - line.included_tax_minor - line.credits_minor
+        for line, part in zip(bill.lines, parts, strict=True)
+    ]

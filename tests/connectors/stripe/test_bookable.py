@@ -92,3 +92,17 @@ def test_a_movement_that_was_converted_says_what_it_came_to() -> None:
     assert converted.amount == Money(6_000, "EUR")
     assert converted.subject == fee.subject
     assert [one.type for one in settled({**MOVEMENT, "exchange_rate": None})] == [EventType.FEE_CHARGED]
+
+
+def test_a_bill_on_which_credits_were_applied_is_booked_without_what_they_pay() -> None:
+    """The credits were billed before; the line still says what it comes to without them."""
+    body = event("invoice.finalized__credits_applied")
+    bill = bill_of(body)
+    (line,) = bill.lines
+    assert (line.amount_minor, line.credits_minor) == (6_000, 2_000)
+    assert net_lines(bill) == [4_000]
+    assert bill.tax is not None
+    assert sum(net_lines(bill)) + bill.tax.amount_minor == bill.total.amount_minor
+    # A discount stands in the same list, and is taken off the bill as every discount is.
+    body["data"]["object"]["lines"]["data"][0]["pretax_credit_amounts"][0]["type"] = "discount"
+    assert bill_of(body).lines[0].credits_minor == 0

@@ -127,6 +127,26 @@ def test_never_more_is_drawn_than_there_is(parts: list[int]) -> None:
     assert all("is more than the" in str(one.refusals[0]) for one in made.unposted)
 
 
+@given(applied=st.integers(0, 5_000), off=st.integers(0, 1_000))
+def test_what_credits_pay_of_a_bill_is_earned_once_of_the_bill_that_sold_them(applied: int, off: int) -> None:
+    """90.00 of credits are sold; of a bill of 50.00 for use some is paid with them, after a discount."""
+    story = Story().bill(a_bill(9_000))
+    used = a_bill(5_000, off=off, name="in_2")
+    credited = min(applied, 5_000 - off)
+    line = msgspec.structs.replace(used.lines[0], credits_minor=credited, price_id="price_2")
+    asked = usd(5_000 - off - credited)
+    story.bill(msgspec.structs.replace(used, lines=(line,), total=asked, amount_due=asked), day=30)
+    if credited:
+        story.events.append(drawn(credited, day=30))
+    history = History(events=tuple(story.events), objects=story.objects, products={"price_1": "suite"})
+    setting = Setting(
+        books={"billing": some_books()}, tax_codes={"billing": "NY"}, zone=UTC, grain=Grain.DAY, grains={},
+        rate_of=rate_of, recorded_at=RECORDED, services=PREPAID,
+    )  # fmt: skip
+    made = draft(history, setting, before_on=date(2027, 12, 31))
+    assert balances(made) == {"1200": 9_000 + asked.amount_minor, "4000": -9_000 - asked.amount_minor}
+
+
 def test_what_is_no_prepaid_product_cannot_be_drawn() -> None:
     made = read(prepaid(drawn(2_000, day=10)))
     assert "has no prepaid credits" in str(made.unposted[0].refusals[0])

@@ -323,9 +323,17 @@ def _line(part: JsonObject, path: str, code: str) -> InvoiceLine:
             period_starts_at=shapes.instant_or_none(span, "start"),
             period_ends_at=shapes.instant_or_none(span, "end"),
             included_tax_minor=_included_tax(part, code),
+            credits_minor=_credits(part, code),
         )
     except Unfit as error:
         raise error.below(path) from None
+
+
+def _credits(part: JsonObject, code: str) -> int:
+    """What billing credits pay of a line. Discounts stand in the same list, and once more at the bill."""
+    listed = shapes.objects(part, "pretax_credit_amounts")
+    applied = [one for one in listed if one.get("type") == "credit_balance_transaction"]
+    return sum(shapes.money(one, "amount", code).amount_minor for one in applied)
 
 
 def _included_tax(part: JsonObject, code: str) -> int:
