@@ -15,7 +15,7 @@ from accordant.store import schema
 from accordant.store.engine import Database
 from accordant.store.migrate import migrate, schema_version
 
-HEAD = "0015"
+HEAD = "0016"
 _PROCESSES = 4
 _START = """
 import sys
