@@ -10,7 +10,7 @@ import gc
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,9 +18,7 @@ import hypothesis
 import psycopg
 import pytest
 
-from accordant.store.engine import Database
-from accordant.store.migrate import migrate
-from tests.databases import Pool, create, drop
+from tests.databases import Pool, create, drop, sqlite_template
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 POSTGRES_DEFAULT = "postgresql://postgres@127.0.0.1:5432/postgres"
@@ -116,20 +114,11 @@ def postgres_pool(postgres_server: str) -> Iterator[Pool]:
     pool.close()
 
 
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with every table and no row. Copy it; migrating each would take most of the time."""
-    path = tmp_path_factory.mktemp("template") / "accordant.sqlite"
-    with closing(Database(f"sqlite:///{path}")) as database:
-        migrate(database)
-    return path
-
-
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Address of a store with every table and no row, once as SQLite and once as PostgreSQL, a test's own."""
     if request.param == "sqlite":
-        yield f"sqlite:///{shutil.copy(request.getfixturevalue('sqlite_template'), tmp_path / 'accordant.sqlite')}"
+        yield f"sqlite:///{shutil.copy(sqlite_template(), tmp_path / 'accordant.sqlite')}"
         return
     pool: Pool = request.getfixturevalue("postgres_pool")
     with pool.lend(request.node.name) as url:

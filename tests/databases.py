@@ -7,11 +7,15 @@ database whose tables a test has changed is thrown away. Next: `conftest.py`, wh
 from __future__ import annotations
 
 import re
+import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -21,6 +25,7 @@ from accordant.store.engine import Database
 from accordant.store.migrate import migrate
 
 CREATE_ATTEMPTS_MAX = 5
+_FOLDER = TemporaryDirectory(prefix="accordant-template-")
 GUESTS_LEAVE_WITHIN_MS = 5_000
 #: So many rows gone leave so much dead that the next test would feel it.
 VACUUM_FROM_ROWS = 2_000
@@ -93,6 +98,25 @@ class Pool:
         with psycopg.connect(url, autocommit=True) as connection:
             tables = tuple(row[0] for row in connection.execute(_TABLES))
             return Kept(url, tables, shape_of(connection))
+
+
+@cache
+def sqlite_template() -> Path:
+    """A SQLite file with every table and no row, gone with the process; to copy, since to migrate each takes long."""
+    path = Path(_FOLDER.name) / "accordant.sqlite"
+    with closing(Database(f"sqlite:///{path}")) as database:
+        migrate(database)
+    return path
+
+
+def open_store(url: str) -> Database:
+    """A store with every table and no row."""
+    if url.startswith("sqlite:///"):
+        shutil.copy(sqlite_template(), url.removeprefix("sqlite:///"))
+        return Database(url)
+    database = Database(url)
+    migrate(database)
+    return database
 
 
 def set_forgetful(url: str, *, forgetful: bool) -> None:

@@ -20,7 +20,8 @@ from accordant.views.customer import customer
 from accordant.views.masked import masked
 from accordant.views.trace import trace
 from accordant.views.why import why
-from tests.web.company import NOW, Company, ConsoleDesk, browse, open_store
+from tests.databases import open_store
+from tests.web.company import NOW, Company, ConsoleDesk, browse
 
 NAMES = ("Ada Lovelace", "山田 太郎", "Олена Шевченко", "محمد علي", "Zoë Müller-Ångström", "Νίκος Παππάς")
 EMAIL, CARD, IBAN = "ada.lovelace@mail.example", "4111111111111111", "DE89370400440532013000"

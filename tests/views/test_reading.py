@@ -22,7 +22,8 @@ from accordant.views.status import pulse, status
 from accordant.views.trace import trace
 from accordant.views.trouble import lanes_behind, trouble
 from accordant.views.why import held_value, why
-from tests.web.company import CHARTER, NOW, Company, fields_of, open_store, seed_company, throw_switch
+from tests.databases import open_store
+from tests.web.company import CHARTER, NOW, Company, fields_of, seed_company, throw_switch
 
 BETA = derived_id("acc", "stripe", "customer", "cus_beta")
 

@@ -86,7 +86,6 @@ from accordant.store.engine import Database
 from accordant.store.history import SqlHistory
 from accordant.store.inbox import SqlInbox
 from accordant.store.ledger_desk import SqlLedgerDesk
-from accordant.store.migrate import migrate
 from accordant.store.outbox import SqlOutbox
 from accordant.store.people import SqlPeople
 from accordant.store.phases import SqlPhaseBook
@@ -302,12 +301,6 @@ def throw_switch(database: Database, name: str, *, reason: str, by: str) -> None
     with database.write_unaudited() as connection:
         micros = int(NOW.timestamp() * 1_000_000)
         connection.execute(switch.insert().values(name=name, reason=reason, thrown_by=by, thrown_at=micros))
-
-
-def open_store(url: str) -> Database:
-    database = Database(url)
-    migrate(database)
-    return database
 
 
 def browse(desk: ConsoleDesk) -> TestClient[Litestar]:

@@ -11,9 +11,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from accordant.canonical.charter import Charter
+from tests.databases import open_store
 from tests.integration.operations.kit import an_installation
 from tests.integration.operations.test_settlement import DAY, WITH_FEES, live_and_pay_out, settle
-from tests.web.company import ConsoleDesk, open_store
+from tests.web.company import ConsoleDesk
 from tests.web.test_console_browser import CONTRAST, Served, browser, open_page
 
 __all__ = ["browser"]

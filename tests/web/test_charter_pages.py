@@ -11,7 +11,8 @@ from accordant.canonical.charter import Charter, GatePart, Phase
 from accordant.canonical.clearances import CheckKind
 from accordant.canonical.refs import EntityKind
 from accordant.store.charters import CharterShelf
-from tests.web.company import CHARTER, NOW, ConsoleDesk, browse, open_store, seed_company
+from tests.databases import open_store
+from tests.web.company import CHARTER, NOW, ConsoleDesk, browse, seed_company
 
 HOSTILE = "<script>alert(1)</script> & Söhne"
 

@@ -14,7 +14,8 @@ from accordant.canonical.conflicts import ConflictRule, Side
 from accordant.governance.sensitivity import LEAST
 from accordant.kernel.ids import derived_id
 from accordant.store.engine import Database
-from tests.web.company import NOW, ConsoleDesk, browse, open_conflict, open_store, seed_company
+from tests.databases import open_store
+from tests.web.company import NOW, ConsoleDesk, browse, open_conflict, seed_company
 from tests.web.test_console_pages import HERE, HOSTILE, hidden
 
 BETA = derived_id("acc", "stripe", "customer", "cus_beta")

@@ -18,7 +18,8 @@ from accordant.canonical.rehearsal import RehearsalOrder, RehearsalProgress, Reh
 from accordant.kernel.ids import derived_id
 from accordant.store.schema import conflict
 from accordant.web.console.routes import console_application
-from tests.web.company import ConsoleDesk, open_conflict, open_store, seed_company
+from tests.databases import open_store
+from tests.web.company import ConsoleDesk, open_conflict, seed_company
 from tests.web.test_rehearsal_pages import held
 from tests.web.test_review_pages import a_question
 

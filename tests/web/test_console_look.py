@@ -10,7 +10,8 @@ from pathlib import Path
 
 from accordant.canonical.intents import RefusalClass, Refused
 from accordant.views.trouble import LISTED_MAX
-from tests.web.company import NOW, REFUSAL, Company, ConsoleDesk, browse, fields_of, open_store
+from tests.databases import open_store
+from tests.web.company import NOW, REFUSAL, Company, ConsoleDesk, browse, fields_of
 
 _WEB = files("accordant.web")
 

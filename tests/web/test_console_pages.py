@@ -17,7 +17,8 @@ from accordant.canonical.entities import RecurringPrice, Subscription, Subscript
 from accordant.canonical.intents import Applied
 from accordant.kernel.ids import derived_id
 from accordant.store.engine import Database
-from tests.web.company import NOW, Company, ConsoleDesk, browse, fields_of, open_store, seed_company, throw_switch
+from tests.databases import open_store
+from tests.web.company import NOW, Company, ConsoleDesk, browse, fields_of, seed_company, throw_switch
 
 BETA = derived_id("acc", "stripe", "customer", "cus_beta")
 HERE = {"origin": "http://testserver.local"}

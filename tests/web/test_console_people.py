@@ -14,7 +14,8 @@ from litestar.testing import TestClient
 from accordant.canonical.people import PersonRole
 from accordant.governance.access import MAY, Act
 from accordant.web.console.routes import console_application
-from tests.web.company import ConsoleDesk, browse, open_store
+from tests.databases import open_store
+from tests.web.company import ConsoleDesk, browse
 
 HERE = {"origin": "http://testserver.local"}
 #: Forms whose act is not an operator's. A form that is not here asks for an operator, by default.

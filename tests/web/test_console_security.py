@@ -19,7 +19,8 @@ from accordant.web.console.security import (
     is_host_allowed,
     is_same_origin,
 )
-from tests.web.company import ConsoleDesk, browse, open_store
+from tests.databases import open_store
+from tests.web.company import ConsoleDesk, browse
 
 TOKEN = "a-long-random-console-token"
 KEY = b"a key of the test's own, 32 bytes"

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from accordant.web.console.words import csv_cell
+from tests.databases import open_store
 from tests.text_corpus import TEXTS
-from tests.web.company import NOW, Company, ConsoleDesk, browse, open_store
+from tests.web.company import NOW, Company, ConsoleDesk, browse
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 

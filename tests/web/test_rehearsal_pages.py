@@ -17,7 +17,8 @@ from accordant.kernel.money import Money
 from accordant.store.engine import Database
 from accordant.store.rehearsals import RUNS_KEPT, SqlRehearsalBook
 from accordant.views.rehearsal import PAGE_MAX, rehearsal_differences, rehearsals
-from tests.web.company import ConsoleDesk, browse, open_store
+from tests.databases import open_store
+from tests.web.company import ConsoleDesk, browse
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RUN = "reh_1"

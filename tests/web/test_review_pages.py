@@ -24,7 +24,8 @@ from accordant.kernel.ids import derived_id
 from accordant.store.engine import Database
 from accordant.store.review import SqlReviews, put_cases
 from accordant.views.review import _verdict
-from tests.web.company import NOW, ConsoleDesk, browse, open_store, seed_company
+from tests.databases import open_store
+from tests.web.company import NOW, ConsoleDesk, browse, seed_company
 
 BETA = derived_id("acc", "stripe", "customer", "cus_beta")
 HERE = {"origin": "http://testserver.local"}

@@ -37,15 +37,17 @@ from tests.integration.store.trail import (
     edit,
     forge_all,
     forget_all,
+    guard,
     reseal,
     write_trail,
 )
 
 
 @pytest.fixture
-def trail(database: Database) -> Database:
-    """A trail of seven batches, with the triggers gone: whoever tampers has the rights to drop them."""
-    return write_trail(database)
+def trail(database: Database) -> Iterator[Database]:
+    """A trail of seven batches, with the triggers off: whoever tampers has the rights for that."""
+    yield write_trail(database)
+    guard(database, on=True)
 
 
 @pytest.fixture

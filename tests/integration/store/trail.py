@@ -26,13 +26,21 @@ def write_trail(database: Database) -> Database:
         number += size
         with database.write() as connection:
             append(connection, entries, now=NOW + index * SECOND)
-    with database.write() as connection:
-        for table in APPEND_ONLY if database.is_sqlite else ():
-            for verb in ("update", "delete"):
-                connection.exec_driver_sql(f"DROP TRIGGER append_only_{table.name}_{verb}")
-        if not database.is_sqlite:
-            connection.exec_driver_sql("DROP FUNCTION accordant_append_only CASCADE")
+    guard(database, on=False)
     return database
+
+
+def guard(database: Database, *, on: bool) -> None:
+    """Whether the past is kept unchanged. On SQLite it stays off once it is: there the file is a test's own."""
+    with database.write() as connection:
+        for table in APPEND_ONLY:
+            if not database.is_sqlite:
+                # As it was afterwards, the database is lent to the next test; to make it anew takes a second or more.
+                what = "ENABLE" if on else "DISABLE"
+                connection.exec_driver_sql(f"ALTER TABLE {table.name} {what} TRIGGER USER")
+                continue
+            for verb in () if on else ("update", "delete"):
+                connection.exec_driver_sql(f"DROP TRIGGER append_only_{table.name}_{verb}")
 
 
 def batch_of(position: int) -> int:
