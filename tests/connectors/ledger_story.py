@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from accordant.bootstrap import Hub, checked_charter
+from accordant.canonical.refs import ExternalRef
 from accordant.connectors.salesforce.simulator import SalesforceSimulator
 from accordant.connectors.stripe.simulator import StripeSimulator
 from accordant.connectors.stripe.simulator_state import START_AT
@@ -135,7 +136,8 @@ def owed(one: Company) -> dict[str, int]:
     line = journal_line
     query = select(line.c.party, func.sum(line.c.amount_minor)).where(line.c.account == RECEIVABLE)
     with one.hub.database.read() as connection:
-        return {party: int(minor) for party, minor in connection.execute(query.group_by(line.c.party))}
+        sums = connection.execute(query.group_by(line.c.party)).all()
+    return {ExternalRef.parse(party).id: int(minor) for party, minor in sums}
 
 
 def live_two_months(one: Company) -> None:

@@ -12,7 +12,8 @@ import pytest
 from accordant.canonical.books import Role
 from accordant.canonical.intents import Applied, RefusalClass, Refused
 from accordant.connectors.tryton.outbound import TrytonOutbound
-from accordant.connectors.tryton.rpc import Rpc, TrytonRefused
+from accordant.connectors.tryton.rpc import Rpc
+from tests.connectors.tryton import hands
 from tests.connectors.tryton.company import BANK, CLEARING, DEFERRED, FEES, FX, RECEIVABLE, REVENUE
 from tests.connectors.tryton.kit import (
     INVOICE,
@@ -219,32 +220,18 @@ async def test_a_posted_document_is_not_changed(erp: TrytonOutbound) -> None:
 async def test_a_draft_that_a_crash_left_is_posted_and_not_made_again(erp: TrytonOutbound, rpc: Rpc) -> None:
     party = await a_customer(erp, "cus_draft")
     bill = invoice(billed(party, "100.00", "19.00"), party=party)
-    await put(erp, INVOICE, "jrn_draft_model", bill)
-    model = await rpc.find("account.invoice", [["reference", "=", "jrn_draft_model"]], ["number"], context=BOOKS)
-    # As Tryton copies it: a draft with the same lines, which then gets the key that the crash left it with.
-    copied = await rpc.call("account.invoice", "copy", [model[0]["id"]], {}, context=BOOKS)
-    days = {
-        "invoice_date": date(2026, 3, 5),
-        "accounting_date": date(2026, 3, 5),
-        "payment_term_date": date(2026, 3, 5),
-    }
-    await rpc.call("account.invoice", "write", copied, {"reference": "jrn_draft", **days}, context=BOOKS)
+    draft = await a_draft(erp, rpc, "jrn_draft", bill)
     before = (await erp.read(INVOICE, ["jrn_draft"]))["jrn_draft"]
     assert before.fields == {**erp.canonical(INVOICE, bill), "state": "draft"}
     after = await put(erp, INVOICE, "jrn_draft", bill)
-    assert after.target_id == before.target_id == f"account.invoice,{copied[0]}"
+    assert after.target_id == before.target_id == f"account.invoice,{draft}"
 
 
 async def test_what_people_cancel_in_tryton_is_noticed(erp: TrytonOutbound, rpc: Rpc) -> None:
     party = await a_customer(erp, "cus_hand")
     bill = invoice(billed(party, "100.00", "19.00"), party=party)
     held = await put(erp, INVOICE, "jrn_hand", bill)
-    context = {**BOOKS, "active_model": "account.invoice"}
-    ids = [int(held.target_id.partition(",")[2])]
-    session = await rpc.call("account.invoice.credit", "create", context=context, kind="wizard")
-    start = {"start": {"with_refund": True, "with_refund_allowed": True, "invoice_date": date(2026, 3, 9)}}
-    active = {**context, "active_ids": ids, "active_id": ids[0]}
-    await _warned(rpc, session[0], start, active)
+    await hands.refund(rpc, int(held.target_id.partition(",")[2]), date(2026, 3, 9))
     seen = (await erp.read(INVOICE, ["jrn_hand"]))["jrn_hand"]
     assert seen.fields["state"] == "cancelled"
     where = await erp.whereabouts(INVOICE, [held.target_id])
@@ -254,17 +241,38 @@ async def test_what_people_cancel_in_tryton_is_noticed(erp: TrytonOutbound, rpc:
     assert outcome.code == "CANCELLED_BY_HAND"
 
 
-async def _warned(rpc: Rpc, session: int, start: dict[str, Any], active: dict[str, Any]) -> None:
-    """Have a person's refund carried out, with what Tryton warns of clicked away."""
-    users = await rpc.find("res.user", [["login", "=", rpc.user]], ["login"])
-    for _ in range(3):
-        try:
-            await rpc.call("account.invoice.credit", "execute", session, start, "credit", context=active, kind="wizard")
-        except TrytonRefused as refused:
-            seen = {"user": users[0]["id"], "name": refused.fault.warning, "always": False}
-            await rpc.call("res.user.warning", "create", [seen], context=BOOKS)
-        else:
-            return
+async def a_draft(erp: TrytonOutbound, rpc: Rpc, key: str, bill: dict[str, Any]) -> int:
+    """What a crash between making and posting leaves: a copy of a bill as a draft, under a key of its own."""
+    await put(erp, INVOICE, f"{key}_model", bill)
+    model = await rpc.find("account.invoice", [["reference", "=", f"{key}_model"]], ["number"], context=BOOKS)
+    (copied,) = await rpc.call("account.invoice", "copy", [model[0]["id"]], {}, context=BOOKS)
+    days = dict.fromkeys(("invoice_date", "accounting_date", "payment_term_date"), date(2026, 3, 5))
+    await rpc.call("account.invoice", "write", [copied], {"reference": key, **days}, context=BOOKS)
+    return int(copied)
+
+
+async def test_a_draft_that_somebody_changed_is_not_posted(erp: TrytonOutbound, rpc: Rpc) -> None:
+    party = await a_customer(erp, "cus_edited")
+    bill = invoice(billed(party, "100.00", "19.00"), party=party)
+    draft = await a_draft(erp, rpc, "jrn_edited", bill)
+    (part,) = await rpc.find("account.invoice.line", [["invoice", "=", draft]], ["unit_price"], context=BOOKS)
+    change = {"lines": [["write", [part["id"]], {"unit_price": Decimal("90.00")}]]}
+    await rpc.call("account.invoice", "write", [draft], change, context=BOOKS)
+    outcome = await send(erp, INVOICE, "jrn_edited", bill)
+    assert isinstance(outcome, Refused)
+    assert (outcome.code, outcome.fields) == ("DOCUMENT_POSTED", ("lines",))
+    assert (await state_of(rpc, "jrn_edited"))["state"] == "draft"
+
+
+async def test_a_draft_that_somebody_deleted_is_made_once_more(erp: TrytonOutbound, rpc: Rpc) -> None:
+    party = await a_customer(erp, "cus_deleted")
+    bill = invoice(billed(party, "100.00", "19.00"), party=party)
+    draft = await a_draft(erp, rpc, "jrn_deleted", bill)
+    await rpc.call("account.invoice", "delete", [draft], context=BOOKS)
+    assert await erp.whereabouts(INVOICE, [f"account.invoice,{draft}"]) == {}
+    held = await put(erp, INVOICE, "jrn_deleted", bill)
+    assert held.target_id != f"account.invoice,{draft}"
+    assert len(await rpc.find("account.invoice", [["reference", "=", "jrn_deleted"]], ["state"], context=BOOKS)) == 1
 
 
 async def test_every_document_is_listed_under_its_object(erp: TrytonOutbound) -> None:

@@ -16,6 +16,7 @@ from accordant.connectors.tryton.rpc import Rpc, TrytonRefused
 from accordant.identity.normalize import tax_ids
 from accordant.kernel.errors import RejectedError
 from accordant.ports.connector import RecordWrite
+from tests.connectors.tryton.hands import merge
 from tests.connectors.tryton.kit import INVOICE, PARTY, a_customer, billed, connect, invoice, put, send
 from tests.connectors.tryton.server import Tryton
 
@@ -203,18 +204,6 @@ async def test_an_archived_party_is_not_written_and_a_new_one_takes_its_place_wh
     assert (await put(erp, INVOICE, "jrn_arch", invoice(billed("cus_720", "1.00", "0.19"), party="cus_720"))).target_id
 
 
-async def merge(rpc: Rpc, source: str, into: str) -> None:
-    """As a person does it, who is asked whether two of different names are one."""
-    (session, _, _) = await rpc.call("party.replace", "create", kind="wizard")
-    ask_them = {"ask": {"source": int(source), "destination": int(into)}}
-    for warning in (f"party.replace name {source} {into}", f"party.replace tax_identifier {source} {into}"):
-        users = await rpc.find("res.user", [["login", "=", "admin"]], ["login"])
-        seen = {"user": users[0]["id"], "name": warning, "always": False}
-        await rpc.call("res.user.warning", "create", [seen])
-    await rpc.call("party.replace", "execute", session, ask_them, "replace", kind="wizard")
-    await rpc.call("party.replace", "delete", session, kind="wizard")
-
-
 @pytest.mark.parametrize("was_there", [False, True])
 async def test_a_merged_party_leads_to_the_other_and_its_documents_go_there(
     erp: TrytonOutbound, rpc: Rpc, was_there: bool
@@ -226,7 +215,7 @@ async def test_a_merged_party_leads_to_the_other_and_its_documents_go_there(
     else:
         first = (await put(erp, PARTY, key, {"name": "Twice there", "email": None})).target_id
     other = await by_hand(rpc, f"783{int(was_there)}", "The other")
-    await merge(rpc, first, other)
+    await merge(rpc, int(first), int(other))
     assert await erp.read(PARTY, [key]) == {}
     where = await erp.whereabouts(PARTY, [first, other])
     assert (where[first].deleted, where[first].merged_into) == (True, other)
@@ -245,7 +234,7 @@ async def test_tryton_itself_merges_no_party_that_has_posted_documents(erp: Tryt
     other = await by_hand(rpc, "7835", "The other")
     first = (await erp.read(PARTY, ["cus_735"]))["cus_735"].target_id
     with pytest.raises(TrytonRefused, match="posted move"):
-        await merge(rpc, first, other)
+        await merge(rpc, int(first), int(other))
     assert "cus_735" in await erp.read(PARTY, ["cus_735"])
 
 
@@ -254,7 +243,7 @@ async def test_a_party_of_a_customer_and_one_of_another_are_merged(erp: TrytonOu
     await a_customer(erp, "cus_741")
     held = await erp.read(PARTY, ["cus_740", "cus_741"])
     first, other = held["cus_740"].target_id, held["cus_741"].target_id
-    await merge(rpc, first, other)
+    await merge(rpc, int(first), int(other))
     where = await erp.whereabouts(PARTY, [first, other])
     assert where[first].merged_into == other
     assert where[other].key == "cus_741"

@@ -13,7 +13,7 @@ import msgspec
 from accordant.canonical.books import Role
 from accordant.canonical.intents import Refused
 from accordant.canonical.targets import ObjectSpec
-from accordant.connectors.sdk.ledger_documents import Desired, Unusable, for_a_person, unusable
+from accordant.connectors.sdk.ledger_documents import Desired, Unusable, for_a_person, plain, unusable
 from accordant.connectors.sdk.ledger_keeper import KeptDocuments
 from accordant.connectors.tryton import errors
 from accordant.connectors.tryton.lookups import Account, Company, Lookups, Tax
@@ -221,6 +221,7 @@ class Documents(KeptDocuments[Held, Place]):
                 await self._reconcile([line["id"] for line in group])
             return
         if lines := payable(settled, held.owed):
+            _check_open(settled, held, lines)
             context = await self._lookups.context()
             change = {"payment_lines": [["add", lines]]}
             await self._rpc.call(INVOICE, "write", [settled.place.id], change, context=context)
@@ -324,6 +325,22 @@ class Documents(KeptDocuments[Held, Place]):
         if held is None:
             raise AnswerLost(f"Tryton does not show {place}, of which it was just told.")
         return held
+
+
+def _check_open(bill: Held, paying: Held, lines: Sequence[int]) -> None:
+    """Tryton takes no more against a bill than is open of it. Raises Unusable where a person has paid it meanwhile."""
+    open_amount = bill.row["amount_to_pay"]
+    if abs(balance(line for line in paying.owed if line["id"] in lines)) <= abs(open_amount):
+        return
+    raise Unusable(
+        for_a_person(
+            "PAID_BY_HAND",
+            f"{paying.number or paying.place} in Tryton is to pay {bill.number or bill.place}, of which only "
+            f"{plain(open_amount, bill.currency)} is open there: somebody entered a payment by hand. Take that one "
+            "back there and redrive this one, or leave it as the customer's credit.",
+            "settles",
+        )
+    )
 
 
 def _name_cancelled(values: dict[str, Json], cancelled: Held) -> None:

@@ -109,13 +109,18 @@ class Reading:
         self._revenue_journal = revenue_journal
 
     async def by_key(self, keys: Sequence[str]) -> dict[str, Held]:
-        """Documents under these keys, whatever Tryton calls them."""
+        """Documents under these keys, whatever Tryton calls them. Of several under one key the posted one that nobody
+        cancelled is taken, then the oldest: a person who copies an invoice copies its reference.
+        """
         if not keys:
             return {}
         invoices = await self._find(INVOICE, [[KEY_FIELD[INVOICE], "in", list(keys)], ["type", "=", "out"]])
         moves = await self._find(MOVE, [[KEY_FIELD[MOVE], "in", list(keys)]])
-        held = await self._held(invoices, moves)
-        return {one.key: one for one in held if one.key is not None}
+        found: dict[str, Held] = {}
+        for one in sorted(await self._held(invoices, moves), key=_standing):
+            if one.key is not None:
+                found.setdefault(one.key, one)
+        return found
 
     async def at(self, places: Iterable[Place]) -> dict[Place, Held]:
         """Documents by their place; one that was deleted is absent."""
@@ -312,6 +317,10 @@ class Reading:
 
     async def _more(self, model: str, domain: list[Json], fields: Sequence[str]) -> list[dict[str, Json]]:
         return await self._rpc.find(model, domain, fields, context=await self._lookups.context(), limit=None)
+
+
+def _standing(held: Held) -> tuple[bool, bool, bool, int]:
+    return held.is_void, held.state == "draft", held.place.model == MOVE, held.place.id
 
 
 def payable(invoice: Held, owed: Sequence[Mapping[str, Json]]) -> list[int]:
