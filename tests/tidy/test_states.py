@@ -12,6 +12,7 @@ from accordant.canonical.charter import Phase
 from accordant.canonical.intents import IntentState
 from accordant.orchestration.saga import SagaPhase
 from accordant.ports.books import PostingState
+from accordant.ports.commissions import CashState
 from accordant.ports.inbox import WorkState
 from tests.tidy.source import ROOT, Finding, report
 
@@ -39,6 +40,7 @@ STATES: dict[str, type[StrEnum]] = {
     "Write intent": IntentState,
     "Flow": Phase,
     "Posting": PostingState,
+    "Money that commissions count": CashState,
     "Saga": SagaPhase,
 }
 

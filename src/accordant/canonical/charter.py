@@ -11,6 +11,7 @@ import msgspec
 
 from accordant.canonical.books import LedgerPart
 from accordant.canonical.clearances import CheckKind, CheckStatus, GateAction
+from accordant.canonical.commissions import CommissionsPart
 from accordant.canonical.documents import DocumentKind
 from accordant.canonical.events import EventType
 from accordant.canonical.matching import Rung, UnmatchedPolicy
@@ -479,6 +480,7 @@ class Charter(_Part, frozen=True, kw_only=True, dict=True):
     red_flags: RedFlagsPart = RedFlagsPart()
     sensitivity: SensitivityPart = SensitivityPart()
     ledger: LedgerPart | None = None
+    commissions: CommissionsPart | None = None
 
     @cached_property
     def version(self) -> str:

@@ -15,7 +15,8 @@ class Company(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=E
     """A company as sales keeps it. ``parent_id`` is the company above it, by the CRM's own id.
 
     ``custom`` are the further fields that the connection reads, as text; one that is empty there is absent. A company
-    that was merged is ``deleted`` and names the one that stands in ``merged_into``.
+    that was merged is ``deleted`` and names the one that stands in ``merged_into``. ``owner_id`` is whose it is in
+    sales.
     """
 
     external_id: str
@@ -30,6 +31,7 @@ class Company(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag=E
     country: str | None = None
     industry: str | None = None
     parent_id: str | None = None
+    owner_id: str | None = None
     custom: dict[str, str] = {}
     deleted: bool = False
     merged_into: str | None = None
@@ -66,7 +68,7 @@ class Opportunity(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
 
     ``stage`` is the CRM's word; ``close_on`` the day it is expected to be, or was, decided. ``starts_on`` and
     ``term_months`` are there where the connection reads them. ``amount`` may differ from the sum of the lines: sales
-    may give one without any.
+    may give one without any. ``owner_id`` is who sells it.
     """
 
     external_id: str
@@ -80,6 +82,7 @@ class Opportunity(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", t
     currency: str | None = None
     starts_on: date | None = None
     term_months: int | None = None
+    owner_id: str | None = None
     lines: tuple[OpportunityLine, ...] = ()
     custom: dict[str, str] = {}
     deleted: bool = False

@@ -10,6 +10,7 @@ import msgspec
 
 from accordant.canonical.charter import Charter, FlowPart, Phase
 from accordant.canonical.people import bare_name, same_person
+from accordant.governance.check_commissions import check_commissions
 from accordant.governance.check_flows import check_flows, check_mappings
 from accordant.governance.check_gates import check_gates
 from accordant.governance.check_identity import check_identity
@@ -247,4 +248,5 @@ CHECKS: tuple[Check, ...] = (
     check_schedules,
     check_sensitivity,
     check_ledger,
+    check_commissions,
 )

@@ -14,6 +14,9 @@ from accordant.kernel.errors import InvariantBroken
 from accordant.kernel.money import round_half_up
 from accordant.ledger.chart import Use
 
+#: The dimension of a posting that names whose commission it is, by the CRM's id.
+SALESPERSON = "salesperson"
+
 
 class Leg(msgspec.Struct, frozen=True, kw_only=True):
     """One amount of a pattern: a debit when positive, a credit when negative; zero legs are left out later.
@@ -341,7 +344,36 @@ def seller_paid(owed: int, *, withheld: int = 0) -> list[Leg]:
 
 def commission_earned(amount: int) -> list[Leg]:
     """A commission on cash is an asset first. Source: ASC 340-40-25-1 (costs of obtaining a contract)."""
-    return [_debit(Role.DEFERRED_COMMISSION, amount), _credit(Role.COMMISSIONS_PAYABLE, amount)]
+    return commissions_owed([CommissionPart(person=None, minor=amount, at_once=False)])
+
+
+class CommissionPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What one person earns, or below zero gives back; ``at_once`` where it is expensed and not deferred."""
+
+    person: str | None
+    minor: int
+    at_once: bool
+
+
+def commissions_owed(parts: Sequence[CommissionPart]) -> list[Leg]:
+    """Commissions on cash: assets first, or expenses where their benefit lasts a year or less; owed by person.
+
+    Below zero they are clawed back. Source: ASC 340-40-25-1 and 25-4.
+    """
+    deferred = sum(one.minor for one in parts if not one.at_once)
+    expensed = sum(one.minor for one in parts if one.at_once)
+    owed = [_owed_to(one.person, -one.minor) for one in parts]
+    return [_debit(Role.DEFERRED_COMMISSION, deferred), _debit(Role.COMMISSION_EXPENSE, expensed), *owed]
+
+
+def commission_paid(amount: int, *, person: str) -> list[Leg]:
+    """Somebody got what they had earned."""
+    return [_owed_to(person, amount), _credit(Role.BANK, amount)]
+
+
+def _owed_to(person: str | None, minor: int) -> Leg:
+    named = {} if person is None else {SALESPERSON: person}
+    return Leg(use=Use(role=Role.COMMISSIONS_PAYABLE), minor=minor, dimensions=named)
 
 
 def commission_expensed(amount: int) -> list[Leg]:

@@ -18,7 +18,7 @@ from accordant.ledger.compose import Refusal, Request, compose
 from accordant.ledger.contracts import Contract
 from accordant.ledger.entries import Cause, JournalEntry, reverse
 from accordant.ledger.meanings.asking import Ask, Occurrence, Sister
-from accordant.ledger.meanings.reading import Allocations, Reading
+from accordant.ledger.meanings.reading import Allocations, Part, Reading
 from accordant.ledger.meanings.table import MEANINGS, NOTED
 from accordant.ledger.periods import PeriodRefused, posting_day
 from accordant.ledger.setting import Setting
@@ -120,6 +120,11 @@ class Reader:
     def bills(self) -> Mapping[ExternalRef, Bill]:
         """The bills that are posted so far."""
         return self._reading.bills
+
+    @property
+    def disputed(self) -> Mapping[ExternalRef, list[Part]]:
+        """What each dispute that is posted took, bill by bill."""
+        return self._reading.disputed
 
     @property
     def contracts(self) -> Mapping[str, Contract]:

@@ -14,11 +14,16 @@ from accordant.canonical.books import LegalEntityPart
 from accordant.governance.decide import Switches
 from accordant.kernel.clock import Clock
 from accordant.kernel.errors import RejectedError
+from accordant.ledger.cash_events import CASH_RULES
+from accordant.ledger.commissions import Line
 from accordant.ledger.compose import Books, Refusal
 from accordant.ledger.periods import Period, PeriodRefused, PeriodState, close, reopen
+from accordant.ledger.post import event_of
 from accordant.ledger.schedule import next_month
 from accordant.ledger.setting import books_of
 from accordant.operations.closing import MissingStep, MonthToClose, missing_steps
+from accordant.operations.earn_commissions import Counting
+from accordant.operations.expense_commissions import Expensed, expense_batch
 from accordant.operations.recognise import Batch, recognise_batch, recognise_contracts
 from accordant.operations.revalue import MonthsEnd, Revaluation, outstanding, revalue
 from accordant.pipeline.bookkeep import Ledger, Told, lay_entry, post_events, recall_documents
@@ -26,11 +31,13 @@ from accordant.pipeline.plan import Rulebook, plan
 from accordant.pipeline.workbench import Workbench
 from accordant.ports.audit import AuditEntry
 from accordant.ports.books import KeptEntry, KeptSchedule
+from accordant.ports.commissions import KeptDeferral, KeptLine
 from accordant.ports.ledger_desk import ForeignBalance, KeptContract, LedgerDesk, PeriodChange
 from accordant.ports.state import ConcurrentChange, State
 
 _BATCH = 500
 _LINES = 20_000
+_BILLS = 100
 _TRIES = 5
 _MARK = "books"
 
@@ -69,12 +76,24 @@ class CaughtUp(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recognised(msgspec.Struct, frozen=True, kw_only=True):
-    """What a month end came to: schedule lines, entries, minor units by currency of the books; why it stopped."""
+    """What a month end came to: schedule lines, entries, minor units by currency of the books; why it stopped.
+
+    ``commissions`` are those that were deferred and are an expense now, in minor units of the books.
+    """
 
     lines: int
     entries: int
     minor: dict[str, int]
+    commissions: int = 0
     refusals: tuple[Refusal, ...] = ()
+
+
+class CommissionsCounted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a round over what was collected came to: bills looked at, lines made, and minor units by currency."""
+
+    bills: int = 0
+    lines: int = 0
+    minor: dict[str, int] = {}
 
 
 class _Month(msgspec.Struct, kw_only=True):
@@ -119,6 +138,8 @@ class Bookkeeper:
         is_new = self._marks.read(_MARK) != version
         read = self._read_past(rulebook.ledger) if is_new else 0
         told = self._tell_again() if is_new else 0
+        if is_new:
+            self._collect_past(rulebook.ledger)
         tried, posted = self._try_held()
         if is_new:
             self._marks.move(_MARK, version, now=self._clock())
@@ -179,6 +200,54 @@ class Bookkeeper:
                 return len(changes.books.entries)
         raise AssertionError("unreachable")
 
+    # -- commissions --------------------------------------------------------------------------------------------------
+
+    def count_commissions(self) -> CommissionsCounted:
+        """Count what was collected and is due, bill after bill. Without plans nothing is done.
+
+        Stopped anywhere, it goes on where it was. Raises ConcurrentChange when workers keep changing the same bills.
+        """
+        ledger = self._rulebook().ledger
+        if ledger is None or ledger.commissions is None:
+            return CommissionsCounted()
+        after, bills, lines = "", 0, 0
+        sums: dict[str, int] = {}
+        while found := self._state.books.commissions.waiting(after=after, limit=_BILLS):
+            after = found[-1]
+            bills += len(found)
+            made: list[tuple[KeptLine, ...]] = []
+            self._commit(partial(self._count, found, made))
+            lines += len(made[-1])
+            for kept in made[-1]:
+                sums[kept.currency] = sums.get(kept.currency, 0) + kept.line.amount_minor
+        return CommissionsCounted(bills=bills, lines=lines, minor=sums)
+
+    def _count(
+        self, bills: tuple[str, ...], made: list[tuple[KeptLine, ...]], bench: Workbench, rulebook: Rulebook
+    ) -> None:
+        ledger = rulebook.ledger
+        if ledger is not None and ledger.commissions is not None:
+            books = {name: self._books(name) for name in ledger.part.legal_entities}
+            Counting(bench, ledger, ledger.commissions, self._state.books.commissions).count(bills, books)
+        made.append(tuple(bench.changes.books.commissions.lines))
+
+    def _collect_past(self, ledger: Ledger) -> None:
+        """Under new plans what was posted before is looked at again, and what counted for nobody."""
+        if ledger.commissions is None:
+            return
+        desk = self._state.books.commissions
+        desk.ask_again(now=self._clock())
+        after = ""
+        while found := self._desk.entries(after=after, limit=_BATCH):
+            after = found[-1].entry.id
+            events = {one.entry.cause.event: one for one in found if one.entry.cause.rule in CASH_RULES}
+            missing = events.keys() - desk.cash((), events).keys()
+            causes = {event_of(key): events[key].cause for key in missing}
+            known = self._state.books.dossiers((), causes).events
+            told = {name: Told(event=event, cause=causes[name]) for name, event in known.items()}
+            if told:
+                self._commit(partial(self._post, told))
+
     # -- month ends ---------------------------------------------------------------------------------------------------
 
     def recognise(self, legal_entity: str, month_on: date) -> Recognised:
@@ -203,7 +272,39 @@ class Bookkeeper:
                 lines += len(plain) if len(month.made) > 1 else 0
                 return Recognised(lines=lines, entries=entries, minor=sums, refusals=refusals)
             lines += len(due)
-        return Recognised(lines=lines, entries=entries, minor=sums)
+        expensed = self._expense_commissions(legal_entity, month_on)
+        return Recognised(
+            lines=lines,
+            entries=entries + expensed.entries,
+            minor=sums,
+            refusals=expensed.refusals,
+            commissions=expensed.commissions,
+        )
+
+    def _expense_commissions(self, legal_entity: str, month_on: date) -> Recognised:
+        """What the month bears of commissions whose benefit lasts longer."""
+        desk, total, entries, lines = self._state.books.commissions, 0, 0, 0
+        while due := desk.deferred(legal_entity, before_on=next_month(month_on), limit=_LINES):
+            found: list[Expensed] = []
+            entries += self._commit(partial(self._lay_expense, legal_entity, month_on, due, found))
+            if found[-1].refusals:
+                return Recognised(
+                    lines=lines, entries=entries, minor={}, refusals=found[-1].refusals, commissions=total
+                )
+            total += found[-1].minor
+            lines += len(due)
+        return Recognised(lines=lines, entries=entries, minor={}, commissions=total)
+
+    def _lay_expense(
+        self,
+        legal_entity: str,
+        month_on: date,
+        due: tuple[tuple[KeptDeferral, Line], ...],
+        found: list[Expensed],
+        bench: Workbench,
+        _rulebook: Rulebook,
+    ) -> None:
+        found.append(expense_batch(bench, due, self._books(legal_entity), self._ledger(), month_on=month_on))
 
     def _lay_month(self, month: "_Month", bench: Workbench, rulebook: Rulebook) -> None:
         books = self._books(month.legal_entity)

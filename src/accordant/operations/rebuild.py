@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 
 from accordant.kernel.errors import RejectedError
+from accordant.ledger.commissions import CommissionRule
 from accordant.ledger.entries import JournalEntry, encode_entry
 from accordant.operations.bookkeeper import Bookkeeper, Marks
 from accordant.operations.scratch import RebuiltState
@@ -95,6 +96,9 @@ def rebuild(stage: Stage, *, now: datetime, progress: Progress | None = None) ->
         unlike=tuple(unlike[:_NAMED]),
         stopped=tuple(walk.stopped[:_NAMED]),
     )
+
+
+_COUNTED_APART = frozenset(rule.value for rule in CommissionRule)
 
 
 class _Walk:
@@ -192,7 +196,8 @@ def _pages(desk: LedgerDesk) -> Iterator[tuple[KeptEntry, ...]]:
     after = ""
     while page := desk.entries(after=after, limit=_ENTRIES):
         after = page[-1].entry.id
-        yield page
+        # Commissions follow from the entries of money and from who owned what in the CRM: they are counted apart.
+        yield tuple(one for one in page if one.entry.cause.rule not in _COUNTED_APART)
 
 
 def _entry_differs(kept: JournalEntry, built: JournalEntry | None) -> Unlike | None:

@@ -17,6 +17,7 @@ from accordant.kernel.errors import InvariantBroken
 from accordant.ledger.exchange import Rate
 from accordant.ledger.periods import Period
 from accordant.ports.books import Bookshelf, Dossiers, KeptEntry, KeptPosting
+from accordant.ports.commissions import CommissionDesk
 from accordant.ports.matching import MatchBook
 from accordant.ports.state import (
     Changes,
@@ -129,6 +130,11 @@ class _ScratchBooks:
         self._own = own
         self._live = live
         self._periods = periods
+
+    @property
+    def commissions(self) -> CommissionDesk:
+        """See the port: what was counted stays outside, and a rehearsal counts nothing."""
+        return self._own.commissions
 
     def dossiers(self, bills: Iterable[str], events: Iterable[str]) -> Dossiers:
         """See the port."""

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from accordant.canonical.books import LedgerPart
+from accordant.canonical.commissions import CommissionsPart
 from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Invoice, Payment, Price, Refund
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import ExternalRef
@@ -18,6 +19,7 @@ from accordant.kernel.errors import InvariantBroken
 from accordant.kernel.hashing import digest
 from accordant.kernel.money import Money
 from accordant.ledger.bills import Bill
+from accordant.ledger.cash_events import cash_of
 from accordant.ledger.contracts import Contract
 from accordant.ledger.documents import document_of
 from accordant.ledger.entries import JournalEntry, encode_entry
@@ -26,6 +28,7 @@ from accordant.ledger.post import MEANING, Outcome, Posted, Reader, in_order, si
 from accordant.ledger.schedule import RevenueSchedule, first_and_last
 from accordant.ledger.setting import Setting, setting_of
 from accordant.pipeline.book_objects import BookObjects
+from accordant.pipeline.collect import CashDesk
 from accordant.pipeline.workbench import LaidDocument, Workbench
 from accordant.ports.books import (
     BillState,
@@ -49,13 +52,14 @@ _SHARING_MAX = 200
 class Ledger(msgspec.Struct, frozen=True, kw_only=True):
     """The books of a charter: its ledger part, the company's zone, and the charter's version.
 
-    ``is_told`` says whether some flow carries their documents to an ERP.
+    ``is_told`` says whether some flow carries their documents to an ERP; ``commissions`` are its plans.
     """
 
     part: LedgerPart
     zone: ZoneInfo
     charter: str
     is_told: bool = False
+    commissions: CommissionsPart | None = None
 
     def system_of(self, legal_entity: str) -> str:
         """The system whose documents a company's own entries go with: the first whose bills are its own; a company
@@ -120,10 +124,13 @@ def post_events(bench: Workbench, told: Mapping[str, Told], ledger: Ledger, shel
     )
     outcomes = [outcome for event in in_order(tuple(events.values())) if (outcome := reader.take(event)) is not None]
     reader.finish()
-    desk = _Desk(bench, ledger, dossiers, found, told)
+    cash = CashDesk(bench, ledger.commissions, ledger.part.systems, shelf.commissions)
+    cash.load(reader.bills, events)
+    desk = _Desk(bench, ledger, dossiers, found, told, cash=cash)
     for outcome in outcomes:
         for part in outcome.parts:
             desk.lay_outcome(part)
+            desk.lay_cash(part, reader)
     for posted in reader.bills.values():
         desk.lay_bill(posted)
     for contract in reader.contracts.values():
@@ -235,7 +242,14 @@ class _Desk:
     """Lays outcomes on the bench where they differ from what the books hold."""
 
     def __init__(
-        self, bench: Workbench, ledger: Ledger, dossiers: Dossiers, found: BookObjects, told: Mapping[str, Told]
+        self,
+        bench: Workbench,
+        ledger: Ledger,
+        dossiers: Dossiers,
+        found: BookObjects,
+        told: Mapping[str, Told],
+        *,
+        cash: CashDesk,
     ) -> None:
         self._bench = bench
         self._ledger = ledger
@@ -244,6 +258,7 @@ class _Desk:
         self._told = told
         self._books = bench.changes.books
         self._entries = dict(dossiers.entries)
+        self._cash = cash
 
     def lay_outcome(self, outcome: Outcome) -> None:
         """The entries that are new, and what the event came to where that changed."""
@@ -308,6 +323,14 @@ class _Desk:
         """What told of an event: in this batch, or when another part of it was posted."""
         told = self._told.get(event.id)
         return self._dossiers.postings[event.id].cause if told is None else told.cause
+
+    def lay_cash(self, outcome: Outcome, reader: Reader) -> None:
+        """What it did to money that was collected, where plans pay on it."""
+        event = outcome.event
+        for one in cash_of(outcome, reader.bills, self._found.objects, reader.disputed):
+            old = self._dossiers.postings.get(outcome.key)
+            root_id = self._found.root_of(event) if old is None else old.root_id
+            self._cash.lay(event, one, root_id=root_id, cause=self._cause_of(event) if old is None else old.cause)
 
     def lay_bill(self, bill: Bill) -> None:
         """What is left of a bill and how it is earned, where that changed."""

@@ -165,7 +165,9 @@ def _ledger(
     if charter.ledger is None:
         return None
     is_told = any(kind is EntityKind.LEDGER_DOCUMENT for _, kind in routes)
-    return Ledger(part=charter.ledger, zone=zone, charter=charter.version, is_told=is_told)
+    return Ledger(
+        part=charter.ledger, zone=zone, charter=charter.version, is_told=is_told, commissions=charter.commissions
+    )
 
 
 class _Wanted(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from accordant.canonical.red_flags import stop_of_flag
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.governance.decide import Switches
 from accordant.pipeline.bookkeep import bookkeep, recall_doubted
+from accordant.pipeline.collect import note_owners
 from accordant.pipeline.flagging import raise_flags
 from accordant.pipeline.interpret import Understood, interpret
 from accordant.pipeline.listen import Listener
@@ -56,6 +57,7 @@ def process(
     bench.rebuild_standings()
     if asleep is not None:
         bench.doubted.clear()
+    note_owners(bench)
     bookkeep(bench, rulebook.ledger, state.books)
     if rulebook.ledger is not None and bench.doubted:
         recall_doubted(bench, state.books)

@@ -14,6 +14,7 @@ from accordant.ledger.entries import JournalEntry
 from accordant.ledger.exchange import Rate
 from accordant.ledger.periods import Period
 from accordant.ledger.schedule import RevenueSchedule
+from accordant.ports.commissions import CommissionChanges, CommissionDesk
 
 
 class PostingState(StrEnum):
@@ -144,6 +145,7 @@ class BookChanges(msgspec.Struct, kw_only=True):
     schedules: list[KeptSchedule] = []
     recognitions: list[KeptRecognition] = []
     advances: list[ScheduleAdvance] = []
+    commissions: CommissionChanges = msgspec.field(default_factory=CommissionChanges)
 
 
 class Dossiers(NamedTuple):
@@ -158,6 +160,11 @@ class Dossiers(NamedTuple):
 
 class Bookshelf(Protocol):
     """Obligations: one moment for all that a call answers; what is changed meanwhile is refused at the commit."""
+
+    @property
+    def commissions(self) -> CommissionDesk:
+        """What people earn on what was collected."""
+        ...
 
     def dossiers(self, bills: Iterable[str], events: Iterable[str]) -> Dossiers:
         """What is held of these bills, by their references, and of these events."""

@@ -14,7 +14,9 @@ from accordant.ports.books import KeptEntry, KeptPosting, KeptSchedule
 
 
 class OpenEnds(msgspec.Struct, frozen=True, kw_only=True):
-    """What is not in the books yet of a legal entity before a day: events that are held, lines not recognised."""
+    """What is not in the books yet of a legal entity before a day: events that are held, and lines not recognised, of
+    revenue and of deferred commissions.
+    """
 
     held: int
     unrecognised: int

@@ -36,6 +36,7 @@ from accordant.ports.books import (
 from accordant.ports.state import ConcurrentChange
 from accordant.store import bulk, rates
 from accordant.store.book_sums import count_on
+from accordant.store.commissions import SqlCommissionDesk, commit_commissions
 from accordant.store.engine import Database
 from accordant.store.packed import pack
 from accordant.store.schema import (
@@ -84,6 +85,12 @@ class SqlBookshelf:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._commissions = SqlCommissionDesk(database)
+
+    @property
+    def commissions(self) -> SqlCommissionDesk:
+        """See the port."""
+        return self._commissions
 
     def dossiers(self, bills: Iterable[str], events: Iterable[str]) -> Dossiers:
         """See the port."""
@@ -154,6 +161,8 @@ def commit_books(connection: Connection, changes: BookChanges, *, now: datetime)
         (revenue_schedule, SCHEDULE, [_schedule_row(one, micros) for one in changes.schedules]),
     ):
         bulk.upsert(connection, table, columns, rows, only_if_version_follows=True)
+    # Before their entry: who comes second with a payment is told so by its row, not by the entry that is there.
+    commit_commissions(connection, changes.commissions, now=now)
     # Lines first: with its entry a line can no longer be added, and the entry is weighed against them.
     bulk.insert(connection, journal_line, _LINE, [row for one in changes.entries for row in _line_rows(one.entry)])
     entries = [_entry_row(one, micros) for one in changes.entries]

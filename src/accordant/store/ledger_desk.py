@@ -31,6 +31,7 @@ from accordant.store.engine import Database
 from accordant.store.schema import (
     accounting_period,
     business_event,
+    commission_deferral,
     journal_entry,
     journal_line,
     posting,
@@ -121,9 +122,13 @@ class SqlLedgerDesk:
             revenue_schedule.c.next_on.is_not(None),
             revenue_schedule.c.next_on < day,
         )
+        deferred = select(func.count()).where(
+            commission_deferral.c.legal_entity == legal_entity, commission_deferral.c.next_on < day
+        )
         with self._database.read() as connection:
             return OpenEnds(
-                held=connection.execute(held).scalar_one(), unrecognised=connection.execute(due).scalar_one()
+                held=connection.execute(held).scalar_one(),
+                unrecognised=connection.execute(due).scalar_one() + connection.execute(deferred).scalar_one(),
             )
 
     def first_posted_on(self, legal_entity: str) -> date | None:

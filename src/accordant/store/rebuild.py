@@ -8,6 +8,7 @@ from datetime import date
 from sqlalchemy import Connection, select
 
 from accordant.kernel.clock import from_micros
+from accordant.ledger.commissions import CommissionRule
 from accordant.ports.inbox import InboxEvent, WorkState
 from accordant.ports.rebuild import Act, Moment
 from accordant.store.engine import Database
@@ -71,7 +72,10 @@ def _of_entries(connection: Connection, known: set[object]) -> Iterator[Moment]:
     """The months that were run; and when something was posted though nothing came, since what was held was tried."""
     entry = journal_entry.c
     rows = connection.execute(
-        select(entry.recorded_at, entry.legal_entity, entry.subject).distinct().order_by(entry.recorded_at)
+        select(entry.recorded_at, entry.legal_entity, entry.subject)
+        .where(entry.rule.not_in([rule.value for rule in CommissionRule]))
+        .distinct()
+        .order_by(entry.recorded_at)
     ).all()
     tried = set()
     for recorded_at, company, subject in rows:

@@ -29,6 +29,14 @@ from accordant.store.schema_books import (
     recognition,
     revenue_schedule,
 )
+from accordant.store.schema_commissions import (
+    commission_cash,
+    commission_deferral,
+    commission_expense,
+    commission_line,
+    commission_total,
+    deal_owner,
+)
 from accordant.store.schema_dispatch import product_use, restore_epoch, sent_request
 from accordant.store.schema_flags import flag_decision, red_flag
 from accordant.store.schema_governing import (
@@ -70,8 +78,14 @@ __all__ = [
     "accounting_period",
     "adopted_endpoint",
     "clearance",
+    "commission_cash",
+    "commission_deferral",
+    "commission_expense",
+    "commission_line",
+    "commission_total",
     "conflict",
     "conflict_decision",
+    "deal_owner",
     "directory_key",
     "directory_record",
     "directory_scan",
@@ -541,4 +555,7 @@ APPEND_ONLY: tuple[Table, ...] = (
     journal_entry,
     journal_line,
     recognition,
+    deal_owner,
+    commission_line,
+    commission_expense,
 )

@@ -10,12 +10,13 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from accordant.canonical.correlation import correlation_id
-from accordant.canonical.entities import Invoice, decode_entity
+from accordant.canonical.entities import decode_entity
 from accordant.canonical.refs import EntityKind
 from accordant.kernel.clock import from_micros
 from accordant.ledger.entries import JournalEntry
+from accordant.store.contracts import contract_of, contracts_by_bill, deals_by_contract, subscription_ref
 from accordant.store.engine import Database
-from accordant.store.schema import confirmed_record, crosswalk, desired_record, entity, inbox_event, ledger_bill
+from accordant.store.schema import confirmed_record, desired_record, entity, inbox_event, ledger_bill
 from accordant.views.journal import JournalAsked, JournalRow, Sent, read_journal
 from accordant.views.keyed import rows_by_key
 
@@ -81,7 +82,7 @@ def _bills_of(connection: Connection, kind: str, entity_id: str) -> list[str]:
         entity.c.root_id.in_(set(roots)), entity.c.kind == EntityKind.INVOICE.value
     )
     rows = connection.execute(query.order_by(entity.c.updated_at.desc())).all()
-    return [row.ref for row in rows if _contract_of(row.ref, decode_entity(row.state)) in contracts]
+    return [row.ref for row in rows if contract_of(row.ref, decode_entity(row.state)) in contracts]
 
 
 def _contracts_of(connection: Connection, opportunity: str) -> set[str]:
@@ -91,18 +92,7 @@ def _contracts_of(connection: Connection, opportunity: str) -> set[str]:
         .join(desired_record, desired_record.c.ref == confirmed_record.c.ref)
         .where(desired_record.c.entity_id == opportunity)
     )
-    return {_subscription(row.target, row.target_id) for row in connection.execute(query)}
-
-
-def _subscription(system: str, subscription_id: str) -> str:
-    return f"{system}:{EntityKind.SUBSCRIPTION.value}/{subscription_id}"
-
-
-def _contract_of(ref: str, bill: object) -> str | None:
-    """The subscription of a bill, by its reference at the same owner."""
-    if not isinstance(bill, Invoice) or bill.subscription_id is None:
-        return None
-    return _subscription(ref.partition(":")[0], bill.subscription_id)
+    return {subscription_ref(row.target, row.target_id) for row in connection.execute(query)}
 
 
 def _trails(database: Database, rows: Iterable[JournalRow]) -> tuple[BookTrail, ...]:
@@ -116,8 +106,8 @@ def _trails(database: Database, rows: Iterable[JournalRow]) -> tuple[BookTrail, 
         causes = {row.cause for row in listed if row.cause is not None}
         events = {row.seq: row for row in rows_by_key(connection, columns, inbox_event.c.seq, causes)}
         numbered = rows_by_key(connection, (ledger_bill.c.ref, ledger_bill.c.number), ledger_bill.c.ref, bills)
-        contracts = _contracts_by_bill(connection, bills)
-        deals = _deals_by_contract(connection, set(contracts.values()))
+        contracts = contracts_by_bill(connection, bills)
+        deals = deals_by_contract(connection, set(contracts.values()))
     numbers = {row.ref: row.number for row in numbered}
     found = []
     for row in listed:
@@ -143,41 +133,3 @@ def _trails(database: Database, rows: Iterable[JournalRow]) -> tuple[BookTrail, 
             )
         found.append(one)
     return tuple(found)
-
-
-def _contracts_by_bill(connection: Connection, bills: set[str]) -> dict[str, str]:
-    links = rows_by_key(connection, (crosswalk.c.ref, crosswalk.c.entity_id), crosswalk.c.ref, bills)
-    states = {
-        row.id: row.state
-        for row in rows_by_key(
-            connection, (entity.c.id, entity.c.state), entity.c.id, [link.entity_id for link in links]
-        )
-    }
-    found = {}
-    for link in links:
-        if link.entity_id in states:
-            contract = _contract_of(link.ref, decode_entity(states[link.entity_id]))
-            if contract is not None:
-                found[link.ref] = contract
-    return found
-
-
-def _deals_by_contract(connection: Connection, contracts: set[str]) -> dict[str, str]:
-    """The opportunity that each subscription was opened for."""
-    found = {}
-    for contract in sorted(contracts):
-        system, _, rest = contract.partition(":")
-        query = (
-            select(entity.c.ref)
-            .join(desired_record, desired_record.c.entity_id == entity.c.id)
-            .join(confirmed_record, confirmed_record.c.ref == desired_record.c.ref)
-            .where(
-                confirmed_record.c.target == system,
-                confirmed_record.c.target_id == rest.partition("/")[2],
-                entity.c.kind == EntityKind.OPPORTUNITY.value,
-            )
-        )
-        deal = connection.execute(query.limit(1)).scalar()
-        if deal is not None:
-            found[contract] = str(deal)
-    return found

@@ -204,7 +204,11 @@ class Caretaker:
 
     def _keep_books(self) -> str:
         done = self._hub.bookkeeper.catch_up()
-        return f"{done.posted:,} of {done.tried:,} held events are posted; {done.read:,} of the past were read."
+        earned = self._hub.bookkeeper.count_commissions()
+        counted = f" {earned.lines:,} commission lines were made." if earned.bills else ""
+        return (
+            f"{done.posted:,} of {done.tried:,} held events are posted; {done.read:,} of the past were read.{counted}"
+        )
 
     async def _sweep(self, systems: Sequence[str]) -> str:
         """These systems, each for what it lists; one that cannot be asked does not keep the others from it."""

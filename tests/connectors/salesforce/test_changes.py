@@ -36,7 +36,7 @@ async def test_a_company_its_people_and_what_is_sold_to_it_are_told() -> None:
         line = org.line(deal, "PRO", quantity=Decimal("2.5"), price=100)
         assert await org.the(company) == Company(
             external_id=company, name="EXAMPLE-1", email="bills@example.com", phone="+49 30 1", city="Berlin",
-            country="DE", parent_id=parent, custom={"Segment__c": "Mid"},
+            country="DE", parent_id=parent, custom={"Segment__c": "Mid"}, owner_id=org.simulator.org.user_id(ADA),
         )  # fmt: skip
         told = await org.the(person)
         assert isinstance(told, Contact)
@@ -47,6 +47,7 @@ async def test_a_company_its_people_and_what_is_sold_to_it_are_told() -> None:
         assert sold == Opportunity(
             external_id=deal, company_id=company, name="Deal", stage="Prospecting", close_on=date(2026, 3, 31),
             amount=eur(25_000), currency="EUR", starts_on=date(2026, 5, 1), term_months=12,
+            owner_id=org.simulator.org.user_id(ADA),
             lines=(
                 OpportunityLine(
                     external_id=line, product_id=str(product), product_code="PRO", name="Deal Pro", quantity="2.5",

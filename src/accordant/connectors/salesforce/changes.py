@@ -37,10 +37,10 @@ _STAMP = "SystemModstamp"
 _FIELDS: dict[str, tuple[str, ...]] = {
     ACCOUNT: (
         "Name", "Phone", "Website", "Industry", "ParentId", "BillingStreet", "BillingCity", "BillingState",
-        "BillingPostalCode", "BillingCountry", "MasterRecordId",
+        "BillingPostalCode", "BillingCountry", "MasterRecordId", "OwnerId",
     ),
     CONTACT: ("AccountId", "Name", "Email", "Phone", "MasterRecordId"),
-    OPPORTUNITY: ("AccountId", "Name", "StageName", "IsWon", "IsClosed", "CloseDate", "Amount"),
+    OPPORTUNITY: ("AccountId", "Name", "StageName", "IsWon", "IsClosed", "CloseDate", "Amount", "OwnerId"),
     LINE: ("OpportunityId", "Product2Id", "ProductCode", "Name", "Quantity", "UnitPrice"),
 }  # fmt: skip
 _ALWAYS = ("Id", "IsDeleted", _STAMP, "LastModifiedById")

@@ -16,7 +16,7 @@ from accordant.ledger.meanings.carried import carried
 from accordant.ledger.meanings.reading import Part, Reading
 
 #: How a processor says that a dispute ended for us.
-_WON = frozenset({"won", "warning_closed"})
+WON = frozenset({"won", "warning_closed"})
 
 
 class _Giving(NamedTuple):
@@ -141,11 +141,11 @@ def dispute_closed(told: Occurrence, reading: Reading) -> Ask | None:
     dispute = reading.objects.get(event.subject)
     if not isinstance(dispute, Dispute):
         return refused("the dispute is not known", "Have it read again.", waits_for=event.subject)
-    if dispute.status not in _WON:
-        return None
     payment = reading.payment_of(event, dispute.payment_id)
     if isinstance(payment, Ask):
         return payment
+    if dispute.status not in WON:
+        return None
     parts = reading.disputed.get(event.subject)
     if not parts:
         return contradicted("its beginning is not posted", "It follows it by itself.", waits_for=event.subject)

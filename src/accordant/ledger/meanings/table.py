@@ -31,5 +31,5 @@ MEANINGS: Mapping[EventType, Meaning] = {
     EventType.PROGRESS_MEASURED: agreed.progress_measured,
 }
 
-#: What is kept though it posts nothing: it says how what is billed is earned.
-NOTED = frozenset({EventType.RAMP_AGREED, EventType.PROGRESS_MEASURED})
+#: What is kept though it posts nothing: it says how what is billed is earned, or that what a dispute took is lost.
+NOTED = frozenset({EventType.RAMP_AGREED, EventType.PROGRESS_MEASURED, EventType.DISPUTE_CLOSED})
