@@ -13,6 +13,7 @@ import pytest
 from tests.tidy.source import PACKAGE, ROOT, Finding, need_the_whole, report
 
 DECISIONS = ROOT / "docs" / "decisions"
+STEPS = ROOT / "src" / "accordant" / "store" / "migrations" / "versions"
 ADR_HEADINGS = ("Status", "Context", "Decision", "Consequences", "Alternatives", "Check")
 ADR_LINES_MAX = 75
 EXPORT_KINDS = {"run": False, "dev": True}
@@ -74,6 +75,34 @@ def test_a_bad_decision_is_found() -> None:
     assert len(list(decision_findings({"0001-a.md": good.replace("We do it.", "We do it. Or not.")}))) == 1
     assert len(list(decision_findings({"0001-a.md": good + "\n" * ADR_LINES_MAX}))) == 1
     assert len(list(decision_findings({"0001-a.md": good.replace("# 0001 A", "# 1 A")}))) == 1
+
+
+# -- steps of the store ----------------------------------------------------------------------------------------------
+
+
+def step_findings(files: Mapping[str, str]) -> Iterator[Finding]:
+    """Numbered without a gap, each behind the one before: with two of one number no store can be opened."""
+    for expected, name in enumerate(sorted(files), start=1):
+        path, before = f"{STEPS.relative_to(ROOT)}/{name}", f'"{expected - 1:04d}"' if expected > 1 else "None"
+        if not re.fullmatch(rf"{expected:04d}_[a-z0-9_]+\.py", name):
+            yield Finding(path, 1, f"expected the number {expected:04d}: the next that nobody has")
+        for word, value in (("revision", f'"{expected:04d}"'), ("down_revision", before)):
+            if not re.search(rf"^{word} = {value}$", files[name], re.MULTILINE):
+                yield Finding(path, 1, f"expected {word} = {value}")
+
+
+def test_steps_of_the_store() -> None:
+    files = {path.name: path.read_text(encoding="utf-8") for path in STEPS.glob("[0-9]*.py")}
+    assert files
+    report(step_findings(files))
+
+
+def test_two_steps_of_one_number_are_found() -> None:
+    first, second = 'revision = "0001"\ndown_revision = None\n', 'revision = "0002"\ndown_revision = "0001"\n'
+    assert list(step_findings({"0001_a.py": first, "0002_b.py": second})) == []
+    assert len(list(step_findings({"0001_a.py": first, "0002_b.py": second, "0002_c.py": second}))) == 3
+    assert len(list(step_findings({"0001_a.py": first, "0003_b.py": second}))) == 1
+    assert len(list(step_findings({"0001_a.py": first, "0002_b.py": second.replace("0001", "0000")}))) == 1
 
 
 # -- changelog, contracts --------------------------------------------------------------------------------------------

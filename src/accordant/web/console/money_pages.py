@@ -10,7 +10,7 @@ from accordant.analytics.settlement import PayoutTrace
 from accordant.kernel.money import Money
 from accordant.ledger.invoiced import CheckedChange
 from accordant.views.payouts import PayoutUnknown, payout, payouts
-from accordant.views.prorations import checked_changes
+from accordant.views.prorations import BILLS_MAX, checked_changes
 from accordant.views.worth import parties_named
 from accordant.web.console import words
 from accordant.web.console.charts import Step, steps
@@ -145,7 +145,15 @@ def changes_page(request: Visitor, console: NamedDependency[Console]) -> Answer:
         return file
     off = [one for one in found if one.difference is not None and not one.difference.agrees]
     unknown = [one for one in found if one.difference is None]
-    return console.page(request, "changes.html", rows=found[:_SHOWN], count=len(found), off=off, unknown=len(unknown))
+    return console.page(
+        request,
+        "changes.html",
+        rows=found[:_SHOWN],
+        count=len(found),
+        off=off,
+        unknown=len(unknown),
+        looked=BILLS_MAX,
+    )
 
 
 #: Where money went, and whether it was asked for rightly.
