@@ -15,7 +15,7 @@ from accordant.store import schema
 from accordant.store.engine import Database
 from accordant.store.migrate import migrate, schema_version
 
-HEAD = "0016"
+HEAD = "0017"
 _PROCESSES = 4
 _START = """
 import sys
