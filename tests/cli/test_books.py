@@ -235,6 +235,25 @@ def test_a_wrong_ledger_is_refused_with_its_place(
     assert words in " ".join((said.out + said.err).split())
 
 
+@pytest.mark.parametrize("kind", ["project", "usage"])
+def test_what_may_be_earned_before_it_is_billed_is_warned_of_without_an_account(
+    terminal: Terminal, tmp_path: Path, kind: str
+) -> None:
+    from accordant.demo.company import write_charter
+
+    folder = write_charter(tmp_path / "charter", stripe_url="http://127.0.0.1:1", salesforce_url="http://127.0.0.1:2")
+    terminal._monkeypatch.setenv("ACCORDANT_CHARTER", str(folder))
+    words = "takes contract_asset, and prod_1 may be earned before it is billed"
+    sold = LEDGER.replace("ledger:\n", f"ledger:\n  services: {{prod_1: {kind}}}\n", 1)
+    (folder / "ledger.yaml").write_text(sold)
+    said = terminal.do("check")
+    assert words in " ".join((said.out + said.err).split())
+    row = '        - {role: contract_asset, account: "1200"}\n'
+    (folder / "ledger.yaml").write_text(sold.replace("      rules:\n", f"      rules:\n{row}", 1))
+    said = terminal.do("check")
+    assert "contract_asset" not in said.out + said.err
+
+
 CHANGE = (
     "books", "prorate", "--old", "10.00", "--new", "30.00", "--currency", "USD", "--starts", "2027-01-31T00:00:00",
     "--ends", "2027-02-28T00:00:00", "--at", "2027-02-10T18:00:00",

@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 
-from accordant.canonical.books import AccountRulePart, BundlePart, LegalEntityPart, Role
+from accordant.canonical.books import AccountRulePart, BundlePart, LedgerPart, LegalEntityPart, Role, ServiceKind
 from accordant.canonical.charter import Charter
 from accordant.canonical.refs import EntityKind
 from accordant.governance.findings import ConnectorFacts, Defect, Severity, place
@@ -44,6 +44,7 @@ def check_ledger(charter: Charter, _connectors: Mapping[str, ConnectorFacts]) ->
         yield from _bundle(place("ledger", "bundles", index), bundle)
     for name, entity in part.legal_entities.items():
         yield from _entity(name, entity)
+        yield from _unbilled(name, entity, part)
 
 
 def _bundle(where: str, bundle: BundlePart) -> Iterator[Defect]:
@@ -105,6 +106,19 @@ def _entity(name: str, entity: LegalEntityPart) -> Iterator[Defect]:
                 f"Add a row with role: {role.value}; until then what needs it is refused with this reason.",
                 severity=Severity.WARNING,
             )
+
+
+def _unbilled(name: str, entity: LegalEntityPart, part: LedgerPart) -> Iterator[Defect]:
+    """What is earned before it is billed needs an account: usage, and a project."""
+    needing = [one for one, kind in part.services.items() if kind in {ServiceKind.USAGE, ServiceKind.PROJECT}]
+    if needing and name in part.systems.values() and Role.CONTRACT_ASSET not in {row.role for row in entity.rules}:
+        yield _defect(
+            place("ledger", "legal_entities", name, "rules"),
+            f"Nothing says which account of {name} takes contract_asset, and {needing[0]} may be earned before it is"
+            " billed.",
+            f"Add a row with role: {Role.CONTRACT_ASSET.value}; until then its months are refused with this reason.",
+            severity=Severity.WARNING,
+        )
 
 
 def _row(where: str, entity: LegalEntityPart, row: AccountRulePart) -> Iterator[Defect]:

@@ -11,7 +11,6 @@ import msgspec
 
 from accordant.canonical.books import Role
 from accordant.canonical.refs import ExternalRef
-from accordant.kernel.hashing import fingerprint
 from accordant.ledger.chart import Use
 from accordant.ledger.compose import Books, Request
 from accordant.ledger.entries import Cause
@@ -21,22 +20,24 @@ from accordant.ledger.schedule import RevenueSchedule, earned_before, in_books, 
 
 
 class Asset(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands as a contract asset: minor units of the contract's currency, and of that of the books."""
+    """What stands as a contract asset: minor units of the contract's currency, and of that of the books; and how many
+    entries of month ends led there, which names the next one.
+    """
 
     minor: int = 0
     books_minor: int = 0
+    entries: int = 0
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """One part of a contract: a line billed on ``billed_on``, or what is not billed yet (None); with what of it is
-    recognised so far, in both currencies. ``version`` counts the changes of what is kept of it.
+    recognised so far, in both currencies.
     """
 
     schedule: RevenueSchedule
     billed_on: date | None = None
     recognised_minor: int = 0
     recognised_books_minor: int = 0
-    version: int = 0
 
     def is_billed(self, after_on: date) -> bool:
         """Whether it was billed before ``after_on``."""
@@ -75,9 +76,8 @@ def contract_month(parts: Sequence[Part], books: Books, *, month_on: date, stand
     legs = _legs(sums, of, more, foreign=first.currency != books.chart.currency)
     request = None
     if any(leg.minor for leg in legs):
-        name = first.contract or ""
+        of_it, month = ExternalRef.parse(first.contract or ""), f"{month_on:%Y-%m}"
         revenue = sum(one.books_minor for one in earned)
-        made_of = fingerprint(sorted([one.schedule.line, one.version] for one in parts))
         request = Request(
             legs=tuple(legs),
             currency=books.chart.currency,
@@ -86,14 +86,16 @@ def contract_month(parts: Sequence[Part], books: Books, *, month_on: date, stand
             total_legs=len(sums),
             happened_on=after_on - timedelta(days=1),
             cause=Cause(
-                event=f"recognition/{month_on:%Y-%m}/{name}/{made_of}",
-                subject=name,
+                event=f"recognition/{month}/{of_it}/{stands.entries}",
+                # As all that a month's end recognises: by this it is known that the month was run.
+                subject=str(ExternalRef(of_it.system, "recognition", month)),
                 # Where nothing was earned, a bill came for what was earned before.
                 rule="revenue_recognised" if any(one.books_minor for one in earned) else "unbilled_billed",
             ),
-            text=f"Revenue of {month_on:%B %Y}, {ExternalRef.parse(name).object_type} {ExternalRef.parse(name).id}",
-            number=f"{month_on:%Y-%m}",
+            text=f"Revenue of {month_on:%B %Y}, {of_it.object_type} {of_it.id}",
+            number=month,
         )
+    asset = msgspec.structs.replace(asset, entries=stands.entries + (request is not None))
     return ContractMonth(parts=after, earned=earned, asset=asset, request=request)
 
 

@@ -13,7 +13,7 @@ import msgspec
 from accordant.canonical.refs import ExternalRef
 from accordant.kernel.hashing import fingerprint
 from accordant.ledger.compose import Books, Refusal, Request, compose
-from accordant.ledger.contract_month import Asset, ContractMonth, Part, contract_month
+from accordant.ledger.contract_month import ContractMonth, Part, contract_month
 from accordant.ledger.entries import Cause, JournalEntry
 from accordant.ledger.patterns import Leg, revenue_recognised, revenue_unbilled, unbilled_billed
 from accordant.ledger.schedule import earned_before, first_and_last, in_books, next_month
@@ -76,8 +76,7 @@ def recognise_contracts(
     ended: list[tuple[KeptContract, ContractMonth, JournalEntry | None]] = []
     after_on, minor = next_month(month_on), 0
     for name, kept in sorted(due.items()):
-        stands = Asset(minor=kept.asset_minor, books_minor=kept.asset_books_minor)
-        month = contract_month([_part(one) for one in kept.schedules], books, month_on=month_on, stands=stands)
+        month = contract_month([_part(one) for one in kept.schedules], books, month_on=month_on, stands=kept.asset)
         entry = None if month.request is None else compose(month.request, books, recorded_at=bench.now)
         if isinstance(entry, tuple):
             return Batch(refusals=entry)
@@ -107,7 +106,6 @@ def _part(kept: KeptSchedule) -> Part:
         billed_on=kept.booked_on if kept.is_billed else None,
         recognised_minor=kept.recognised_minor,
         recognised_books_minor=kept.recognised_books_minor,
-        version=kept.version,
     )
 
 

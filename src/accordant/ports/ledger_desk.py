@@ -8,6 +8,7 @@ import msgspec
 
 from accordant.canonical.books import Role
 from accordant.canonical.events import BusinessEvent
+from accordant.ledger.contract_month import Asset
 from accordant.ledger.periods import Period
 from accordant.ports.audit import AuditEntry
 from accordant.ports.books import KeptEntry, KeptPosting, KeptSchedule
@@ -37,12 +38,11 @@ class ForeignBalance(msgspec.Struct, frozen=True, kw_only=True):
 
 class KeptContract(msgspec.Struct, frozen=True, kw_only=True):
     """A contract that is earned otherwise than it is billed: its schedules, what is not billed yet the last of them,
-    and what of it stands as a contract asset, in its own currency and in that of the books; minor units.
+    and what stands of it as an asset.
     """
 
     schedules: tuple[KeptSchedule, ...]
-    asset_minor: int
-    asset_books_minor: int
+    asset: Asset
 
 
 def contract_root(name: str) -> str:

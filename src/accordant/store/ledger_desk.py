@@ -10,6 +10,7 @@ from accordant.canonical.books import Role
 from accordant.canonical.events import EVENT_ID_LENGTH, BusinessEvent, EventType
 from accordant.canonical.upcasters import read_business_event
 from accordant.kernel.clock import to_micros
+from accordant.ledger.contract_month import Asset
 from accordant.ledger.exchange import MONETARY
 from accordant.ledger.post import MEANING
 from accordant.ports.audit import AuditEntry
@@ -96,21 +97,37 @@ class SqlLedgerDesk:
         wanted = list(names)
         if not wanted:
             return {}
-        line = journal_line.c
+        entry, line = journal_entry.c, journal_line.c
+        roots = [contract_root(name) for name in wanted]
+        posted = select(entry.bill, func.count()).where(entry.root_id.in_(roots)).group_by(entry.bill)
         assets = (
-            select(journal_entry.c.subject, func.sum(line.original_minor), func.sum(line.amount_minor))
-            .join(journal_line, line.entry_id == journal_entry.c.id)
-            .where(journal_entry.c.root_id.in_([contract_root(name) for name in wanted]))
-            .where(line.role == Role.CONTRACT_ASSET.value)
-            .group_by(journal_entry.c.subject)
+            select(entry.bill, func.sum(line.original_minor), func.sum(line.amount_minor))
+            .join(journal_line, line.entry_id == entry.id)
+            .where(entry.root_id.in_(roots), line.role == Role.CONTRACT_ASSET.value)
+            .group_by(entry.bill)
         )
         with self._database.read() as connection:
             rows = bulk.select_by_keys(connection, revenue_schedule, SCHEDULE, "contract", wanted)
-            stands = {name: (own, books) for name, own, books in connection.execute(assets)}
+            counts = {str(name): int(count) for name, count in connection.execute(posted)}
+            stands = {
+                str(name): Asset(
+                    # What was agreed in the currency of the books has no other amount.
+                    minor=int(books if own is None else own),
+                    books_minor=int(books),
+                    entries=counts[str(name)],
+                )
+                for name, own, books in connection.execute(assets)
+            }
         found: dict[str, list[KeptSchedule]] = {}
         for one in map(read_schedule, rows):
             found.setdefault(str(one.schedule.contract), []).append(one)
-        return {name: _contract(schedules, *stands.get(name, (None, 0))) for name, schedules in found.items()}
+        return {
+            name: KeptContract(
+                schedules=tuple(sorted(schedules, key=lambda one: (not one.is_billed, one.booked_on, one.id))),
+                asset=stands.get(name, Asset(entries=counts.get(name, 0))),
+            )
+            for name, schedules in found.items()
+        }
 
     def open_ends(self, legal_entity: str, systems: Iterable[str], *, before_on: date) -> OpenEnds:
         """See the port."""
@@ -204,13 +221,6 @@ def _foreign(legal_entity: str, before_on: date, roles: Iterable[Role], *, by_pa
         .group_by(*keys[: 3 if by_party else 2])
         .having(or_(original != 0, stands_at != 0))
     )
-
-
-def _contract(schedules: list[KeptSchedule], own: int | None, books: int) -> KeptContract:
-    schedules.sort(key=lambda one: (not one.is_billed, one.booked_on, one.id))
-    # What was agreed in the currency of the books has no other amount.
-    asset = books if own is None else own
-    return KeptContract(schedules=tuple(schedules), asset_minor=int(asset), asset_books_minor=int(books))
 
 
 def _unread(connection: Connection, after: str, limit: int) -> list[Row[tuple[str, bytes, int]]]:

@@ -22,8 +22,10 @@ from accordant.ledger.orders import OrderInvalid
 from accordant.ledger.schedule import next_month
 from accordant.operations.bill_desk import BillDesk, BillOrder, BillWord
 from accordant.operations.word_desk import Ordered, OrderOutcome
+from accordant.pipeline.process import process
+from accordant.ports.state import Changes, ConcurrentChange
 from accordant.store.books import read_entry
-from accordant.store.schema import journal_entry, ledger_bill
+from accordant.store.schema import inbox_work, journal_entry, ledger_bill
 from accordant.views.books import draft_books
 from accordant.views.journal import tie_of_schedules
 from accordant.views.revenue import agreed_not_billed, booked_months, rolled_months
@@ -31,6 +33,7 @@ from tests.integration.operations.bookkit import LEDGER, balances, held, refusin
 from tests.integration.operations.kit import Installation, an_installation
 from tests.integration.operations.rebuildkit import kept, rebuilt
 from tests.integration.operations.test_ordered_books import more_accounts
+from tests.integration.operations.test_rebuild import built
 
 COMPANY, DAY = "Example GmbH", 86_400
 STEPS = (10_000, 15_000, 20_000)
@@ -177,6 +180,23 @@ async def test_a_ramp_is_earned_evenly_while_its_steps_are_billed(store_url: str
             assert drafted(one, before_on=ENDS) == found
 
 
+async def test_months_of_contracts_come_out_of_a_rebuild_as_they_are(store_url: str, tmp_path: Path) -> None:
+    """Nothing else is recognised in them: that the months were run is known by the contract's own entries."""
+    async with an_installation(store_url, tmp_path, more=LEDGER) as one:
+        with books_of(one):
+            subscription, product = sell(one)
+            go(one, until=date(2024, 1, 20))
+            take(one)
+            agree(one, subscription)
+            step(one, subscription, STEPS[1], product)
+            for month_on in MONTHS[:2]:
+                end_month(one, month_on)
+                one.clock.move(minutes=1)
+            found = built(one)
+            assert found.is_same, found
+            assert (found.decisions, found.stopped) == (2, ())
+
+
 async def test_a_rebuild_from_the_inbox_has_the_same_contracts(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path / "one", more=LEDGER) as one:
         subscription, product = sell(one)
@@ -318,6 +338,35 @@ async def test_a_closed_month_keeps_what_it_had_and_a_late_word_counts_in_the_ne
             assert revenue(one, STARTS) == []
             assert end_month(one, MONTHS[1])["4000"] == -120_000  # the second bill of it is done as far
             assert [entry.posted_on for entry in revenue(one, MONTHS[1])] == [date(2024, 2, 29)]
+
+
+async def test_of_two_who_change_two_bills_of_a_project_the_second_begins_anew(store_url: str, tmp_path: Path) -> None:
+    """A person says how far it is while another bill of it comes: neither knows of the other."""
+    async with an_installation(store_url, tmp_path, more=LEDGER) as one:
+        _, product = sell(one, 100_000)
+        with books_of(one, **{product: ServiceKind.PROJECT}):
+            go(one, until=date(2024, 1, 20))
+            take(one)
+            (bill,) = bills(one)
+            go(one, until=date(2024, 2, 2))
+            one.take_in()
+            late = work_of(one)
+            assert measure(one, bill.ref, "60", "p-1", date(2024, 1, 31)).outcome is OrderOutcome.POSTED
+            with pytest.raises(ConcurrentChange):
+                one.hub.state.commit(late, now=one.clock())
+            one.process()
+            assert end_month(one, MONTHS[1])["4000"] == -120_000
+
+
+def work_of(one: Installation) -> Changes:
+    """What a worker makes of everything that waits, before it stores it."""
+    with one.hub.database.read() as connection:
+        waiting = select(inbox_work.c.seq).where(inbox_work.c.settled_at.is_(None)).order_by(inbox_work.c.seq)
+        seqs = list(connection.execute(waiting).scalars())
+    return process(
+        one.hub.inbox.load(seqs), connectors=one.hub.inbounds, rulebook=one.hub.rulebook, state=one.hub.state,
+        now=one.clock(),
+    )  # fmt: skip
 
 
 async def test_what_cannot_be_said_of_a_contract_is_told_at_once(store_url: str, tmp_path: Path) -> None:
