@@ -210,6 +210,13 @@ async def an_edit_is_told_once(hands: Hands, *, by_webhook: bool) -> None:
     await swept(one)
     with one.hub.database.read() as connection:
         assert connection.execute(select(schema.field_stand)).all() == []  # it was undone: nothing is left to decide
+    hands.move_revenue(bill, "4000")
+    one.clock.move(seconds=1)
+    await one.hub.reconcile("bills", actor="ada")  # the red flag keeps the courier away
+    with one.hub.database.read() as connection:
+        (stand,) = connection.execute(select(schema.field_stand.c.conflict_id)).scalars()
+    assert stand == conflict.id  # done once more, it waits once more
+    assert [kind for kind, _, _ in known(one).alerts].count("conflict.opened") == 2
     assert hands.made == made
 
 

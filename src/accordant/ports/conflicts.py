@@ -55,5 +55,7 @@ class ConflictBook(Protocol):
         ...
 
     def note(self, found: Sequence[Found]) -> int:
-        """Keep conflicts, their stands and their trail; how many were new. One that is known changes nothing."""
+        """Keep conflicts, their stands and their trail; how many were new. One that is known changes nothing, but for
+        one that lapsed undecided and is met anew: it waits for a person again.
+        """
         ...

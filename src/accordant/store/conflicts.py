@@ -156,9 +156,13 @@ def encode_marks(marks: dict[str, FieldMark]) -> bytes | None:
 def keep_found(connection: Connection, found: Sequence[Found]) -> list[Found]:
     """Insert conflicts that are new, with their stands and, where a person is needed, an alert; those that were new.
 
-    The caller appends their lines to the trail, in the same transaction. The newest ruling is the one that stands.
+    The caller appends their lines to the trail, in the same transaction. The newest ruling is the one that stands. One
+    that lapsed since, because somebody undid the edit, is met anew where he did it again, without its red flag.
     """
     new = [one for one in found if bulk.insert_new(connection, conflict, _CONFLICT, [_conflict_row(one.conflict)])]
+    known = {one.conflict.id for one in found} - {one.conflict.id for one in new}
+    again = [one for one in found if one.conflict.id in known and _lapsed(connection, one)]
+    new += [msgspec.structs.replace(one, flag=None, flagged=None) for one in again]
     for one in new:
         if one.stand is None:
             continue
@@ -167,6 +171,14 @@ def keep_found(connection: Connection, found: Sequence[Found]) -> list[Found]:
             at, subject = one.conflict.found_at, f"{one.conflict.record}#{one.conflict.contested.field}"
             raise_alert(connection, kind="conflict.opened", subject=subject, body=one.stand.sentence, at=at)
     return new
+
+
+def _lapsed(connection: Connection, found: Found) -> bool:
+    """Whether a conflict that was met before waits for a person, and nothing is in force for its field any more."""
+    if found.stand is None or found.stand.effect is not StandEffect.HOLD:
+        return False
+    in_force = read_stands(connection, [found.conflict.record]).get(found.conflict.record, {})
+    return found.conflict.contested.field not in in_force and not read_decisions(connection, [found.conflict.id])
 
 
 def keep_decisions(connection: Connection, decisions: Sequence[ConflictDecision]) -> None:
