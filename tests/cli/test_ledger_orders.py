@@ -94,3 +94,41 @@ async def test_a_rebuild_says_that_the_books_follow_from_the_inbox_or_what_does_
         assert (said.code, said.json["differing"]) == (1, 1)
         said = await terminal.ask("books", "rebuild")
         assert (said.code, "does not follow from the inbox" in " ".join(said.out.split())) == (1, True), said.out
+
+
+async def test_a_ramp_and_a_project_are_said_at_the_terminal_and_earned_with_the_month(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    rows = '        - {role: revenue, account: "4000"}\n        - {role: contract_asset, account: "1200"}\n'
+    more = MORE.replace('        - {role: revenue, account: "4000"}\n', rows)
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=more) as one:
+        terminal.use(one.settings)
+        product = an_unpaid_bill(one)
+        one.take_in()
+        one.process()
+        with one.hub.database.read() as connection:
+            bill = connection.execute(select(ledger_bill)).one()
+        said = ("--on", bill.booked_on, "--reason", "Cost report")
+        none = await terminal.ask("books", "progress", bill.ref, "60", "--key", "p-1", *said)
+        assert (none.code, "has no such project" in none.out) == (1, True)
+        folder = tmp_path / "charter" / "more.yaml"
+        folder.write_text(more.replace("ledger:\n", f"ledger:\n  services: {{{product}: project}}\n", 1))
+        noted = await terminal.ask("books", "progress", bill.ref, "60", "--key", "p-1", "--price", "200.00", *said)
+        assert (noted.code, "noted" in noted.out) == (0, True), noted
+        wrong = await terminal.ask("books", "progress", bill.ref, "160", "--key", "p-2", *said)
+        assert (wrong.code, "is no progress" in wrong.err) == (2, True)
+        month = await terminal.ask("books", "recognise", "Example GmbH", bill.booked_on[:7])
+        assert month.code == 0, month
+        # 60 % of 200.00, of which 90.00 are billed: 30.00 more is an asset, here on the same account.
+        assert balances(one.hub.database) == {"1200": 9_000 + 3_000, "4000": -12_000}
+        dearer = ("books", "progress", bill.ref, "60", "--key", "p-3", "--price", "300.00", *said)
+        assert (await terminal.ask(*dearer)).code == 0
+        assert (await terminal.ask("books", "recognise", "Example GmbH", bill.booked_on[:7])).code == 0
+        journal = await terminal.ask("books", "journal", "--month", bill.booked_on[:7])
+        assert "606-10-25-13(b)" in " ".join(journal.out.split())
+        subscription = next(iter(one.stripe.account.book.table("subscription")))
+        ramp = ("books", "ramp", f"stripe:subscription/{subscription}", "450.00", "--from", "2024-01-01")
+        agreed = await terminal.ask(*ramp, "--until", "2024-04-01", "--key", "r-1", *said)
+        assert (agreed.code, "noted" in agreed.out) == (0, True), agreed
+        refused = await terminal.ask(*ramp, "--until", "2023-04-01", "--key", "r-2", *said)
+        assert (refused.code, "a term of a day or more" in refused.err) == (2, True)

@@ -99,6 +99,8 @@ class BookObjects:
 
     def bills_of(self, contracts: Collection[str], part: LedgerPart) -> set[ExternalRef]:
         """Fetch every bill of these contracts: those of their accounts, each account once."""
+        if not contracts:
+            return set()
         products = self.products()
         roots = {
             self._roots[ref]
