@@ -132,3 +132,17 @@ async def test_a_ramp_and_a_project_are_said_at_the_terminal_and_earned_with_the
         assert (agreed.code, "noted" in agreed.out) == (0, True), agreed
         refused = await terminal.ask(*ramp, "--until", "2023-04-01", "--key", "r-2", *said)
         assert (refused.code, "a term of a day or more" in refused.err) == (2, True)
+
+
+async def test_an_order_is_withdrawn_by_the_event_that_the_journal_names(terminal: Terminal, tmp_path: Path) -> None:
+    async with an_installation(f"sqlite:///{tmp_path / 's.db'}", tmp_path, more=MORE) as one:
+        terminal.use(one.settings)
+        assert (await terminal.ask(*COMMISSION)).code == 0
+        journal = await terminal.ask("books", "journal", "--json")
+        event = journal.json["entries"][0]["entry"]["cause"]["event"]
+        asked = ("books", "withdraw", event, "--reason", "Twice in the list")
+        for word in ("It is withdrawn.", "It was withdrawn before."):
+            said = await terminal.ask(*asked)
+            assert (said.code, word in said.out) == (0, True), said.out + said.err
+        assert balances(one.hub.database) == {}
+        assert (await terminal.ask("books", "withdraw", "bev_1", "--reason", "x")).code != 0

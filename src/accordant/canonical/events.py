@@ -45,6 +45,7 @@ class EventType(StrEnum):
     ENTRY_ORDERED = "entry.ordered"
     RAMP_AGREED = "ramp.agreed"
     PROGRESS_MEASURED = "progress.measured"
+    WORD_WITHDRAWN = "word.withdrawn"
 
 
 class BusinessEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -12,6 +12,18 @@ from accordant.canonical.books import Role
 #: The name under which the inbox keeps what persons say. No system of a charter may have it.
 SOURCE = "accordant"
 
+_WITHDRAWN = ".withdrawn"
+
+
+def withdrawal_of(event: str) -> str:
+    """The id of the event that takes back what a person said with this one."""
+    return f"{event}{_WITHDRAWN}"
+
+
+def withdrawn_by(event: str) -> str | None:
+    """The id of the event that this one takes back, where it takes one back."""
+    return event.removesuffix(_WITHDRAWN) if event.endswith(_WITHDRAWN) else None
+
 
 class OrderedLeg(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One amount by its role, in minor units of the entry's currency: a debit when positive, a credit when negative.

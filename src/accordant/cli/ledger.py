@@ -151,7 +151,7 @@ def held(
     table(
         f"{shown(count)} events are held",
         ("Day", "Event", "Of", "Why, and what to do"),
-        ((row.happened_on, row.type, row.subject, " ".join(map(str, row.reasons))) for row in rows),
+        ((row.happened_on, f"{row.type} {row.event}", row.subject, " ".join(map(str, row.reasons))) for row in rows),
         whole=("Day",),
     )
     if not count:

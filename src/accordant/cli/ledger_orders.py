@@ -180,6 +180,31 @@ def ramp(
     return asyncio.run(_say(order, common, person(who, common=common)))
 
 
+@books_app.command
+def withdraw(
+    event: Annotated[str, Parameter(help="The event of what was said, as `books held` and `books journal` name it.")],
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="Why it does not hold.")],
+    who: Who = None,
+    common: Common = COMMON,
+) -> int:
+    """Take back what a person said of a bill or ordered: cancelled where it is posted, no longer waiting where held."""
+    return asyncio.run(_withdraw(common, event, reason, person(who, common=common)))
+
+
+async def _withdraw(common: Common, event: str, reason: str, by: str) -> int:
+    from accordant.operations.withdraw import WithdrawalDesk
+
+    async with opened_hub(common) as hub:
+        desk = WithdrawalDesk(hub.state, hub.inbox, rulebook=lambda: hub.rulebook, clock=hub.clock)
+        done = await asyncio.to_thread(desk.withdraw, event, reason, by=by)
+    if common.json or done.refusals:
+        return _tell(done, common)
+    say("It is withdrawn." if done.outcome.value == "posted" else "It was withdrawn before.")
+    return 0
+
+
 async def _say(order: "BillOrder", common: Common, by: str) -> int:
     from accordant.operations.bill_desk import BillDesk
 
@@ -281,7 +306,7 @@ def _amounts(given: list[str]) -> dict[str, str]:
 
 
 def _tell(done: "Ordered", common: Common) -> int:
-    refused = done.outcome.value in {"refused", "key_reused"}
+    refused = done.outcome.value in {"refused", "key_reused", "held"}
     if common.json:
         emit(done)
         return 1 if refused else 0
@@ -293,6 +318,8 @@ def _tell(done: "Ordered", common: Common) -> int:
             say(f"{done.outcome.value.replace('_', ' ')}: {entry.id}, {worth} in {entry.legal_entity}.")
     if done.entry is None and done.outcome.value in {"posted", "repeat"}:
         say("noted: from that day on it is earned so, with the next `accordant books recognise`.")
+    if done.outcome.value == "held":
+        say("It is taken and held: it is posted once nothing of this stands in its way, or withdrawn.")
     if done.outcome.value == "key_reused":
         say("The key stands for something else. Give this one a key of its own.")
     return 1 if refused else 0

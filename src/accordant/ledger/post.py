@@ -94,7 +94,9 @@ def in_order(events: Sequence[BusinessEvent]) -> list[BusinessEvent]:
 
 
 class Reader:
-    """One reading of events. ``posted`` is what the books hold for events already, by the event's id."""
+    """One reading of events. ``posted`` is what the books hold for events already, by the event's id; ``taken_back``
+    are events that a person said and withdrew: they are read as if nobody had said them.
+    """
 
     def __init__(
         self,
@@ -104,9 +106,11 @@ class Reader:
         products: Mapping[str, str | None],
         posted: Mapping[str, Posted] | None = None,
         allocations: Allocations | None = None,
+        taken_back: frozenset[str] = frozenset(),
     ) -> None:
         self._reading = Reading(setting, objects, products, allocations or {})
         self._setting = setting
+        self._taken_back = taken_back
         self._posted = dict(posted or {})
         #: What bills that are void took with them: it is cancelled already, whatever becomes of it.
         self._cancelled = {name for one in self._posted.values() for name in cancelled_by(one.asked)}
@@ -144,7 +148,7 @@ class Reader:
         day = event.occurred_at.astimezone(self._setting.zone).date()
         self._reading.end_contracts(day)
         told = Occurrence(event=event, books=books, day=day, key=event.id)
-        ask = meaning(told, self._reading)
+        ask = None if event.id in self._taken_back else meaning(told, self._reading)
         asks = {} if ask is None else {_key(event, one): one for one in (ask, *ask.others)}
         first, *more = [self._come_to(one, told, key) for key, one in asks.items()] or [
             self._say_nothing(told, told.key)

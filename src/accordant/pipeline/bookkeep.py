@@ -15,6 +15,7 @@ from accordant.canonical.commissions import CommissionsPart
 from accordant.canonical.entities import BalanceMovement, CreditNote, Dispute, Invoice, Payment, Price, Refund
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import ExternalRef
+from accordant.canonical.words import withdrawal_of, withdrawn_by
 from accordant.kernel.errors import InvariantBroken
 from accordant.kernel.hashing import digest
 from accordant.kernel.money import Money
@@ -121,6 +122,7 @@ def post_events(bench: Workbench, told: Mapping[str, Told], ledger: Ledger, shel
         products=found.products(),
         posted=_posted(dossiers),
         allocations=found.allocations,
+        taken_back=frozenset(taken for name in events if (taken := withdrawn_by(name)) is not None),
     )
     outcomes = [outcome for event in in_order(tuple(events.values())) if (outcome := reader.take(event)) is not None]
     reader.finish()
@@ -146,7 +148,7 @@ def _everything_of(
     """
     events: dict[str, BusinessEvent] = {name: one.event for name, one in told.items()}
     files = found.load(events.values())
-    others = [sister_event(name) for name, one in told.items() if one.event.said is not None]
+    others = _beside(name for name, one in told.items() if one.event.said is not None)
     for _ in range(_SHARING_MAX):
         contracts = found.contracts(ledger.part)
         dossiers = shelf.dossiers({*map(str, files), *contracts}, [*told, *others])
@@ -158,6 +160,12 @@ def _everything_of(
             return dossiers, events
         files |= more
     raise InvariantBroken(f"More than {_SHARING_MAX} bills share payments, one with the next.")
+
+
+def _beside(said: Iterable[str]) -> list[str]:
+    """What belongs to what persons said: the other company's side, what takes it back, and what that takes back."""
+    names = {withdrawn_by(name) or name for name in said}
+    return [other for name in names for other in (name, sister_event(name), withdrawal_of(name))]
 
 
 def recall_documents(bench: Workbench, kept: Iterable[KeptEntry], shelf: Bookshelf) -> None:

@@ -9,12 +9,13 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from accordant.canonical.events import BusinessEvent, EventType, business_event
+from accordant.canonical.events import CURRENT_VERSION, BusinessEvent, EventType, business_event
 from accordant.canonical.observations import Interpretation, Interpreted, Quarantined
 from accordant.canonical.refs import ExternalRef
-from accordant.canonical.words import SOURCE, ContractTerms, Said
+from accordant.canonical.words import SOURCE, ContractTerms, Said, withdrawal_of
 from accordant.kernel.errors import RejectedError
 from accordant.kernel.hashing import canonical_json, digest
+from accordant.kernel.ids import BusinessEventId
 from accordant.kernel.money import Money
 from accordant.ledger.orders import EntryOrder, TransactionOrder, entry_event, subject_of, transaction_event
 from accordant.ports.connector import Envelope, Inbound, SignatureInvalid
@@ -41,8 +42,17 @@ class BillSaid(msgspec.Struct, frozen=True, kw_only=True):
     terms: ContractTerms | None = None
 
 
+class Withdrawal(msgspec.Struct, frozen=True, kw_only=True):
+    """What takes back a word: ``event`` is that of the word, ``subject`` and ``root`` are as there."""
+
+    event: str
+    subject: ExternalRef
+    root: ExternalRef
+    reason: str
+
+
 class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One thing that a person says: exactly one of ``bill``, ``entry`` and ``transaction``.
+    """One thing that a person says: exactly one of ``bill``, ``entry``, ``transaction`` and ``withdrawal``.
 
     ``by`` is who, ``at`` when; ``occurred_at`` is the moment it is of, fixed when it is said.
     """
@@ -53,17 +63,22 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bill: BillSaid | None = None
     entry: EntryOrder | None = None
     transaction: TransactionOrder | None = None
+    withdrawal: Withdrawal | None = None
 
     @property
     def name(self) -> str:
         """What makes it one word, however often it is said: its key and what that is a key of."""
         if self.bill is not None:
             return f"{self.bill.event.value}/{self.bill.bill}/{self.bill.key}"
+        if self.withdrawal is not None:
+            return f"{EventType.WORD_WITHDRAWN.value}/{self.withdrawal.event}"
         return f"{EventType.ENTRY_ORDERED.value}/{self._subject}"
 
     @property
     def asked(self) -> bytes:
         """The digest of what is said, whoever says it and when: equal for a repeat, another for a key used again."""
+        if self.withdrawal is not None:
+            return digest(self.withdrawal.event.encode())
         what = self.bill or self.entry or self.transaction
         # Of what is said of one day the microseconds only tell which was said first.
         day = self.occurred_at.replace(microsecond=0).isoformat()
@@ -73,6 +88,8 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def _subject(self) -> ExternalRef:
         if self.bill is not None:
             return self.bill.bill
+        if self.withdrawal is not None:
+            return self.withdrawal.subject
         order = self.entry or self.transaction
         if order is None:
             raise RejectedError("The word says nothing.", remedy="Say it again with what it is about.")
@@ -92,11 +109,25 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 note=said.reason,
                 said=Said(by=self.by, sister=said.sister, terms=said.terms),
             )
+        if self.withdrawal is not None:
+            return self._withdrawn(self.withdrawal)
         if self.entry is not None:
             return entry_event(self.entry, by=self.by, occurred_at=self.occurred_at)
         if self.transaction is not None:
             return transaction_event(self.transaction, by=self.by, occurred_at=self.occurred_at)
         raise RejectedError("The word says nothing.", remedy="Say it again with what it is about.")
+
+    def _withdrawn(self, said: Withdrawal) -> BusinessEvent:
+        return BusinessEvent(
+            id=BusinessEventId(withdrawal_of(said.event)),
+            type=EventType.WORD_WITHDRAWN,
+            version=CURRENT_VERSION[EventType.WORD_WITHDRAWN],
+            subject=said.subject,
+            root=said.root,
+            occurred_at=self.occurred_at,
+            note=said.reason,
+            said=Said(by=self.by),
+        )
 
     def arrival(self) -> Arrival:
         """The word as the inbox keeps it. Raises RejectedError as ``event``."""
@@ -128,9 +159,11 @@ class Word(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def envelope(self) -> Envelope:
         """What the inbox must know of it. What is said of one bill is one lane. Raises RejectedError as ``event``."""
-        told = self.bill.event if self.bill is not None else EventType.ENTRY_ORDERED
         return Envelope(
-            external_id=self.name, event_type=told.value, lane=str(self._subject), occurred_at=self.occurred_at
+            external_id=self.name,
+            event_type=self.event().type.value,
+            lane=str(self._subject),
+            occurred_at=self.occurred_at,
         )
 
 

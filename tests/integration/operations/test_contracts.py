@@ -21,6 +21,7 @@ from accordant.ledger.entries import JournalEntry
 from accordant.ledger.orders import OrderInvalid
 from accordant.ledger.schedule import next_month
 from accordant.operations.bill_desk import BillDesk, BillOrder, BillWord
+from accordant.operations.withdraw import WithdrawalDesk, WithdrawalRefused
 from accordant.operations.word_desk import Ordered, OrderOutcome
 from accordant.pipeline.process import process
 from accordant.ports.state import Changes, ConcurrentChange
@@ -403,3 +404,21 @@ async def test_a_bill_that_is_given_back_whole_on_its_day_earns_nothing(store_ur
         take(one)
         one.hub.bookkeeper.recognise(COMPANY, STARTS)
         assert balances(one.hub.database) == {}
+
+
+def withdrawal_desk(one: Installation) -> WithdrawalDesk:
+    return WithdrawalDesk(one.hub.state, one.hub.inbox, rulebook=lambda: one.hub.rulebook, clock=one.clock)
+
+
+async def test_how_a_contract_is_earned_is_said_anew_and_not_taken_back(store_url: str, tmp_path: Path) -> None:
+    async with an_installation(store_url, tmp_path, more=LEDGER) as one:
+        with books_of(one):
+            subscription, _ = sell(one)
+            take(one)
+            assert agree(one, subscription).outcome is OrderOutcome.POSTED
+            before = kept(one.hub)
+            event = next(row[0] for row in before["business_event"] if row[1] == "ramp.agreed")
+            with pytest.raises(WithdrawalRefused, match="says how stripe:subscription/") as told:
+                withdrawal_desk(one).withdraw(event, "Another customer's", by="bob")
+            assert "Say it again" in str(told.value.remedy)
+            assert kept(one.hub) == before

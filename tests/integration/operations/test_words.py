@@ -15,16 +15,19 @@ from sqlalchemy import select
 
 from accordant.bootstrap import Hub
 from accordant.canonical.books import Role
-from accordant.canonical.words import SOURCE
+from accordant.canonical.words import SOURCE, withdrawal_of
 from accordant.ledger.orders import EntryOrder, OrderLeg, TransactionOrder
 from accordant.ledger.transactions import Transaction
 from accordant.operations.bill_desk import BillDesk, BillOrder, BillWord
 from accordant.operations.order_entry import EntryDesk
 from accordant.operations.order_transaction import TransactionDesk
+from accordant.operations.replay import only_new
+from accordant.operations.withdraw import WithdrawalDesk, WithdrawalRefused
 from accordant.operations.word_desk import Ordered, OrderOutcome
+from accordant.pipeline.process import process
 from accordant.pipeline.words import Words
 from accordant.ports.connector import SignatureInvalid
-from accordant.store.schema import audit_entry, inbox_event, inbox_twin, inbox_work, journal_entry
+from accordant.store.schema import audit_entry, inbox_event, inbox_twin, inbox_work, journal_entry, ledger_bill
 from tests.databases import Pool
 from tests.integration.operations.bookkit import LEDGER, balances, entries, held
 from tests.integration.operations.kit import Installation, an_installation
@@ -172,8 +175,6 @@ async def test_a_replay_of_what_persons_said_changes_nothing(one: Installation) 
         seqs = connection.execute(select(inbox_work.c.seq)).scalars().all()
     words = [event for event in one.hub.inbox.load(seqs) if event.connection == SOURCE]
     assert len(words) == 5
-    from accordant.pipeline.process import process
-
     for word in words:
         changes = process(
             [word], connectors=one.hub.inbounds, rulebook=one.hub.rulebook, state=one.hub.state, now=one.clock()
@@ -338,6 +339,96 @@ async def test_what_is_refused_or_only_tried_is_not_in_the_inbox(one: Installati
 def test_nobody_delivers_a_word_at_the_door() -> None:
     with pytest.raises(SignatureInvalid, match="at a desk"):
         Words().verify(headers={}, body=b"{}", secrets=(b"key",), now=None)  # type: ignore[arg-type]
+
+
+# -- taken back --------------------------------------------------------------------------------------------------------
+
+
+def withdraw(one: Installation, event: str, by: str = "bob") -> Ordered:
+    desk = WithdrawalDesk(one.hub.state, one.hub.inbox, rulebook=lambda: one.hub.rulebook, clock=one.hub.clock)
+    return desk.withdraw(event, "It was another bill", by=by)
+
+
+async def test_what_was_said_and_is_taken_back_leaves_the_books_as_if_nobody_had_said_it(
+    one: Installation, empty_store: str, tmp_path: Path
+) -> None:
+    lost, shared = unpaid_bills(one, 2)
+    before = balances(one.hub.database)
+    said = [
+        say(one, BillWord.WRITTEN_OFF, lost, "w-1"),
+        say(one, BillWord.COLLECTED_BY_SISTER, shared, "c-1", amount="40.00", sister=SISTER),
+        a_transaction(one, Transaction.DELIVERED_BY_SISTER, "t-1", {"amount": "900.00"}, sister=SISTER),
+    ]
+    assert balances(one.hub.database) != before
+    one.clock.move(days=1)
+    for word in said:
+        assert word.entry is not None
+        assert withdraw(one, word.entry.cause.event).outcome is OrderOutcome.POSTED
+        assert withdraw(one, word.entry.cause.event, by="cid").outcome is OrderOutcome.REPEAT
+        one.clock.move(minutes=1)
+    assert balances(one.hub.database) == before
+    assert open_bills(one) == {lost: 9_000, shared: 9_000}
+    # Read again with everything that is known, it stays so; and what was taken back may be said anew, by another key.
+    one.hub.bookkeeper.catch_up()
+    replayed(one)
+    assert balances(one.hub.database) == before
+    assert say(one, BillWord.WRITTEN_OFF, lost, "w-2").outcome is OrderOutcome.POSTED
+    assert open_bills(one) == {lost: 0, shared: 9_000}
+    with rebuilt(one, tmp_path / "rebuilt", empty_store) as hub:
+        assert kept(hub) == kept(one.hub)
+
+
+async def test_what_waits_and_can_never_be_posted_is_taken_back_and_waits_no_longer(one: Installation) -> None:
+    (bill,) = unpaid_bills(one, 1)
+    accept = one.hub.inbox.accept
+    with pytest.MonkeyPatch.context() as patch:
+
+        def late(arrivals: Any) -> Any:
+            patch.setattr(one.hub.inbox, "accept", accept)
+            assert say(one, BillWord.WRITTEN_OFF, bill, "b").outcome is OrderOutcome.POSTED
+            return accept(arrivals)
+
+        patch.setattr(one.hub.inbox, "accept", late)
+        assert say(one, BillWord.WRITTEN_OFF, bill, "a").outcome is OrderOutcome.HELD
+    (waits,) = held(one.hub.database)
+    count = len(entries(one.hub.database))
+    assert withdraw(one, waits.event).outcome is OrderOutcome.POSTED
+    assert held(one.hub.database) == []
+    one.hub.bookkeeper.catch_up()
+    assert (held(one.hub.database), len(entries(one.hub.database))) == ([], count)
+
+
+async def test_only_what_a_person_said_is_taken_back(one: Installation) -> None:
+    (bill,) = unpaid_bills(one, 1)
+    issued = next(row for row in entries(one.hub.database) if row.rule == "invoice_issued")
+    with pytest.raises(WithdrawalRefused, match="told by stripe"):
+        withdraw(one, issued.event)
+    with pytest.raises(WithdrawalRefused, match="no event"):
+        withdraw(one, "bev_none")
+    word = say(one, BillWord.WRITTEN_OFF, bill, "w-1").entry
+    assert word is not None
+    withdraw(one, word.cause.event)
+    with pytest.raises(WithdrawalRefused, match="itself a withdrawal"):
+        withdraw(one, withdrawal_of(word.cause.event))
+
+
+def open_bills(one: Installation) -> dict[str, int]:
+    with one.hub.database.read() as connection:
+        rows = connection.execute(select(ledger_bill.c.ref, ledger_bill.c.open_minor))
+        return {row.ref: row.open_minor for row in rows}
+
+
+def replayed(one: Installation) -> None:
+    """Every word once more through the rooms, the last first."""
+    with one.hub.database.read() as connection:
+        seqs = connection.execute(select(inbox_work.c.seq).where(inbox_work.c.connection == SOURCE)).scalars().all()
+    for word in reversed(one.hub.inbox.load(seqs)):
+        changes = process(
+            [word], connectors=one.hub.inbounds, rulebook=one.hub.rulebook, state=one.hub.state, now=one.clock()
+        )
+        assert changes.books.entries == []
+        # As a replay does: an event keeps the moment at which it was settled.
+        one.hub.state.commit(only_new(changes, frozenset()), now=one.clock())
 
 
 # -- who said it -------------------------------------------------------------------------------------------------------

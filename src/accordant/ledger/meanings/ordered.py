@@ -1,4 +1,4 @@
-"""What an order means in the books: the very amounts that were asked for, in every company that takes part."""
+"""What an order means in the books: the very amounts that were asked for, in every company; and its withdrawal."""
 
 from accordant.canonical.words import OrderedLeg
 from accordant.ledger.chart import Use
@@ -37,6 +37,11 @@ def ordered(told: Occurrence, reading: Reading) -> Ask | None:
             total_legs=entry.total_legs,
         )
     return ask
+
+
+def withdrawn(_told: Occurrence, _reading: Reading) -> Ask | None:
+    """Something that was said is taken back: no money moves, and what was said is read as if it never had been."""
+    return None
 
 
 def _leg(one: OrderedLeg) -> Leg:

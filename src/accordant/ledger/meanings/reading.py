@@ -45,6 +45,9 @@ class Moved(NamedTuple):
     what: Payment | Refund | Dispute
 
 
+#: The word for an order in its name (`ledger/orders.py`): it is about no bill.
+ORDER = "order"
+
 #: What moves money, by system and its owner's id.
 Moving = Mapping[tuple[str, str], Moved]
 
@@ -333,13 +336,13 @@ def allocations_of(events: Iterable[BusinessEvent]) -> Allocations:
 def bill_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity], moving: Moving) -> ExternalRef | None:
     """What an event is filed under: its bill, or the payment where that names none; None where nobody knows yet.
 
-    A ramp is filed under its subscription.
+    A ramp is filed under its subscription, what takes a word back where that is.
     """
     system = event.subject.system
     if event.type is EventType.PAYMENT_ALLOCATED:
         return event.root
-    if event.type is EventType.RAMP_AGREED:
-        return event.subject
+    if event.type in {EventType.RAMP_AGREED, EventType.WORD_WITHDRAWN}:
+        return None if event.subject.object_type == ORDER else event.subject
     what: Entity | None = objects.get(event.subject)
     if event.type is EventType.FUNDS_CONVERTED:
         moved = moving.get((system, source_of(event, objects) or ""))

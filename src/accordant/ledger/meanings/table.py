@@ -29,7 +29,11 @@ MEANINGS: Mapping[EventType, Meaning] = {
     EventType.ENTRY_ORDERED: ordered.ordered,
     EventType.RAMP_AGREED: agreed.ramp_agreed,
     EventType.PROGRESS_MEASURED: agreed.progress_measured,
+    EventType.WORD_WITHDRAWN: ordered.withdrawn,
 }
 
-#: What is kept though it posts nothing: it says how what is billed is earned, or that what a dispute took is lost.
-NOTED = frozenset({EventType.RAMP_AGREED, EventType.PROGRESS_MEASURED, EventType.DISPUTE_CLOSED})
+#: What is kept though it posts nothing: it says how what is billed is earned, that what a dispute took is lost, or that
+#: something was not so.
+NOTED = frozenset(
+    {EventType.RAMP_AGREED, EventType.PROGRESS_MEASURED, EventType.DISPUTE_CLOSED, EventType.WORD_WITHDRAWN}
+)
