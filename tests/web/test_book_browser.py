@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from accordant.canonical.charter import Charter
-from tests.databases import open_store
+from accordant.store.engine import Database
 from tests.integration.operations.kit import an_installation
 from tests.integration.operations.test_settlement import DAY, WITH_FEES, live_and_pay_out, settle
 from tests.web.company import ConsoleDesk
@@ -65,7 +65,7 @@ async def _live(folder: Path) -> tuple[Charter, str]:
 def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("books")
     charter, payout = asyncio.run(_live(folder))
-    desk = ConsoleDesk(open_store(f"sqlite:///{folder / 'store.db'}"), charter=charter)
+    desk = ConsoleDesk(Database(f"sqlite:///{folder / 'store.db'}"), charter=charter)
     served = Served(desk, (f"/books/payouts?of={payout}",))
     served.start()
     yield served
