@@ -148,9 +148,9 @@ class Billing:
 
     # -- paying --------------------------------------------------------------------------------------------------------
 
-    def pay_by_bank(self, name: str, *, older_than_s: int = 0, only_last: bool = False) -> None:
+    def pay_by_bank(self, name: str, *, older_than_s: int = 0, but_the_oldest: bool = False) -> None:
         """The open bills of somebody who pays by bank, as a person marks them in billing."""
-        for bill in self.bills(name, "open")[-1 if only_last else 0 :]:
+        for bill in self.bills(name, "open")[int(but_the_oldest) :]:
             if bill["created"] <= self.stripe.book.now - older_than_s:
                 self.account.invoices.pay(bill, out_of_band=True)
 
