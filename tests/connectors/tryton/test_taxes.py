@@ -26,6 +26,7 @@ from tests.connectors.tryton.kit import (
 )
 from tests.connectors.tryton.server import Tryton
 from tests.connectors.tryton.tax_report import RATES, Reported, keep_taxes, tax_report
+from tests.connectors.tryton.test_documents import a_draft
 
 pytestmark = [pytest.mark.postgres, pytest.mark.subprocess, pytest.mark.slow]
 BOOKS = {"company": 1, "language": "en"}
@@ -82,6 +83,20 @@ async def test_what_a_customer_owes_the_tax_of_is_reported_without_any(erp: Tryt
     assert await report(rpc, day) == {"DE-RC": Reported(base=10_000, tax=0)}
     await put(erp, MOVE, "jrn_rc_r", move(turned(lines), reverses="jrn_rc", day=day))
     assert await report(rpc, day) == {}
+
+
+async def test_a_draft_that_a_crash_left_of_such_a_bill_is_posted(erp: TrytonOutbound, rpc: Rpc) -> None:
+    """On a draft Tryton lists the tax of nothing, which is no line of the bill."""
+    party = await a_customer(erp, "cus_rc_draft")
+    lines = (
+        line(RECEIVABLE, "100.00", Role.RECEIVABLE, party=party),
+        line(DEFERRED, "-100.00", Role.DEFERRED_REVENUE, party=party, tax_code="DE-RC"),
+    )
+    bill = invoice(lines, party=party)
+    draft = await a_draft(erp, rpc, "jrn_rc_draft", bill)
+    held = (await erp.read(INVOICE, ["jrn_rc_draft"]))["jrn_rc_draft"]
+    assert held.fields == {**erp.canonical(INVOICE, bill), "state": "draft"}
+    assert (await put(erp, INVOICE, "jrn_rc_draft", bill)).target_id == f"account.invoice,{draft}"
 
 
 async def test_a_tax_that_would_add_an_amount_stands_on_no_line_of_a_bill(erp: TrytonOutbound, rpc: Rpc) -> None:

@@ -364,6 +364,8 @@ def _drafted(row: Mapping[str, Json], parts: Mapping[str, Mapping[str, Json]]) -
     empty: dict[str, Json] = {"reconciliation": None, "maturity_date": None, "second_currency.": None, "party.": None}
     made = []
     for name, part in parts.items():
+        if name.startswith(f"{INVOICE_TAX},") and not part["amount"]:
+            continue  # a tax of nothing is listed on the draft and makes no line of the move
         account = {**part["account."], "type.": {"receivable": False}}
         made.append({**empty, **_sides(-part["amount"]), "account.": account, "origin": name, "description": None})
     owed: dict[str, Json] = {"account.": {**row["account."], "type.": {"receivable": True}}, "party.": row["party."]}
