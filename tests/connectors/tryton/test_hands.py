@@ -20,6 +20,7 @@ from accordant.store.schema import entity, review_case
 from tests.connectors.ledger_story import Company, a_company, owed, receivables_come_back
 from tests.connectors.tryton import hands
 from tests.connectors.tryton.hands import BOOKS
+from tests.connectors.tryton.kit import INVOICE
 from tests.connectors.tryton.server import Tryton
 from tests.connectors.tryton.test_story import the_erp, trial_balance
 from tests.integration.operations.test_red_flags import flags
@@ -161,6 +162,7 @@ async def test_a_foreign_invoice_with_a_key_of_ours_is_a_red_flag(one: Company, 
     double = next(one for one in told if one.kind is DiscrepancyKind.DUPLICATE)
     assert (double.expected, double.actual) == (f"account.invoice,{bill['id']}", f"account.invoice,{twin}")
     assert [one for one in told if one.record.endswith(bill["reference"]) and one is not double] == []
-    assert RedFlagKind.UNSOURCED_CHANGE in {
-        flag.kind for flag in flags(one) if flag.target_id == f"account.invoice,{copied}"
-    }
+    raised = [flag for flag in flags(one) if flag.target_id == f"account.invoice,{copied}"]
+    assert [flag.kind for flag in raised] == [RedFlagKind.UNSOURCED_CHANGE]
+    held = await one.hub.outbounds["tryton"].read(INVOICE, [bill["reference"]])
+    assert held[bill["reference"]].target_id == f"account.invoice,{bill['id']}"
