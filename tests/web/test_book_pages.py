@@ -32,6 +32,7 @@ PAGES = (
     "/books/receivables",
     "/books/payouts",
     "/books/changes",
+    "/books/commissions",
 )
 
 

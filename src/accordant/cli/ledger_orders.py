@@ -40,6 +40,7 @@ def post(
     customer: Annotated[str | None, Parameter(help="The billing customer's id, of a seller.")] = None,
     sister: Annotated[str | None, Parameter(help="The other legal entity that takes part.")] = None,
     withholding: Annotated[str | None, Parameter(help="The row of `books law` that says how much is kept.")] = None,
+    to: Annotated[str | None, Parameter(help="Who is paid a commission, by the CRM's id.")] = None,
     dry_run: _Try = False,
     who: Who = None,
     common: Common = COMMON,
@@ -58,6 +59,7 @@ def post(
         customer=customer,
         sister=sister,
         withholding=withholding,
+        person=to,
         dry_run=dry_run,
     )
     return asyncio.run(_post(order, common, person(who, common=common)))

@@ -35,7 +35,7 @@ from accordant.cli import (
     why,
 )
 from accordant.cli.identity import identity_app
-from accordant.cli.ledger_rebuild import books_app
+from accordant.cli.ledger_commissions import books_app
 from accordant.cli.options import GIVEN_CLOCK
 from accordant.cli.payouts import payouts_app
 from accordant.cli.render import err

@@ -65,7 +65,8 @@ class TransactionOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     """What happened. ``key`` names it at ``system``, a system of the charter; ``amounts`` are decimal texts by name.
 
     ``customer`` is the billing customer's id of a seller, ``sister`` the other legal entity, ``withholding`` the row of
-    the law that says how much is kept back. ``dry_run`` composes and stores nothing.
+    the law that says how much is kept back, ``person`` who is paid a commission, by the CRM's id. ``dry_run`` composes
+    and stores nothing.
     """
 
     key: str
@@ -78,6 +79,7 @@ class TransactionOrder(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     customer: str | None = None
     sister: str | None = None
     withholding: str | None = None
+    person: str | None = None
     number: str | None = None
     dry_run: bool = False
 
@@ -137,6 +139,7 @@ def transaction_event(order: TransactionOrder, *, by: str, occurred_at: datetime
         day=order.happened_on,
         processor=order.system,
         withholding=order.withholding,
+        person=order.person,
     )
     legs = recipe_of(order.transaction, told, customer=order.customer, sister=order.sister).legs(told)
     entry = OrderedEntry(

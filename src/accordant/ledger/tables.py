@@ -36,6 +36,7 @@ class TableName(StrEnum):
     ROLL_FORWARD = "roll-forward"
     AGING = "aging"
     PAYOUTS = "payouts"
+    COMMISSIONS = "commissions"
 
 
 #: Tables that cannot be told as of an earlier day: what is open or planned is kept as it stands.

@@ -26,6 +26,7 @@ class Transaction(StrEnum):
 
     COMMISSION_EARNED = "commission_earned"
     COMMISSION_EXPENSED = "commission_expensed"
+    COMMISSION_PAID = "commission_paid"
     AGENT_SALE = "agent_sale"
     SELLER_PAID = "seller_paid"
     BAD_DEBT_EXPECTED = "bad_debt_expected"
@@ -35,13 +36,14 @@ class Transaction(StrEnum):
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What was said of a transaction: amounts by name in minor units, its day, and the processor it went through.
 
-    ``withholding`` names a row of `law.toml`.
+    ``withholding`` names a row of `law.toml`, ``person`` who was paid a commission, by the CRM's id.
     """
 
     amounts: Mapping[str, int]
     day: date
     processor: str
     withholding: str | None = None
+    person: str | None = None
 
 
 class Legs(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +62,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     of_party: bool = False
     of_sister: bool = False
     withholds: bool = False
+    of_person: bool = False
 
 
 def recipe_of(transaction: Transaction, told: Told, *, customer: str | None, sister: str | None) -> Recipe:
@@ -77,7 +80,11 @@ def recipe_of(transaction: Transaction, told: Told, *, customer: str | None, sis
         )
     if told.withholding is not None and not recipe.withholds:
         raise TransactionInvalid(f"Nothing is withheld of {name}.", remedy="Leave withholding out.")
-    for word, wanted, given in (("customer", recipe.of_party, customer), ("sister", recipe.of_sister, sister)):
+    for word, wanted, given in (
+        ("customer", recipe.of_party, customer),
+        ("sister", recipe.of_sister, sister),
+        ("person", recipe.of_person, told.person),
+    ):
         if given is not None and not wanted:
             raise TransactionInvalid(f"{name} has no {word}.", remedy=f"Leave {word} out.")
         if given is None and wanted:
@@ -106,6 +113,10 @@ def _seller_paid(told: Told) -> Legs:
     return Legs(own=patterns.seller_paid(owed, withheld=withheld))
 
 
+def _commission_paid(told: Told) -> Legs:
+    return Legs(own=patterns.commission_paid(told.amounts["amount"], person=told.person or ""))
+
+
 def _delivered(told: Told) -> Legs:
     amount = told.amounts["amount"]
     return Legs(own=patterns.intercompany_bought(amount), sister=patterns.intercompany_delivered(amount))
@@ -118,6 +129,7 @@ RECIPES: Mapping[Transaction, Recipe] = {
     Transaction.COMMISSION_EXPENSED: Recipe(
         needs=("amount",), legs=lambda told: Legs(own=patterns.commission_expensed(told.amounts["amount"]))
     ),
+    Transaction.COMMISSION_PAID: Recipe(needs=("amount",), legs=_commission_paid, of_person=True),
     Transaction.AGENT_SALE: Recipe(needs=("gross", "commission", "fee"), legs=_agent_sale, of_party=True),
     Transaction.SELLER_PAID: Recipe(needs=("owed",), legs=_seller_paid, of_party=True, withholds=True),
     Transaction.BAD_DEBT_EXPECTED: Recipe(

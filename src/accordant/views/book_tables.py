@@ -7,11 +7,13 @@ from typing import assert_never
 from accordant.canonical.books import LedgerPart
 from accordant.ledger.tables import AMOUNT, COUNT, DAY, TEXT, BookTable, Cell, TableName, exact, journal_table
 from accordant.store.engine import Database
+from accordant.views.commissions import every_statement
 from accordant.views.journal import every_entry, open_bills, trial_balance
 from accordant.views.payouts import every_payout
 from accordant.views.revenue import booked_months, last_months, rolled_months
 
 MONTHS = 12
+_STATED = ("opening", "earned", "clawed_back", "paid", "closing", "collected")
 _MOVED = ("opening", "billings", "recognised", "credits", "write_offs", "fx", "closing")
 
 
@@ -38,6 +40,10 @@ _COLUMNS = {
         ("type", TEXT), ("amount", AMOUNT), ("fee", AMOUNT), ("net", AMOUNT), ("movement_currency", TEXT),
         ("source", TEXT), ("payment", TEXT), ("bill", TEXT), ("customer", TEXT), ("merchant", TEXT),
     ),
+    TableName.COMMISSIONS: (
+        ("legal_entity", TEXT), ("month", DAY), ("person", TEXT), *((one, AMOUNT) for one in _STATED),
+        ("currency", TEXT),
+    ),
 }  # fmt: skip
 
 
@@ -57,6 +63,8 @@ def book_table(database: Database, ledger: LedgerPart, name: TableName, *, until
             rows = _owed(database, currencies, until)
         case TableName.PAYOUTS:
             rows = _paid_out(database)
+        case TableName.COMMISSIONS:
+            rows = _stated(database, until)
         case _:
             assert_never(name)
     return BookTable(name=name.value, columns=_COLUMNS[name], rows=rows)
@@ -101,6 +109,12 @@ def _paid_out(database: Database) -> Iterator[tuple[Cell, ...]]:
                 *paid, moved.external_id, moved.type, *figures, moved.net.currency, moved.source_id,
                 traced.payment_id, traced.invoice_id, traced.customer_id, traced.merchant,
             )  # fmt: skip
+
+
+def _stated(database: Database, until: date) -> Iterator[tuple[Cell, ...]]:
+    for month_on, one in every_statement(database, until=until):
+        figures = (exact(getattr(one, part), one.currency) for part in _STATED)
+        yield one.legal_entity, month_on, one.person, *figures, one.currency
 
 
 def _owed(database: Database, currencies: Mapping[str, str], today: date) -> Iterator[tuple[Cell, ...]]:

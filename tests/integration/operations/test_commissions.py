@@ -10,10 +10,16 @@ import pytest
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import DBAPIError
 
+from accordant.ledger.commissions import months_after
+from accordant.ledger.orders import TransactionOrder
+from accordant.ledger.transactions import Transaction, TransactionInvalid
 from accordant.operations.bookkeeper import Bookkeeper
+from accordant.operations.order_transaction import TransactionDesk
+from accordant.operations.word_desk import OrderOutcome
 from accordant.store import schema
 from accordant.store.guard import UnauditedChange
 from accordant.views.book_trail import trail_of_entry
+from accordant.views.commissions import commission_month, every_statement
 from tests.connectors.salesforce.crm_kit import ADA
 from tests.integration.operations.bookkit import balances, entries
 from tests.integration.operations.commission_kit import (
@@ -271,3 +277,46 @@ async def test_who_comes_second_begins_anew(tmp_path: Path) -> None:
         assert calls == [1]
         assert sums(one) == (200_00, 16_00)
         assert balances(one.hub.database)[PAYABLE] == -16_00
+
+
+async def test_a_statement_tells_what_was_earned_lost_and_paid_and_ties(store_url: str, tmp_path: Path) -> None:
+    async with a_paying_company(store_url, tmp_path) as one:
+        deal, _ = await won(one)
+        (charge,) = await pay(one)
+        person = owner_of(one, deal)
+        one.stripe.account.payments.refund(charge, amount=50_00, given={})
+        await count(one)
+        month_on = lines(one)[0].posted_on.replace(day=1)
+        order = TransactionOrder(
+            key="p-1", system="stripe", transaction=Transaction.COMMISSION_PAID, happened_on=month_on, currency="USD",
+            amounts={"amount": "10.00"}, text="Commission", person=person,
+        )  # fmt: skip
+        hub = one.hub
+        desk = TransactionDesk(hub.state, hub.inbox, rulebook=lambda: hub.rulebook, clock=hub.clock)
+        assert desk.order(order, by="ada").outcome is OrderOutcome.POSTED
+        found = commission_month(hub.database, month_on)
+        (said,) = found.statements
+        assert (said.person, said.opening, said.earned, said.clawed_back, said.paid) == (person, 0, 16_00, -4_00, 10_00)
+        assert (said.closing, said.collected) == (2_00, 150_00)
+        (tie,) = found.ties
+        assert tie.is_whole
+        assert (tie.owed, tie.account, tie.counted, tie.collected) == (2_00, 2_00, 150_00, 150_00)
+        after = commission_month(hub.database, months_after(month_on, 1))
+        assert [(row.opening, row.closing) for row in after.statements] == [(2_00, 2_00)]
+        told = [row for _, row in every_statement(hub.database, until=months_after(month_on, 1))]
+        assert [row.closing for row in told] == [2_00, 2_00]
+        with hub.database.write_unaudited() as connection:
+            connection.execute(update(schema.commission_cash).values(gross_minor=1))
+        assert not commission_month(hub.database, month_on).ties[0].is_whole, "money that is not there is found"
+
+
+async def test_a_commission_is_paid_to_somebody(tmp_path: Path) -> None:
+    async with a_paying_company(f"sqlite:///{tmp_path}/store.db", tmp_path) as one:
+        hub = one.hub
+        desk = TransactionDesk(hub.state, hub.inbox, rulebook=lambda: hub.rulebook, clock=hub.clock)
+        order = TransactionOrder(
+            key="p-2", system="stripe", transaction=Transaction.COMMISSION_PAID, happened_on=date(2024, 1, 1),
+            currency="USD", amounts={"amount": "10.00"}, text="Commission",
+        )  # fmt: skip
+        with pytest.raises(TransactionInvalid, match="needs a person"):
+            desk.order(order, by="ada")
