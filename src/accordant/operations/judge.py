@@ -117,7 +117,7 @@ def _differs(
         target_id=held.target_id,
         account_id=known.account_id,
         # What the target's side won is not among the findings: here the owner's value is to be written.
-        repairable=name in decision.write and _may_repair(known, cause, Winner.SYSTEM_OF_RECORD),
+        repairable=waiting is None and name in decision.write and _may_repair(known, cause, Winner.SYSTEM_OF_RECORD),
     )
 
 
@@ -151,7 +151,9 @@ def _cause_of(
     known: KnownRecord, field: str | None, decision: Decision, *, conflict: Contested | None, waiting: str | None
 ) -> tuple[Cause, str]:
     """The cause, and a sentence with the next step. ``field`` None asks about the whole record."""
-    if waiting is not None:
+    # That a person has to undo it himself makes an edit of a posted document no other thing: it is told as what it is.
+    is_posted = conflict is not None and conflict.ruling.rule is ConflictRule.POSTED
+    if waiting is not None and not is_posted:
         return Cause.CONFLICT, f"{waiting} See its conflict."
     if conflict is not None:
         return Cause.HAND_EDIT, f"{_edited(known, field)} {conflict.ruling.sentence}"
