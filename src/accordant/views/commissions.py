@@ -178,11 +178,11 @@ def _add_lines(connection: Connection, found: _Found, first: str, after: str) ->
 
 
 def _add_paid(connection: Connection, found: _Found, first: str, after: str) -> None:
-    """What persons said was paid out; an order that was cancelled paid nothing."""
+    """What persons said was paid out; what takes that back stands against it."""
     entry = journal_entry.c
-    query = select(entry.posted_on, entry.body).where(
-        entry.rule == Transaction.COMMISSION_PAID.value, entry.posted_on < after
-    )
+    is_paid = entry.rule == Transaction.COMMISSION_PAID.value
+    is_back = entry.reverses.in_(select(entry.id).where(is_paid))
+    query = select(entry.posted_on, entry.body).where(is_paid | is_back, entry.posted_on < after)
     for row in connection.execute(query):
         made = _ENTRY.decode(row.body)
         for posting in made.postings:

@@ -15,6 +15,7 @@ from accordant.ledger.orders import TransactionOrder
 from accordant.ledger.transactions import Transaction, TransactionInvalid
 from accordant.operations.bookkeeper import Bookkeeper
 from accordant.operations.order_transaction import TransactionDesk
+from accordant.operations.withdraw import WithdrawalDesk
 from accordant.operations.word_desk import OrderOutcome
 from accordant.store import schema
 from accordant.store.guard import UnauditedChange
@@ -305,6 +306,12 @@ async def test_a_statement_tells_what_was_earned_lost_and_paid_and_ties(store_ur
         assert [(row.opening, row.closing) for row in after.statements] == [(2_00, 2_00)]
         told = [row for _, row in every_statement(hub.database, until=months_after(month_on, 1))]
         assert [row.closing for row in told] == [2_00, 2_00]
+        (paid,) = (row for row in entries(hub.database) if row.rule == "commission_paid")
+        withdrawals = WithdrawalDesk(hub.state, hub.inbox, rulebook=lambda: hub.rulebook, clock=hub.clock)
+        withdrawals.withdraw(paid.event, "It was another month.", by="ada")
+        back = commission_month(hub.database, month_on)
+        assert (back.statements[0].paid, back.statements[0].closing) == (0, 12_00)
+        assert back.ties[0].is_whole
         with hub.database.write_unaudited() as connection:
             connection.execute(update(schema.commission_cash).values(gross_minor=1))
         assert not commission_month(hub.database, month_on).ties[0].is_whole, "money that is not there is found"
