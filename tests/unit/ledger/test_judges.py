@@ -54,6 +54,19 @@ PATTERNS: dict[str, list[Leg]] = {
     ),
     "written off": patterns.written_off(Share(earned=4_000, unearned=6_000, tax=1_000)),
     "written off against the allowance": patterns.written_off(Share(earned=4_000, unearned=0), from_allowance=True),
+    "commissions of two, deferred and at once": patterns.commissions_owed(
+        [
+            patterns.CommissionPart(person="ann", minor=1_601, at_once=False),
+            patterns.CommissionPart(person="bob", minor=799, at_once=True),
+        ]
+    ),
+    "commissions clawed back": patterns.commissions_owed(
+        [
+            patterns.CommissionPart(person="ann", minor=-401, at_once=False),
+            patterns.CommissionPart(person="bob", minor=-99, at_once=True),
+        ]
+    ),
+    "commission paid": patterns.commission_paid(1_000, person="ann"),
     "bad debt expected": patterns.bad_debt_expected(501),
     "recovered": patterns.recovered(
         patterns.payment_applied(11_000, open_minor=0, processor=VISA),
@@ -200,7 +213,7 @@ def _decimals(sums: Counter[tuple[str, str]]) -> Balances:
 def test_every_role_and_every_pattern_is_in_what_is_judged() -> None:
     used = {leg.use.role for legs in PATTERNS.values() for leg in legs if leg.minor}
     assert used >= set(Role) - {Role.FX_REALISED}
-    assert len(PATTERNS) == 27
+    assert len(PATTERNS) == 30
     assert len(everything()) > 200
 
 
