@@ -110,9 +110,11 @@ def sqlite_template() -> Path:
 
 
 def open_store(url: str) -> Database:
-    """A store with every table and no row."""
+    """The store that is there, or one with every table and no row."""
+    path = Path(url.removeprefix("sqlite:///"))
+    if url.startswith("sqlite:///") and not path.exists():
+        shutil.copy(sqlite_template(), path)
     if url.startswith("sqlite:///"):
-        shutil.copy(sqlite_template(), url.removeprefix("sqlite:///"))
         return Database(url)
     database = Database(url)
     migrate(database)
