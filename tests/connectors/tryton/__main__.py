@@ -53,9 +53,7 @@ def _tell_the_rest(done: Outcome) -> None:
     print(row.format("A line of", "leads to the event", "opportunity", "lost"))
     for one in done.trails:
         deal = "yes" if one.opportunity else "-"
-        print(
-            row.format(one.rule, one.event_type or "(month's end or a person)", deal, ", ".join(one.lost) or "nothing")
-        )
+        print(row.format(one.rule, one.event_type or "(month's end)", deal, ", ".join(one.lost) or "nothing"))
 
 
 if __name__ == "__main__":
