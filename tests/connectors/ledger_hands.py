@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ from accordant.pipeline.process import process
 from accordant.pipeline.receive import Connection, receive
 from accordant.ports.connector import SignatureInvalid
 from accordant.ports.inbox import Reception, WorkState
+from accordant.ports.reconcile import Cause, DiscrepancyKind
 from accordant.store import schema
 from accordant.web.lookout import Lookout
 from tests.connectors.ledger_story import ROUNDS_MAX, Company
@@ -319,3 +320,23 @@ async def forged_late_and_disordered_notices_change_nothing(hands: Hands) -> Non
     assert deliver_notice(one, first) is not Reception.NEW
     assert {outcome for outcome, _ in outcomes(one, "notice")} == {"echo"}
     assert known(one).conflicts == ()
+
+
+async def a_bill_without_its_key_is_never_made_twice(hands: Hands, take_key_off: Callable[[str], None]) -> None:
+    """Somebody wrote his own number over our key: a repair tells a person so, and makes no second bill."""
+    one = hands.one
+    await at_work(one)
+    bill, made = hands.paid_bill(), list(hands.made)
+    take_key_off(bill)
+    found = await one.hub.reconcile("bills", actor="ada")
+    assert [(each.kind, each.repairable) for each in found.shown] == [(DiscrepancyKind.MISSING, True)]
+    one.hub.repair(found.run.id, actor="ada")
+    await come_to_rest(one)
+    assert hands.made == made
+    (dead,) = [row for row in one.left() if row.state == "dead"]
+    assert bill in dead.reason
+    assert "somebody took that key off it there. It was not made a second time." in dead.reason
+    one.clock.move(seconds=1)
+    again = await one.hub.reconcile("bills", actor="ada")
+    assert [(each.cause, each.repairable) for each in again.shown] == [(Cause.HAND_EDIT, False)]
+    assert dead.reason in again.shown[0].explanation

@@ -131,7 +131,7 @@ def _certain(contested: tuple[Contested, ...], winner: Winner) -> tuple[Conteste
 def _missing(known: KnownRecord, decision: Decision, winner: Winner) -> Discrepancy:
     edited = known.is_written and known.confirmed is not None
     cause, explanation = (
-        (Cause.HAND_EDIT, _edited(known, None))
+        (Cause.HAND_EDIT, f"{_edited(known, None)}{_refused(known)}")
         if edited
         else _cause_of(known, None, decision, conflict=None, waiting=None)
     )
@@ -180,6 +180,13 @@ def _edited(known: KnownRecord, field: str | None) -> str:
             f"The target confirmed this record as {known.confirmed_id}{seen}; somebody deleted it or took its key away."
         )
     return f"The target confirmed another value{seen}; somebody changed {field} there since."
+
+
+def _refused(known: KnownRecord) -> str:
+    """What became of the try to write it again, where there was one."""
+    if known.intent is None or known.intent.state is not IntentState.DEAD:
+        return ""
+    return f" {_KEPT_BACK[IntentState.DEAD].format(reason=known.intent.reason or 'no reason was kept.')}"
 
 
 def _withheld(decision: Decision, field: str | None) -> str:

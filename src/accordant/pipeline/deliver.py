@@ -345,6 +345,8 @@ def _sift(leased: LeasedIntent, held: CurrentRecord | None, seen: Recognized, tr
     differing = _differing(desired, before)
     if leased.shadow:
         return _Sifted(leased, before, Compared(tuple(sorted(differing))), seen=seen)
+    if seen.refusal is not None:
+        return _Sifted(leased, before, seen.refusal, seen=seen)
     if before is not None and seen.frees is not None:
         return _Sifted(leased, before, None, _given_back(leased, before, seen.given_back, trip), seen=seen)
     if before is None or seen.address is not None or seen.withheld is not None:

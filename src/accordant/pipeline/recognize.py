@@ -13,7 +13,7 @@ from typing import assert_never
 import msgspec
 
 from accordant.canonical.charter import IdentityPart, RecordAttribute
-from accordant.canonical.intents import WireValue, WriteIntent
+from accordant.canonical.intents import RefusalClass, Refused, WireValue, WriteIntent
 from accordant.canonical.matching import (
     Candidate,
     Considered,
@@ -47,6 +47,7 @@ class Recognized(msgspec.Struct, frozen=True, kw_only=True):
     holds. ``withheld`` says why nothing may be written, ``case`` is the new question behind that, where there is one.
     ``relink`` is what the crosswalk has to learn. ``frees`` is a record that carries our key although a person said
     that it is another's: the key is taken off it first. ``given_back`` is what it held before we ever wrote into it.
+    ``refusal`` says why it must not be made a second time.
     """
 
     address: str | None = None
@@ -56,6 +57,7 @@ class Recognized(msgspec.Struct, frozen=True, kw_only=True):
     case: ReviewCase | None = None
     frees: str | None = None
     given_back: dict[str, WireValue] = {}
+    refusal: Refused | None = None
 
 
 AS_EXPECTED = Recognized()
@@ -99,13 +101,15 @@ class Recognizer:
         """What must be known before these are written, by intent id; one that is just as expected is absent.
 
         ``held`` is what the target answered by key. Only accounts are followed: what hangs below them goes where they
-        go, and waits where they wait. Raises as ``Outbound.read``.
+        go, and waits where they wait. A ledger document that was made is looked for by its id before it is made again.
+        Raises as ``Outbound.read``.
         """
         led = [intent for intent in intents if intent.address is not None and intent.key not in held]
         found = await _follow_address(led, spec, outbound) if led else {}
         intents = [intent for intent in intents if intent.id not in found]
         if not intents:
             return found
+        found |= await self._made_before([one for one in intents if one.key not in held], spec, outbound)
         target = intents[0].target
         accounts = {intent.id: _account_of(intent) for intent in intents}
         recall = partial(self._memory.remember, target, spec.name, frozenset(accounts.values()))
@@ -131,6 +135,36 @@ class Recognizer:
             found |= await asyncio.to_thread(self._judge_all, target, spec, lost, told)
         if fresh and self._search is not None:
             found |= await self._look_around(fresh, self._search, spec, outbound)
+        return found
+
+    async def _made_before(
+        self, missing: Sequence[WriteIntent], spec: ObjectSpec, outbound: Outbound
+    ) -> dict[str, Recognized]:
+        """Documents that are under their key no more and were made: one that stands there is not made a second time.
+
+        What was deleted there is absent from the answer, and an id that stands for another of our documents by now (a
+        target that was set back gives its ids out again) is not this one's: both are made anew.
+        """
+        documents = [one for one in missing if one.entity.kind is EntityKind.LEDGER_DOCUMENT]
+        if not documents:
+            return {}
+        recall = partial(
+            self._memory.confirmed, documents[0].target, spec.name, frozenset(one.key for one in documents)
+        )
+        made = await asyncio.to_thread(recall)
+        if not made:
+            return {}
+        told = await outbound.whereabouts(spec, sorted(set(made.values())))
+        found: dict[str, Recognized] = {}
+        for intent in documents:
+            there = told.get(made.get(intent.key, ""))
+            if there is None or there.key not in (None, intent.key):
+                continue
+            found[intent.id] = (
+                Recognized(refusal=_key_taken_off(intent, there.target_id))
+                if there.key is None
+                else Recognized(address=there.target_id, before=there.record)
+            )
         return found
 
     def _put(self, intent: WriteIntent, why: str, candidates: tuple[Considered, ...]) -> Recognized:
@@ -245,6 +279,14 @@ async def _follow_address(led: Sequence[WriteIntent], spec: ObjectSpec, outbound
         else:
             found[intent.id] = Recognized(address=there.target_id, before=there.record)
     return found
+
+
+def _key_taken_off(intent: WriteIntent, target_id: str) -> Refused:
+    why = (
+        f"{target_id} of {intent.target} is the document {intent.key}, and somebody took that key off it there. It was "
+        f"not made a second time. Put {intent.key} back where it was, then redrive this write."
+    )
+    return Refused(cause=RefusalClass.BUSINESS_RULE, code="KEY_TAKEN_OFF", message=why)
 
 
 def _claimed(trail: Followed, claimed: Mapping[str, str]) -> Followed:

@@ -21,7 +21,8 @@ from accordant.canonical.intents import (
     WriteOutcome,
     Yielded,
 )
-from accordant.canonical.targets import CurrentRecord, ObjectSpec
+from accordant.canonical.refs import EntityKind
+from accordant.canonical.targets import CurrentRecord, ObjectSpec, Whereabouts
 from accordant.kernel.clock import Clock
 from accordant.pipeline.handed_jobs import JobKeeper
 from accordant.pipeline.write_protocol import Go, Step, key_of, next_step, request_for
@@ -190,8 +191,8 @@ async def look(
         places = await outbound.whereabouts(spec, sorted({target_id for _, target_id in known.values()}))
         held = held | {
             key: place.record
-            for key, (_, target_id) in known.items()
-            if (place := places.get(target_id)) is not None and not place.deleted
+            for key, (one, target_id) in known.items()
+            if (place := places.get(target_id)) is not None and not place.deleted and not _is_stripped(one, place)
         }
     elif known:
         held = {key: _as_written(one, target_id) for key, (one, target_id) in known.items()}
@@ -221,6 +222,11 @@ def record_of(leased: LeasedIntent) -> str:
     """The name of the record an intent writes."""
     intent = leased.intent
     return f"{intent.target}:{intent.object}/{intent.key}"
+
+
+def _is_stripped(leased: LeasedIntent, place: Whereabouts) -> bool:
+    """Whether it is a posted document whose key somebody took off: it is there, and is never written under that key."""
+    return place.key is None and leased.intent.entity.kind is EntityKind.LEDGER_DOCUMENT
 
 
 def _told_id(sent: SentRequest | None) -> str | None:

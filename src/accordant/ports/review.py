@@ -101,7 +101,7 @@ class Remembered(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkMemory(Protocol):
-    """What the recognizer must remember of accounts."""
+    """What the recognizer must remember of accounts, and of documents that were made."""
 
     def remember(self, system: str, object_name: str, account_ids: Collection[str]) -> dict[str, Remembered]:
         """What is kept about accounts at one target, by account id; nothing of one without anything kept."""
@@ -117,6 +117,10 @@ class LinkMemory(Protocol):
 
     def found_there(self, system: str, object_name: str, key: str, target_id: str) -> dict[str, WireValue]:
         """What a record held before the first write under this key; nothing where that write made it."""
+        ...
+
+    def confirmed(self, system: str, object_name: str, keys: Collection[str]) -> dict[str, str]:
+        """The target's own id of the record it last confirmed under each of these keys; nothing of one it never did."""
         ...
 
     def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:

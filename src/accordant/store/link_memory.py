@@ -107,6 +107,13 @@ class SqlLinkMemory:
                     return dict(receipt.before or {})
         return {}
 
+    def confirmed(self, system: str, object_name: str, keys: Collection[str]) -> dict[str, str]:
+        """See the port."""
+        refs = [f"{system}:{object_name}/{key}" for key in keys]
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, confirmed_record, ("key", "target_id"), "ref", refs)
+        return {row[0]: row[1] for row in rows}
+
     def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:
         """See the port."""
         query = select(confirmed_record.c.target_id).where(

@@ -206,3 +206,13 @@ async def test_more_changes_than_one_answer_holds_are_all_told(tmp_path: Path, m
         monkeypatch.setattr("accordant.connectors.quickbooks.api.CHANGES_MAX", 1)
         await swept(one)
         assert known(one).fields == [("Invoice", "lines", "posted")]
+
+
+async def test_an_invoice_whose_note_was_written_over_is_not_made_twice(tmp_path: Path) -> None:
+    async with a_company_on_quickbooks(tmp_path) as (one, simulator):
+
+        def write_over(bill: str) -> None:
+            simulator.correct("Invoice", bill, PrivateNote="Ordered by telephone", DocNumber="PO-4711")
+
+        hands = QuickBooksHands(one, simulator)
+        await ledger_hands.a_bill_without_its_key_is_never_made_twice(hands, write_over)

@@ -17,6 +17,7 @@ from accordant.connectors.tryton.rpc import Rpc
 from accordant.operations.reconcile import Reconciliation
 from accordant.ports.reconcile import Cause, Discrepancy, DiscrepancyKind
 from accordant.store.schema import entity, review_case
+from tests.connectors.ledger_hands import come_to_rest
 from tests.connectors.ledger_story import Company, a_company, owed, receivables_come_back
 from tests.connectors.tryton import hands
 from tests.connectors.tryton.hands import BOOKS
@@ -77,6 +78,31 @@ async def test_a_posted_invoice_cancelled_by_hand_is_told_and_never_made_again(o
     await one.post()
     assert await trial_balance(rpc) == balance
     assert [row["reference"] for row in await invoices(rpc, one)].count(bill["reference"]) == 1
+
+
+async def test_a_posted_invoice_whose_reference_was_written_over_is_not_made_twice(one: Company, rpc: Rpc) -> None:
+    bill, other = await invoices(rpc, one)
+    key = bill["reference"]
+    await refer(rpc, bill["id"], "PO-4711")
+    before, books = await compared(one, "bills"), await trial_balance(rpc)
+    (missing,) = (each for each in before.shown if each.kind not in _OF_STRANGERS)
+    assert (missing.kind, missing.repairable) == (DiscrepancyKind.MISSING, True)
+    one.hub.repair(before.run.id, actor="ada")
+    await come_to_rest(one)
+    assert [row["id"] for row in await invoices(rpc, one)] == [other["id"]]
+    assert await trial_balance(rpc) == books
+    (dead,) = [row for row in one.left() if row.state == "dead"]
+    assert f"account.invoice,{bill['id']} of tryton is the document {key}" in dead.reason
+    (told,) = (await found(one))["bills"]
+    assert (told.cause, told.repairable) == (Cause.HAND_EDIT, False)
+    await refer(rpc, bill["id"], key)
+    assert (await found(one))["bills"] == ()
+
+
+async def refer(rpc: Rpc, invoice: int, reference: str) -> None:
+    """What Tryton lets an administrator do to an invoice that is posted; its client says along who he is."""
+    context = {**await rpc.call("res.user", "get_preferences", True, context=BOOKS), **BOOKS}
+    await rpc.call("account.invoice", "write", [invoice], {"reference": reference}, context=context)
 
 
 async def owed_lines(rpc: Rpc, move: int) -> list[int]:

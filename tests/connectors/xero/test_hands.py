@@ -134,3 +134,13 @@ async def test_a_contact_that_was_archived_is_a_question(tmp_path: Path) -> None
         (question,) = known(one).questions
         assert b"Somebody deleted the Contacts" in question
         assert hands.made == made
+
+
+async def test_an_invoice_whose_number_was_written_over_is_not_made_twice(tmp_path: Path) -> None:
+    async with a_company_on_xero(tmp_path) as (one, simulator):
+
+        def write_over(bill: str) -> None:
+            simulator.correct("Invoices", bill, InvoiceNumber="PO-4711")
+
+        hands = XeroHands(one, simulator)
+        await ledger_hands.a_bill_without_its_key_is_never_made_twice(hands, write_over)

@@ -24,6 +24,8 @@ class Memory:
     written: set[str] = field(default_factory=set)
     emails: dict[str, str] = field(default_factory=dict)
     first: dict[str, dict[str, WireValue]] = field(default_factory=dict)
+    #: The target's ids of documents, by key.
+    made: dict[str, str] = field(default_factory=dict)
 
     def remember(self, system: str, object_name: str, account_ids: Collection[str]) -> dict[str, Remembered]:
         assert system == "crm"
@@ -53,6 +55,9 @@ class Memory:
 
     def found_there(self, system: str, object_name: str, key: str, target_id: str) -> dict[str, WireValue]:
         return self.first.get(target_id, {})
+
+    def confirmed(self, system: str, object_name: str, keys: Collection[str]) -> dict[str, str]:
+        return {key: self.made[key] for key in keys if key in self.made}
 
     def was_written(self, system: str, target_ids: Collection[str]) -> frozenset[str]:
         return frozenset(self.written & set(target_ids))

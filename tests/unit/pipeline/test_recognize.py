@@ -6,9 +6,10 @@ import msgspec
 
 from accordant.canonical.charter import IdentityPart
 from accordant.canonical.matching import Candidate
-from accordant.canonical.refs import ExternalRef
+from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.targets import CurrentRecord, Whereabouts, object_spec
 from accordant.identity.ladder import Ladder
+from accordant.kernel.ids import EntityId
 from accordant.pipeline.recognize import Recognized, Recognizer, Search
 from accordant.ports.connector import DestinationClass, WriteProtocol
 from tests.unit.pipeline.ledger import MAPPINGS, NOW, LedgerTarget, leased
@@ -221,3 +222,38 @@ async def test_two_strangers_are_both_shown() -> None:
     assert found["cus_1"].case is not None
     assert [one.candidate.id for one in found["cus_1"].case.candidates] == ["00X", "00Y"]
     assert "crm was searched before a record was created: 2 records have the same" in found["cus_1"].case.why
+
+
+# -- documents that were made ------------------------------------------------------------------------------------------
+
+
+async def ask_document(target: LedgerTarget, memory: Memory) -> Recognized | None:
+    sent = leased("jrn_1", step=1).intent
+    intent = msgspec.structs.replace(sent, entity=EntityRef(EntityKind.LEDGER_DOCUMENT, EntityId("jrn_1")))
+    recognizer = Recognizer(memory=memory, search=None, charter="abc", clock=lambda: NOW)
+    found = await recognizer.recognize([intent], spec=ACCOUNTS, held={}, outbound=target)
+    return found.get(intent.id)
+
+
+async def test_a_document_that_was_never_made_is_not_asked_about() -> None:
+    target = LedgerTarget()
+    assert await ask_document(target, Memory()) is None
+    assert target.calls == []
+
+
+async def test_a_document_without_its_key_is_refused_and_one_that_still_has_it_is_written_there() -> None:
+    memory = Memory(made={"jrn_1": "inv,7"})
+    stripped = await ask_document(LedgerTarget(fates={"inv,7": a_fate("inv,7")}), memory)
+    assert stripped is not None
+    assert stripped.refusal is not None
+    assert (stripped.refusal.code, stripped.address) == ("KEY_TAKEN_OFF", None)
+    assert "inv,7 of crm is the document jrn_1" in stripped.refusal.message
+    there = await ask_document(LedgerTarget(fates={"inv,7": a_fate("inv,7", key="jrn_1")}), memory)
+    assert there is not None
+    assert (there.refusal, there.address) == (None, "inv,7")
+
+
+async def test_a_document_that_was_deleted_or_whose_id_is_another_s_by_now_is_made_anew() -> None:
+    memory = Memory(made={"jrn_1": "inv,7"})
+    assert await ask_document(LedgerTarget(), memory) is None
+    assert await ask_document(LedgerTarget(fates={"inv,7": a_fate("inv,7", key="jrn_9")}), memory) is None

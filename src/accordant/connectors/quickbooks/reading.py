@@ -114,6 +114,17 @@ class Reading:
                 found[place] = held
         return found
 
+    async def keyless(self, places: Iterable[Place]) -> frozenset[Place]:
+        """Which of these are there without a key of ours; a void has lost its note, and is known by its number."""
+        return frozenset(
+            [
+                place
+                for place in places
+                if (row := await self._api.one(place.form.value, place.id)) is not None
+                and known_or_void(place.form, row) is None
+            ]
+        )
+
     async def all(self, object_name: str) -> AsyncIterator[Held]:
         """Every document with a key of ours that belongs to an object, page by page."""
         for form in Form:

@@ -66,6 +66,10 @@ class ReadingDocuments(Protocol[HeldT, PlaceT]):
         """Documents by their place; one that is gone is absent."""
         ...
 
+    async def keyless(self, places: Iterable[PlaceT]) -> frozenset[PlaceT]:
+        """Which of these places hold a document that carries no key of ours."""
+        ...
+
     def all(self, object_name: str) -> AsyncIterator[HeldT]:
         """Every document with a key of ours that belongs to an object."""
         ...
@@ -108,9 +112,24 @@ class KeptDocuments(ABC, Generic[HeldT, PlaceT]):
             yield str(held.key), await self._reading.record(spec, held)
 
     async def whereabouts(self, spec: ObjectSpec, target_ids: Sequence[str]) -> dict[str, Whereabouts]:
-        """See ``ledger_outbound.Records``. What somebody took back counts as deleted."""
+        """See ``ledger_outbound.Records``. What somebody took back counts as deleted.
+
+        Of a document without a key of ours nothing is read but that it is there.
+        """
         places = [place for one in target_ids if (place := self._place_of(one)) is not None]
-        return {
+        keyless = await self._reading.keyless(places)
+        told = {
+            str(place): Whereabouts(
+                target_id=str(place),
+                deleted=False,
+                merged_into=None,
+                key=None,
+                record=CurrentRecord(target_id=str(place), fields={}),
+            )
+            for place in keyless
+        }
+        with_key = await self._reading.at([place for place in places if place not in keyless])
+        return told | {
             str(place): Whereabouts(
                 target_id=str(place),
                 deleted=held.is_void,
@@ -118,7 +137,7 @@ class KeptDocuments(ABC, Generic[HeldT, PlaceT]):
                 key=held.key,
                 record=await self._reading.record(spec, held),
             )
-            for place, held in (await self._reading.at(places)).items()
+            for place, held in with_key.items()
         }
 
     async def write(self, spec: ObjectSpec, record: RecordWrite) -> WriteOutcome:

@@ -132,6 +132,11 @@ class Reading:
         moves = await self._find(MOVE, [["id", "in", ids[MOVE]]]) if ids[MOVE] else []
         return {one.place: one for one in await self._held(invoices, moves)}
 
+    async def keyless(self, places: Iterable[Place]) -> frozenset[Place]:
+        """Which of these are there without a key of ours: a person's own reference may stand where it was."""
+        held = await self.at(places)
+        return frozenset(place for place, one in held.items() if not (one.key or "").startswith(OUR_KEYS))
+
     async def document_of(self, object_name: str, name: str) -> str | None:
         """Our key of the document that a line, a move or an invoice of Tryton's is of, by its id or its number."""
         if object_name == LINE:

@@ -111,6 +111,17 @@ class Reading:
                     found[place] = held
         return found
 
+    async def keyless(self, places: Iterable[Place]) -> frozenset[Place]:
+        """Which of these are there without a key of ours."""
+        return frozenset(
+            [
+                place
+                for place in places
+                for row in await self._api.rows(f"{place.form.value}/{place.id}")
+                if held_of(place.form, row) is None
+            ]
+        )
+
     async def all(self, object_name: str) -> AsyncIterator[Held]:
         """Every document with a key of ours that belongs to an object, page by page."""
         for form in Form:
