@@ -8,6 +8,7 @@ from pathlib import Path
 
 from accordant.bootstrap import system_clock
 from tests.cli.kit import Said, Terminal
+from tests.integration.operations.bookkit import LEDGER
 from tests.integration.operations.kit import an_installation
 
 PAGE = "docs/howto/redrive-and-replay.md"
@@ -24,7 +25,7 @@ async def test_the_page_on_redrive_and_replay_is_true(tmp_path: Path, repository
     async def next_one(key: str = "", letter: str = "") -> Said:
         return await terminal.ask(*shlex.split(next(typed).replace("KEY", key).replace("LETTER", letter))[1:])
 
-    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path) as one:
+    async with an_installation(f"sqlite:///{tmp_path / 'store.db'}", tmp_path, more=LEDGER) as one:
         one.clock.at = system_clock()
         one.stripe.advance_to(int(one.clock().timestamp()) - 3_600)
         customer, healthy = one.sell(2)
@@ -61,4 +62,6 @@ async def test_the_page_on_redrive_and_replay_is_true(tmp_path: Path, repository
             assert "planned because of it: 0 writes" in " ".join(walked.out.split())
         await one.deliver()
         assert one.writes() == writes
+        rebuilt = await next_one()
+        assert rebuilt.code == 0, rebuilt
         assert next(typed, None) is None, "every command of the page was typed"

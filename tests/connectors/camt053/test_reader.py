@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,8 +20,13 @@ from accordant.ports.connector import SignatureInvalid, TargetUnavailable
 from tests.connectors.camt053.kit import IBAN, Entry, statement
 
 DAY = date(2026, 3, 5)
-NOW = datetime.now(UTC)
-AGES = (NOW - timedelta(days=400), NOW + timedelta(minutes=1))
+NOW = datetime(2026, 3, 6, tzinfo=UTC)
+
+
+def ages() -> tuple[datetime, datetime]:
+    """Files come by the machine's clock: from long ago to soon."""
+    now = datetime.now(UTC)
+    return now - timedelta(days=400), now + timedelta(minutes=1)
 
 
 def a_reader(folder: Path) -> FolderReader:
@@ -33,8 +39,10 @@ def put(folder: Path, name: str, body: bytes) -> Path:
     return path
 
 
-async def listed(one: FolderReader, since: datetime = AGES[0], until: datetime = AGES[1]) -> list[bytes]:
-    return [body async for page in one.events(since=since, until=until) for body in page]
+async def listed(one: FolderReader, **more: Any) -> list[bytes]:
+    since, until = ages()
+    asked = {"since": since, "until": until} | more
+    return [body async for page in one.events(**asked) for body in page]
 
 
 async def test_a_file_is_of_the_moment_it_came_and_not_of_its_day(tmp_path: Path) -> None:
@@ -46,9 +54,9 @@ async def test_a_file_is_of_the_moment_it_came_and_not_of_its_day(tmp_path: Path
     (tmp_path / "out.xml").symlink_to("/etc/hostname")
     one = a_reader(tmp_path)
     assert sorted(await listed(one)) == sorted([old.read_bytes(), statement([], day=DAY)])
-    assert await listed(one, until=NOW - timedelta(hours=1)) == []
-    assert [page async for page in one.events(since=AGES[0], until=AGES[1], undelivered=True)] == []
-    assert [page async for page in one.events(since=AGES[0], until=AGES[1], event_type="other")] == []
+    assert await listed(one, until=ages()[1] - timedelta(hours=1)) == []
+    assert await listed(one, undelivered=True) == []
+    assert await listed(one, event_type="other") == []
     await one.close()
 
 

@@ -144,7 +144,7 @@ async def test_each_table_of_the_books_adds_up_to_what_the_store_holds(store_url
         database, ledger = one.hub.database, one.hub.charter.ledger
         assert ledger is not None
         found: dict[TableName, list[dict[str, object]]] = {}
-        for name in set(TableName) - {TableName.PAYOUTS}:
+        for name in set(TableName) - {TableName.PAYOUTS, TableName.COMMISSIONS}:
             for kind in (TableFormat.PARQUET, TableFormat.CSV, TableFormat.XLSX):
                 path = tmp_path / f"{name.value}.{kind.value}"
                 write_table(book_table(database, ledger, name, until=date(2030, 1, 1)), kind, path)
