@@ -32,6 +32,7 @@ class EventType(StrEnum):
     PAYMENT_FAILED = "payment.failed"
     REFUND_ISSUED = "refund.issued"
     CREDIT_APPROVED = "credit.approved"
+    CREDITS_GRANTED = "credits.granted"
     CREDITS_DRAWN = "credits.drawn"
     DISPUTE_OPENED = "dispute.opened"
     DISPUTE_CLOSED = "dispute.closed"

@@ -9,12 +9,14 @@ from accordant.canonical.entities import Dispute, Entity, Invoice, Payment, Pric
 from accordant.canonical.events import BusinessEvent, EventType
 from accordant.canonical.refs import EntityKind, ExternalRef
 from accordant.ledger.meanings.reading import (
+    NAMES_BILL,
     Allocations,
     Moved,
     allocations_of,
     bill_of,
     contracts_of,
     intent_of,
+    is_draw_of_grant,
     source_of,
 )
 from accordant.pipeline.workbench import Workbench
@@ -66,12 +68,13 @@ class BookObjects:
         self._load_named(EntityKind.PAYMENT, _payments_named(self.objects))
 
     def _load_allocations(self, events: Sequence[BusinessEvent]) -> None:
-        """Which bills payments pay that do not say so themselves, by these events and by those kept before."""
-        allocating: dict[str, BusinessEvent] = {
-            one.id: one for one in events if one.type is EventType.PAYMENT_ALLOCATED
-        }
+        """Which bills payments pay that do not say so themselves, and which sold the credits that are drawn, by these
+        events and by those kept before.
+        """
+        allocating: dict[str, BusinessEvent] = {one.id: one for one in events if one.type in NAMES_BILL}
         payments = [(ref.system, one) for ref, one in self.objects.items() if isinstance(one, Payment)]
         pairs = {intent_of(system, one) for system, one in payments} | {one.subject for one in allocating.values()}
+        pairs |= {one.subject for one in events if is_draw_of_grant(one)}
         if pairs - self._pairs:
             allocating |= {one.id: one for one in self._shelf.allocations(pairs - self._pairs)}
         self._pairs |= pairs

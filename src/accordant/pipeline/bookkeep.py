@@ -24,7 +24,7 @@ from accordant.ledger.cash_events import cash_of
 from accordant.ledger.contracts import Contract
 from accordant.ledger.documents import document_of
 from accordant.ledger.entries import JournalEntry, encode_entry
-from accordant.ledger.meanings.reading import is_project_name
+from accordant.ledger.meanings.reading import NAMES_BILL, is_project_name
 from accordant.ledger.post import MEANING, Outcome, Posted, Reader, in_order, sister_event
 from accordant.ledger.schedule import RevenueSchedule, first_and_last
 from accordant.ledger.setting import Setting, setting_of
@@ -90,7 +90,7 @@ def bookkeep(bench: Workbench, ledger: Ledger | None, shelf: Bookshelf) -> None:
     }
     moved = {after.root_id for _, after in bench.advances if isinstance(after.entity, _AWAITED)}
     arrived = {after.source for _, after in bench.advances if isinstance(after.entity, _NAMED)}
-    arrived |= {one.event.subject for one in fresh.values() if one.event.type is EventType.PAYMENT_ALLOCATED}
+    arrived |= {one.event.subject for one in fresh.values() if one.event.type in NAMES_BILL}
     ended = {
         event.subject
         for _, _, event in bench.changes.business_events

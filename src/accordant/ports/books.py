@@ -177,7 +177,7 @@ class Bookshelf(Protocol):
         ...
 
     def allocations(self, names: Iterable[ExternalRef]) -> tuple[BusinessEvent, ...]:
-        """What is known of which bills payments of these names pay."""
+        """What is known of which bills payments of these names pay, and which sold the credits of such grants."""
         ...
 
     def kept_entries(self, ids: Iterable[str]) -> tuple[KeptEntry, ...]:

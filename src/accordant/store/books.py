@@ -11,13 +11,14 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from accordant.canonical.books import Grain
-from accordant.canonical.events import BusinessEvent, EventType
+from accordant.canonical.events import BusinessEvent
 from accordant.canonical.refs import ExternalRef
 from accordant.canonical.upcasters import read_business_event
 from accordant.kernel.clock import from_micros, to_micros
 from accordant.ledger.compose import Refusal
 from accordant.ledger.entries import JournalEntry, encode_entry
 from accordant.ledger.exchange import Rate
+from accordant.ledger.meanings.reading import NAMES_BILL
 from accordant.ledger.periods import Period, PeriodState
 from accordant.ledger.post import event_of
 from accordant.ledger.schedule import RevenueSchedule, Span, first_and_last
@@ -128,9 +129,14 @@ class SqlBookshelf:
     def allocations(self, names: Iterable[ExternalRef]) -> tuple[BusinessEvent, ...]:
         """See the port."""
         wanted = {_arrival(one) for one in names}
-        place = ("type", EventType.PAYMENT_ALLOCATED.value)
         with self._database.read() as connection:
-            rows = bulk.select_by_keys(connection, posting, POSTING, "waits_for", wanted, where=place)
+            rows = [
+                row
+                for kind in NAMES_BILL
+                for row in bulk.select_by_keys(
+                    connection, posting, POSTING, "waits_for", wanted, where=("type", kind.value)
+                )
+            ]
             return tuple(_events(connection, (row[0] for row in rows)).values())
 
     def kept_entries(self, ids: Iterable[str]) -> tuple[KeptEntry, ...]:

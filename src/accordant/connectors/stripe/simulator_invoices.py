@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, Protocol
 
 from accordant.connectors.stripe import simulator_payment_shapes, simulator_shapes
+from accordant.connectors.stripe.simulator_credits import BillingCredits
 from accordant.connectors.stripe.simulator_payments import DAY_S, Payments
 from accordant.connectors.stripe.simulator_rounding import half_up
 from accordant.connectors.stripe.simulator_state import Book, Record, SimulatedRefusal
@@ -37,6 +38,7 @@ class Invoices:
     def __init__(self, book: Book, payments: Payments) -> None:
         self.book = book
         self.payments = payments
+        self.credits = BillingCredits(book)
         self.on_paid: Callable[[Record], None] = _nothing_to_tell
         self.on_failed: FailureHook = _no_one_to_tell
 
@@ -210,6 +212,7 @@ class Invoices:
         if invoice["status"] != "draft":
             raise SimulatedRefusal(400, f"Invoice {invoice['id']} is already finalized: {invoice['status']}.")
         customer = book.get("customer", invoice["customer"])
+        self.credits.apply_to(invoice)
         due, ending = self._use_balance(invoice, customer)
         sequence = customer["next_invoice_sequence"]
         customer["next_invoice_sequence"] = sequence + 1
@@ -368,6 +371,7 @@ class Invoices:
                 400, f"You can only void open or uncollectible invoices; this one is {invoice['status']}."
             )
         self._end(invoice, "void", "voided_at")
+        self.credits.give_back(invoice)
         self.cancel_intent(invoice)
         return invoice
 

@@ -138,7 +138,7 @@ def _render_invoice(record: Record, shown: Record, version: str) -> None:
     shown["automatically_finalizes_at"] = record["created"] + 3600 if draft else None
     shown["customer_account"] = None
     shown["default_tax_rates"] = [render(rate, version) for rate in record["default_tax_rates"]]
-    shown["total_pretax_credit_amounts"] = []
+    shown["total_pretax_credit_amounts"] = record.get("total_pretax_credit_amounts", [])
     shown["total_taxes"] = render_taxes(record["total_tax_amounts"])
 
 
@@ -155,7 +155,7 @@ def _render_line(record: Record, shown: Record, version: str) -> None:
     other = "invoice_item_details" if record["type"] == "subscription" else "subscription_item_details"
     shown["parent"] = {own: details, other: None, "type": own}
     shown["pricing"] = _pricing(record)
-    shown["pretax_credit_amounts"] = []
+    shown["pretax_credit_amounts"] = record.get("pretax_credit_amounts", [])
     shown["quantity_decimal"] = None if record["quantity"] is None else str(record["quantity"])
     shown["subtotal"] = record["amount"]
     shown["taxes"] = render_taxes(record["tax_amounts"])

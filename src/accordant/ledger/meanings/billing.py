@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from datetime import date
 
-from accordant.canonical.books import Role, ServiceKind
+from accordant.canonical.books import Role
 from accordant.canonical.entities import CreditNote, Invoice, InvoiceLine
 from accordant.canonical.refs import ExternalRef
-from accordant.kernel.money import Money, split_minor
 from accordant.ledger import patterns
 from accordant.ledger.bills import Bill, TakenBack, booked, net_lines
 from accordant.ledger.entries import JournalEntry
@@ -16,7 +15,6 @@ from accordant.ledger.meanings.carried import carried
 from accordant.ledger.meanings.earning import Promise, earnings, promises
 from accordant.ledger.meanings.reading import Reading
 from accordant.ledger.patterns import BilledLine
-from accordant.ledger.schedule import cut, earned_before
 
 #: A service that is promised for longer is none.
 SERVICE_YEARS_MAX = 100
@@ -223,47 +221,3 @@ def written_off(told: Occurrence, reading: Reading) -> Ask | None:
     )
     rate = reading.rate(bill.currency, told.books, day)
     return carried(ask, bill, rate, leaves=bill.shrunk(share.unearned, day))
-
-
-def credits_drawn(told: Occurrence, reading: Reading) -> Ask | None:
-    """Prepaid credits were used: so much of what the bill deferred for them is earned, on that day."""
-    event, day, amount = told.event, told.day, told.event.amount
-    bill = reading.posted_bill(event.subject, "the bill")
-    if isinstance(bill, Ask):
-        return bill
-    prepaid = [
-        reading.setting.services.get(one.product or "") is ServiceKind.PREPAID and not earned_before(one, day)
-        for one in bill.schedules
-    ]
-    left = [one.minor if is_prepaid else 0 for one, is_prepaid in zip(bill.schedules, prepaid, strict=True)]
-    if amount is None or not any(prepaid):
-        return refused("the bill has no prepaid credits that last", "Say under ledger.services which products are.")
-    if amount.currency != bill.currency or amount.amount_minor > sum(left):
-        return contradicted(
-            f"{amount} is more than the {Money(sum(left), bill.currency)} that is left", "Compare the use."
-        )
-    drawn = split_minor(amount.amount_minor, left)
-    after = [
-        one if not part else cut(one, day, remaining_minor=one.minor - part)
-        for one, part in zip(bill.schedules, drawn, strict=True)
-    ]
-    parts = [
-        patterns.revenue_recognised(part, deferred=part, product=one.product)
-        for one, part in zip(bill.schedules, drawn, strict=True)
-        if part
-    ]
-
-    def keep(_entry: JournalEntry) -> None:
-        bill.schedules = after
-
-    ask = Ask(
-        legs=[legs[0] for legs in parts] + [leg for legs in parts for leg in legs[1:]],
-        currency=bill.currency,
-        rule="credits_drawn",
-        text=f"Credits drawn of {bill.issued.text}",
-        total_legs=len(parts),
-        rate_on=bill.issued.effective_on,
-        bill=bill,
-        then=keep,
-    )
-    return carried(ask, bill, reading.rate(bill.currency, told.books, day), leaves=after)

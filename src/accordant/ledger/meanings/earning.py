@@ -137,12 +137,22 @@ def earnings(
             is_usage=reading.is_usage(product, one.line.price_id),
         )
         agreed = 0
+        if one.contract is None and _is_undated(one.line, product, told, reading):
+            own = msgspec.structs.replace(own, spans=(), undated_minor=own.minor, by_progress=True)
         if one.contract is not None:
             contract = reading.contract_of(one.contract, own, told)
             is_agreed = contract.holds(one.line, starts)
             own, agreed = contract.bill_line(own, told.day, is_agreed=is_agreed)
         made.append(Earning(schedule=own, line=one.line, agreed=agreed))
     return made
+
+
+def _is_undated(line: InvoiceLine, product: str | None, told: Occurrence, reading: Reading) -> bool:
+    """Whether it is earned by draws alone: prepaid credits without a period, or whose grants say when they end."""
+    if reading.setting.services.get(product or "") is not ServiceKind.PREPAID:
+        return False
+    has_no_period = line.period_ends_at is None or line.period_ends_at == line.period_starts_at
+    return has_no_period or reading.granted(told.event.subject) > 0
 
 
 def _deferred(entry: JournalEntry, nets: Sequence[int]) -> Sequence[int]:

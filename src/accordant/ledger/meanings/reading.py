@@ -48,6 +48,11 @@ class Moved(NamedTuple):
 #: The word for an order in its name (`ledger/orders.py`): it is about no bill.
 ORDER = "order"
 
+#: The word for credits that a system of billing keeps for a customer.
+CREDIT_GRANT = "credit_grant"
+#: What says of which bills something is that does not say so itself.
+NAMES_BILL = frozenset({EventType.PAYMENT_ALLOCATED, EventType.CREDITS_GRANTED})
+
 #: What moves money, by system and its owner's id.
 Moving = Mapping[tuple[str, str], Moved]
 
@@ -62,7 +67,7 @@ class Part(msgspec.Struct, frozen=True):
     minor: int | None
 
 
-#: Which bills a payment pays that does not say so itself, by its name.
+#: Which bills a payment pays that does not say so itself, and which bill sold granted credits, by its name.
 Allocations = Mapping[ExternalRef, Sequence[Part]]
 
 
@@ -97,6 +102,7 @@ class Reading:
         }
         self._given: dict[tuple[str, str, ExternalRef | None], int] = {}
         self._cleared: dict[tuple[str, str, bool], int] = {}
+        self._drawn: dict[ExternalRef, int] = {}
 
     def clear(self, system: str, source_id: str, minor: int) -> None:
         """So much was posted on the processor's account for what has this id, in the currency of the books."""
@@ -109,7 +115,27 @@ class Reading:
 
     def bill_of(self, event: BusinessEvent) -> ExternalRef | None:
         """The bill an event is about; None where it is about none, or nobody knows yet."""
-        return bill_of(event, self.objects, self.moving)
+        grant = self.grant(event.subject)
+        return bill_of(event, self.objects, self.moving) if grant is None else grant.bill
+
+    def grant(self, named: ExternalRef) -> Part | None:
+        """The bill that sold the credits of this grant, and all that was granted; None where nobody told of it."""
+        parts = self._allocations.get(named, ()) if named.object_type == CREDIT_GRANT else ()
+        # It is told again where somebody names the bill later.
+        return next((one for one in parts if one.bill is not None), next(iter(parts), None))
+
+    def granted(self, bill: ExternalRef) -> int:
+        """All the credits that a bill sold, in minor units, by what was told of their grants."""
+        grants = (self.grant(name) for name in self._allocations)
+        return sum(one.minor or 0 for one in grants if one is not None and one.bill == bill)
+
+    def drawn(self, bill: ExternalRef) -> int:
+        """How much of its credits was drawn so far: in minor units of what was granted."""
+        return self._drawn.get(bill, 0)
+
+    def draw(self, bill: ExternalRef, minor: int) -> None:
+        """So much of the credits of a bill was drawn; below zero it came back."""
+        self._drawn[bill] = self.drawn(bill) + minor
 
     def pair_of(self, event: BusinessEvent) -> ExternalRef | None:
         """By what name an event is found when more is said of which bills its payment pays, or of what a bill sold."""
@@ -254,7 +280,8 @@ class Reading:
 
     def unknown_price(self, bill: Invoice, system: str, books: Books) -> ExternalRef | None:
         """A price of which nobody knows what it sells, where the books tell products apart."""
-        if not self.setting.grains and not any(rule.product for rule in books.chart.rules):
+        is_prepaid = ServiceKind.PREPAID in self.setting.services.values()
+        if not is_prepaid and not self.setting.grains and not any(rule.product for rule in books.chart.rules):
             return None
         return self._missing(system, bill.lines)
 
@@ -305,8 +332,10 @@ def moving_of(objects: Mapping[ExternalRef, Entity]) -> dict[tuple[str, str], Mo
 
 
 def pair_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity], moving: Moving) -> ExternalRef | None:
-    """By what name what is given back of a payment, and what says which bills that pays, find each other."""
-    if event.type is EventType.PAYMENT_ALLOCATED:
+    """By what name what is given back of a payment, and what says which bills that pays, find each other; so do draws
+    and the grant of their credits.
+    """
+    if event.type in NAMES_BILL or is_draw_of_grant(event):
         return event.subject
     what = objects.get(event.subject)
     payment = _payment_of(event.subject.system, what, moving) if isinstance(what, Refund | Dispute) else None
@@ -324,13 +353,19 @@ def unnamed(system: str, payment: Payment) -> ExternalRef | None:
 
 
 def allocations_of(events: Iterable[BusinessEvent]) -> Allocations:
-    """Which bills payments pay by what these events say, in the order in which it happened."""
-    told = [one for one in events if one.type is EventType.PAYMENT_ALLOCATED]
+    """Which bills payments pay, and which sold credits, by what these events say, in the order in which it happened."""
+    told = [one for one in events if one.type in NAMES_BILL]
     found: dict[ExternalRef, list[Part]] = {}
     for one in sorted(told, key=lambda one: (one.occurred_at, str(one.root))):
         minor = None if one.amount is None else one.amount.amount_minor
-        found.setdefault(one.subject, []).append(Part(bill=one.root, minor=minor))
+        bill = one.root if one.root.object_type == "invoice" else None
+        found.setdefault(one.subject, []).append(Part(bill=bill, minor=minor))
     return found
+
+
+def is_draw_of_grant(event: BusinessEvent) -> bool:
+    """Whether it draws credits of which a grant says who sold them; persons name the bill."""
+    return event.type is EventType.CREDITS_DRAWN and event.subject.object_type == CREDIT_GRANT
 
 
 def bill_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity], moving: Moving) -> ExternalRef | None:
@@ -339,8 +374,8 @@ def bill_of(event: BusinessEvent, objects: Mapping[ExternalRef, Entity], moving:
     A ramp is filed under its subscription, what takes a word back where that is.
     """
     system = event.subject.system
-    if event.type is EventType.PAYMENT_ALLOCATED:
-        return event.root
+    if event.type in NAMES_BILL:
+        return event.root if event.root.object_type == "invoice" else None
     if event.type in {EventType.RAMP_AGREED, EventType.WORD_WITHDRAWN}:
         return None if event.subject.object_type == ORDER else event.subject
     what: Entity | None = objects.get(event.subject)

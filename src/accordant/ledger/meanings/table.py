@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from accordant.canonical.events import EventType
-from accordant.ledger.meanings import agreed, billing, cash, given_back, ordered
+from accordant.ledger.meanings import agreed, billing, cash, given_back, ordered, prepaid
 from accordant.ledger.meanings.asking import Ask, Occurrence
 from accordant.ledger.meanings.reading import Reading
 
@@ -14,7 +14,8 @@ MEANINGS: Mapping[EventType, Meaning] = {
     EventType.INVOICE_ISSUED: billing.issued,
     EventType.INVOICE_VOIDED: billing.voided,
     EventType.INVOICE_WRITTEN_OFF: billing.written_off,
-    EventType.CREDITS_DRAWN: billing.credits_drawn,
+    EventType.CREDITS_GRANTED: prepaid.credits_granted,
+    EventType.CREDITS_DRAWN: prepaid.credits_drawn,
     EventType.CREDIT_APPROVED: billing.credited,
     EventType.PAYMENT_APPLIED: cash.paid,
     EventType.BALANCE_APPLIED: billing.balance_applied,
@@ -32,8 +33,14 @@ MEANINGS: Mapping[EventType, Meaning] = {
     EventType.WORD_WITHDRAWN: ordered.withdrawn,
 }
 
-#: What is kept though it posts nothing: it says how what is billed is earned, that what a dispute took is lost, or that
-#: something was not so.
+#: What is kept though it posts nothing: it says how what is billed is earned, which bill sold credits, that what a
+#: dispute took is lost, or that something was not so.
 NOTED = frozenset(
-    {EventType.RAMP_AGREED, EventType.PROGRESS_MEASURED, EventType.DISPUTE_CLOSED, EventType.WORD_WITHDRAWN}
+    {
+        EventType.RAMP_AGREED,
+        EventType.PROGRESS_MEASURED,
+        EventType.CREDITS_GRANTED,
+        EventType.DISPUTE_CLOSED,
+        EventType.WORD_WITHDRAWN,
+    }
 )
