@@ -53,8 +53,8 @@ def earned(one: Installation) -> dict[date, int]:
 
 async def test_granted_100_drawn_30_drawn_50_expired_20_month_by_month(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path, more=LEDGER, api_version=CURRENT) as one:
-        subscription, credits = sell(one)
-        with books_of(one, **{credits: ServiceKind.PREPAID}):
+        subscription, product = sell(one)
+        with books_of(one, **{product: ServiceKind.PREPAID}):
             left = []
             for month_on in MONTHS:
                 use(one, subscription, month_on)
@@ -72,7 +72,7 @@ async def test_granted_100_drawn_30_drawn_50_expired_20_month_by_month(store_url
 
 async def test_any_order_of_arrival_comes_to_the_same_books(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path, more=LEDGER, api_version=CURRENT) as one:
-        subscription, credits = sell(one)
+        subscription, product = sell(one)
         for month_on in MONTHS:
             use(one, subscription, month_on)
             go(one, until=date(2024, month_on.month + 1, 1))
@@ -80,7 +80,7 @@ async def test_any_order_of_arrival_comes_to_the_same_books(store_url: str, tmp_
         random.Random(7).shuffle(said)
         # The movements come first of all and the grant after them, the bill last.
         said.sort(key=lambda event: ("credit_balance" not in event.type, "credit_grant" not in event.type))
-        with books_of(one, **{credits: ServiceKind.PREPAID}):
+        with books_of(one, **{product: ServiceKind.PREPAID}):
             for start in range(0, len(said), 4):
                 one.hub.inbox.accept([one.arrival(event.body()) for event in said[start : start + 4]])
                 one.process()
@@ -93,11 +93,11 @@ async def test_a_void_bill_gives_its_credits_back_and_a_void_grant_earns_the_res
     store_url: str, tmp_path: Path
 ) -> None:
     async with an_installation(store_url, tmp_path, more=LEDGER, api_version=CURRENT) as one:
-        subscription, credits = sell(one)
+        subscription, product = sell(one)
         account = one.stripe.account
         account.billing.update(subscription, fields={"collection_method": "send_invoice", "days_until_due": 30})
         account.billing.usage.record(subscription["items"]["data"][0], quantity=1_200)
-        with books_of(one, **{credits: ServiceKind.PREPAID}):
+        with books_of(one, **{product: ServiceKind.PREPAID}):
             go(one, until=date(2024, 2, 2))
             take(one)
             assert earned(one)[MONTHS[1]] >= 10_000
@@ -115,8 +115,8 @@ async def test_a_void_bill_gives_its_credits_back_and_a_void_grant_earns_the_res
 
 async def test_books_rebuilt_from_the_inbox_are_the_same(store_url: str, tmp_path: Path) -> None:
     async with an_installation(store_url, tmp_path / "one", more=LEDGER, api_version=CURRENT) as one:
-        subscription, credits = sell(one)
-        with books_of(one, **{credits: ServiceKind.PREPAID}):
+        subscription, product = sell(one)
+        with books_of(one, **{product: ServiceKind.PREPAID}):
             use(one, subscription, MONTHS[0])
             go(one, until=date(2024, 2, 2))
             take(one)

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from accordant.canonical.books import Grain, ServiceKind
 from accordant.canonical.entities import Invoice
-from accordant.canonical.events import EventType, business_event
-from accordant.ledger.balances import roll_forward
+from accordant.canonical.events import BusinessEvent, EventType, business_event
+from accordant.ledger.balances import roll_forward, trial_balance
 from accordant.ledger.draft import Draft, History, draft
+from accordant.ledger.entries import JournalEntry
 from accordant.ledger.meanings.reading import allocations_of
 from accordant.ledger.post import Posted, Reader, in_order
 from accordant.ledger.setting import Setting
@@ -162,10 +163,9 @@ def test_a_bill_of_another_currency_does_not_sell_them() -> None:
 
 def kept(story: Story, batches: list[list[int]]) -> tuple[dict[str, int], set[str]]:
     """What stands when the events arrive in these batches, each read with all that is known then."""
-    from accordant.ledger.balances import trial_balance
-
     posted: dict[str, Posted] = {}
-    entries, refused, known = {}, set[str](), []
+    entries: dict[str, JournalEntry] = {}
+    refused, known = set[str](), list[BusinessEvent]()
     for batch in batches:
         known += [story.events[at] for at in batch]
         reader = Reader(SETTING, story.objects, products=PRODUCTS, posted=posted, allocations=allocations_of(known))

@@ -138,7 +138,8 @@ def test_what_credits_pay_of_a_bill_is_earned_once_of_the_bill_that_sold_them(ap
     story.bill(msgspec.structs.replace(used, lines=(line,), total=asked, amount_due=asked), day=30)
     if credited:
         story.events.append(drawn(credited, day=30))
-    history = History(events=tuple(story.events), objects=story.objects, products={"price_1": "suite"})
+    products = {"price_1": "suite", "price_2": "calls"}
+    history = History(events=tuple(story.events), objects=story.objects, products=products)
     setting = Setting(
         books={"billing": some_books()}, tax_codes={"billing": "NY"}, zone=UTC, grain=Grain.DAY, grains={},
         rate_of=rate_of, recorded_at=RECORDED, services=PREPAID,

@@ -7,17 +7,14 @@ bill defers of them.
 from fractions import Fraction
 
 from accordant.canonical.books import ServiceKind
-from accordant.canonical.refs import ExternalRef
 from accordant.kernel.money import Money, round_half_up, split_minor
 from accordant.ledger import patterns
 from accordant.ledger.bills import Bill
 from accordant.ledger.entries import JournalEntry
 from accordant.ledger.meanings.asking import Ask, Occurrence, contradicted, refused
 from accordant.ledger.meanings.carried import carried
-from accordant.ledger.meanings.reading import CREDIT_GRANT, Reading
+from accordant.ledger.meanings.reading import Reading, is_draw_of_grant
 from accordant.ledger.schedule import RevenueSchedule, cut, earned_before
-
-_NOT_PREPAID = "Say under ledger.services which products are."
 
 
 def credits_granted(_told: Occurrence, _reading: Reading) -> Ask | None:
@@ -29,33 +26,37 @@ def credits_drawn(told: Occurrence, reading: Reading) -> Ask | None:
     """Prepaid credits were used, or ended: so much of what the bill deferred for them is earned, on that day. Below
     zero they came back, since the bill that they had paid is void.
     """
-    named: ExternalRef | None = told.event.subject
-    if told.event.subject.object_type == CREDIT_GRANT:
-        grant = reading.grant(told.event.subject)
-        if grant is None:
-            what = "the grant of the credits is not known"
-            return refused(what, "It follows its grant by itself.", waits_for=told.event.subject)
-        named = grant.bill
-    if named is None:
+    bill, amount = _sold_by(told, reading), told.event.amount
+    if bill is None or isinstance(bill, Ask):
+        return bill
+    left = _left(bill, told, reading)
+    if amount is None or left is None:
+        return refused("the bill has no prepaid credits that last", "Say under ledger.services which products are.")
+    if amount.currency != bill.currency:
+        return contradicted(f"the bill is in {bill.currency}, and not in {amount.currency}", "Compare both.")
+    if is_draw_of_grant(told.event):
+        return _of_grant(told, reading, bill, left)
+    if amount.amount_minor > sum(left):
+        what = f"{amount} is more than the {Money(sum(left), bill.currency)} that is left"
+        return contradicted(what, "Compare the use.")
+    return _earned(told, reading, bill, split_minor(amount.amount_minor, left))
+
+
+def _sold_by(told: Occurrence, reading: Reading) -> Bill | Ask | None:
+    """The bill that sold them, or what is waited for; None where it never sold any, or not any more."""
+    subject = told.event.subject
+    if not is_draw_of_grant(told.event):
+        return reading.posted_bill(subject, "the bill")
+    grant = reading.grant(subject)
+    if grant is None:
+        what = "the grant of the credits is not known"
+        return refused(what, "It follows its grant by itself.", waits_for=subject)
+    if grant.bill is None:
         # What was given for nothing was never deferred.
         return None
-    bill = reading.posted_bill(named, "the bill")
-    if isinstance(bill, Ask):
-        return bill
-    if bill.is_void and told.event.subject.object_type == CREDIT_GRANT:
-        # The sale was taken back, and with it whatever was earned of it.
-        return None
-    left = _left(bill, told, reading)
-    if told.event.amount is None or left is None:
-        return refused("the bill has no prepaid credits that last", _NOT_PREPAID)
-    if told.event.amount.currency != bill.currency:
-        return contradicted(f"the bill is in {bill.currency}, and not in {told.event.amount.currency}", "Compare both.")
-    if told.event.subject.object_type == CREDIT_GRANT:
-        return _of_grant(told, reading, bill, left)
-    if told.event.amount.amount_minor > sum(left):
-        what = f"{told.event.amount} is more than the {Money(sum(left), bill.currency)} that is left"
-        return contradicted(what, "Compare the use.")
-    return _earned(told, reading, bill, split_minor(told.event.amount.amount_minor, left))
+    bill = reading.posted_bill(grant.bill, "the bill")
+    # Of a void bill the sale was taken back, and with it whatever was earned of it.
+    return None if isinstance(bill, Bill) and bill.is_void else bill
 
 
 def _left(bill: Bill, told: Occurrence, reading: Reading) -> list[int] | None:
