@@ -112,3 +112,42 @@ def test_one_payment_pays_several_invoices_and_names_none() -> None:
         shop.account.together.pay(bills)
     with pytest.raises(SimulatedRefusal, match="pays one invoice"):
         SimulatedAccount().together.pay(bills)
+
+
+def test_credits_pay_metered_lines_until_they_end() -> None:
+    shop = Shop(api_version=CURRENT)
+    subscription = metered(shop)
+    kept = shop.account.invoices.credits
+    ends_at = shop.book.now + 45 * DAY
+    grant = kept.grant(shop.customer["id"], amount=500, currency="usd", sold_by="in_1", expires_at=ends_at)
+    shop.account.billing.usage.record(subscription["items"]["data"][1], quantity=30)
+    shop.after(32 * DAY)
+    bill = last_bill(shop)
+    assert (bill["subtotal"], bill["total"], kept.left(grant)) == (4_900 + 210, 4_900, 290)
+    shop.after(20 * DAY)
+    told = [what["data"]["object"] for kind, what in shop.said if "credit_balance_transaction" in kind]
+    sides = [one["credit"] or one["debit"] for one in told]
+    assert [(one["type"], one["amount"]["monetary"]["value"]) for one in sides] == [
+        ("credits_granted", 500), ("credits_applied", 210), ("credits_expired", 290),
+    ]  # fmt: skip
+    shown = [what["data"]["object"] for kind, what in shop.said if kind == "invoice.finalized"][-1]
+    (credit,) = shown["total_pretax_credit_amounts"]
+    assert credit == {"amount": 210, "credit_balance_transaction": told[1]["id"], "type": "credit_balance_transaction"}
+    assert credit in [one for line in shown["lines"]["data"] for one in line["pretax_credit_amounts"]]
+    with pytest.raises(SimulatedRefusal, match="has no billing credits"):
+        SimulatedAccount().invoices.credits.grant("cus_1", amount=1, currency="usd")
+
+
+def test_a_void_invoice_gives_credits_back_unless_they_ended() -> None:
+    for ended in (False, True):
+        shop = Shop(api_version=CURRENT)
+        subscription = metered(shop)
+        shop.account.billing.update(subscription, fields={"collection_method": "send_invoice", "days_until_due": 30})
+        kept = shop.account.invoices.credits
+        grant = kept.grant(shop.customer["id"], amount=500, currency="usd")
+        shop.account.billing.usage.record(subscription["items"]["data"][1], quantity=30)
+        shop.after(32 * DAY)
+        if ended:
+            kept.void(grant)
+        shop.account.invoices.void(last_bill(shop))
+        assert kept.left(grant) == (0 if ended else 500)
