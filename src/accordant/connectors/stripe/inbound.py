@@ -25,7 +25,7 @@ from accordant.connectors.sdk.decode import JsonObject, PayloadMalformed, decode
 from accordant.connectors.sdk.signatures import verify_signature
 from accordant.connectors.stripe import inbound_billing as billing
 from accordant.connectors.stripe import inbound_changes as changes
-from accordant.connectors.stripe import inbound_credits as credits_of
+from accordant.connectors.stripe import inbound_credits as billing_credits
 from accordant.connectors.stripe import inbound_money as money
 from accordant.connectors.stripe import shapes
 from accordant.connectors.stripe.envelope import OF_CHARGE, read_envelope
@@ -199,9 +199,9 @@ def _settled(notice: Notice) -> Interpreted:
 #: Every event type that is understood -> what is taken from it. The manifest lists the same types; a test compares.
 HANDLERS: dict[str, Handler] = {
     "balance.available": _nothing,
-    "billing.credit_balance_transaction.created": credits_of.moved,
-    "billing.credit_grant.created": credits_of.granted,
-    "billing.credit_grant.updated": credits_of.granted,
+    "billing.credit_balance_transaction.created": billing_credits.moved,
+    "billing.credit_grant.created": billing_credits.granted,
+    "billing.credit_grant.updated": billing_credits.granted,
     "charge.captured": _says("charge", changes.payment_applied),
     "charge.dispute.closed": _says("dispute", changes.dispute_closed),
     "charge.dispute.created": _says("dispute", changes.dispute_opened),
