@@ -1,8 +1,6 @@
-"""Billing credits in Stripe's words: a grant, and what is drawn of it, ends or comes back.
-
-A grant does not say which bill sold it: its metadata does, under `invoice`. What applies, expires and voids credits are
-movements that name the grant alone. Source: docs.stripe.com/api/billing/credit-grant and
-docs.stripe.com/api/billing/credit-balance-transaction. Next: `ledger/meanings/prepaid.py`.
+"""Billing credits in Stripe's words: a grant, whose metadata names its bill, and what is drawn, ends or comes back.
+Source: docs.stripe.com/api/billing/credit-grant and docs.stripe.com/api/billing/credit-balance-transaction.
+Next: `ledger/meanings/prepaid.py`.
 """
 
 from accordant.canonical.events import EventType, business_event
