@@ -6,8 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 from sqlalchemy import select
 
+from accordant.canonical.review import ReviewAction
+from accordant.operations.patterns import find_letters
+from accordant.operations.redrive_checks import RedriveOrder
 from accordant.store import schema
 from tests.connectors.ledger_hands import known
 from tests.connectors.ledger_story import Company
@@ -108,3 +112,60 @@ async def one_who_came_since_the_last_scan_is_found_by_a_search(cards: Cards) ->
     (question,) = known(one).questions
     assert card.encode() in question
     assert b"was searched before a record was created" in question
+
+
+async def two_customers_of_one_company_are_billed_on_its_record(cards: Cards, *, is_late: bool) -> None:
+    """The second one's documents name the record that both share; with ``is_late`` that is decided after they were."""
+    one = cards.one
+    if not is_late:
+        await one.hub.scan_directory(one.erp.name)
+    first, second = one.sell(1, currency="eur") + one.sell(1, currency="eur")
+    await posted(one)
+    if is_late:
+        await one.hub.scan_directory(one.erp.name)
+        for group in find_letters(letters=one.hub.recovery.letters):
+            order = RedriveOrder(actor="ada", reason="they are known now", defect="not scanned", fix="the scan")
+            one.hub.recovery.redrive(group.ids, order)
+        await posted(one)
+    assert cards.count == 1
+    assert [row for row in one.left() if row.state != "cancelled"] == []
+    one.stripe.advance(32 * 86_400)
+    await posted(one)
+    assert cards.count == 1
+    assert one.left() == []
+    with one.hub.database.read() as connection:
+        links = connection.execute(select(schema.record_link.c.key)).scalars().all()
+        bills = connection.execute(
+            select(schema.confirmed_record.c.fields).where(schema.confirmed_record.c.object == one.erp.bills)
+        ).scalars()
+        parties = [msgspec.json.decode(fields)["party"] for fields in bills]
+    assert set(links) == {parties[0]} <= {first, second}
+    assert parties == [parties[0]] * 4
+    for flow in ("parties", "bills", "entries"):
+        one.clock.move(seconds=1)
+        assert (await one.hub.reconcile(flow, actor="ada")).is_clean, flow
+    if not is_late:
+        await _what_is_posted_stays_where_it_is(one, second)
+
+
+async def _what_is_posted_stays_where_it_is(one: Company, second: str) -> None:
+    """A person says that the second customer is another company: its next bills go to a record of its own."""
+    await one.hub.review_room.decide(ReviewAction.SPLIT, second, actor="Ada", reason="Another company.")
+    await posted(one)
+    assert one.left() == []
+    with one.hub.database.read() as connection:
+        bills = select(schema.confirmed_record.c.ref).where(schema.confirmed_record.c.object == one.erp.bills)
+        refs = frozenset(connection.execute(bills).scalars())
+    one.hub.replan_accounts(repair=refs, whole=True)
+    await posted(one)
+    assert one.left() == []  # nothing that is posted is to name anybody else
+    one.stripe.advance(32 * 86_400)
+    await posted(one)
+    assert one.left() == []
+    with one.hub.database.read() as connection:
+        query = select(schema.confirmed_record.c.fields).where(schema.confirmed_record.c.object == one.erp.bills)
+        parties = [msgspec.json.decode(fields)["party"] for fields in connection.execute(query).scalars()]
+    assert (len(parties), parties.count(second)) == (6, 1)
+    for flow in ("parties", "bills", "entries"):
+        one.clock.move(seconds=1)
+        assert (await one.hub.reconcile(flow, actor="ada")).is_clean, flow

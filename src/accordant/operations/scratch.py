@@ -154,6 +154,10 @@ class _ScratchBooks:
         """See the port."""
         return self._own.kept_entries(ids)
 
+    def entries_of(self, root_ids: Iterable[str]) -> tuple[KeptEntry, ...]:
+        """See the port."""
+        return self._own.entries_of(root_ids)
+
     def periods(self) -> tuple[Period, ...]:
         """See the port."""
         return self._periods.periods()

@@ -4,7 +4,9 @@ from collections.abc import Iterable
 
 from accordant.canonical.entities import Product, Subscription
 from accordant.canonical.refs import EntityKind
+from accordant.pipeline.match import Seated, Seats
 from accordant.pipeline.workbench import Workbench
+from accordant.ports.state import StoredEntity
 
 
 def subscriptions_of(account_id: str, bench: Workbench) -> tuple[Subscription, ...]:
@@ -24,4 +26,20 @@ def product_names(subscriptions: Iterable[Subscription], system: str, bench: Wor
         stored = bench.named(system, EntityKind.PRODUCT, product_id)
         if stored is not None and isinstance(stored.entity, Product) and stored.entity.name:
             names[product_id] = stored.entity.name
+    return names
+
+
+def names_needed(
+    accounts: Iterable[tuple[StoredEntity, int | None]], seats: Seats, bench: Workbench
+) -> set[tuple[str, EntityKind, str]]:
+    """The subscriptions and products of accounts, and of all who share a record with them, by their owner's ids."""
+    names: set[tuple[str, EntityKind, str]] = set()
+    sharing = {name for seat in seats.values() if isinstance(seat, Seated) for name in seat.members}
+    whole: dict[str, StoredEntity] = {stored.ref.id: stored for stored, _ in accounts}
+    whole |= {name: stored for name in sharing - whole.keys() if (stored := bench.entity(name)) is not None}
+    for stored in whole.values():
+        system = stored.source.system
+        for subscription in subscriptions_of(stored.ref.id, bench):
+            names.add((system, EntityKind.SUBSCRIPTION, subscription.external_id))
+            names |= {(system, EntityKind.PRODUCT, item.product_id) for item in subscription.items if item.product_id}
     return names

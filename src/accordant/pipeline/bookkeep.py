@@ -168,15 +168,17 @@ def _beside(said: Iterable[str]) -> list[str]:
     return [other for name in names for other in (name, sister_event(name), withdrawal_of(name))]
 
 
-def recall_documents(bench: Workbench, kept: Iterable[KeptEntry], shelf: Bookshelf) -> None:
-    """Lay the documents of entries on the bench again: for an ERP that was told nothing of them, or lost them."""
+def recall_documents(bench: Workbench, kept: Iterable[KeptEntry], shelf: Bookshelf, *, again: bool = False) -> None:
+    """Lay the documents of entries on the bench again: for an ERP that was told nothing of them, or lost them; with
+    ``again`` only for one that does not have them yet.
+    """
     entries = tuple(kept)
     cancelled = shelf.kept_entries({one.entry.reverses for one in entries if one.entry.reverses is not None})
     by_id = {one.entry.id: one.entry for one in cancelled}
     for one in entries:
         document = document_of(one.entry, by_id.get(one.entry.reverses or ""))
         system = ExternalRef.parse(one.entry.cause.subject).system
-        laid = LaidDocument(document=document, system=system, root_id=one.root_id, cause=one.cause)
+        laid = LaidDocument(document=document, system=system, root_id=one.root_id, cause=one.cause, again=again)
         bench.documents.append(laid)
 
 

@@ -137,6 +137,12 @@ def seat_accounts(accounts: Iterable[StoredEntity], bench: Workbench, matchers: 
     return taken
 
 
+def seat_of(account_id: str, matcher: Matcher, bench: Workbench) -> Seated | None:
+    """The record an account is linked to at a target, if the bench knows of any."""
+    link = bench.matching.link_of(account_id, matcher.system, matcher.object)
+    return None if link is None else _seated(link, bench)
+
+
 def _seated(link: RecordLink, bench: Workbench) -> Seated:
     """The account whose own id is the record's key comes first; without it, the one that came first."""
     members = sorted(

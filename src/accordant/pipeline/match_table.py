@@ -3,7 +3,7 @@
 Next: `match.py`, which reads from it and lays its results on it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from accordant.canonical.matching import PENDING_PREFIX, Candidate, MatchKey, RecordLink, ReviewCase
 from accordant.ports.directory import DirectoryEntry, Found
@@ -28,6 +28,13 @@ class MatchTable:
         """Fetch what was decided about accounts, once for the batch."""
         self.known = self._book.of_accounts(account_ids)
         self._links.update({(link.account_id, link.system, link.object): link for link in self.known.links})
+
+    def fetch(self, account_ids: Collection[str]) -> None:
+        """Fetch the links of accounts that the batch decides nothing about, and of those they share a record with."""
+        decided = {account_id for account_id, _, _ in self._links}
+        if missing := set(account_ids) - decided:
+            for link in self._book.of_accounts(missing).links:
+                self._links.setdefault((link.account_id, link.system, link.object), link)
 
     def link_of(self, account_id: str, system: str, object_name: str) -> RecordLink | None:
         """The link of an account, as this batch sees it."""

@@ -45,7 +45,8 @@ from accordant.kernel.ids import EntityId
 from accordant.mapping.difference import difference
 from accordant.mapping.fitting import fit
 from accordant.mapping.translate import CompiledMapping, Translation, compile_mapping, translate
-from accordant.pipeline.below import product_names, subscriptions_of
+from accordant.pipeline.addressing import Addressing, as_posted, recall_readdressed
+from accordant.pipeline.below import names_needed, product_names, subscriptions_of
 from accordant.pipeline.bookkeep import Ledger
 from accordant.pipeline.contest import Umpire, umpire_of
 from accordant.pipeline.match import Matcher, Seated, Seats, Waiting, matchers_of, seat_accounts
@@ -209,12 +210,13 @@ def plan(
     if any(kind in _BILLS for _, kind in rulebook.routes):
         # What came while they waited for a record was told nowhere.
         bench.load_whole({link.account_id for link in bench.matching.changes.links})
-    bench.load_named(_names_needed(accounts, seats, bench))
+    bench.load_named(names_needed(accounts, seats, bench))
     if any(route.tells_movements for route in rulebook.all_routes):
         sharing = {name for seat in seats.values() if isinstance(seat, Seated) for name in seat.members}
         bench.load_moved({stored.ref.id for stored, _ in accounts} | sharing)
     wanted = [record for stored, cause in accounts for record in _wanted(stored, cause, seats, bench, rulebook)]
     wanted += _products(bench, rulebook)
+    recall_readdressed(bench, rulebook.matchers, rulebook.ledger)
     wanted += _documents(bench, rulebook)
     wanted += _deals(bench, rulebook)
     refs = [record.ref for record in wanted]
@@ -227,21 +229,6 @@ def plan(
             _let_sleep(record, bench, hearing)
             continue
         _decide_and_lay(record, bench, rulebook, hearing, repair=record.ref in repair or record.ref in bench.doubted)
-
-
-def _names_needed(
-    accounts: Iterable[tuple[StoredEntity, int | None]], seats: Seats, bench: Workbench
-) -> set[tuple[str, EntityKind, str]]:
-    names: set[tuple[str, EntityKind, str]] = set()
-    sharing = {name for seat in seats.values() if isinstance(seat, Seated) for name in seat.members}
-    whole: dict[str, StoredEntity] = {stored.ref.id: stored for stored, _ in accounts}
-    whole |= {name: stored for name in sharing - whole.keys() if (stored := bench.entity(name)) is not None}
-    for stored in whole.values():
-        system = stored.source.system
-        for subscription in subscriptions_of(stored.ref.id, bench):
-            names.add((system, EntityKind.SUBSCRIPTION, subscription.external_id))
-            names |= {(system, EntityKind.PRODUCT, item.product_id) for item in subscription.items if item.product_id}
-    return names
 
 
 def _wanted(
@@ -316,15 +303,29 @@ def _products(bench: Workbench, rulebook: Rulebook) -> Iterator[_Wanted]:
 
 def _documents(bench: Workbench, rulebook: Rulebook) -> Iterator[_Wanted]:
     """The records of what was posted: each document by the flow that carries its kind."""
+    addressing = Addressing(bench, rulebook.matchers)
+    found: list[tuple[_Wanted, bool]] = []
     for laid in bench.documents:
-        document = laid.document
-        entity = EntityRef(EntityKind.LEDGER_DOCUMENT, EntityId(document.external_id))
+        kind = laid.document.document
+        entity = EntityRef(EntityKind.LEDGER_DOCUMENT, EntityId(laid.document.external_id))
         for route in rulebook.routes.get((laid.system, EntityKind.LEDGER_DOCUMENT), ()):
-            if route.flow.documents and document.document not in route.flow.documents:
+            if route.flow.documents and kind not in route.flow.documents:
                 continue
-            facts = Facts(document_facts(document))
-            record = _record(route, entity, laid.root_id, facts, None, cause=laid.cause)
-            yield msgspec.structs.replace(record, step=STEP_OF_DOCUMENT[document.document])
+            document, members = addressing.address(laid, route.flow.target)
+            record = _record(route, entity, members[0], Facts(document_facts(document)), None, cause=laid.cause)
+            found.append((msgspec.structs.replace(record, step=STEP_OF_DOCUMENT[kind], members=members), laid.again))
+    bench.load_confirmed(record.ref for record, _ in found)
+    bench.load_desired([record.ref for record, _ in found])
+    for record, again in found:
+        old, is_there = bench.desired(record.ref), bench.confirmed(record.ref) is not None
+        fields = (
+            as_posted(record.translation.fields, record.route.mapping, old) if is_there else record.translation.fields
+        )
+        # What was decided before stays in its lane: there the newer revision stands for the older one.
+        account_id = record.account_id if old is None else old.lane.partition(":")[2]
+        translation = msgspec.structs.replace(record.translation, fields=fields)
+        if not (is_there and again):
+            yield msgspec.structs.replace(record, account_id=account_id, translation=translation)
 
 
 def _deals(bench: Workbench, rulebook: Rulebook) -> Iterator[_Wanted]:

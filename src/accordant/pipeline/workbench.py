@@ -19,6 +19,7 @@ from accordant.canonical.refs import EntityKind, EntityRef, ExternalRef
 from accordant.canonical.standing import Standing
 from accordant.pipeline.match_table import MatchTable
 from accordant.ports.audit import AuditEntry
+from accordant.ports.books import Bookshelf
 from accordant.ports.state import Changes, DesiredRecord, Link, ProductUse, State, StoredEntity, StoredStanding
 
 ACTOR = "accordant"
@@ -27,12 +28,16 @@ _BELOW = (Subscription, Invoice, Payment, Refund)
 
 
 class LaidDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A ledger document to be sent: ``system`` is the one whose books it comes of, ``root_id`` names its lane."""
+    """A ledger document to be sent: ``system`` is the one whose books it comes of, ``root_id`` names its lane.
+
+    ``again``: it was laid down before, and is looked at anew only where the target does not have it yet.
+    """
 
     document: LedgerDocument
     system: str
     root_id: str
     cause: int | None
+    again: bool = False
 
 
 class Vanished(msgspec.Struct, frozen=True, kw_only=True):
@@ -213,6 +218,15 @@ class Workbench:
         """Fetch what was told of accounts before they themselves were described, which is in this batch."""
         late = {name for name in account_ids if self._base_versions.get(name) == 0} & self._named_before
         self.load_whole(late)
+
+    @property
+    def books(self) -> Bookshelf:
+        """The books as they were before this batch."""
+        return self._state.books
+
+    def is_whole(self, account_id: str) -> bool:
+        """Whether everything there is of an account was fetched."""
+        return account_id in self._late
 
     def load_whole(self, account_ids: Collection[str]) -> None:
         """Fetch everything there is of accounts: then nothing that stands below them is forgotten."""

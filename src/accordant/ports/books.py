@@ -184,6 +184,10 @@ class Bookshelf(Protocol):
         """Entries by id, in no order; names of none are left out."""
         ...
 
+    def entries_of(self, root_ids: Iterable[str]) -> tuple[KeptEntry, ...]:
+        """All entries of these accounts, oldest first."""
+        ...
+
     def periods(self) -> tuple[Period, ...]:
         """The periods that people closed or opened again."""
         ...

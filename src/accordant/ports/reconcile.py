@@ -158,7 +158,7 @@ class ReconcileBook(Protocol):
     def unplanned_after(
         self, flow: str, kind: EntityKind, system: str, entity_id: str, *, limit: int
     ) -> tuple[str, ...]:
-        """Ids of entities of this kind and system without a desired record in this flow, in order."""
+        """Ids of entities of this kind and system without a desired record in this flow, own or shared, in order."""
         ...
 
     def entities_of(self, refs: Iterable[ExternalRef]) -> dict[ExternalRef, StoredEntity]:

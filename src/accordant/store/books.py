@@ -146,6 +146,12 @@ class SqlBookshelf:
                 read_kept_entry(row) for row in bulk.select_by_keys(connection, journal_entry, ENTRY, "id", ids)
             )
 
+    def entries_of(self, root_ids: Iterable[str]) -> tuple[KeptEntry, ...]:
+        """See the port."""
+        with self._database.read() as connection:
+            rows = bulk.select_by_keys(connection, journal_entry, ("recorded_at", *ENTRY), "root_id", root_ids)
+            return tuple(read_kept_entry(row[1:]) for row in sorted(tuple(row) for row in rows))
+
     def periods(self) -> tuple[Period, ...]:
         """See the port."""
         with self._database.read() as connection:

@@ -30,6 +30,7 @@ from accordant.store.schema import (
     inbox_work,
     parked_lane,
     reconcile_run,
+    record_link,
     write_intent,
 )
 from accordant.store.state import read_entity
@@ -128,9 +129,15 @@ class SqlReconcileBook:
     ) -> tuple[str, ...]:
         """See the port."""
         planned = exists().where(desired_record.c.entity_id == entity.c.id, desired_record.c.flow == flow)
+        link = record_link.c
+        shared = exists().where(
+            link.account_id == entity.c.id,
+            desired_record.c.ref == link.system + ":" + link.object + "/" + link.key,
+            desired_record.c.flow == flow,
+        )
         query = (
             select(entity.c.id)
-            .where(entity.c.kind == kind.value, entity.c.id > entity_id, ~planned)
+            .where(entity.c.kind == kind.value, entity.c.id > entity_id, ~planned, ~shared)
             .where(entity.c.ref.startswith(f"{system}:", autoescape=True))
             .order_by(entity.c.id)
             .limit(limit)

@@ -131,3 +131,10 @@ async def test_two_who_are_alike_are_a_question(tmp_path: Path) -> None:
 async def test_one_who_came_since_the_last_scan_is_found_by_a_search(tmp_path: Path) -> None:
     async with a_company_on_quickbooks(tmp_path, edit=looked_for("quickbooks")) as (one, simulator):
         await ledger_known.one_who_came_since_the_last_scan_is_found_by_a_search(QuickBooksCards(one, simulator))
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+async def test_two_customers_of_one_company_are_billed_on_its_record(tmp_path: Path, is_late: bool) -> None:
+    async with a_company_on_quickbooks(tmp_path, edit=looked_for("quickbooks")) as (one, simulator):
+        cards = QuickBooksCards(one, simulator)
+        await ledger_known.two_customers_of_one_company_are_billed_on_its_record(cards, is_late=is_late)
