@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from accordant.canonical.intents import RefusalClass
 from accordant.connectors.quickbooks.errors import classify, read_fault, refused
-from accordant.connectors.sdk.ledger_refusals import MESSAGE_CHARS_MAX
+from accordant.connectors.sdk.refusals import MESSAGE_CHARS_MAX
 
 TRANSIENT, DATA, RULE, RIGHTS = (
     RefusalClass.TRANSIENT, RefusalClass.DATA_QUALITY, RefusalClass.BUSINESS_RULE, RefusalClass.AUTHORIZATION,

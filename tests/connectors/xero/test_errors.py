@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from accordant.canonical.intents import RefusalClass
-from accordant.connectors.sdk.ledger_refusals import MESSAGE_CHARS_MAX
+from accordant.connectors.sdk.refusals import MESSAGE_CHARS_MAX
 from accordant.connectors.xero.errors import classify, read_fault, refused
 
 TRANSIENT, DATA, RULE, RIGHTS = (

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from accordant.connectors.quickbooks.errors import NOT_FOUND_CODE, QuickBooksRefused, read_fault
 from accordant.connectors.quickbooks.wire import quoted
 from accordant.connectors.sdk.http import HttpAnswer, HttpClient
-from accordant.connectors.sdk.ledger_refusals import told_by
 from accordant.connectors.sdk.oauth import OAuthHeader
 from accordant.connectors.sdk.plain_json import Json, Row, encode
+from accordant.connectors.sdk.refusals import told_by
 from accordant.ports.connector import AnswerLost, TargetUnavailable
 
 #: Since August 2025 no older one is answered.

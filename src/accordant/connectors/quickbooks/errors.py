@@ -8,7 +8,8 @@ from __future__ import annotations
 import msgspec
 
 from accordant.canonical.intents import RefusalClass, Refused
-from accordant.connectors.sdk.ledger_refusals import (
+from accordant.connectors.sdk.plain_json import Json, decode
+from accordant.connectors.sdk.refusals import (
     CallRefused,
     Fault,
     next_steps,
@@ -16,7 +17,6 @@ from accordant.connectors.sdk.ledger_refusals import (
     refused_record,
     unreasoned,
 )
-from accordant.connectors.sdk.plain_json import Json, decode
 from accordant.ports.connector import ALREADY_THERE
 
 PERIOD_CLOSED, NAME_TAKEN, STALE, GONE = "PERIOD_CLOSED", "NAME_TAKEN", "CHANGED_MEANWHILE", "GONE"

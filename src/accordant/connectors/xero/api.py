@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from accordant.connectors.sdk.http import HttpAnswer, HttpClient
-from accordant.connectors.sdk.ledger_refusals import told_by
 from accordant.connectors.sdk.oauth import OAuthHeader
 from accordant.connectors.sdk.plain_json import Json, Row, encode
+from accordant.connectors.sdk.refusals import told_by
 from accordant.connectors.xero.errors import XeroRefused, read_fault
 from accordant.ports.connector import AnswerLost, TargetUnavailable
 

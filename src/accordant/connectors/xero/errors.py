@@ -10,7 +10,8 @@ import re
 import msgspec
 
 from accordant.canonical.intents import KEY_REUSED, RefusalClass, Refused
-from accordant.connectors.sdk.ledger_refusals import (
+from accordant.connectors.sdk.plain_json import Json, decode
+from accordant.connectors.sdk.refusals import (
     CallRefused,
     Fault,
     next_steps,
@@ -18,7 +19,6 @@ from accordant.connectors.sdk.ledger_refusals import (
     refused_record,
     unreasoned,
 )
-from accordant.connectors.sdk.plain_json import Json, decode
 from accordant.ports.connector import ALREADY_THERE
 
 PERIOD_CLOSED = "PERIOD_CLOSED"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 
 from accordant.connectors.sdk.http import HttpClient
-from accordant.connectors.sdk.ledger_refusals import told_by
 from accordant.connectors.sdk.plain_json import Row, encode
+from accordant.connectors.sdk.refusals import told_by
 from accordant.connectors.zendesk.errors import ZendeskRefused, read_fault
 from accordant.ports.connector import AnswerLost, TargetUnavailable
 

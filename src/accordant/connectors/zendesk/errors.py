@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import msgspec
 
 from accordant.canonical.intents import RefusalClass, Refused
-from accordant.connectors.sdk.ledger_refusals import CallRefused, Fault, one_line, refused_record, unreasoned
 from accordant.connectors.sdk.plain_json import Json, Row, decode
+from accordant.connectors.sdk.refusals import CallRefused, Fault, one_line, refused_record, unreasoned
 
 NAME_TAKEN, KEY_TAKEN, GONE = "NAME_TAKEN", "KEY_TAKEN", "GONE"
 _DUPLICATE = "DuplicateValue"

@@ -1,4 +1,4 @@
-"""An ERP's no to a call, and an answer that cannot be read: what a person reads, and what is tried again.
+"""A vendor's no to a call, and an answer that cannot be read: what a person reads, and what is tried again.
 Guarantees that a lost answer to a write is told apart from a refusal, and that each class of refusal names a next step.
 Next: a connector's ``errors.py``, which knows the vendor's codes and words.
 """
