@@ -70,8 +70,12 @@ class WordDesk:
         if kept is not None:
             return self._again(word, event.id, kept)
         would = self._would(word, event.id)
-        if dry_run or would.outcome is OrderOutcome.REFUSED:
+        if dry_run:
             return would
+        if would.outcome is OrderOutcome.REFUSED:
+            # Somebody may have said the same while it was looked at: what it moves is moved then, and this is a repeat.
+            kept = self._inbox.find(SOURCE, word.name)
+            return would if kept is None else self._again(word, event.id, kept)
         (reception,) = self._inbox.accept([word.arrival()])
         taken = self._inbox.find(SOURCE, word.name)
         assert taken is not None  # noqa: S101  it was stored a moment ago; said for the type checker

@@ -282,6 +282,27 @@ async def test_eight_who_say_one_thing_at_once_and_a_worker_beside_them_post_one
     assert sum(row.rule == "written_off" for row in entries(one.hub.database)) == 1
 
 
+async def test_a_word_that_somebody_else_said_while_it_was_looked_at_is_a_repeat_and_no_refusal(
+    one: Installation,
+) -> None:
+    (bill,) = unpaid_bills(one, 1)
+    first, second = bills(one.hub), bills(one.hub)
+    order = BillOrder(word=BillWord.WRITTEN_OFF, bill=bill, key="a", happened_on=one.clock().date(), reason="Insolvent")
+    find = one.hub.inbox.find
+    with pytest.MonkeyPatch.context() as patch:
+
+        def second_meanwhile(*named: Any) -> Any:
+            found = find(*named)
+            patch.setattr(one.hub.inbox, "find", find)
+            assert second.say(order, by="bob").outcome is OrderOutcome.POSTED
+            return found
+
+        patch.setattr(one.hub.inbox, "find", second_meanwhile)
+        answer = first.say(order, by="ann")
+    assert answer.outcome is OrderOutcome.REPEAT
+    assert answer.entry is not None
+
+
 async def test_two_who_write_off_the_same_money_at_once_do_it_once_and_the_other_is_told_that_it_waits(
     one: Installation,
 ) -> None:
